@@ -1,0 +1,212 @@
+//! Datasets and their immutable versions.
+
+use crate::{
+    ids::{BaseModelId, DatasetId, DatasetVersionId, PersonId},
+    inspect::Report,
+    name::Name,
+    problem::FieldProblem,
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+/// The row formats that are read. Named as LLaMA-Factory and OpenAI name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// `{"messages":[{"role","content"},..]}`
+    OpenaiMessages,
+    /// `{"conversations":[{"from","value"},..]}`
+    Sharegpt,
+    /// `{"instruction","input","output","system"?,"history"?}`
+    Alpaca,
+}
+
+impl Format {
+    pub const ALL: [Format; 3] = [Format::OpenaiMessages, Format::Sharegpt, Format::Alpaca];
+    pub const fn word(self) -> &'static str {
+        match self {
+            Format::OpenaiMessages => "openai_messages",
+            Format::Sharegpt => "sharegpt",
+            Format::Alpaca => "alpaca",
+        }
+    }
+    pub const fn label(self) -> &'static str {
+        match self {
+            Format::OpenaiMessages => "OpenAI messages",
+            Format::Sharegpt => "sharegpt",
+            Format::Alpaca => "alpaca",
+        }
+    }
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|f| f.word() == word)
+    }
+}
+
+/// A JSON array of rows, or one row a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Container {
+    Json,
+    Jsonl,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VersionState {
+    /// Bytes are arriving.
+    Uploading,
+    /// Every row is being judged.
+    Checking,
+    /// At least one row was accepted: can be trained on.
+    Ready,
+    /// Nothing in it can be trained on; `reason` says why.
+    Rejected,
+}
+
+impl VersionState {
+    pub const fn word(self) -> &'static str {
+        match self {
+            VersionState::Uploading => "uploading",
+            VersionState::Checking => "checking",
+            VersionState::Ready => "ready",
+            VersionState::Rejected => "rejected",
+        }
+    }
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Uploading, Self::Checking, Self::Ready, Self::Rejected].into_iter().find(|s| s.word() == word)
+    }
+}
+
+/// What a person says about the data (mission A3). Empty strings are gaps, and are shown as gaps.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Documentation {
+    /// Where the rows come from and how they were made.
+    pub source: String,
+    /// SPDX id where there is one: `CC-BY-4.0`, `Apache-2.0`, `proprietary`.
+    pub licence: String,
+    pub personal_data: PersonalData,
+    /// Legal basis, when there is personal data.
+    pub legal_basis: String,
+    /// BCP 47 tags: `en`, `pl`, `de-CH`.
+    pub languages: Vec<String>,
+    /// Known gaps and biases, free text.
+    pub notes: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PersonalData {
+    /// Nobody has said yet.
+    #[default]
+    Unknown,
+    None,
+    Pseudonymised,
+    Yes,
+}
+
+impl PersonalData {
+    pub const ALL: [PersonalData; 4] = [Self::Unknown, Self::None, Self::Pseudonymised, Self::Yes];
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::None => "none",
+            Self::Pseudonymised => "pseudonymised",
+            Self::Yes => "yes",
+        }
+    }
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Unknown => "not stated",
+            Self::None => "none",
+            Self::Pseudonymised => "pseudonymised",
+            Self::Yes => "yes",
+        }
+    }
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|p| p.word() == word)
+    }
+}
+
+impl Documentation {
+    /// The names of the fields that are still empty.
+    pub fn gaps(&self) -> Vec<&'static str> {
+        let mut out = Vec::new();
+        if self.source.trim().is_empty() {
+            out.push("source");
+        }
+        if self.licence.trim().is_empty() {
+            out.push("licence");
+        }
+        match self.personal_data {
+            PersonalData::Unknown => out.push("personal data"),
+            PersonalData::Yes | PersonalData::Pseudonymised if self.legal_basis.trim().is_empty() => out.push("legal basis"),
+            _ => {}
+        }
+        if self.languages.is_empty() {
+            out.push("languages");
+        }
+        out
+    }
+
+    pub fn check(&self) -> Vec<FieldProblem> {
+        let mut out = Vec::new();
+        for (field, text) in [("source", &self.source), ("licence", &self.licence), ("legal_basis", &self.legal_basis), ("notes", &self.notes)] {
+            if text.chars().count() > 4000 {
+                out.push(FieldProblem::new(field, "At most 4000 characters."));
+            }
+        }
+        for tag in &self.languages {
+            if tag.is_empty() || tag.len() > 35 || !tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+                out.push(FieldProblem::new("languages", format!("“{tag}” is not a language tag.")).suggesting("en"));
+            }
+        }
+        out
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dataset {
+    pub id: DatasetId,
+    pub tenant: Name,
+    pub name: Name,
+    pub created_by: PersonId,
+    pub created_at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DatasetVersion {
+    pub id: DatasetVersionId,
+    pub tenant: Name,
+    pub dataset: DatasetId,
+    pub dataset_name: Name,
+    /// 1, 2, 3... within the dataset.
+    pub number: u32,
+    pub state: VersionState,
+    /// In plain words, for every state but `Ready`.
+    pub reason: Option<String>,
+    /// As the person's machine called it; display only.
+    pub file_name: String,
+    pub bytes: u64,
+    /// BLAKE3 of the bytes as uploaded, hex; set once they have arrived.
+    pub digest: Option<String>,
+    pub format: Option<Format>,
+    pub container: Option<Container>,
+    /// Share of accepted rows that is kept back for the evaluation, in percent, 0 to 50.
+    pub held_out_percent: u8,
+    /// Whose tokenizer counts the tokens.
+    pub tokenizer: Option<BaseModelId>,
+    pub report: Option<Report>,
+    pub documentation: Documentation,
+    pub created_by: PersonId,
+    pub created_by_name: String,
+    pub created_at: Timestamp,
+}
+
+/// A row of the list: a dataset and its newest version.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DatasetOverview {
+    pub dataset: Dataset,
+    pub latest: Option<DatasetVersion>,
+    /// Runs that trained on any version.
+    pub runs: u32,
+}

@@ -1,0 +1,71 @@
+//! What the gateway needs to know, as one snapshot of plain data: routes, keys, limits. The platform makes it, the gateway
+//! only reads it; a call that succeeds asks no database.
+
+use crate::{
+    ids::{EndpointId, KeyId, ModelVersionId, PersonId},
+    key::Limits,
+    name::Name,
+    time::Timestamp,
+};
+use std::collections::{HashMap, HashSet};
+
+#[derive(Clone, Default)]
+pub struct Directory {
+    /// Grows with every snapshot.
+    pub revision: u64,
+    pub tenants: HashMap<Name, TenantEntry>,
+    /// By BLAKE3 of the key's whole text. Revoked and expired keys stay for a day, so that the error can say which it is.
+    pub keys: HashMap<[u8; 32], KeyEntry>,
+    /// HMAC-SHA256 secret of session passes (see [`Pass`]).
+    pub pass_secret: [u8; 32],
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct TenantEntry {
+    /// False while suspended.
+    pub active: bool,
+    /// By model id as clients name it.
+    pub routes: HashMap<String, Route>,
+    /// People who may call with a session pass now; a leaver is not in here.
+    pub members: HashSet<PersonId>,
+    pub limits: Limits,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    pub endpoint: EndpointId,
+    pub endpoint_name: Name,
+    /// `http://127.0.0.1:43121`; none while no server answers.
+    pub upstream: Option<String>,
+    /// What the model server calls it.
+    pub upstream_model: String,
+    /// None = the base model itself.
+    pub model_version: Option<ModelVersionId>,
+    /// Of the base model, for `/v1/models`.
+    pub parent: Option<String>,
+    pub created: Timestamp,
+    /// Why it does not answer, when `upstream` is none: a sentence for the client.
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyEntry {
+    pub id: KeyId,
+    pub tenant: Name,
+    pub owner: PersonId,
+    pub models: Option<Vec<String>>,
+    pub limits: Limits,
+    pub expires_at: Option<Timestamp>,
+    pub revoked: bool,
+}
+
+/// What lets a signed-in person's page call the gateway: signed by the web role, checked by the gateway, good for minutes.
+/// Text form: `atlp_` + base64url(JSON) + `.` + base64url(HMAC-SHA256).
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Pass {
+    pub tenant: Name,
+    pub person: PersonId,
+    pub expires_at: Timestamp,
+}
+
+pub const PASS_PREFIX: &str = "atlp_";

@@ -1,0 +1,176 @@
+//! Endpoints: one model server with a base model and, for LoRA, adapters that come and go without a restart.
+
+use crate::{
+    ids::{BaseModelId, EndpointId, ModelVersionId, PersonId},
+    name::Name,
+    run::Refused,
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndpointState {
+    /// Asked for; nothing started yet.
+    Wanted,
+    /// The server process is there and loads weights.
+    Starting,
+    Ready,
+    /// It answered before and does not now; being restarted.
+    Degraded,
+    Stopping,
+    Stopped,
+    /// Given up after repeated failures; `reason` says why.
+    Failed,
+}
+
+impl EndpointState {
+    pub const ALL: [EndpointState; 7] = [Self::Wanted, Self::Starting, Self::Ready, Self::Degraded, Self::Stopping, Self::Stopped, Self::Failed];
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Wanted => "wanted",
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Degraded => "degraded",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.word() == word)
+    }
+    /// Counts against the quota: something runs or should run.
+    pub const fn is_wanted(self) -> bool {
+        matches!(self, Self::Wanted | Self::Starting | Self::Ready | Self::Degraded)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndpointEvent {
+    /// The process was started by the engine.
+    Launched,
+    /// The server answers its health check.
+    Answers,
+    /// The process ended or stopped answering without being told to.
+    Died,
+    /// Too many deaths in a row.
+    GiveUp,
+    /// A person asks.
+    Stop,
+    Start,
+    /// The process is gone after a stop.
+    Gone,
+}
+
+impl EndpointState {
+    pub fn next(self, event: EndpointEvent) -> Result<EndpointState, Refused> {
+        use EndpointEvent as E;
+        use EndpointState as S;
+        Ok(match (self, event) {
+            (S::Wanted | S::Degraded, E::Launched) => S::Starting,
+            (S::Wanted | S::Starting | S::Degraded, E::Answers) => S::Ready,
+            (S::Ready | S::Starting, E::Died) => S::Degraded,
+            (S::Wanted | S::Starting | S::Degraded, E::GiveUp) => S::Failed,
+            (S::Wanted | S::Starting | S::Ready | S::Degraded | S::Failed, E::Stop) => S::Stopping,
+            (S::Stopping, E::Gone) => S::Stopped,
+            (S::Stopped | S::Failed, E::Start) => S::Wanted,
+            (S::Stopping | S::Stopped, E::Stop) => return Err(Refused("The endpoint is already stopped.".into())),
+            (S::Stopping, E::Start) => return Err(Refused("The endpoint is still stopping; start it again in a moment.".into())),
+            (_, E::Start) => return Err(Refused("The endpoint is already running.".into())),
+            (s, e) => return Err(Refused(format!("{e:?} is not possible while the endpoint is {}.", s.word()))),
+        })
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdapterState {
+    /// Asked for; the server has not loaded it yet.
+    Loading,
+    Ready,
+    Failed,
+}
+
+impl AdapterState {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Loading => "loading",
+            Self::Ready => "ready",
+            Self::Failed => "failed",
+        }
+    }
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Loading, Self::Ready, Self::Failed].into_iter().find(|s| s.word() == word)
+    }
+}
+
+/// A model version on an endpoint. Clients call it by the model's name; one version of a model per tenant answers to that name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    pub version: ModelVersionId,
+    pub model_name: Name,
+    pub number: u32,
+    pub state: AdapterState,
+    pub reason: Option<String>,
+    pub attached_at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    pub id: EndpointId,
+    pub tenant: Name,
+    pub name: Name,
+    pub state: EndpointState,
+    pub reason: String,
+    pub base_model: BaseModelId,
+    pub base_model_name: Name,
+    /// Set when the endpoint serves full weights instead of base plus adapters.
+    pub merged_version: Option<ModelVersionId>,
+    /// Counts changes of what it serves.
+    pub revision: u32,
+    pub attachments: Vec<Attachment>,
+    /// Where the gateway reaches the server; never shown to people.
+    #[serde(skip)]
+    pub address: Option<String>,
+    /// Times the process was started for the present revision of its state.
+    pub restarts: u32,
+    pub created_by: PersonId,
+    pub created_by_name: String,
+    pub created_at: Timestamp,
+    pub ready_at: Option<Timestamp>,
+}
+
+/// One line of a model server's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointLogLine {
+    /// From 1, per endpoint, across restarts.
+    pub number: u64,
+    pub at: Timestamp,
+    pub level: crate::run::LogLevel,
+    pub text: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_dies_comes_back() {
+        let mut s = EndpointState::Wanted;
+        for e in [EndpointEvent::Launched, EndpointEvent::Answers, EndpointEvent::Died, EndpointEvent::Launched, EndpointEvent::Answers] {
+            s = s.next(e).unwrap();
+        }
+        assert_eq!(s, EndpointState::Ready);
+    }
+
+    #[test]
+    fn a_stopped_endpoint_stays_stopped_until_someone_starts_it() {
+        let s = EndpointState::Ready.next(EndpointEvent::Stop).and_then(|s| s.next(EndpointEvent::Gone)).unwrap();
+        assert_eq!(s, EndpointState::Stopped);
+        for e in [EndpointEvent::Launched, EndpointEvent::Answers, EndpointEvent::Died] {
+            assert!(s.next(e).is_err());
+        }
+        assert_eq!(s.next(EndpointEvent::Start), Ok(EndpointState::Wanted));
+    }
+}

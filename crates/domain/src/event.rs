@@ -1,0 +1,47 @@
+//! What changed, for pages that are open: small, ordered, kept for a while. The page then asks for what it shows.
+
+use crate::{ids::EventId, name::Name, time::Timestamp};
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    pub id: EventId,
+    /// Grows by one with every event of the platform; what `Last-Event-ID` holds.
+    pub seq: i64,
+    pub tenant: Name,
+    pub at: Timestamp,
+    pub topic: Topic,
+    /// Id of what changed.
+    pub object: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Topic {
+    DatasetVersion,
+    Run,
+    /// New metric points or log lines of a run.
+    RunLive,
+    ModelVersion,
+    Endpoint,
+    Key,
+    Tenant,
+}
+
+impl Topic {
+    pub const ALL: [Topic; 7] = [Self::DatasetVersion, Self::Run, Self::RunLive, Self::ModelVersion, Self::Endpoint, Self::Key, Self::Tenant];
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::DatasetVersion => "dataset_version",
+            Self::Run => "run",
+            Self::RunLive => "run_live",
+            Self::ModelVersion => "model_version",
+            Self::Endpoint => "endpoint",
+            Self::Key => "key",
+            Self::Tenant => "tenant",
+        }
+    }
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|t| t.word() == word)
+    }
+}

@@ -1,0 +1,30 @@
+//! The nouns of Atelier: their states, their rules, and who may do what to them.
+//!
+//! Pure Rust that also runs in the browser: no I/O, no clock, no randomness. Time and ids are arguments.
+//! Every struct here is plain data that pages, the database layer, the task runner and the gateway share.
+
+pub mod audit;
+pub mod base_model;
+pub mod card;
+pub mod chain;
+pub mod chat;
+pub mod dataset;
+pub mod directory;
+pub mod endpoint;
+pub mod event;
+pub mod ids;
+pub mod inspect;
+pub mod key;
+pub mod model;
+pub mod name;
+pub mod people;
+pub mod policy;
+pub mod problem;
+pub mod report;
+pub mod run;
+pub mod settings;
+pub mod store_location;
+pub mod task_spec;
+pub mod tenant;
+pub mod time;
+pub mod usage;

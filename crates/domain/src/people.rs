@@ -1,0 +1,85 @@
+//! People, and the roles they hold. Roles come from the identity provider's group claims at every sign-in.
+
+use crate::{ids::PersonId, name::Name, time::Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// What a person may do inside one tenant. Ordered: an owner may do all that an engineer may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    Viewer,
+    Engineer,
+    Owner,
+}
+
+/// What a person may do on the platform, across tenants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlatformRole {
+    /// Manages tenants and base models. Sees no tenant's data.
+    Admin,
+    /// Reads everything, changes nothing.
+    Auditor,
+}
+
+impl Role {
+    pub const ALL: [Role; 3] = [Role::Viewer, Role::Engineer, Role::Owner];
+    pub const fn word(self) -> &'static str {
+        match self {
+            Role::Viewer => "viewer",
+            Role::Engineer => "engineer",
+            Role::Owner => "owner",
+        }
+    }
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|r| r.word() == word)
+    }
+}
+
+impl PlatformRole {
+    pub const fn word(self) -> &'static str {
+        match self {
+            PlatformRole::Admin => "admin",
+            PlatformRole::Auditor => "auditor",
+        }
+    }
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Admin, Self::Auditor].into_iter().find(|r| r.word() == word)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    pub id: PersonId,
+    pub issuer: String,
+    pub subject: String,
+    pub name: String,
+    pub email: Option<String>,
+    pub platform_role: Option<PlatformRole>,
+    pub last_seen_at: Timestamp,
+}
+
+/// A person's place in a tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    pub tenant: Name,
+    pub person: PersonId,
+    pub person_name: String,
+    pub email: Option<String>,
+    pub role: Role,
+    pub since: Timestamp,
+    pub last_seen_at: Timestamp,
+}
+
+/// Where a person stands when signed in: what the shell of every page needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Whoami {
+    pub person: PersonId,
+    pub name: String,
+    pub email: Option<String>,
+    pub platform_role: Option<PlatformRole>,
+    /// Tenants in which the person is a member, by name.
+    pub memberships: Vec<(Name, Role)>,
+    /// The groups that the identity provider sent, shown when they lead to no tenant at all.
+    pub groups: Vec<String>,
+}

@@ -1,0 +1,89 @@
+//! What went wrong, as a person meets it: one short sentence that names the thing, and the next step.
+//! The full chain of causes stays in the log, under the request id.
+
+use serde::{Deserialize, Serialize};
+
+/// The kinds of refusal that a person or a client can meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProblemKind {
+    /// It does not exist, or one may not know that it does.
+    NotFound,
+    /// One sees the thing but may not do this to it.
+    Forbidden,
+    /// Not signed in, or the session ended.
+    Unauthenticated,
+    /// The input breaks a rule; `fields` say where.
+    Invalid,
+    /// The thing changed meanwhile, or its state does not allow this.
+    Conflict,
+    /// A quota is used up.
+    QuotaExceeded,
+    /// A part that is needed does not answer now.
+    Unavailable,
+    /// Our fault.
+    Internal,
+}
+
+/// One wrong field of a form or of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldProblem {
+    /// The field's name in the form (LLaMA-Factory's key for run settings).
+    pub field: String,
+    pub sentence: String,
+    /// A value that would be accepted, where one can be named.
+    pub suggestion: Option<String>,
+}
+
+impl FieldProblem {
+    pub fn new(field: &str, sentence: impl Into<String>) -> Self {
+        Self { field: field.to_owned(), sentence: sentence.into(), suggestion: None }
+    }
+    pub fn suggesting(mut self, value: impl Into<String>) -> Self {
+        self.suggestion = Some(value.into());
+        self
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{sentence}")]
+pub struct Problem {
+    pub kind: ProblemKind,
+    /// What happened, in one sentence that names the thing.
+    pub sentence: String,
+    /// What to do now, as a sentence; empty where nothing can be done.
+    #[serde(default)]
+    pub next_step: String,
+    #[serde(default)]
+    pub fields: Vec<FieldProblem>,
+    /// To find the full chain in the log; set by the server for `Internal`.
+    #[serde(default)]
+    pub request_id: Option<String>,
+}
+
+impl Problem {
+    pub fn new(kind: ProblemKind, sentence: impl Into<String>) -> Self {
+        Self { kind, sentence: sentence.into(), next_step: String::new(), fields: Vec::new(), request_id: None }
+    }
+    /// `what` in the words the caller used: `the run “facts-7”`.
+    pub fn not_found(what: impl std::fmt::Display) -> Self {
+        Self::new(ProblemKind::NotFound, format!("{what} was not found.")).next("Check the address, or go back to the list.")
+    }
+    pub fn conflict(sentence: impl Into<String>) -> Self {
+        Self::new(ProblemKind::Conflict, sentence)
+    }
+    pub fn invalid(fields: Vec<FieldProblem>) -> Self {
+        let sentence = match fields.as_slice() {
+            [one] => one.sentence.clone(),
+            many => format!("{} fields need a change.", many.len()),
+        };
+        Self { fields, ..Self::new(ProblemKind::Invalid, sentence) }
+    }
+    pub fn field(field: &str, sentence: impl Into<String>) -> Self {
+        Self::invalid(vec![FieldProblem::new(field, sentence)])
+    }
+    pub fn next(mut self, step: impl Into<String>) -> Self {
+        self.next_step = step.into();
+        self
+    }
+}

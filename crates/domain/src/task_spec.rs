@@ -1,0 +1,81 @@
+//! What a task is told to do: one JSON file, made by the platform, read by `atelier task`.
+
+use crate::{
+    ids::{BaseModelId, DatasetVersionId, EndpointId, ModelVersionId, RunId},
+    name::Name,
+    settings::RunSettings,
+    store_location::StoreLocation,
+};
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    pub store: StoreLocation,
+    pub work: Work,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Work {
+    Train(Train),
+    Evaluate(Evaluate),
+    Serve(Serve),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Train {
+    pub tenant: Name,
+    pub run: RunId,
+    pub base_model: BaseModelId,
+    /// LLaMA-Factory's template name.
+    pub template: String,
+    pub dataset_version: DatasetVersionId,
+    /// 0 = no held-out rows: then nothing is evaluated while training.
+    pub held_out_rows: u64,
+    pub train_rows: u64,
+    pub settings: RunSettings,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluate {
+    pub tenant: Name,
+    pub run: RunId,
+    pub base_model: BaseModelId,
+    pub dataset_version: DatasetVersionId,
+    /// Which kind of weights the run's `train` task left.
+    pub finetuning_type: crate::settings::FinetuningType,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Serve {
+    pub tenant: Name,
+    pub endpoint: EndpointId,
+    pub weights: Weights,
+    /// The id under which the model server knows the base.
+    pub served_name: String,
+    /// `--max-model-len`, tokens.
+    pub context: u32,
+    /// `--max-lora-rank`; 0 = started without LoRA.
+    pub max_lora_rank: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Weights {
+    Base { base_model: BaseModelId },
+    /// The result of a full fine-tune.
+    Merged { version: ModelVersionId },
+}
+
+/// The adapters that a model server should have now: desired state, a file beside the spec, may change while it runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WantedAdapters {
+    pub adapters: Vec<WantedAdapter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WantedAdapter {
+    /// The name at the model server: the model version's id, so that one name never means two things.
+    pub name: String,
+    pub version: ModelVersionId,
+}

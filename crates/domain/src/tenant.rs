@@ -1,0 +1,84 @@
+//! A tenant is a team: later one Kubernetes namespace, always one prefix in the artefact store.
+
+use crate::{name::Name, problem::FieldProblem, time::Timestamp};
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TenantState {
+    Active,
+    /// Nothing new starts, keys stop answering; what is stored stays.
+    Suspended,
+}
+
+impl TenantState {
+    pub const fn word(self) -> &'static str {
+        match self {
+            TenantState::Active => "active",
+            TenantState::Suspended => "suspended",
+        }
+    }
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Active, Self::Suspended].into_iter().find(|s| s.word() == word)
+    }
+}
+
+/// What a tenant may hold at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quota {
+    /// Runs that train at the same time; further ones wait in the queue. 0 to 1000.
+    pub concurrent_runs: u32,
+    /// Bytes in the artefact store.
+    pub storage_bytes: u64,
+    /// Endpoints that are wanted at the same time.
+    pub endpoints: u32,
+}
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self { concurrent_runs: 1, storage_bytes: 20 * 1024 * 1024 * 1024, endpoints: 2 }
+    }
+}
+
+impl Quota {
+    pub fn check(&self) -> Vec<FieldProblem> {
+        let mut out = Vec::new();
+        if self.concurrent_runs > 1000 {
+            out.push(FieldProblem::new("concurrent_runs", "At most 1000 runs at once.").suggesting("1000"));
+        }
+        if self.endpoints > 1000 {
+            out.push(FieldProblem::new("endpoints", "At most 1000 endpoints.").suggesting("1000"));
+        }
+        if self.storage_bytes > i64::MAX as u64 {
+            out.push(FieldProblem::new("storage_bytes", "That is more storage than can be counted."));
+        }
+        out
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tenant {
+    /// Also namespace suffix and artefact prefix; never changes.
+    pub name: Name,
+    pub title: String,
+    pub state: TenantState,
+    pub quota: Quota,
+    pub created_at: Timestamp,
+}
+
+/// How much of its quota a tenant holds now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holding {
+    pub runs_active: u32,
+    pub runs_queued: u32,
+    pub storage_bytes: u64,
+    pub endpoints: u32,
+    pub members: u32,
+}
+
+/// A row of the admin's list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantOverview {
+    pub tenant: Tenant,
+    pub holding: Holding,
+}

@@ -1,0 +1,77 @@
+//! What was used: one row per inference call, made by the gateway, never lost silently.
+
+use crate::{
+    ids::{CallId, EndpointId, KeyId, ModelVersionId, PersonId},
+    name::Name,
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+/// One inference call, as metered. Holds no prompt and no answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    pub id: CallId,
+    pub tenant: Name,
+    pub at: Timestamp,
+    /// The API key, or none when the playground's session called.
+    pub key: Option<KeyId>,
+    pub person: Option<PersonId>,
+    pub endpoint: Option<EndpointId>,
+    /// As the client named it.
+    pub model: String,
+    pub model_version: Option<ModelVersionId>,
+    /// `chat/completions` or `completions`.
+    pub route: String,
+    pub stream: bool,
+    /// HTTP status that the client got; 499 when it went away first.
+    pub status: u16,
+    /// OpenAI's error code, when it was an error.
+    pub error: Option<String>,
+    pub prompt_tokens: u32,
+    pub completion_tokens: u32,
+    /// Whether the counts come from the model server or are our estimate (it died, the client left).
+    pub estimated: bool,
+    /// Milliseconds to the first byte of the answer's body; absent when there was none.
+    pub first_token_ms: Option<u32>,
+    pub duration_ms: u32,
+    pub finish_reason: Option<String>,
+    pub request_id: String,
+}
+
+/// By what a usage table is broken down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UsageBy {
+    Day,
+    Model,
+    Key,
+    Member,
+}
+
+impl UsageBy {
+    pub const ALL: [UsageBy; 4] = [Self::Day, Self::Model, Self::Key, Self::Member];
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Model => "model",
+            Self::Key => "key",
+            Self::Member => "member",
+        }
+    }
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|b| b.word() == word)
+    }
+}
+
+/// One line of a usage table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageLine {
+    /// Day, model id, key id or person id.
+    pub group: String,
+    /// The same for people.
+    pub label: String,
+    pub requests: u64,
+    pub errors: u64,
+    pub prompt_tokens: u64,
+    pub completion_tokens: u64,
+}
