@@ -238,6 +238,8 @@ CREATE TABLE endpoints (
     address        TEXT,
     -- which start this is; part of the engine task's name, so that a dead server is never mistaken for its successor
     launch         BIGINT NOT NULL,
+    -- what the running server was started with; 0 = without LoRA
+    max_lora_rank  BIGINT NOT NULL,
     restarts       BIGINT NOT NULL,
     output_offset  BIGINT NOT NULL,
     retry_at       BIGINT,

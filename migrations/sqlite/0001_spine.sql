@@ -238,6 +238,8 @@ CREATE TABLE endpoints (
     address        TEXT,
     -- which start this is; part of the engine task's name, so that a dead server is never mistaken for its successor
     launch         INTEGER NOT NULL,
+    -- what the running server was started with; 0 = without LoRA
+    max_lora_rank  INTEGER NOT NULL,
     restarts       INTEGER NOT NULL,
     output_offset  INTEGER NOT NULL,
     retry_at       INTEGER,

@@ -1,6 +1,9 @@
 //! What the gateway needs to know, as one snapshot of plain data: routes, keys, limits. The platform makes it, the gateway
 //! only reads it; a call that succeeds asks no database.
 
+mod pass;
+pub use pass::BadPass;
+
 use crate::{
     ids::{EndpointId, KeyId, ModelVersionId, PersonId},
     key::Limits,

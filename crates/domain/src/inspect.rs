@@ -94,3 +94,23 @@ pub struct Report {
     /// Worst first, then by count.
     pub findings: Vec<FindingCount>,
 }
+
+/// Which rows of a version to show.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowFilter {
+    pub accepted: Option<bool>,
+    /// Only rows in which this rule found something.
+    pub rule: Option<String>,
+    /// Matching rows to skip.
+    pub offset: u64,
+    /// 1 to 200.
+    pub limit: u32,
+}
+
+/// A page of judged rows, in file order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowPage {
+    pub rows: Vec<RowVerdict>,
+    /// Rows that match, over all pages.
+    pub total: u64,
+}

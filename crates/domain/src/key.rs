@@ -1,6 +1,8 @@
 //! API keys: `atl_` + 43 characters of secret (256 bits, base64url) + `_` + 6 characters of checksum, shown once.
 //! Only the BLAKE3 digest of the whole text is stored; 256 random bits need no slow hash.
 
+pub mod text;
+
 use crate::{
     ids::{KeyId, PersonId},
     name::Name,

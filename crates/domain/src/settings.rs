@@ -1,6 +1,10 @@
 //! The settings of a run, by LLaMA-Factory's key names. The form, the YAML beside it and the task all read this one struct.
 //! Ranges and cross-field rules follow LLaMA-Factory 0.9.5's parser, in our words, so that nothing starts only to be refused.
 
+mod yaml;
+
+pub use yaml::SettingValue;
+
 use crate::problem::FieldProblem;
 use serde::{Deserialize, Serialize};
 

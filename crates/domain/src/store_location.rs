@@ -38,6 +38,10 @@ pub fn base_model(id: BaseModelId) -> String {
 pub fn run_task(tenant: &Name, run: RunId, task: &str) -> String {
     format!("t/{tenant}/runs/{run}/{task}")
 }
+/// Folder of the weights that a run's training left; what a model version is made of.
+pub fn run_output(tenant: &Name, run: RunId) -> String {
+    format!("{}/output", run_task(tenant, run, "train"))
+}
 /// The task's last word (`report::Verdict`), written after everything else.
 pub fn run_verdict(tenant: &Name, run: RunId, task: &str) -> String {
     format!("{}/verdict.json", run_task(tenant, run, task))
@@ -45,6 +49,10 @@ pub fn run_verdict(tenant: &Name, run: RunId, task: &str) -> String {
 /// The full log of a task, one `report::Line` a line, kept after the process is gone.
 pub fn run_log(tenant: &Name, run: RunId, task: &str) -> String {
     format!("{}/log.jsonl", run_task(tenant, run, task))
+}
+/// What base and tuned model answered to every held-out row (`run::EvaluatedRow`), one JSON object a line.
+pub fn run_evaluated_rows(tenant: &Name, run: RunId) -> String {
+    format!("{}/evaluated.jsonl", run_task(tenant, run, "evaluate"))
 }
 /// Folder with the published files of a model version (adapter or full weights).
 pub fn model_version(tenant: &Name, version: ModelVersionId) -> String {

@@ -82,3 +82,21 @@ pub struct TenantOverview {
     pub tenant: Tenant,
     pub holding: Holding,
 }
+
+/// What the first page of a tenant and the rail of every page show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantHome {
+    pub holding: Holding,
+    pub counts: RailCounts,
+}
+
+/// How many things of each kind a tenant has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RailCounts {
+    pub datasets: u32,
+    pub runs: u32,
+    pub models: u32,
+    pub endpoints: u32,
+    /// Keys that are not revoked.
+    pub keys: u32,
+}
