@@ -1,0 +1,310 @@
+//! Tasks as processes on this machine: one folder a task, one supervisor a task.
+//!
+//! The portal may be killed at any moment, and there may be two of them. What makes that harmless:
+//! - A folder appears complete or not at all (made beside, then renamed), under one lock for the whole root.
+//! - Every task has a supervisor (`atelier task supervise --folder DIR`), the leader of a session of its own, which lives on
+//!   when the portal dies. It claims the task by creating `started.json` exclusively, before it starts anything:
+//!   however many supervisors are sent, one starts the command. It waits for the command and writes `exit.json`.
+//! - So the folder tells everything, and any portal can read it: nothing is kept in memory here.
+
+mod folder;
+mod process;
+mod supervise;
+
+pub use supervise::supervise;
+
+use crate::{Error, Observation, Task, TaskKind, TaskState};
+use folder::{Applied, Exit, Folder, Launch, Started};
+use std::{
+    collections::BTreeSet,
+    io::{self, Read, Seek, SeekFrom},
+    path::PathBuf,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+/// How long `apply` waits for the supervisor to claim the task. Starting takes some 20 ms; this is for a machine under load.
+const START_PATIENCE: Duration = Duration::from_secs(20);
+/// How long `remove` waits for killed processes to be gone.
+const KILL_PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Debug)]
+pub struct LocalEngine {
+    root: PathBuf,
+    program: PathBuf,
+}
+
+impl LocalEngine {
+    /// `root`: holds a folder per task; made when first needed. `program`: the `atelier` program.
+    pub fn new(root: PathBuf, program: PathBuf) -> Self {
+        // Relative paths would mean something else in the task, whose working directory is its folder.
+        let absolute = |p: PathBuf| std::path::absolute(&p).unwrap_or(p);
+        Self { root: absolute(root), program: absolute(program) }
+    }
+
+    pub async fn apply(&self, task: &Task) -> Result<(), Error> {
+        let (engine, task) = (self.clone(), task.clone());
+        blocking(move || engine.apply_now(&task)).await
+    }
+
+    pub async fn observe(&self, name: &str) -> Result<Option<Observation>, Error> {
+        let folder = self.folder(name)?;
+        blocking(move || observe(&folder)).await
+    }
+
+    pub async fn list(&self, prefix: &str) -> Result<Vec<Observation>, Error> {
+        let (engine, prefix) = (self.clone(), prefix.to_owned());
+        blocking(move || {
+            let mut out = Vec::new();
+            for name in engine.names()? {
+                if name.starts_with(&prefix) {
+                    out.extend(observe(&engine.folder(&name)?)?);
+                }
+            }
+            Ok(out)
+        })
+        .await
+    }
+
+    pub async fn stop(&self, name: &str, grace: Duration) -> Result<(), Error> {
+        let (engine, folder) = (self.clone(), self.folder(name)?);
+        blocking(move || engine.stop_now(&folder, grace)).await
+    }
+
+    pub async fn remove(&self, name: &str) -> Result<(), Error> {
+        let (engine, folder) = (self.clone(), self.folder(name)?);
+        blocking(move || engine.remove_now(&folder)).await
+    }
+
+    pub async fn output(&self, name: &str, offset: u64, limit: usize) -> Result<(Vec<u8>, u64), Error> {
+        let folder = self.folder(name)?;
+        blocking(move || whole_lines(&folder, offset, limit)).await
+    }
+
+    pub async fn put_file(&self, name: &str, file: &str, contents: &[u8]) -> Result<(), Error> {
+        if !folder::is_file_name(file) {
+            return Err(Error::BadName(file.to_owned()));
+        }
+        let (folder, file, contents) = (self.folder(name)?, file.to_owned(), contents.to_owned());
+        blocking(move || {
+            if folder.applied()?.is_none() {
+                return Err(Error::Unknown(folder.name().to_owned()));
+            }
+            folder::write_atomically(&folder.path().join(&file), &contents).map_err(because(format!("writing {file} of {}", folder.name())))
+        })
+        .await
+    }
+
+    fn folder(&self, name: &str) -> Result<Folder, Error> {
+        Folder::new(&self.root, name)
+    }
+
+    fn names(&self) -> Result<BTreeSet<String>, Error> {
+        let doing = because("listing tasks");
+        let entries = match std::fs::read_dir(&self.root) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+            Err(e) => return Err(doing(e)),
+        };
+        let mut out = BTreeSet::new();
+        for entry in entries {
+            if let Some(name) = entry.map_err(&doing)?.file_name().to_str()
+                && folder::is_task_name(name)
+            {
+                out.insert(name.to_owned());
+            }
+        }
+        Ok(out)
+    }
+
+    fn apply_now(&self, task: &Task) -> Result<(), Error> {
+        let folder = self.folder(&task.name)?;
+        let hash = task.hash();
+        let lock = folder::lock(&self.root)?;
+        match folder.applied()? {
+            Some(applied) if applied.hash != hash => return Err(Error::Different { name: task.name.clone() }),
+            Some(_) => {}
+            None => {
+                let port = match task.kind {
+                    TaskKind::Job => None,
+                    TaskKind::Server => Some(self.free_port()?),
+                };
+                folder.make(&self.root, &Applied { hash, task: task.clone() }, &Launch { program: self.program.clone(), port })?;
+            }
+        }
+        drop(lock);
+        if folder.started()?.is_some() {
+            return Ok(());
+        }
+        self.send_supervisor(&folder)
+    }
+
+    /// Starts a supervisor and waits until one (perhaps another portal's) has claimed the task.
+    fn send_supervisor(&self, folder: &Folder) -> Result<(), Error> {
+        let name = folder.name().to_owned();
+        let applied = folder.applied()?.ok_or_else(|| Error::Unknown(name.clone()))?;
+        let launch = folder.launch()?;
+        let errors = folder.append("errors").map_err(because(format!("opening the error file of {name}")))?;
+        let mut command = std::process::Command::new(&launch.program);
+        command
+            .args(["task", "supervise", "--folder"])
+            .arg(folder.path())
+            .env_clear()
+            .envs(folder.environment(&applied.task.env))
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(errors);
+        process::detach(&mut command);
+        let mut supervisor = command.spawn().map_err(because(format!("starting {} for {name}", launch.program.display())))?;
+        let gone = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let told = gone.clone();
+        // It is our child as long as we live: someone has to take its exit status, or it stays as a zombie.
+        let reaper = move || {
+            let _ = supervisor.wait();
+            told.store(true, std::sync::atomic::Ordering::Release);
+        };
+        std::thread::Builder::new().name("reaper".into()).spawn(reaper).map_err(because("starting a thread"))?;
+
+        let until = Instant::now() + START_PATIENCE;
+        loop {
+            let ended = gone.load(std::sync::atomic::Ordering::Acquire);
+            if folder.started()?.is_some() {
+                return Ok(());
+            }
+            if ended || Instant::now() > until {
+                let why = folder.last_error().unwrap_or_else(|| "it ended at once".into());
+                return Err(because(format!("starting the supervisor of {name}"))(io::Error::other(why)));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// A port that nothing listens on and that no other task was given.
+    fn free_port(&self) -> Result<u16, Error> {
+        let mut given = BTreeSet::new();
+        for name in self.names()? {
+            if let Ok(Launch { port: Some(port), .. }) = self.folder(&name)?.launch() {
+                given.insert(port);
+            }
+        }
+        let doing = because("choosing a port");
+        for _ in 0..1000 {
+            let port = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|l| l.local_addr()).map_err(&doing)?.port();
+            if !given.contains(&port) {
+                return Ok(port);
+            }
+        }
+        Err(doing(io::Error::other("no free port")))
+    }
+
+    fn stop_now(&self, folder: &Folder, grace: Duration) -> Result<(), Error> {
+        let _lock = folder::lock(&self.root)?;
+        if folder.applied()?.is_none() || folder.exit()?.is_some() {
+            return Ok(());
+        }
+        // Applied but not started: claimed by us, it never will be.
+        if folder.started()?.is_none() && folder.claim(&Started::nobody())? {
+            return folder.ended(&Exit { code: None, signal: Some(libc::SIGTERM) });
+        }
+        let Some(started) = folder.started()? else { return Ok(()) };
+        if !started.is_alive() {
+            // Nobody is left to keep the grace time.
+            process::kill_session(started.pid, &[]);
+            return Ok(());
+        }
+        folder.ask_to_stop(grace)?;
+        process::signal(started.pid, libc::SIGTERM).map_err(because(format!("stopping {}", folder.name())))
+    }
+
+    fn remove_now(&self, folder: &Folder) -> Result<(), Error> {
+        let _lock = folder::lock(&self.root)?;
+        if !folder.path().exists() {
+            return Ok(());
+        }
+        // A supervisor on its way finds the task claimed.
+        if folder.started()?.is_none() {
+            folder.claim(&Started::nobody())?;
+        }
+        if let Some(started) = folder.started()?.filter(|s| s.pid != 0 && s.same_boot()) {
+            let until = Instant::now() + KILL_PATIENCE;
+            if folder.exit()?.is_none() || started.is_alive() {
+                // The supervisor last: while it lives its number cannot be given to another session.
+                process::kill_session(started.pid, &[started.pid]);
+                if started.is_alive() {
+                    process::signal(started.pid, libc::SIGKILL).map_err(because(format!("killing {}", folder.name())))?;
+                }
+            }
+            while started.is_alive() || process::kill_session(started.pid, &[]) > 0 {
+                if Instant::now() > until {
+                    return Err(because(format!("removing {}", folder.name()))(io::Error::other("its processes do not end")));
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        folder.delete(&self.root)
+    }
+}
+
+fn observe(folder: &Folder) -> Result<Option<Observation>, Error> {
+    let (Some(applied), Some(started)) = (folder.applied()?, folder.started()?) else {
+        // Applied but not started counts as nothing: applying it again starts it.
+        return Ok(None);
+    };
+    let state = match folder.exit()? {
+        Some(exit) => exit.state(),
+        None if started.is_alive() => TaskState::Running,
+        // It may have ended between the two looks.
+        None => match folder.exit()? {
+            Some(exit) => exit.state(),
+            None => {
+                // What its command left behind must not run on unseen.
+                if started.same_boot() {
+                    process::kill_session(started.pid, &[]);
+                }
+                TaskState::Lost
+            }
+        },
+    };
+    let address = folder.launch()?.port.map(|port| format!("http://127.0.0.1:{port}"));
+    Ok(Some(Observation { name: folder.name().to_owned(), hash: applied.hash, state, address }))
+}
+
+/// Complete lines from `offset` on. One line longer than `limit` is returned whole, else it would block the rest for ever.
+fn whole_lines(folder: &Folder, offset: u64, limit: usize) -> Result<(Vec<u8>, u64), Error> {
+    let doing = because(format!("reading the output of {}", folder.name()));
+    let mut file = match std::fs::File::open(folder.path().join("output")) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound && folder.applied()?.is_some() => return Ok((Vec::new(), offset)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(Error::Unknown(folder.name().to_owned())),
+        Err(e) => return Err(doing(e)),
+    };
+    file.seek(SeekFrom::Start(offset)).map_err(&doing)?;
+    let step = limit.max(1);
+    let mut bytes = Vec::new();
+    loop {
+        let read = file.by_ref().take(step as u64).read_to_end(&mut bytes).map_err(&doing)?;
+        if let Some(end) = bytes.iter().rposition(|&b| b == b'\n') {
+            // After the first step only the rest of the long line is wanted.
+            let end = if bytes.len() > step { bytes.iter().position(|&b| b == b'\n').unwrap_or(end) } else { end };
+            bytes.truncate(end + 1);
+            let next = offset + bytes.len() as u64;
+            return Ok((bytes, next));
+        }
+        if read < step {
+            return Ok((Vec::new(), offset));
+        }
+    }
+}
+
+fn because(doing: impl Into<String>) -> impl Fn(io::Error) -> Error {
+    let doing = doing.into();
+    move |source| Error::Io { doing: doing.clone(), source }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(e) => Err(Error::Io { doing: "working on a task folder".into(), source: io::Error::other(e) }),
+    }
+}

@@ -1,0 +1,435 @@
+//! The local engine with real processes. The program is a shell script that plays the command, and hands `supervise` to this very
+//! test executable (see `the_supervisor_itself`), so that what runs here is what runs in production.
+
+use engine::{
+    Error, Task, TaskKind, TaskState,
+    local::{LocalEngine, supervise},
+};
+use std::{
+    collections::BTreeMap,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// Not a test: this executable as the supervisor, when the script asks for it.
+#[test]
+fn the_supervisor_itself() {
+    if let Ok(folder) = std::env::var("SUPERVISE_FOLDER") {
+        std::process::exit(supervise(Path::new(&folder)));
+    }
+}
+
+/// Not a test: this executable as a portal that applies one task and then goes on living.
+#[tokio::test]
+async fn the_portal_itself() {
+    if let Ok(folder) = std::env::var("PORTAL_FOLDER") {
+        let folder = PathBuf::from(folder);
+        LocalEngine::new(folder.join("tasks"), folder.join("program")).apply(&job("job-1")).await.unwrap();
+        std::thread::sleep(Duration::from_secs(60));
+    }
+}
+
+struct House {
+    folder: tempfile::TempDir,
+}
+
+impl House {
+    /// `script`: what the command does, in sh; `$SPEC` and `$PORT` are set.
+    fn new(script: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let program = format!(
+            r#"#!/bin/sh
+if [ "$2" = supervise ]; then
+  SUPERVISE_FOLDER="$4" exec {exe} --exact the_supervisor_itself --nocapture
+fi
+while [ $# -gt 0 ]; do
+  case "$1" in --spec) SPEC="$2" ;; --port) PORT="$2" ;; esac
+  shift
+done
+unset SUPERVISE_FOLDER
+{script}
+"#,
+            exe = std::env::current_exe().unwrap().display()
+        );
+        let path = folder.path().join("program");
+        std::fs::write(&path, program).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Self { folder }
+    }
+    /// As a portal that was just started sees it.
+    fn engine(&self) -> LocalEngine {
+        LocalEngine::new(self.root(), self.folder.path().join("program"))
+    }
+    fn root(&self) -> PathBuf {
+        self.folder.path().join("tasks")
+    }
+    /// A portal in a process group of its own.
+    fn portal(&self) -> std::process::Child {
+        use std::os::unix::process::CommandExt;
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "the_portal_itself", "--nocapture"]).env("PORTAL_FOLDER", self.folder.path());
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).process_group(0).spawn().unwrap()
+    }
+    fn file(&self, task: &str, file: &str) -> Option<String> {
+        std::fs::read_to_string(self.root().join(task).join(file)).ok()
+    }
+    async fn state_of(&self, task: &str) -> Option<TaskState> {
+        self.engine().observe(task).await.unwrap().map(|o| o.state)
+    }
+    async fn wait_for(&self, task: &str, what: impl Fn(&TaskState) -> bool) -> TaskState {
+        let until = Instant::now() + Duration::from_secs(30);
+        loop {
+            match self.state_of(task).await {
+                Some(state) if what(&state) => return state,
+                other => assert!(Instant::now() < until, "{task} is {other:?}; errors: {:?}", self.file(task, "errors")),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    async fn wait_for_end(&self, task: &str) -> TaskState {
+        self.wait_for(task, |s| *s != TaskState::Running).await
+    }
+    async fn wait_for_output(&self, task: &str, text: &str) {
+        let until = Instant::now() + Duration::from_secs(30);
+        while !self.file(task, "output").is_some_and(|o| o.contains(text)) {
+            assert!(Instant::now() < until, "{task} did not print {text}: {:?}", self.file(task, "output"));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    fn supervisor_of(&self, task: &str) -> i32 {
+        let started: serde_json::Value = serde_json::from_str(&self.file(task, "started.json").unwrap()).unwrap();
+        i32::try_from(started["pid"].as_i64().unwrap()).unwrap()
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        // A failed test leaves no processes behind.
+        for entry in std::fs::read_dir(self.root()).into_iter().flatten().flatten() {
+            if let Some(name) = entry.file_name().to_str().filter(|n| !n.starts_with('.'))
+                && self.file(name, "started.json").is_some()
+                && self.file(name, "exit.json").is_none()
+                && is_running(self.supervisor_of(name))
+            {
+                kill(-self.supervisor_of(name));
+                kill(self.supervisor_of(name));
+            }
+        }
+    }
+}
+
+fn kill(pid: i32) {
+    let _ = std::process::Command::new("kill").args(["-9", "--", &pid.to_string()]).stderr(std::process::Stdio::null()).status();
+}
+
+/// Also false for a process that has ended and only waits for its parent.
+fn is_running(pid: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|s| !s.rsplit(')').next().unwrap_or("").trim_start().starts_with('Z'))
+}
+
+async fn wait_until_gone(pid: i32) {
+    let until = Instant::now() + Duration::from_secs(10);
+    while is_running(pid) {
+        assert!(Instant::now() < until, "process {pid} is still there");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn job(name: &str) -> Task {
+    Task {
+        name: name.into(),
+        kind: TaskKind::Job,
+        args: vec!["task".into(), "run".into()],
+        spec: "{\"n\":1}".into(),
+        env: BTreeMap::from([("GREETING".into(), "good morning".into())]),
+    }
+}
+fn server(name: &str) -> Task {
+    Task { kind: TaskKind::Server, args: vec!["task".into(), "serve".into()], ..job(name) }
+}
+
+#[tokio::test]
+async fn the_command_gets_its_spec_and_only_its_own_environment() {
+    let house = House::new(r#"cat "$SPEC"; echo; env | cut -d= -f1 | sort | tr '\n' ' '; echo "$GREETING in $PWD" "#);
+    house.engine().apply(&job("job-1")).await.unwrap();
+    assert_eq!(house.wait_for_end("job-1").await, TaskState::Exited { code: 0 });
+    let output = house.file("job-1", "output").unwrap();
+    let folder = house.root().join("job-1");
+    assert_eq!(output.lines().next(), Some("{\"n\":1}"));
+    assert!(output.ends_with(&format!("good morning in {}\n", folder.display())), "{output}");
+    // PWD, OLDPWD, SHLVL and _ are the shell's own.
+    let names: Vec<_> = output
+        .lines()
+        .nth(1)
+        .unwrap()
+        .split("good")
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .filter(|n| !matches!(*n, "PWD" | "OLDPWD" | "SHLVL" | "_"))
+        .collect();
+    assert_eq!(names, ["GREETING", "HOME", "PATH", "TMPDIR"]);
+}
+
+#[tokio::test]
+async fn applying_twice_starts_once() {
+    let house = House::new("echo started; sleep 0.2");
+    let engine = house.engine();
+    engine.apply(&job("job-1")).await.unwrap();
+    engine.apply(&job("job-1")).await.unwrap();
+    house.wait_for_end("job-1").await;
+    engine.apply(&job("job-1")).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(house.file("job-1", "output").as_deref(), Some("started\n"));
+    let other = Task { spec: "{\"n\":2}".into(), ..job("job-1") };
+    assert!(matches!(engine.apply(&other).await, Err(Error::Different { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn two_portals_that_race_start_one_process() {
+    let house = House::new("echo started; sleep 0.3");
+    let racers: Vec<_> = (0..8).map(|_| house.engine()).map(|e| tokio::spawn(async move { e.apply(&job("job-1")).await })).collect();
+    for racer in racers {
+        racer.await.unwrap().unwrap();
+    }
+    assert_eq!(house.wait_for_end("job-1").await, TaskState::Exited { code: 0 });
+    assert_eq!(house.file("job-1", "output").as_deref(), Some("started\n"));
+}
+
+#[tokio::test]
+async fn killing_the_portal_changes_nothing_for_its_task() {
+    let house = House::new("echo started; while [ ! -f go ]; do sleep 0.02; done; echo done; exit 4");
+    let mut portal = house.portal();
+    house.wait_for_output("job-1", "started").await;
+    kill(-portal.id().cast_signed());
+    portal.wait().unwrap();
+    assert_eq!(house.state_of("job-1").await, Some(TaskState::Running));
+    house.engine().apply(&job("job-1")).await.unwrap();
+    std::fs::write(house.root().join("job-1/go"), "").unwrap();
+    assert_eq!(house.wait_for_end("job-1").await, TaskState::Exited { code: 4 });
+    assert_eq!(house.file("job-1", "output").as_deref(), Some("started\ndone\n"));
+}
+
+#[tokio::test]
+async fn a_portal_killed_at_any_moment_of_the_start_neither_loses_nor_doubles_it() {
+    // From before the folder is made to after the command runs.
+    for milliseconds in (0..60).step_by(4) {
+        let house = House::new("echo started");
+        let mut portal = house.portal();
+        tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+        kill(-portal.id().cast_signed());
+        portal.wait().unwrap();
+        house.engine().apply(&job("job-1")).await.unwrap();
+        assert_eq!(house.wait_for_end("job-1").await, TaskState::Exited { code: 0 }, "killed after {milliseconds} ms");
+        // A second supervisor that was on its way when the portal died.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(house.file("job-1", "output").as_deref(), Some("started\n"), "killed after {milliseconds} ms");
+    }
+}
+
+#[tokio::test]
+async fn a_folder_without_a_start_is_started_by_the_next_apply() {
+    let house = House::new("echo started");
+    let engine = house.engine();
+    engine.apply(&job("job-1")).await.unwrap();
+    house.wait_for_end("job-1").await;
+    // As a portal leaves it that was killed between making the folder and starting the supervisor.
+    for file in ["started.json", "exit.json", "output"] {
+        std::fs::remove_file(house.root().join("job-1").join(file)).unwrap();
+    }
+    assert_eq!(engine.observe("job-1").await.unwrap(), None);
+    house.engine().apply(&job("job-1")).await.unwrap();
+    house.wait_for_end("job-1").await;
+    assert_eq!(house.file("job-1", "output").as_deref(), Some("started\n"));
+}
+
+#[tokio::test]
+async fn a_half_made_folder_is_made_anew() {
+    let house = House::new("echo started");
+    std::fs::create_dir_all(house.root().join(".new-job-1/tmp")).unwrap();
+    house.engine().apply(&job("job-1")).await.unwrap();
+    assert_eq!(house.wait_for_end("job-1").await, TaskState::Exited { code: 0 });
+}
+
+#[tokio::test]
+async fn how_it_ended_is_known_to_a_portal_that_did_not_see_it() {
+    let house = House::new("sleep 0.1; exit 3");
+    house.engine().apply(&job("job-1")).await.unwrap();
+    assert_eq!(house.wait_for_end("job-1").await, TaskState::Exited { code: 3 });
+    let house = House::new("kill -SEGV $$");
+    house.engine().apply(&job("job-2")).await.unwrap();
+    assert_eq!(house.wait_for_end("job-2").await, TaskState::Signalled { signal: libc::SIGSEGV });
+}
+
+#[tokio::test]
+async fn a_program_that_is_missing_is_an_error_with_its_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = LocalEngine::new(folder.path().join("tasks"), folder.path().join("nothing-here"));
+    let error = engine.apply(&job("job-1")).await.unwrap_err();
+    assert!(matches!(&error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound), "{error}");
+    assert_eq!(engine.observe("job-1").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_stop_gives_the_command_time_to_end_well() {
+    let house = House::new("trap 'echo asked; sleep 0.2; echo done; exit 5' TERM; echo ready; while :; do sleep 0.05; done");
+    let engine = house.engine();
+    engine.apply(&job("job-1")).await.unwrap();
+    house.wait_for_output("job-1", "ready").await;
+    engine.stop("job-1", Duration::from_secs(20)).await.unwrap();
+    assert_eq!(house.wait_for_end("job-1").await, TaskState::Exited { code: 5 });
+    assert_eq!(house.file("job-1", "output").as_deref(), Some("ready\nasked\ndone\n"));
+    engine.stop("job-1", Duration::ZERO).await.unwrap();
+    engine.stop("job-never-applied", Duration::ZERO).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_does_not_end_is_killed_after_the_grace_time_with_all_children() {
+    let house =
+        House::new("trap '' TERM; (trap '' TERM; setsid -f true; sleep 60) & echo child $!; echo ready; while :; do sleep 0.05; done");
+    let engine = house.engine();
+    engine.apply(&job("job-1")).await.unwrap();
+    house.wait_for_output("job-1", "ready").await;
+    let child: i32 = house.file("job-1", "output").unwrap().lines().next().unwrap().trim_start_matches("child ").parse().unwrap();
+    let asked = Instant::now();
+    engine.stop("job-1", Duration::from_millis(400)).await.unwrap();
+    assert!(asked.elapsed() < Duration::from_millis(300), "stop returns at once");
+    assert_eq!(house.wait_for_end("job-1").await, TaskState::Signalled { signal: libc::SIGKILL });
+    assert!(asked.elapsed() >= Duration::from_millis(400), "killed before the grace time was over");
+    assert!(!is_running(child), "a child was left behind");
+}
+
+#[tokio::test]
+async fn nothing_of_a_command_that_ended_runs_on() {
+    let house = House::new("(trap '' HUP; sleep 60) & echo $!");
+    house.engine().apply(&job("job-1")).await.unwrap();
+    assert_eq!(house.wait_for_end("job-1").await, TaskState::Exited { code: 0 });
+    let child: i32 = house.file("job-1", "output").unwrap().trim().parse().unwrap();
+    assert!(!is_running(child), "the child of an ended command was left behind");
+}
+
+#[tokio::test]
+async fn a_task_stopped_before_it_started_never_starts() {
+    let house = House::new("echo started");
+    let engine = house.engine();
+    engine.apply(&job("job-1")).await.unwrap();
+    house.wait_for_end("job-1").await;
+    for file in ["started.json", "exit.json", "output"] {
+        std::fs::remove_file(house.root().join("job-1").join(file)).unwrap();
+    }
+    engine.stop("job-1", Duration::from_secs(1)).await.unwrap();
+    engine.apply(&job("job-1")).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(house.state_of("job-1").await, Some(TaskState::Signalled { signal: libc::SIGTERM }));
+    assert_eq!(house.file("job-1", "output"), None);
+}
+
+#[tokio::test]
+async fn a_killed_supervisor_means_lost_and_takes_the_command_with_it() {
+    let house = House::new("sleep 60 & echo $$ $!; wait");
+    house.engine().apply(&job("job-1")).await.unwrap();
+    house.wait_for_output("job-1", "\n").await;
+    let pids: Vec<i32> = house.file("job-1", "output").unwrap().split_whitespace().map(|p| p.parse().unwrap()).collect();
+    assert!(pids.iter().all(|p| is_running(*p)));
+    kill(house.supervisor_of("job-1"));
+    wait_until_gone(pids[0]).await;
+    house.wait_for("job-1", |s| *s == TaskState::Lost).await;
+    // The grandchild is found by its session.
+    wait_until_gone(pids[1]).await;
+    // Lost is not forgotten: it is not started again.
+    house.engine().apply(&job("job-1")).await.unwrap();
+    assert_eq!(house.state_of("job-1").await, Some(TaskState::Lost));
+}
+
+#[tokio::test]
+async fn a_process_with_the_number_of_a_lost_task_is_not_taken_for_it() {
+    let house = House::new("sleep 60");
+    house.engine().apply(&job("job-1")).await.unwrap();
+    let supervisor = house.supervisor_of("job-1");
+    let path = house.root().join("job-1/started.json");
+    let real = std::fs::read_to_string(&path).unwrap();
+    let mut other: serde_json::Value = serde_json::from_str(&real).unwrap();
+    other["start_time"] = 1.into();
+    std::fs::write(&path, other.to_string()).unwrap();
+    assert_eq!(house.state_of("job-1").await, Some(TaskState::Lost));
+    house.engine().stop("job-1", Duration::ZERO).await.unwrap();
+    assert!(is_running(supervisor), "a stranger was signalled");
+    std::fs::write(&path, real).unwrap();
+    house.engine().remove("job-1").await.unwrap();
+    assert!(!is_running(supervisor));
+}
+
+#[tokio::test]
+async fn output_is_read_in_whole_lines_from_an_offset() {
+    let house = House::new(
+        "printf 'one\\ntwo\\nthr'; while [ ! -f go ]; do sleep 0.02; done; printf 'ee\\n0123456789012345678901234567890123456789\\nlast\\n'",
+    );
+    let engine = house.engine();
+    engine.apply(&job("job-1")).await.unwrap();
+    house.wait_for_output("job-1", "thr").await;
+    assert_eq!(engine.output("job-1", 0, 1000).await.unwrap(), (b"one\ntwo\n".to_vec(), 8));
+    assert_eq!(engine.output("job-1", 0, 5).await.unwrap(), (b"one\n".to_vec(), 4));
+    assert_eq!(engine.output("job-1", 8, 1000).await.unwrap(), (Vec::new(), 8), "a torn line waits");
+    std::fs::write(house.root().join("job-1/go"), "").unwrap();
+    house.wait_for_end("job-1").await;
+    assert_eq!(engine.output("job-1", 8, 7).await.unwrap(), (b"three\n".to_vec(), 14));
+    let (long, next) = engine.output("job-1", 14, 7).await.unwrap();
+    assert_eq!((long.len(), next), (41, 55), "a line longer than the limit comes whole, and alone");
+    assert_eq!(engine.output("job-1", 55, 7).await.unwrap(), (b"last\n".to_vec(), 60));
+    assert_eq!(engine.output("job-1", 60, 7).await.unwrap(), (Vec::new(), 60));
+    assert!(matches!(engine.output("job-2", 0, 7).await, Err(Error::Unknown(_))));
+}
+
+#[tokio::test]
+async fn servers_get_ports_of_their_own() {
+    let house = House::new("echo port $PORT; exec sleep 60");
+    let engine = house.engine();
+    for name in ["ep-1", "ep-2", "job-1"] {
+        engine.apply(&if name.starts_with("ep") { server(name) } else { job(name) }).await.unwrap();
+        house.wait_for_output(name, "\n").await;
+    }
+    let seen = engine.list("ep-").await.unwrap();
+    assert_eq!(seen.iter().map(|o| o.name.as_str()).collect::<Vec<_>>(), ["ep-1", "ep-2"]);
+    assert!(seen.iter().all(|o| o.state == TaskState::Running && o.hash == server(&o.name).hash()));
+    assert_ne!(seen[0].address, seen[1].address);
+    for o in seen {
+        let port = house.file(&o.name, "output").unwrap().trim().trim_start_matches("port ").to_owned();
+        assert_eq!(o.address, Some(format!("http://127.0.0.1:{port}")));
+        engine.remove(&o.name).await.unwrap();
+    }
+    assert_eq!(engine.observe("job-1").await.unwrap().unwrap().address, None);
+    assert_eq!(house.file("job-1", "output").as_deref(), Some("port\n"));
+    engine.remove("job-1").await.unwrap();
+}
+
+#[tokio::test]
+async fn removing_kills_and_forgets() {
+    let house = House::new("trap '' TERM; echo $$; while :; do sleep 0.05; done");
+    let engine = house.engine();
+    engine.apply(&job("job-1")).await.unwrap();
+    house.wait_for_output("job-1", "\n").await;
+    let pid: i32 = house.file("job-1", "output").unwrap().trim().parse().unwrap();
+    engine.remove("job-1").await.unwrap();
+    assert!(!is_running(pid));
+    assert_eq!(engine.observe("job-1").await.unwrap(), None);
+    assert!(!house.root().join("job-1").exists());
+    engine.remove("job-1").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_beside_the_spec_is_replaced_whole() {
+    let house = House::new("exec sleep 60");
+    let engine = house.engine();
+    engine.apply(&job("job-1")).await.unwrap();
+    for text in ["{\"adapters\":[]}", "{}"] {
+        engine.put_file("job-1", "adapters.json", text.as_bytes()).await.unwrap();
+        assert_eq!(house.file("job-1", "adapters.json").as_deref(), Some(text));
+    }
+    for bad in ["spec.json", "../adapters.json", "output"] {
+        assert!(matches!(engine.put_file("job-1", bad, b"").await, Err(Error::BadName(_))), "{bad}");
+    }
+    assert!(matches!(engine.put_file("job-2", "adapters.json", b"").await, Err(Error::Unknown(_))));
+    assert!(matches!(engine.observe("../job-1").await, Err(Error::BadName(_))));
+    engine.remove("job-1").await.unwrap();
+}
