@@ -1,0 +1,54 @@
+//! LLaMA-Factory 0.9.5: the only place that knows its command line, its files and its console.
+
+mod console;
+mod job;
+mod log;
+mod results;
+
+pub use job::{Job, dataset_info, job_file, job_text};
+
+pub(crate) use console::Console;
+pub(crate) use log::{Curve, Follower, Judgement};
+pub(crate) use results::{adapter_config, numbers, results_to_keep, weights};
+
+use crate::machine::Machine;
+use std::path::{Path, PathBuf};
+
+/// Names inside the working folder; the job file names them relatively, so that no path of this machine gets into the results.
+pub const BASE: &str = "base";
+pub const DATA: &str = "data";
+pub const OUT: &str = "out";
+pub const JOB: &str = "job.yaml";
+pub const TRAIN_FILE: &str = "train.jsonl";
+pub const HELD_OUT_FILE: &str = "held_out.jsonl";
+pub const TRAINER_LOG: &str = "trainer_log.jsonl";
+
+/// The environment of the trainer; everything else is cut off.
+pub(crate) fn environment(machine: &Machine, python: &Path, folder: &Path) -> Vec<(String, String)> {
+    let mut out = machine.environment(python, folder);
+    out.extend([
+        // A second thread buys 12 % on a small model, and takes the other core from everybody else.
+        ("OMP_NUM_THREADS".into(), "1".into()),
+        // Both together switch on the graceful stop by SIGABRT.
+        ("LLAMABOARD_ENABLED".into(), "1".into()),
+        ("LLAMABOARD_WORKDIR".into(), folder.join("board").to_string_lossy().into_owned()),
+    ]);
+    out
+}
+
+/// Lies beside the Python of its environment.
+pub(crate) fn program(python: &Path) -> PathBuf {
+    python.with_file_name("llamafactory-cli")
+}
+
+/// Prints the versions of the environment as JSON, without importing anything big.
+pub(crate) const VERSIONS: &str = r#"
+import importlib.metadata, json, platform
+versions = {"python": platform.python_version()}
+for name in ("llamafactory", "transformers", "torch", "peft", "datasets"):
+    try:
+        versions[name] = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        pass
+print(json.dumps(versions))
+"#;

@@ -1,0 +1,188 @@
+//! The job file and the data description.
+
+use super::{BASE, DATA, OUT};
+use domain::settings::{RunSettings, SettingValue, yaml_float};
+use serde_json::{Map, Value, json};
+
+/// What the platform knows beside the person's settings.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// LLaMA-Factory's template name.
+    pub template: &'a str,
+    pub train_rows: u64,
+    /// 0 = nothing is evaluated while training.
+    pub held_out_rows: u64,
+    pub gpu: bool,
+}
+
+/// All keys of `job.yaml`. Relative paths: the trainer runs in its working folder.
+pub fn job_file(settings: &RunSettings, job: Job<'_>) -> Value {
+    let mut keys = Map::new();
+    for (key, value) in settings.trainer_keys() {
+        let value = match value {
+            SettingValue::Text(text) => text.into(),
+            SettingValue::Whole(n) => n.into(),
+            SettingValue::Number(n) => n.into(),
+            SettingValue::Flag(flag) => flag.into(),
+        };
+        keys.insert(key.into(), value);
+    }
+    let ours = json!({
+        "model_name_or_path": BASE,
+        "template": job.template,
+        "dataset_dir": DATA,
+        "dataset": "train",
+        "output_dir": OUT,
+        // Always a fresh folder; `true` would delete the log of what was there.
+        "overwrite_output_dir": false,
+        // A task runs once and is not resumed, so a checkpoint would only cost room.
+        "save_strategy": "no",
+        "logging_steps": (settings.total_steps(job.train_rows) / 100).max(1),
+        // The default hides a loss that is not a number behind a running mean.
+        "logging_nan_inf_filter": false,
+        "include_num_input_tokens_seen": true,
+        "report_to": "none",
+        "plot_loss": false,
+        "fp16": false,
+        "bf16": job.gpu,
+        "use_cpu": !job.gpu,
+        // Less memory for more time: right on a GPU, pointless for what fits a CPU.
+        "disable_gradient_checkpointing": !job.gpu,
+        "dataloader_pin_memory": job.gpu,
+    });
+    keys.extend(ours.as_object().cloned().unwrap_or_default());
+    if job.held_out_rows > 0 {
+        keys.insert("eval_dataset".into(), "held_out".into());
+        keys.insert("eval_strategy".into(), "epoch".into());
+        keys.insert("per_device_eval_batch_size".into(), settings.per_device_train_batch_size.into());
+    }
+    Value::Object(keys)
+}
+
+/// JSON in a `.yaml` file is valid YAML with every string quoted: `no` stays a text. Only floats differ:
+/// YAML readers take `1e-5` for a text, and `1.0e-5` for a number.
+pub fn job_text(job: &Value) -> String {
+    let Value::Object(keys) = job else { return job.to_string() };
+    let lines: Vec<_> = keys
+        .iter()
+        .map(|(key, value)| {
+            let value = match value.as_f64().filter(|_| value.is_f64()) {
+                Some(float) => yaml_float(float),
+                None => value.to_string(),
+            };
+            format!("  {}: {value}", Value::from(key.as_str()))
+        })
+        .collect();
+    format!("{{\n{}\n}}\n", lines.join(",\n"))
+}
+
+/// `dataset_info.json`. As soon as one tag is named the others have no default, so all are.
+pub fn dataset_info(held_out: bool) -> Value {
+    let entry = |file: &str| {
+        json!({
+            "file_name": file,
+            // Not `openai`: that one adds a system message of its own.
+            "formatting": "sharegpt",
+            "columns": {"messages": "messages"},
+            "tags": {
+                "role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant",
+                "observation_tag": "tool", "function_tag": "function_call", "system_tag": "system",
+            },
+        })
+    };
+    let mut out = json!({"train": entry(super::TRAIN_FILE)});
+    if held_out {
+        out["held_out"] = entry(super::HELD_OUT_FILE);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::settings::FinetuningType;
+
+    const CPU: Job<'static> = Job { template: "qwen3_nothink", train_rows: 329, held_out_rows: 51, gpu: false };
+
+    #[test]
+    fn the_job_file_of_the_demo_run() {
+        let settings = RunSettings {
+            lora_rank: 32,
+            lora_alpha: 64,
+            num_train_epochs: 16.0,
+            learning_rate: 1e-5,
+            per_device_train_batch_size: 16,
+            cutoff_len: 128,
+            ..RunSettings::default()
+        };
+        let golden = r#"{
+  "bf16": false,
+  "cutoff_len": 128,
+  "dataloader_pin_memory": false,
+  "dataset": "train",
+  "dataset_dir": "data",
+  "disable_gradient_checkpointing": true,
+  "do_train": true,
+  "eval_dataset": "held_out",
+  "eval_strategy": "epoch",
+  "finetuning_type": "lora",
+  "fp16": false,
+  "gradient_accumulation_steps": 1,
+  "include_num_input_tokens_seen": true,
+  "learning_rate": 1.0e-5,
+  "logging_nan_inf_filter": false,
+  "logging_steps": 3,
+  "lora_alpha": 64,
+  "lora_rank": 32,
+  "lora_target": "all",
+  "lr_scheduler_type": "cosine",
+  "model_name_or_path": "base",
+  "num_train_epochs": 16.0,
+  "output_dir": "out",
+  "overwrite_output_dir": false,
+  "per_device_eval_batch_size": 16,
+  "per_device_train_batch_size": 16,
+  "plot_loss": false,
+  "report_to": "none",
+  "save_strategy": "no",
+  "seed": 42,
+  "stage": "sft",
+  "template": "qwen3_nothink",
+  "use_cpu": true,
+  "warmup_steps": 10
+}
+"#;
+        assert_eq!(sorted(&job_text(&job_file(&settings, CPU))), sorted(golden));
+    }
+
+    /// By lines: the order of keys is serde_json's choice, and depends on features that other crates switch on.
+    fn sorted(text: &str) -> Vec<&str> {
+        let mut lines: Vec<_> = text.lines().map(|l| l.trim_end_matches(',')).collect();
+        lines.sort_unstable();
+        lines
+    }
+
+    #[test]
+    fn what_the_page_shows_is_what_the_trainer_gets() {
+        for finetuning_type in [FinetuningType::Lora, FinetuningType::Full] {
+            let settings = RunSettings { finetuning_type, learning_rate: 3e-5, ..RunSettings::default() };
+            let written = job_text(&job_file(&settings, CPU)).replace('"', "");
+            let shown = settings.yaml("base", "train");
+            for line in shown.lines() {
+                assert!(written.lines().any(|w| w.trim().trim_end_matches(',') == line), "“{line}” is shown but not written in\n{written}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_gpu_gets_its_own_flags_and_no_held_out_rows_no_evaluation() {
+        let job = job_file(
+            &RunSettings { finetuning_type: FinetuningType::Full, ..RunSettings::default() },
+            Job { gpu: true, held_out_rows: 0, ..CPU },
+        );
+        assert_eq!((&job["bf16"], &job["use_cpu"], &job["disable_gradient_checkpointing"]), (&json!(true), &json!(false), &json!(false)));
+        assert!(job.get("eval_dataset").is_none() && job.get("eval_strategy").is_none() && job.get("lora_rank").is_none());
+        assert!(dataset_info(false).get("held_out").is_none());
+        assert_eq!(dataset_info(true)["held_out"]["file_name"], "held_out.jsonl");
+    }
+}

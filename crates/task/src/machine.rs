@@ -1,0 +1,77 @@
+//! What this machine offers: Python environments (told by the portal in the environment) and a GPU (looked for).
+
+use crate::failure::Failure;
+use std::path::{Path, PathBuf};
+
+pub struct Machine {
+    trainer_python: Option<PathBuf>,
+    vllm_python: Option<PathBuf>,
+    pub gpu: bool,
+}
+
+/// What a GPU program needs to find its devices and libraries; passed on where set.
+const GPU_VARIABLES: [&str; 5] =
+    ["CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "LD_LIBRARY_PATH", "CUDA_HOME"];
+
+impl Machine {
+    pub fn look() -> Self {
+        let python = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let gpu = match std::env::var("ATELIER_DEVICE").as_deref() {
+            Ok("cpu") => false,
+            Ok("gpu") => true,
+            // The device file is there exactly when the driver is loaded; containers get it too.
+            _ => Path::new("/dev/nvidia0").exists() || nvidia_smi_lists_one(),
+        };
+        Self { trainer_python: python("ATELIER_TRAINER_PYTHON"), vllm_python: python("ATELIER_VLLM_PYTHON"), gpu }
+    }
+
+    pub fn trainer_python(&self) -> Result<&Path, Failure> {
+        present(self.trainer_python.as_deref(), "trainer", "ATELIER_TRAINER_PYTHON")
+    }
+    pub fn vllm_python(&self) -> Result<&Path, Failure> {
+        present(self.vllm_python.as_deref(), "model server", "ATELIER_VLLM_PYTHON")
+    }
+
+    /// A clean environment for a program: upstream reads dozens of variables, and none of them may come from outside.
+    /// `folder`: its home, private to the task, so that caches of one tenant never serve another.
+    pub fn environment(&self, python: &Path, folder: &Path) -> Vec<(String, String)> {
+        let text = |p: &Path| p.to_string_lossy().into_owned();
+        let programs = python.parent().map(text).unwrap_or_default();
+        let mut out = vec![
+            ("PATH".into(), format!("{programs}:/usr/local/bin:/usr/bin:/bin")),
+            ("HOME".into(), text(folder)),
+            ("HF_HOME".into(), text(&folder.join("hf"))),
+            ("TMPDIR".into(), text(&folder.join("tmp"))),
+            ("LANG".into(), "C.UTF-8".into()),
+            ("HF_HUB_OFFLINE".into(), "1".into()),
+            ("HF_HUB_DISABLE_TELEMETRY".into(), "1".into()),
+            ("DO_NOT_TRACK".into(), "1".into()),
+            ("PYTHONUNBUFFERED".into(), "1".into()),
+            ("OMP_WAIT_POLICY".into(), "PASSIVE".into()),
+        ];
+        if self.gpu {
+            out.extend(GPU_VARIABLES.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))));
+        }
+        out
+    }
+}
+
+fn present<'a>(python: Option<&'a Path>, what: &str, variable: &str) -> Result<&'a Path, Failure> {
+    match python {
+        Some(path) if path.exists() => Ok(path),
+        Some(path) => Err(Failure::new(
+            "not_installed",
+            format!("The {what}'s Python is not at {}.", path.display()),
+            "Ask the platform admin to run “atelier doctor”.",
+        )),
+        None => Err(Failure::new(
+            "not_installed",
+            format!("The {what} is not installed here ({variable} is not set)."),
+            "Ask the platform admin to run “atelier doctor”.",
+        )),
+    }
+}
+
+fn nvidia_smi_lists_one() -> bool {
+    std::process::Command::new("nvidia-smi").arg("-L").output().is_ok_and(|o| o.status.success() && o.stdout.starts_with(b"GPU"))
+}

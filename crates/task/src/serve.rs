@@ -1,0 +1,226 @@
+//! A model server: vLLM with the wanted adapters, as long as it is wanted.
+//!
+//! Which adapters there should be is a file beside the spec that the portal replaces (`adapters.json`); here is the loop that makes
+//! it so, however the file and the server have changed meanwhile.
+
+use crate::{
+    Task,
+    failure::{Failure, Halt, TaskError},
+    http::Http,
+    program::{Ended, Next, Program},
+    reporter::size,
+    vllm,
+};
+use domain::{
+    report::{AdapterFailure, Phase, Said},
+    run::LogLevel,
+    store_location,
+    task_spec::{Serve, WantedAdapter, WantedAdapters, Weights},
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// How often the wish is compared with what is there.
+const LOOK: Duration = Duration::from_millis(200);
+/// After this time a refused adapter is tried again: its files may have come meanwhile.
+const RETRY: Duration = Duration::from_secs(15);
+const GRACE: Duration = Duration::from_secs(15);
+
+pub async fn serve(task: &Task, work: &Serve, port: u16) -> i32 {
+    match start(task, work, port).await {
+        Ok(server) => run(task, work, port, server).await,
+        Err(Halt::Stopped) => 0,
+        Err(Halt::Failed(failure)) => {
+            task.reporter.log(LogLevel::Error, format!("{} {}", failure.sentence, failure.next_step));
+            for line in failure.evidence {
+                task.reporter.log(LogLevel::Error, line);
+            }
+            crate::FAILED
+        }
+    }
+}
+
+async fn start(task: &Task, work: &Serve, port: u16) -> Result<Program, Halt> {
+    let python = task.machine.vllm_python()?;
+    task.reporter.phase(Phase::Loading, "fetching the weights");
+    // A new process begins with no adapters and fetches its weights anew.
+    let folder = task.folder.join("work");
+    let weights = folder.join("weights");
+    let fetch = async {
+        if folder.exists() {
+            tokio::fs::remove_dir_all(&folder).await.map_err(TaskError::io("clearing the working folder"))?;
+        }
+        for name in ["hf", "tmp", "adapters"] {
+            tokio::fs::create_dir_all(folder.join(name)).await.map_err(TaskError::io("making the working folder"))?;
+        }
+        let (from, what) = match work.weights {
+            Weights::Base { base_model } => (store_location::base_model(base_model), "The base model"),
+            Weights::Merged { version } => (store_location::model_version(&work.tenant, version), "The model version"),
+        };
+        Ok(task.store.fetch_folder(&from, &weights, what).await?)
+    };
+    let fetched = task.unless_stopped(fetch).await?;
+    task.reporter.phase(Phase::Loading, format!("starting vLLM with {}", size(fetched.bytes)));
+    let command = vllm::command(&task.machine, python, work, &weights, &folder, port);
+    Program::start(command).map_err(|e| {
+        Failure::new("not_installed", "The model server could not be started.", "Ask the platform admin to run “atelier doctor”.")
+            .with_evidence(vec![e.to_string()])
+            .into()
+    })
+}
+
+/// Until the server ends or is told to.
+async fn run(task: &Task, work: &Serve, port: u16, mut server: Program) -> i32 {
+    let mut last = VecDeque::new();
+    let keeper = keep_adapters(task, work, Http::to(port));
+    tokio::pin!(keeper);
+    loop {
+        tokio::select! {
+            next = server.next() => match next {
+                Ok(Next::Line(_, line)) => {
+                    if let Some((level, text)) = vllm::log_line(&line) {
+                        task.reporter.log(level, text);
+                    }
+                    if last.len() == 500 {
+                        last.pop_front();
+                    }
+                    last.push_back(line);
+                }
+                Ok(Next::Ended(ended)) => {
+                    task.reporter.log(LogLevel::Error, vllm::why_it_ended(ended, last.make_contiguous()));
+                    return match ended {
+                        // It should not have ended at all.
+                        Ended::Exit(0) => crate::FAILED,
+                        Ended::Exit(code) => code,
+                        Ended::Signal(signal) => 128 + signal,
+                    };
+                }
+                Err(e) => {
+                    task.reporter.log(LogLevel::Error, format!("The model server cannot be watched: {e}"));
+                    return crate::FAILED;
+                }
+            },
+            () = &mut keeper => {}
+            () = task.stop.asked() => {
+                task.reporter.phase(Phase::Stopping, "stopping vLLM");
+                if let Err(e) = server.stop(GRACE).await {
+                    task.reporter.log(LogLevel::Error, format!("The model server could not be stopped: {e}"));
+                    return crate::FAILED;
+                }
+                return 0;
+            }
+        }
+    }
+}
+
+/// Waits until the server answers, then makes its adapters what they should be. Never ends.
+async fn keep_adapters(task: &Task, work: &Serve, http: Http) {
+    let began = Instant::now();
+    while !vllm::is_ready(&http).await {
+        tokio::time::sleep(LOOK).await;
+    }
+    task.reporter.phase(Phase::Ready, format!("answers after {:.1} s", began.elapsed().as_secs_f64()));
+    let mut adapters = Adapters { folder: task.folder.join("work/adapters"), loaded: BTreeMap::new(), refused: BTreeMap::new() };
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut said = None;
+    loop {
+        look.tick().await;
+        let Some(wanted) = read_wanted(&task.folder.join("adapters.json")) else { continue };
+        adapters.make_so(task, work, &http, &wanted).await;
+        let now = adapters.state();
+        // Also once at the beginning, so that the portal learns that there are none.
+        if said.as_ref() != Some(&now) {
+            task.reporter.say(now.clone());
+            said = Some(now);
+        }
+    }
+}
+
+/// `None` = there is no file yet, or not a readable one: then nothing is changed.
+fn read_wanted(path: &Path) -> Option<WantedAdapters> {
+    match std::fs::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).ok(),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Some(WantedAdapters::default()),
+        Err(_) => None,
+    }
+}
+
+struct Adapters {
+    folder: PathBuf,
+    loaded: BTreeMap<String, WantedAdapter>,
+    /// Why, and when it was tried last.
+    refused: BTreeMap<String, (WantedAdapter, String, Instant)>,
+}
+
+impl Adapters {
+    async fn make_so(&mut self, task: &Task, work: &Serve, http: &Http, wanted: &WantedAdapters) {
+        let is_wanted = |adapter: &WantedAdapter| wanted.adapters.contains(adapter);
+        self.refused.retain(|_, (adapter, ..)| is_wanted(adapter));
+        let surplus: Vec<_> = self.loaded.values().filter(|a| !is_wanted(a)).cloned().collect();
+        for adapter in surplus {
+            match vllm::unload_adapter(http, &adapter.name).await {
+                Ok(()) => {
+                    self.loaded.remove(&adapter.name);
+                    let _ = tokio::fs::remove_dir_all(self.folder.join(adapter.version.to_string())).await;
+                    task.reporter.log(LogLevel::Info, format!("Adapter {} was taken off.", adapter.name));
+                }
+                Err(reason) => task.reporter.log(LogLevel::Warning, format!("Adapter {} could not be taken off: {reason}", adapter.name)),
+            }
+        }
+        for adapter in &wanted.adapters {
+            let waits = self.refused.get(&adapter.name).is_some_and(|(_, _, tried)| tried.elapsed() < RETRY);
+            if waits || self.loaded.contains_key(&adapter.name) {
+                continue;
+            }
+            let began = Instant::now();
+            match self.load(task, work, http, adapter).await {
+                Ok(()) => {
+                    self.refused.remove(&adapter.name);
+                    self.loaded.insert(adapter.name.clone(), adapter.clone());
+                    task.reporter
+                        .log(LogLevel::Info, format!("Adapter {} was loaded in {} ms.", adapter.name, began.elapsed().as_millis()));
+                }
+                Err(reason) => {
+                    let known = self.refused.insert(adapter.name.clone(), (adapter.clone(), reason.clone(), Instant::now()));
+                    if known.is_none_or(|(_, before, _)| before != reason) {
+                        task.reporter.log(LogLevel::Warning, format!("Adapter {} could not be loaded: {reason}", adapter.name));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn load(&self, task: &Task, work: &Serve, http: &Http, adapter: &WantedAdapter) -> Result<(), String> {
+        let folder = self.folder.join(adapter.version.to_string());
+        // What a former try left.
+        let _ = tokio::fs::remove_dir_all(&folder).await;
+        let from = store_location::model_version(&work.tenant, adapter.version);
+        task.store.fetch_folder(&from, &folder, "The adapter").await.map_err(|e| format!("{e}."))?;
+        vllm::load_adapter(http, &adapter.name, &folder).await
+    }
+
+    fn state(&self) -> Said {
+        Said::Adapters {
+            loaded: self.loaded.keys().cloned().collect(),
+            failed: self.refused.values().map(|(a, reason, _)| AdapterFailure { name: a.name.clone(), reason: reason.clone() }).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_file_means_no_adapters_and_a_broken_one_means_no_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("adapters.json");
+        assert_eq!(read_wanted(&path), Some(WantedAdapters::default()));
+        std::fs::write(&path, "{").unwrap();
+        assert_eq!(read_wanted(&path), None);
+    }
+}

@@ -1,0 +1,174 @@
+//! The artefact store as a task uses it: folders in, files with digests out.
+
+use crate::failure::TaskError;
+use bytes::Bytes;
+use domain::{base_model::StoredFile, store_location::StoreLocation};
+use futures::TryStreamExt;
+use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart, local::LocalFileSystem, path::Path as ObjectPath};
+use std::{
+    path::{Component, Path, PathBuf},
+    sync::Arc,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+const PART: usize = 8 * 1024 * 1024;
+
+pub struct Store {
+    objects: Arc<dyn ObjectStore>,
+    /// Where the objects are files of this machine.
+    root: Option<PathBuf>,
+}
+
+/// What came with a folder.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Fetched {
+    pub files: u64,
+    pub bytes: u64,
+}
+
+impl Store {
+    pub fn open(location: &StoreLocation) -> Result<Self, TaskError> {
+        match location {
+            StoreLocation::Local { root } => {
+                let doing = format!("opening the store {root}");
+                let root = std::path::absolute(root).map_err(TaskError::io(doing.clone()))?;
+                let objects = LocalFileSystem::new_with_prefix(&root).map_err(TaskError::store(doing))?;
+                Ok(Self { objects: Arc::new(objects), root: Some(root) })
+            }
+        }
+    }
+
+    /// One object into a file. Returns its bytes.
+    pub async fn fetch(&self, from: &str, to: &Path) -> Result<u64, TaskError> {
+        let doing = || format!("fetching {from}");
+        let got = match self.objects.get(&ObjectPath::from(from)).await {
+            Err(object_store::Error::NotFound { .. }) => return Err(TaskError::Missing(from.to_owned())),
+            other => other.map_err(TaskError::store(doing()))?,
+        };
+        let mut file = tokio::fs::File::create(to).await.map_err(TaskError::io(doing()))?;
+        let mut stream = got.into_stream();
+        let mut bytes = 0;
+        while let Some(part) = stream.try_next().await.map_err(TaskError::store(doing()))? {
+            bytes += part.len() as u64;
+            file.write_all(&part).await.map_err(TaskError::io(doing()))?;
+        }
+        file.flush().await.map_err(TaskError::io(doing()))?;
+        Ok(bytes)
+    }
+
+    /// A folder of the store as a folder here. `what` names it in the error when there is nothing.
+    pub async fn fetch_folder(&self, prefix: &str, to: &Path, what: &str) -> Result<Fetched, TaskError> {
+        let doing = || format!("fetching {prefix}");
+        let base = ObjectPath::from(prefix);
+        let objects: Vec<_> = self.objects.list(Some(&base)).try_collect().await.map_err(TaskError::store(doing()))?;
+        let mut fetched = Fetched::default();
+        for object in objects {
+            let Some(relative) = object.location.as_ref().strip_prefix(base.as_ref()).map(|r| r.trim_start_matches('/')) else { continue };
+            let relative = PathBuf::from(relative);
+            if relative.as_os_str().is_empty() || relative.components().any(|c| !matches!(c, Component::Normal(_))) {
+                continue;
+            }
+            let target = to.join(&relative);
+            if let Some(parent) = target.parent() {
+                tokio::fs::create_dir_all(parent).await.map_err(TaskError::io(doing()))?;
+            }
+            match self.root.as_ref().filter(|_| relative.extension().is_some_and(|e| e == "safetensors")) {
+                // Weights are gigabytes, never change in the store, and are only read: a link instead of a copy.
+                // A symbolic one, because the store may lie on another disk, and because deleting the task's folder then
+                // cannot reach the weights.
+                Some(root) => {
+                    tokio::fs::symlink(root.join(object.location.as_ref()), &target).await.map_err(TaskError::io(doing()))?;
+                }
+                None => {
+                    self.fetch(object.location.as_ref(), &target).await?;
+                }
+            }
+            fetched.files += 1;
+            fetched.bytes += object.size;
+        }
+        if fetched.files == 0 { Err(TaskError::Missing(what.to_owned())) } else { Ok(fetched) }
+    }
+
+    /// A file into the store, part by part, hashed on the way. The object is there complete or not at all.
+    pub async fn put_file(&self, from: &Path, to: &str) -> Result<StoredFile, TaskError> {
+        let doing = || format!("storing {to}");
+        let mut file = tokio::fs::File::open(from).await.map_err(TaskError::io(doing()))?;
+        let upload = self.objects.put_multipart(&ObjectPath::from(to)).await.map_err(TaskError::store(doing()))?;
+        let mut upload = WriteMultipart::new_with_chunk_size(upload, PART);
+        let mut hasher = blake3::Hasher::new();
+        let mut bytes = 0;
+        let mut buffer = vec![0; 1024 * 1024];
+        loop {
+            let read = match file.read(&mut buffer).await {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(e) => {
+                    let _ = upload.abort().await;
+                    return Err(TaskError::io(doing())(e));
+                }
+            };
+            hasher.update(&buffer[..read]);
+            bytes += read as u64;
+            upload.wait_for_capacity(2).await.map_err(TaskError::store(doing()))?;
+            upload.write(&buffer[..read]);
+        }
+        upload.finish().await.map_err(TaskError::store(doing()))?;
+        let path = to.rsplit('/').next().unwrap_or(to).to_owned();
+        Ok(StoredFile { path, bytes, digest: hasher.finalize().to_hex().to_string() })
+    }
+
+    pub async fn put(&self, to: &str, contents: Vec<u8>) -> Result<(), TaskError> {
+        self.objects.put(&ObjectPath::from(to), Bytes::from(contents).into()).await.map_err(TaskError::store(format!("storing {to}")))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(root: &Path) -> Store {
+        Store::open(&StoreLocation::Local { root: root.to_string_lossy().into_owned() }).unwrap()
+    }
+
+    #[tokio::test]
+    async fn weights_are_linked_and_small_files_are_copied() {
+        let (root, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let store = store(root.path());
+        for (name, text) in
+            [("base-models/b/model.safetensors", "weights"), ("base-models/b/config.json", "{}"), ("base-models/b2/other.json", "{}")]
+        {
+            store.put(name, text.into()).await.unwrap();
+        }
+        let to = here.path().join("base");
+        assert_eq!(store.fetch_folder("base-models/b", &to, "The base model").await.unwrap(), Fetched { files: 2, bytes: 9 });
+        assert!(std::fs::symlink_metadata(to.join("model.safetensors")).unwrap().is_symlink());
+        assert!(std::fs::symlink_metadata(to.join("config.json")).unwrap().is_file());
+        assert_eq!(std::fs::read_to_string(to.join("model.safetensors")).unwrap(), "weights");
+        std::fs::remove_dir_all(here.path()).unwrap();
+        assert!(root.path().join("base-models/b/model.safetensors").exists(), "deleting the task's folder reached the store");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_missing_and_named() {
+        let root = tempfile::tempdir().unwrap();
+        let store = store(root.path());
+        let error = store.fetch_folder("base-models/none", &root.path().join("x"), "The base model").await.unwrap_err();
+        assert_eq!(error.to_string(), "The base model is not in the store");
+        assert!(matches!(store.fetch("t/a/none", &root.path().join("y")).await, Err(TaskError::Missing(_))));
+    }
+
+    #[tokio::test]
+    async fn a_stored_file_has_the_size_and_digest_of_its_bytes() {
+        let (root, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let bytes: Vec<u8> = (0..PART * 2 + 17).map(|i| (i % 251) as u8).collect();
+        let from = here.path().join("big");
+        std::fs::write(&from, &bytes).unwrap();
+        let stored = store(root.path()).put_file(&from, "t/a/runs/r/big.bin").await.unwrap();
+        assert_eq!(
+            stored,
+            StoredFile { path: "big.bin".into(), bytes: bytes.len() as u64, digest: blake3::hash(&bytes).to_hex().to_string() }
+        );
+        assert!(std::fs::read(root.path().join("t/a/runs/r/big.bin")).unwrap() == bytes);
+    }
+}

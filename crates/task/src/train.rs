@@ -1,0 +1,180 @@
+//! A training: fetch, train with LLaMA-Factory, judge, store.
+
+use crate::{
+    Task, catalogue,
+    failure::{Failure, Halt, TaskError},
+    llamafactory as lf,
+    program::{Ended, Next, Program},
+    reporter::{now, size},
+};
+use domain::{
+    report::{Outcome, Phase, Said},
+    run::LogLevel,
+    settings::FinetuningType,
+    store_location,
+    task_spec::Train,
+};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::process::Command;
+
+/// Time for the trainer to end after SIGTERM, before it is killed.
+const GRACE: Duration = Duration::from_secs(10);
+/// How often its log file is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+
+pub async fn train(task: &Task, work: &Train) -> Result<Outcome, Halt> {
+    let python = task.machine.trainer_python()?;
+    let folder = task.folder.join("work");
+    let (vocabulary, software) =
+        task.unless_stopped(async { Ok(tokio::try_join!(prepare(task, work, &folder), versions(task, python, &folder))?) }).await?;
+    let steps = work.settings.total_steps(work.train_rows);
+    task.reporter.phase(Phase::Train, format!("{steps} steps on {}", if task.machine.gpu { "the GPU" } else { "the CPU" }));
+    let curve = follow(task, work, python, &folder).await?;
+    let results = judge(task, work, &folder.join(lf::OUT), &curve, vocabulary)?;
+    task.reporter.phase(Phase::Upload, "storing the result");
+    let files = task.unless_stopped(upload(task, work, &folder)).await?;
+    Ok(Outcome { files, results, scores: None, software })
+}
+
+/// Everything that the trainer reads. Returns the size of the base model's vocabulary, where its configuration says it.
+async fn prepare(task: &Task, work: &Train, folder: &Path) -> Result<Option<u64>, Halt> {
+    task.reporter.phase(Phase::Prepare, "fetching base model and dataset");
+    for name in ["", lf::DATA, "hf", "tmp", "board"] {
+        tokio::fs::create_dir_all(folder.join(name)).await.map_err(TaskError::io("making the working folder"))?;
+    }
+    let base = task.store.fetch_folder(&store_location::base_model(work.base_model), &folder.join(lf::BASE), "The base model").await?;
+    let data = folder.join(lf::DATA);
+    task.store.fetch(&store_location::dataset_train(&work.tenant, work.dataset_version), &data.join(lf::TRAIN_FILE)).await?;
+    if work.held_out_rows > 0 {
+        task.store.fetch(&store_location::dataset_held_out(&work.tenant, work.dataset_version), &data.join(lf::HELD_OUT_FILE)).await?;
+    }
+    let job = lf::Job { template: &work.template, train_rows: work.train_rows, held_out_rows: work.held_out_rows, gpu: task.machine.gpu };
+    write(&data.join("dataset_info.json"), lf::dataset_info(work.held_out_rows > 0).to_string()).await?;
+    write(&folder.join(lf::JOB), lf::job_text(&lf::job_file(&work.settings, job))).await?;
+    let held_out = if work.held_out_rows > 0 { format!(", {} held-out rows", work.held_out_rows) } else { String::new() };
+    task.reporter.phase(Phase::Prepare, format!("base model {}, {} training rows{held_out}", size(base.bytes), work.train_rows));
+    let config = tokio::fs::read(folder.join(lf::BASE).join("config.json")).await.unwrap_or_default();
+    let config: serde_json::Value = serde_json::from_slice(&config).unwrap_or_default();
+    Ok(config["vocab_size"].as_u64())
+}
+
+async fn write(path: &Path, text: String) -> Result<(), TaskError> {
+    tokio::fs::write(path, text).await.map_err(TaskError::io(format!("writing {}", path.display())))
+}
+
+/// Versions of what trains, for the record. Not knowing them is no reason to fail.
+pub async fn versions(task: &Task, python: &Path, folder: &Path) -> Result<BTreeMap<String, String>, Halt> {
+    let mut command = Command::new(python);
+    command.args(["-c", lf::VERSIONS]).env_clear().envs(lf::environment(&task.machine, python, folder)).kill_on_drop(true);
+    let printed = command.output().await.map(|o| o.stdout).unwrap_or_default();
+    Ok(serde_json::from_slice(&printed).unwrap_or_default())
+}
+
+/// Runs the trainer to its end and tells what happens meanwhile.
+async fn follow(task: &Task, work: &Train, python: &Path, folder: &Path) -> Result<lf::Curve, Halt> {
+    let mut command = Command::new(lf::program(python));
+    command.args(["train", lf::JOB]).current_dir(folder).env_clear().envs(lf::environment(&task.machine, python, folder));
+    let mut trainer = Program::start(command).map_err(|e| {
+        Failure::new("not_installed", "The trainer could not be started.", "Ask the platform admin to run “atelier doctor”.")
+            .with_evidence(vec![e.to_string()])
+    })?;
+    let mut console = lf::Console::default();
+    let mut log = lf::Follower::new(folder.join(lf::OUT).join(lf::TRAINER_LOG));
+    let mut curve = lf::Curve::default();
+    let mut look = tokio::time::interval(LOOK);
+    let mut rows_said = false;
+    let ended = loop {
+        tokio::select! {
+            next = trainer.next() => match next.map_err(TaskError::io("waiting for the trainer"))? {
+                Next::Line(stream, line) => {
+                    if let Some((level, text)) = console.hear(stream, &line) {
+                        task.reporter.log(level, text);
+                    }
+                    if !rows_said && let Some(rows) = console.rows_trained() {
+                        rows_said = true;
+                        tell_dropped_rows(task, work.train_rows, rows);
+                    }
+                }
+                Next::Ended(ended) => break ended,
+            },
+            _ = look.tick() => tell_progress(task, &mut log, &mut curve),
+            () = task.stop.asked() => {
+                task.reporter.phase(Phase::Stopping, "stopping the trainer");
+                trainer.stop(GRACE).await.map_err(TaskError::io("stopping the trainer"))?;
+                tell_progress(task, &mut log, &mut curve);
+                return Err(Halt::Stopped);
+            }
+        }
+    };
+    tell_progress(task, &mut log, &mut curve);
+    if ended == Ended::Exit(0) { Ok(curve) } else { Err(catalogue::classify(ended, &console.errors()).into()) }
+}
+
+fn tell_progress(task: &Task, log: &mut lf::Follower, curve: &mut lf::Curve) {
+    for entry in log.read_new(now()) {
+        if let Some(loss) = entry.loss {
+            curve.add(loss);
+        }
+        task.reporter.say(Said::Progress { step: entry.step, total_steps: entry.total_steps, metric: entry.metric });
+    }
+}
+
+fn tell_dropped_rows(task: &Task, expected: u64, taken: u64) {
+    if taken < expected {
+        let dropped = expected - taken;
+        task.reporter.log(
+            LogLevel::Warning,
+            format!("The trainer dropped {dropped} of {expected} rows, because it could not read them as conversations."),
+        );
+    }
+}
+
+/// Exit code 0 does not mean that something was learnt.
+fn judge(task: &Task, work: &Train, out: &Path, curve: &lf::Curve, vocabulary: Option<u64>) -> Result<BTreeMap<String, f64>, Failure> {
+    let zero = Ended::Exit(0);
+    let (Some(results), false) = (lf::numbers(out), lf::weights(out, work.settings.finetuning_type).is_empty()) else {
+        let sentence = "The trainer ended without an error, but left no model.";
+        return Err(Failure::new("no_result", sentence, "Read the end of the log, then clone the run.").with_exit(zero));
+    };
+    let step = "Clone the run with a lower learning rate.";
+    match curve.judge(vocabulary) {
+        lf::Judgement::Learnt => Ok(results),
+        lf::Judgement::Flat { first, last } => {
+            let text = format!(
+                "The loss did not fall: {first:.2} at the beginning, {last:.2} at the end. Try more epochs, or another learning rate."
+            );
+            task.reporter.log(LogLevel::Warning, text);
+            Ok(results)
+        }
+        lf::Judgement::Diverged { first, last } => {
+            let sentence = format!("The training diverged: the loss went from {first:.2} to {last:.2}.");
+            Err(Failure::new("diverged", sentence, step).with_exit(zero))
+        }
+        lf::Judgement::Silent => {
+            Err(Failure::new("no_result", "The trainer logged no loss.", "Read the end of the log, then clone the run.").with_exit(zero))
+        }
+    }
+}
+
+async fn upload(task: &Task, work: &Train, folder: &Path) -> Result<Vec<domain::base_model::StoredFile>, Halt> {
+    let out = folder.join(lf::OUT);
+    let kind = work.settings.finetuning_type;
+    if kind == FinetuningType::Lora {
+        lf::adapter_config(&out, &work.base_model.to_string())?;
+    }
+    let mut paths: Vec<PathBuf> = lf::results_to_keep(&out, kind);
+    paths.push(folder.join(lf::JOB));
+    let target = store_location::run_task(&work.tenant, work.run, "train");
+    let mut files = Vec::new();
+    for path in paths {
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        files.push(task.store.put_file(&path, &format!("{target}/output/{name}")).await?);
+    }
+    let bytes = files.iter().map(|f| f.bytes).sum();
+    task.reporter.phase(Phase::Upload, format!("{} files, {}", files.len(), size(bytes)));
+    Ok(files)
+}

@@ -1,0 +1,172 @@
+//! vLLM: the only place that knows its command line, its console and its calls for adapters.
+
+use crate::{http::Http, machine::Machine, program::Ended};
+use domain::{run::LogLevel, task_spec::Serve};
+use serde_json::{Value, json};
+use std::{path::Path, time::Duration};
+use tokio::process::Command;
+
+/// Adapters that one batch may mix, and that stay in memory. A server with one slot would swap at every other call.
+const ADAPTERS_AT_ONCE: u32 = 4;
+const ADAPTERS_IN_MEMORY: u32 = 32;
+
+/// `weights`: folder of the model. `folder`: home and caches of the server.
+pub fn command(machine: &Machine, python: &Path, work: &Serve, weights: &Path, folder: &Path, port: u16) -> Command {
+    let mut command = Command::new(python);
+    // Through the module: the `vllm` program of the CPU wheel does not start.
+    command.args(["-m", "vllm.entrypoints.openai.api_server", "--model"]).arg(weights);
+    command.args(["--served-model-name", &work.served_name, "--host", "127.0.0.1", "--port", &port.to_string()]);
+    if work.context > 0 {
+        command.args(["--max-model-len", &work.context.to_string()]);
+    }
+    if work.max_lora_rank > 0 {
+        command.args(["--enable-lora", "--max-lora-rank", &allowed_rank(work.max_lora_rank).to_string()]);
+        command.args(["--max-loras", &ADAPTERS_AT_ONCE.to_string(), "--max-cpu-loras", &ADAPTERS_IN_MEMORY.to_string()]);
+    }
+    command.env_clear().envs(machine.environment(python, folder)).current_dir(folder);
+    // Only the portal's own task can reach these calls: the server listens on this machine, and the gateway does not route them.
+    command.env("VLLM_ALLOW_RUNTIME_LORA_UPDATING", "1").env("VLLM_NO_USAGE_STATS", "1");
+    if !machine.gpu {
+        command.args(["--dtype", "float32", "--enforce-eager"]);
+        command.envs([("VLLM_TARGET_DEVICE", "cpu"), ("VLLM_CPU_KVCACHE_SPACE", "1"), ("OMP_NUM_THREADS", "2")]);
+    }
+    command
+}
+
+/// vLLM takes only these.
+fn allowed_rank(rank: u32) -> u32 {
+    [8, 16, 32, 64, 128, 256, 320, 512].into_iter().find(|r| *r >= rank).unwrap_or(512)
+}
+
+pub async fn is_ready(http: &Http) -> bool {
+    matches!(http.get("/health", Duration::from_secs(2)).await, Ok((200, _)))
+}
+
+/// `path`: folder of the adapter on this machine. An error is a sentence.
+pub async fn load_adapter(http: &Http, name: &str, path: &Path) -> Result<(), String> {
+    match http.post("/v1/load_lora_adapter", &json!({"lora_name": name, "lora_path": path}), Duration::from_secs(120)).await {
+        Ok((200, _)) => Ok(()),
+        // A former call was not answered in time, but did its work.
+        Ok((_, body)) if body.contains("has already been loaded") => Ok(()),
+        Ok((status, body)) => Err(refusal(status, &body)),
+        Err(e) => Err(format!("The model server did not answer: {e}.")),
+    }
+}
+
+pub async fn unload_adapter(http: &Http, name: &str) -> Result<(), String> {
+    match http.post("/v1/unload_lora_adapter", &json!({"lora_name": name}), Duration::from_secs(30)).await {
+        Ok((200 | 404, _)) => Ok(()),
+        Ok((status, body)) => Err(refusal(status, &body)),
+        Err(e) => Err(format!("The model server did not answer: {e}.")),
+    }
+}
+
+fn refusal(status: u16, body: &str) -> String {
+    let parsed: Value = serde_json::from_str(body).unwrap_or_default();
+    let said = parsed["error"]["message"].as_str().or(parsed["message"].as_str()).unwrap_or(body);
+    let first = said.lines().next().unwrap_or_default();
+    if said.contains("max_lora_rank") {
+        return format!("The adapter's rank is higher than this server was started for ({first}).");
+    }
+    format!("The model server refused it ({status}): {}", first.chars().take(300).collect::<String>())
+}
+
+/// What of a line belongs into the log. Prompts are not printed by vLLM.
+pub fn log_line(line: &str) -> Option<(LogLevel, String)> {
+    // Every call is in the portal's usage already; the health check comes five times a second.
+    let access = line.starts_with("INFO:") && line.contains("HTTP/1.1\"");
+    let figures = line.contains("Avg prompt throughput") || line.contains("it/s]") || line.contains("%|") || line.contains("% Completed");
+    let banner = line.contains('▄') || line.contains('█');
+    if access || figures || banner {
+        return None;
+    }
+    // `(EngineCore pid=21246) WARNING 11-21 02:03:05 [cpu_worker.py:114] text`
+    let bare = line.strip_prefix('(').and_then(|l| l.split_once(") ")).map_or(line, |(_, rest)| rest);
+    let word = bare.split([' ', ':']).next().unwrap_or_default();
+    let level = match word {
+        "ERROR" | "CRITICAL" => LogLevel::Error,
+        "WARNING" => LogLevel::Warning,
+        _ => LogLevel::Info,
+    };
+    let text = match bare.split_once("] ") {
+        Some((head, text)) if level_word(word) && head.contains('[') => text,
+        _ => bare,
+    };
+    (!text.trim().is_empty() && !text.trim_end().ends_with(']') || !level_word(word)).then(|| (level, text.trim().to_owned()))
+}
+
+fn level_word(word: &str) -> bool {
+    matches!(word, "INFO" | "WARNING" | "ERROR" | "CRITICAL" | "DEBUG")
+}
+
+/// Why a server ended that should not have: a sentence.
+pub fn why_it_ended(ended: Ended, lines: &[String]) -> String {
+    const KNOWN: [(&str, &str); 7] = [
+        ("Address already in use", "its port was taken by another program"),
+        ("address already in use", "its port was taken by another program"),
+        ("CUDA out of memory", "the GPU ran out of memory"),
+        ("No available memory for the cache blocks", "there is not enough memory for the conversation cache"),
+        ("is larger than the maximum model length", "the context length is too large for this machine"),
+        ("User-specified max_model_len", "the context length is larger than the model's"),
+        ("No module named vllm", "vLLM is not installed in the model server's Python"),
+    ];
+    for line in lines.iter().rev() {
+        if let Some((_, sentence)) = KNOWN.iter().find(|(sign, _)| line.contains(sign)) {
+            return format!("The model server ended ({ended}): {sentence}.");
+        }
+    }
+    if matches!(ended, Ended::Signal(9) | Ended::Exit(137)) {
+        return format!("The model server was killed by the system ({ended}), most likely because memory ran out.");
+    }
+    let exception = lines.iter().rev().find(|l| l.contains("Error: ") || l.contains("Exception: "));
+    match exception {
+        Some(line) => format!("The model server ended ({ended}): {}", line.chars().take(300).collect::<String>()),
+        None => format!("The model server ended ({ended})."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rank_is_rounded_up_to_one_that_the_server_takes() {
+        assert_eq!([1, 8, 9, 48, 64, 256, 1000].map(allowed_rank), [8, 8, 16, 64, 64, 256, 512]);
+    }
+
+    #[test]
+    fn levels_are_found_and_calls_are_dropped() {
+        let said = |line: &str| log_line(line);
+        assert_eq!(said("INFO:     127.0.0.1:52038 - \"GET /health HTTP/1.1\" 200 OK"), None);
+        assert_eq!(
+            said("(APIServer pid=21157) INFO 11-21 02:03:48 [loggers.py:335] Engine 000: Avg prompt throughput: 107.4 tokens/s"),
+            None
+        );
+        assert_eq!(said("(APIServer pid=21157) INFO 11-21 02:02:55 [api_utils.py:347]   █▄█▀ █     █     █     █  model"), None);
+        assert_eq!(said("(APIServer pid=21157) INFO 11-21 02:02:55 [api_utils.py:347]"), None);
+        assert_eq!(
+            said("(EngineCore pid=21246) WARNING 11-21 02:03:05 [cpu_worker.py:114] libiomp is not found"),
+            Some((LogLevel::Warning, "libiomp is not found".into()))
+        );
+        assert_eq!(
+            said("INFO:     Application startup complete."),
+            Some((LogLevel::Info, "INFO:     Application startup complete.".into()))
+        );
+        assert_eq!(said("ValueError: no"), Some((LogLevel::Info, "ValueError: no".into())));
+    }
+
+    #[test]
+    fn the_reason_of_an_end_is_found() {
+        let lines = |text: &str| vec!["fine".to_owned(), text.to_owned(), "bye".to_owned()];
+        assert!(why_it_ended(Ended::Exit(1), &lines("OSError: [Errno 98] Address already in use")).contains("port was taken"));
+        assert!(why_it_ended(Ended::Signal(9), &lines("x")).contains("memory ran out"));
+        assert_eq!(why_it_ended(Ended::Exit(1), &lines("ValueError: odd")), "The model server ended (exit 1): ValueError: odd");
+        assert_eq!(why_it_ended(Ended::Exit(3), &lines("x")), "The model server ended (exit 3).");
+    }
+
+    #[test]
+    fn a_refused_adapter_says_why() {
+        assert!(refusal(400, r#"{"error":{"message":"LoRA rank 64 is greater than max_lora_rank 16."}}"#).contains("rank is higher"));
+        assert_eq!(refusal(500, "boom"), "The model server refused it (500): boom");
+    }
+}

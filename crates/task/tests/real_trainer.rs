@@ -1,0 +1,194 @@
+//! The real LLaMA-Factory on the demo's base model: what a run leaves, and what each way to fail is called.
+//! Needs `ATELIER_TRAINER_PYTHON`; about two minutes on two cores.
+
+#[allow(dead_code)]
+mod world;
+
+use domain::{
+    report::{Phase, Said, Verdict},
+    run::{EvaluatedRow, LogLevel},
+    settings::{FinetuningType, RunSettings},
+    store_location,
+};
+use world::*;
+
+/// Not a test: this executable as the task.
+#[test]
+fn the_task_itself() {
+    be_the_task();
+}
+
+fn settings() -> RunSettings {
+    RunSettings {
+        lora_rank: 8,
+        lora_alpha: 16,
+        num_train_epochs: 2.0,
+        learning_rate: 4e-3,
+        warmup_steps: 0,
+        per_device_train_batch_size: 16,
+        cutoff_len: 128,
+        ..RunSettings::default()
+    }
+}
+
+fn cause_of(verdict: Verdict) -> (String, String) {
+    match verdict {
+        Verdict::Failed { cause, sentence, .. } => (cause, sentence),
+        other => panic!("it should have failed: {other:?}"),
+    }
+}
+
+#[test]
+fn a_lora_run_leaves_an_adapter_its_figures_and_a_score() {
+    let Some(_machine) = machine("ATELIER_TRAINER_PYTHON") else { return };
+    let mut world = World::new(64);
+    // One row that the trainer drops: two user turns in a row.
+    let path = store_location::dataset_train(&tenant(), DATA);
+    let rows = std::fs::read_to_string(world.stored(&path)).unwrap();
+    let bad = r#"{"messages":[{"role":"user","content":"a"},{"role":"user","content":"b"},{"role":"assistant","content":"c"},{"role":"assistant","content":"d"}]}"#;
+    world.put(&path, &format!("{rows}{bad}\n"));
+    world.train_rows += 1;
+
+    let mut task = world.train(settings());
+    assert!(task.wait(180).success(), "{}", task.log());
+    let Verdict::Succeeded(outcome) = world.verdict("train") else { panic!("{:?}", world.verdict("train")) };
+    assert_eq!(task.lines().last(), Some(&Said::Verdict { verdict: Verdict::Succeeded(outcome.clone()) }));
+    assert_eq!(task.phases(), [Phase::Prepare, Phase::Train, Phase::Upload]);
+
+    let points: Vec<_> =
+        task.lines().into_iter().filter_map(|s| if let Said::Progress { metric, .. } = s { metric } else { None }).collect();
+    let losses: Vec<f64> = points.iter().filter_map(|p| p.loss).collect();
+    assert_eq!(losses.len(), 8, "a loss a step: {points:?}");
+    assert!(losses[7] < losses[0], "{losses:?}");
+    assert_eq!(points.iter().filter(|p| p.eval_loss.is_some()).count(), 2, "an evaluation an epoch");
+    assert!(points.iter().all(|p| p.tokens_per_second.is_some() && p.total_tokens.is_some()));
+    assert!(task.log().contains("Warning The trainer dropped 1 of 65 rows"), "{}", task.log());
+    assert!(!task.log().contains("input_ids") && !task.log().contains("it/s]"), "{}", task.log());
+
+    for name in [
+        "adapter_model.safetensors",
+        "adapter_config.json",
+        "tokenizer.json",
+        "trainer_state.json",
+        "train_results.json",
+        "trainer_log.jsonl",
+        "job.yaml",
+    ] {
+        let file = outcome.files.iter().find(|f| f.path == name).unwrap_or_else(|| panic!("{name} was not stored: {:?}", outcome.files));
+        let bytes = std::fs::read(world.result(name)).unwrap();
+        assert_eq!((file.bytes, file.digest.as_str()), (bytes.len() as u64, blake3::hash(&bytes).to_hex().as_str()), "{name}");
+        let here = world.task_folder("").to_string_lossy().into_owned();
+        assert!(!String::from_utf8_lossy(&bytes).contains(&here), "{name} names a folder of this machine");
+    }
+    assert!(std::fs::read_to_string(world.result("adapter_config.json")).unwrap().contains(&BASE.to_string()));
+    assert!(outcome.results["train_loss"].is_finite() && outcome.results.contains_key("eval_loss"), "{:?}", outcome.results);
+    for name in ["llamafactory", "transformers", "torch", "peft", "python"] {
+        assert!(outcome.software.contains_key(name), "{:?}", outcome.software);
+    }
+    assert!(world.stored(&store_location::run_log(&tenant(), RUN, "train")).exists());
+
+    let mut task = world.evaluate(&settings());
+    assert!(task.wait(180).success(), "{}", task.log());
+    let Verdict::Succeeded(outcome) = world.verdict("evaluate") else { panic!("{:?}", world.verdict("evaluate")) };
+    let scores = outcome.scores.unwrap();
+    assert_eq!((scores.rows, scores.base_right + scores.gained), (8, scores.tuned_right + scores.lost));
+    let evaluated =
+        std::fs::read_to_string(world.stored(&store_location::run_task(&tenant(), RUN, "evaluate")).join("evaluated.jsonl")).unwrap();
+    let rows: Vec<EvaluatedRow> = evaluated.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(rows.iter().map(|r| r.row).collect::<Vec<_>>(), (1..=8).collect::<Vec<_>>());
+    assert!(rows.iter().all(|r| !r.prompt.is_empty() && !r.expected.is_empty() && !r.base.is_empty()), "{rows:?}");
+    let last = task.lines().into_iter().rev().find(|s| matches!(s, Said::Evaluated { .. }));
+    assert_eq!(last, Some(Said::Evaluated { done: 16, total: 16 }));
+}
+
+#[test]
+fn a_full_run_leaves_a_whole_model() {
+    let Some(_machine) = machine("ATELIER_TRAINER_PYTHON") else { return };
+    let mut world = World::new(64);
+    world.held_out_rows = 0;
+    let mut task = world.train(RunSettings { finetuning_type: FinetuningType::Full, learning_rate: 5e-4, ..settings() });
+    assert!(task.wait(180).success(), "{}", task.log());
+    let Verdict::Succeeded(outcome) = world.verdict("train") else { panic!("{:?}", world.verdict("train")) };
+    for name in ["model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "chat_template.jinja"] {
+        assert!(outcome.files.iter().any(|f| f.path == name), "{name} was not stored: {:?}", outcome.files);
+    }
+    assert!(!outcome.results.contains_key("eval_loss"), "nothing was held out");
+}
+
+#[test]
+fn a_layer_that_the_model_does_not_have_is_named() {
+    let Some(_machine) = machine("ATELIER_TRAINER_PYTHON") else { return };
+    let world = World::new(16);
+    let mut task = world.train(RunSettings { lora_target: "no_such_proj".into(), ..settings() });
+    assert_eq!(task.wait(120).code(), Some(task::FAILED));
+    let expected = ("bad_lora_target".to_owned(), "The model has no layer “no_such_proj”.".to_owned());
+    assert_eq!(cause_of(world.verdict("train")), expected, "{}", task.log());
+    assert!(task.log().contains("Error ValueError: Target modules"), "{}", task.log());
+}
+
+#[test]
+fn rows_that_cannot_be_used_are_no_training() {
+    let Some(_machine) = machine("ATELIER_TRAINER_PYTHON") else { return };
+    let world = World::new(16);
+    world.put(&store_location::dataset_train(&tenant(), DATA), "{\"messages\":[{\"role\":\"assistant\",\"content\":\"a\"}]}\n");
+    let mut task = world.train(settings());
+    assert_eq!(task.wait(120).code(), Some(task::FAILED));
+    assert_eq!(cause_of(world.verdict("train")).0, "no_usable_row", "{}", task.log());
+}
+
+#[test]
+fn a_learning_rate_beyond_reason_is_a_failure_although_the_trainer_is_content() {
+    let Some(_machine) = machine("ATELIER_TRAINER_PYTHON") else { return };
+    let world = World::new(64);
+    let mut task = world.train(RunSettings { finetuning_type: FinetuningType::Full, learning_rate: 1.0, ..settings() });
+    assert_eq!(task.wait(180).code(), Some(task::FAILED), "{}", task.log());
+    let Verdict::Failed { exit, cause, .. } = world.verdict("train") else { panic!() };
+    assert_eq!((exit.as_str(), cause.as_str()), ("exit 0", "diverged"));
+    assert!(!world.result("model.safetensors").exists(), "a diverged model was stored");
+}
+
+#[test]
+fn a_trainer_killed_by_the_kernel_is_out_of_memory() {
+    let Some(_machine) = machine("ATELIER_TRAINER_PYTHON") else { return };
+    let world = World::new(16);
+    let mut task = world.train(settings());
+    kill(task.child_with("llamafactory-cli"), "-9");
+    assert_eq!(task.wait(60).code(), Some(task::FAILED));
+    let (cause, sentence) = cause_of(world.verdict("train"));
+    assert_eq!(cause, "out_of_memory");
+    assert!(sentence.contains("killed by the system"), "{sentence}");
+}
+
+#[test]
+fn a_stop_ends_the_trainer_and_is_not_a_failure() {
+    let Some(_machine) = machine("ATELIER_TRAINER_PYTHON") else { return };
+    let world = World::new(16);
+    let mut task = world.train(settings());
+    let trainer = task.child_with("llamafactory-cli");
+    task.signal("-TERM");
+    assert_eq!(task.wait(30).code(), Some(task::STOPPED));
+    assert_eq!(world.verdict("train"), Verdict::Stopped);
+    assert!(!is_running(trainer));
+    assert!(task.phases().contains(&Phase::Stopping));
+}
+
+#[test]
+fn a_killed_task_takes_the_trainer_with_it() {
+    let Some(_machine) = machine("ATELIER_TRAINER_PYTHON") else { return };
+    let world = World::new(16);
+    let task = world.train(settings());
+    let trainer = task.child_with("llamafactory-cli");
+    task.signal("-9");
+    wait_until_gone(trainer);
+}
+
+#[test]
+fn a_base_model_that_is_gone_fails_before_anything_starts() {
+    let Some(_machine) = machine("ATELIER_TRAINER_PYTHON") else { return };
+    let world = World::new(16);
+    std::fs::remove_dir_all(world.stored(&store_location::base_model(BASE))).unwrap();
+    let mut task = world.train(settings());
+    assert_eq!(task.wait(30).code(), Some(task::FAILED));
+    assert_eq!(cause_of(world.verdict("train")), ("input_missing".to_owned(), "The base model is not in the store.".to_owned()));
+    assert!(!task.lines().iter().any(|s| matches!(s, Said::Log { level: LogLevel::Error, .. })));
+}

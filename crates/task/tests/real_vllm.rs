@@ -1,0 +1,141 @@
+//! The real vLLM on the demo's base model: loads, takes adapters on and off, dies loudly, stops cleanly.
+//! Needs `ATELIER_VLLM_PYTHON`; about a minute on two cores.
+
+#[allow(dead_code)]
+mod world;
+
+use domain::{
+    report::{Phase, Said},
+    store_location,
+    task_spec::{WantedAdapter, WantedAdapters},
+};
+use serde_json::{Value, json};
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    time::Duration,
+};
+use world::*;
+
+/// Not a test: this executable as the task.
+#[test]
+fn the_task_itself() {
+    be_the_task();
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A LoRA adapter of rank 8 on one projection, made of small constant numbers: enough to change answers.
+fn put_adapter(world: &World, n: u128, rank: usize) {
+    let folder = world.stored(&store_location::model_version(&tenant(), version(n)));
+    std::fs::create_dir_all(&folder).unwrap();
+    let config = json!({"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": 16, "lora_dropout": 0.0, "bias": "none",
+        "target_modules": ["o_proj"], "base_model_name_or_path": "base", "use_dora": false, "use_rslora": false});
+    std::fs::write(folder.join("adapter_config.json"), config.to_string()).unwrap();
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for layer in 0..4 {
+        for (half, shape) in [("lora_A", [rank, 256]), ("lora_B", [256, rank])] {
+            let start = data.len();
+            for i in 0..rank * 256 {
+                data.extend((((i * 7 + layer * 3) % 11) as f32 * 0.05 - 0.25).to_le_bytes());
+            }
+            let name = format!("base_model.model.model.layers.{layer}.self_attn.o_proj.{half}.weight");
+            header.insert(name, json!({"dtype": "F32", "shape": shape, "data_offsets": [start, data.len()]}));
+        }
+    }
+    let header = Value::Object(header).to_string();
+    let mut file = std::fs::File::create(folder.join("adapter_model.safetensors")).unwrap();
+    file.write_all(&(header.len() as u64).to_le_bytes()).unwrap();
+    file.write_all(header.as_bytes()).unwrap();
+    file.write_all(&data).unwrap();
+}
+
+fn want(world: &World, task: &str, versions: &[u128]) {
+    let adapters = versions.iter().map(|n| WantedAdapter { name: version(*n).to_string(), version: version(*n) }).collect();
+    let path = world.task_folder(task).join("adapters.json");
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, serde_json::to_vec(&WantedAdapters { adapters }).unwrap()).unwrap();
+    std::fs::rename(beside, path).unwrap();
+}
+
+/// Status and body of a chat completion, greedy.
+fn ask(port: u16, model: &str) -> (u16, Value) {
+    let body =
+        json!({"model": model, "temperature": 0, "max_tokens": 16, "messages": [{"role": "user", "content": "What are you?"}]}).to_string();
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    write!(stream, "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let status = text.split(' ').nth(1).unwrap().parse().unwrap();
+    let (from, to) = (text.find('{').unwrap_or(0), text.rfind('}').map_or(0, |i| i + 1));
+    (status, serde_json::from_str(&text[from..to]).unwrap_or_default())
+}
+
+fn answer(port: u16, model: &str) -> String {
+    let (status, body) = ask(port, model);
+    assert_eq!(status, 200, "{body}");
+    body["choices"][0]["message"]["content"].as_str().unwrap().to_owned()
+}
+
+fn wait_for_adapters(task: &mut Process, loaded: &[u128], failed: usize) -> Said {
+    let names: Vec<_> = loaded.iter().map(|n| version(*n).to_string()).collect();
+    task.wait_for(&format!("adapters {loaded:?}"), 60, |s| match s {
+        Said::Adapters { loaded, failed: f } if *loaded == names && f.len() == failed => Some(s.clone()),
+        _ => None,
+    })
+}
+
+#[test]
+fn adapters_come_and_go_without_a_restart_and_a_dead_server_is_noticed() {
+    let Some(_machine) = machine("ATELIER_VLLM_PYTHON") else { return };
+    let (world, port) = (World::new(16), free_port());
+    put_adapter(&world, 21, 8);
+    put_adapter(&world, 22, 16);
+    put_adapter(&world, 23, 64);
+    let mut task = world.serve("ep-1", port);
+    task.wait_for("ready", 240, |s| matches!(s, Said::Phase { phase: Phase::Ready, .. }).then_some(()));
+    assert_eq!(task.phases(), [Phase::Loading, Phase::Ready]);
+    let base = answer(port, "demo");
+    assert!(!base.is_empty());
+
+    want(&world, "ep-1", &[21]);
+    wait_for_adapters(&mut task, &[21], 0);
+    let tuned = answer(port, &version(21).to_string());
+    assert_ne!(base, tuned, "the adapter changed nothing");
+
+    // A second one of another rank, one that the store does not have, and one that is too large for this server.
+    want(&world, "ep-1", &[21, 22, 23, 24]);
+    let Said::Adapters { failed, .. } = wait_for_adapters(&mut task, &[21, 22], 2) else { unreachable!() };
+    let reason = |n: u128| failed.iter().find(|f| f.name == version(n).to_string()).unwrap().reason.clone();
+    assert!(reason(23).contains("rank is higher"), "{}", reason(23));
+    assert_eq!(reason(24), "The adapter is not in the store.");
+    answer(port, &version(22).to_string());
+
+    want(&world, "ep-1", &[22]);
+    wait_for_adapters(&mut task, &[22], 0);
+    assert_eq!(ask(port, &version(21).to_string()).0, 404, "an adapter that was taken off still answers");
+    assert_eq!(answer(port, "demo"), base, "the base model was touched");
+    assert!(!task.log().contains("HTTP/1.1"), "{}", task.log());
+
+    let server = task.child_with("vllm.entrypoints");
+    let engines = children(server);
+    kill(server, "-9");
+    assert_eq!(task.wait(30).code(), Some(137));
+    assert!(task.log().contains("Error The model server was killed by the system"), "{}", task.log());
+    engines.into_iter().for_each(wait_until_gone);
+}
+
+#[test]
+fn a_stop_while_it_loads_ends_it_at_once_and_cleanly() {
+    let Some(_machine) = machine("ATELIER_VLLM_PYTHON") else { return };
+    let world = World::new(16);
+    let mut task = world.serve("ep-1", free_port());
+    let server = task.child_with("vllm.entrypoints");
+    std::thread::sleep(Duration::from_secs(4));
+    task.signal("-TERM");
+    assert_eq!(task.wait(30).code(), Some(0), "{}", task.log());
+    wait_until_gone(server);
+}

@@ -1,0 +1,228 @@
+//! A store with the demo's base model and dataset, and the task as a process of its own: this very test executable, called again.
+
+use domain::{
+    ids::{BaseModelId, DatasetVersionId, EndpointId, ModelVersionId, RunId},
+    report::{Line, Phase, Said, Verdict},
+    settings::RunSettings,
+    store_location::{self, StoreLocation},
+    task_spec::{Evaluate, Serve, TaskSpec, Train, Weights, Work},
+};
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Mutex, MutexGuard},
+    time::{Duration, Instant},
+};
+use uuid::Uuid;
+
+pub const BASE: BaseModelId = BaseModelId::from_uuid(Uuid::from_u128(1));
+pub const DATA: DatasetVersionId = DatasetVersionId::from_uuid(Uuid::from_u128(2));
+pub const RUN: RunId = RunId::from_uuid(Uuid::from_u128(3));
+
+/// To be called by a test named `the_task_itself`: becomes the task when the environment says so.
+pub fn be_the_task() {
+    if let Ok(spec) = std::env::var("TASK_SPEC") {
+        let spec = Path::new(&spec);
+        std::process::exit(match std::env::var("TASK_PORT") {
+            Ok(port) => task::serve(spec, port.parse().unwrap()),
+            Err(_) => task::run(spec),
+        });
+    }
+}
+
+/// The environment that `variable` names, and the machine for this test alone: two of these at once would only measure each other.
+/// `None` = not installed here, said loudly; a failure where everything must be there.
+pub fn machine(variable: &str) -> Option<MutexGuard<'static, ()>> {
+    static ONE: Mutex<()> = Mutex::new(());
+    if std::env::var_os(variable).is_none() {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{variable} is not set, and CI must test the real parts");
+        eprintln!("\n*** NOT TESTED: {variable} is not set, so nothing real was run here. ***\n");
+        return None;
+    }
+    Some(ONE.lock().unwrap_or_else(|e| e.into_inner()))
+}
+
+pub struct World {
+    folder: tempfile::TempDir,
+    pub train_rows: u64,
+    pub held_out_rows: u64,
+}
+
+impl World {
+    /// `rows`: how many of the demo's rows are trained on; the next 8 are held out.
+    pub fn new(rows: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/world");
+        let world = Self { folder, train_rows: rows as u64, held_out_rows: 8 };
+        let base = world.stored(&store_location::base_model(BASE));
+        std::fs::create_dir_all(&base).unwrap();
+        for entry in std::fs::read_dir(examples.join("base-model")).unwrap().flatten() {
+            std::fs::copy(entry.path(), base.join(entry.file_name())).unwrap();
+        }
+        let text = std::fs::read_to_string(examples.join("datasets/lumenta-facts.jsonl")).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        world.put(&store_location::dataset_train(&tenant(), DATA), &(lines[..rows].join("\n") + "\n"));
+        world.put(&store_location::dataset_held_out(&tenant(), DATA), &(lines[rows..rows + 8].join("\n") + "\n"));
+        world
+    }
+
+    pub fn stored(&self, path: &str) -> PathBuf {
+        self.folder.path().join("store").join(path)
+    }
+    pub fn put(&self, path: &str, text: &str) {
+        let path = self.stored(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    pub fn task_folder(&self, name: &str) -> PathBuf {
+        self.folder.path().join("tasks").join(name)
+    }
+    pub fn result(&self, name: &str) -> PathBuf {
+        self.stored(&store_location::run_task(&tenant(), RUN, "train")).join("output").join(name)
+    }
+
+    pub fn train(&self, settings: RunSettings) -> Process {
+        let (tenant, template) = (tenant(), "qwen3_nothink".into());
+        let (train_rows, held_out_rows) = (self.train_rows, self.held_out_rows);
+        let work = Train { tenant, run: RUN, base_model: BASE, template, dataset_version: DATA, held_out_rows, train_rows, settings };
+        self.start("train", Work::Train(work), None)
+    }
+    pub fn evaluate(&self, settings: &RunSettings) -> Process {
+        let finetuning_type = settings.finetuning_type;
+        self.start(
+            "evaluate",
+            Work::Evaluate(Evaluate { tenant: tenant(), run: RUN, base_model: BASE, dataset_version: DATA, finetuning_type }),
+            None,
+        )
+    }
+    pub fn serve(&self, name: &str, port: u16) -> Process {
+        let endpoint = EndpointId::from_uuid(Uuid::from_u128(4));
+        let weights = Weights::Base { base_model: BASE };
+        let work = Serve { tenant: tenant(), endpoint, weights, served_name: "demo".into(), context: 512, max_lora_rank: 32 };
+        self.start(name, Work::Serve(work), Some(port))
+    }
+    pub fn verdict(&self, task: &str) -> Verdict {
+        let path = self.stored(&store_location::run_verdict(&tenant(), RUN, task));
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    }
+
+    fn start(&self, name: &str, work: Work, port: Option<u16>) -> Process {
+        let folder = self.task_folder(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let store = StoreLocation::Local { root: self.folder.path().join("store").to_string_lossy().into_owned() };
+        let spec = folder.join("spec.json");
+        std::fs::write(&spec, serde_json::to_vec(&TaskSpec { store, work }).unwrap()).unwrap();
+        let output = folder.join("output");
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "the_task_itself", "--nocapture"]).env("TASK_SPEC", spec).env_remove("TASK_PORT");
+        if let Some(port) = port {
+            command.env("TASK_PORT", port.to_string());
+        }
+        let child = command.stdin(Stdio::null()).stdout(std::fs::File::create(&output).unwrap()).spawn().unwrap();
+        Process { child, output }
+    }
+}
+
+pub fn tenant() -> domain::name::Name {
+    "acme".parse().unwrap()
+}
+pub fn version(n: u128) -> ModelVersionId {
+    ModelVersionId::from_uuid(Uuid::from_u128(n))
+}
+
+pub struct Process {
+    child: Child,
+    output: PathBuf,
+}
+
+impl Process {
+    pub fn pid(&self) -> i32 {
+        self.child.id().cast_signed()
+    }
+    pub fn lines(&self) -> Vec<Said> {
+        let text = std::fs::read_to_string(&self.output).unwrap();
+        // The test harness of the called executable says a line or two of its own.
+        text.lines().filter_map(|l| serde_json::from_str::<Line>(l).ok()).map(|l| l.said).collect()
+    }
+    pub fn phases(&self) -> Vec<Phase> {
+        let mut out: Vec<_> =
+            self.lines().iter().filter_map(|s| if let Said::Phase { phase, .. } = s { Some(*phase) } else { None }).collect();
+        out.dedup();
+        out
+    }
+    pub fn log(&self) -> String {
+        self.lines()
+            .iter()
+            .filter_map(|s| if let Said::Log { level, text } = s { Some(format!("{level:?} {text}\n")) } else { None })
+            .collect()
+    }
+    /// Waits for something that it says.
+    pub fn wait_for<T>(&mut self, what: &str, seconds: u64, find: impl Fn(&Said) -> Option<T>) -> T {
+        let until = Instant::now() + Duration::from_secs(seconds);
+        loop {
+            if let Some(found) = self.lines().iter().find_map(&find) {
+                return found;
+            }
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none() && Instant::now() < until, "waited for {what}; {ended:?}; it said\n{:#?}", self.lines());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    pub fn wait(&mut self, seconds: u64) -> ExitStatus {
+        let until = Instant::now() + Duration::from_secs(seconds);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < until, "it did not end; it said\n{:#?}", self.lines());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    pub fn signal(&self, signal: &str) {
+        kill(self.pid(), signal);
+    }
+    /// Waits until a child runs whose command line holds `text`; its process id.
+    pub fn child_with(&self, text: &str) -> i32 {
+        let until = Instant::now() + Duration::from_secs(30);
+        loop {
+            let found = children(self.pid())
+                .into_iter()
+                .find(|pid| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|c| String::from_utf8_lossy(&c).contains(text)));
+            if let Some(pid) = found {
+                return pid;
+            }
+            assert!(Instant::now() < until, "no child with {text}; it said\n{:#?}", self.lines());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn kill(pid: i32, signal: &str) {
+    assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
+}
+
+pub fn is_running(pid: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|s| !s.rsplit(')').next().unwrap_or("").trim_start().starts_with('Z'))
+}
+
+pub fn wait_until_gone(pid: i32) {
+    let until = Instant::now() + Duration::from_secs(20);
+    while is_running(pid) {
+        assert!(Instant::now() < until, "process {pid} is still there");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Processes whose parent is `pid`.
+pub fn children(pid: i32) -> Vec<i32> {
+    let parent = |stat: String| stat.rsplit(')').next()?.split_ascii_whitespace().nth(1)?.parse::<i32>().ok();
+    let all = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
+    all.filter(|child| std::fs::read_to_string(format!("/proc/{child}/stat")).ok().and_then(parent) == Some(pid)).collect()
+}
