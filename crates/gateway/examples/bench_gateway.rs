@@ -1,0 +1,89 @@
+//! The gateway alone, with 10,000 keys and 100 routes, for the benchmark: every feature on, on one thread.
+//!
+//! `bench_gateway ADDRESS UPSTREAM`. Prints the key to call with, then serves until it is ended; metered calls are counted and
+//! the counts are printed once a second, so that they can be compared with what the load tool saw.
+
+use axum::serve::ListenerExt;
+use domain::{
+    directory::{Directory, KeyEntry, Route, TenantEntry},
+    ids::{EndpointId, KeyId, PersonId},
+    key::{self, Limits},
+    time::Timestamp,
+};
+use gateway::{Gateway, GatewayConfig, UsageSink};
+use std::{sync::Arc, time::Duration};
+use uuid::Uuid;
+
+const KEYS: u32 = 10_000;
+const ROUTES: u32 = 100;
+
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let address = arguments.next().unwrap_or("127.0.0.1:4101".into());
+    let upstream = arguments.next().unwrap_or("http://127.0.0.1:4100".into());
+    // High enough never to refuse, so that counting is paid and every call goes through.
+    let limits = Limits { requests_per_minute: Some(u32::MAX), tokens_per_minute: Some(u32::MAX) };
+    let tenant: domain::name::Name = "bench".parse()?;
+    let mut directory = Directory::default();
+    for number in 0..KEYS {
+        let mut random = [0; 32];
+        random[..4].copy_from_slice(&number.to_le_bytes());
+        let made = key::text::make(random);
+        if number == KEYS / 2 {
+            println!("{}", made.text);
+        }
+        let uuid = Uuid::from_u128(u128::from(number));
+        let entry = KeyEntry {
+            id: KeyId::from_uuid(uuid),
+            tenant: tenant.clone(),
+            owner: PersonId::from_uuid(uuid),
+            models: None,
+            limits,
+            expires_at: None,
+            revoked: false,
+        };
+        directory.keys.insert(made.digest, entry);
+    }
+    let mut routes = std::collections::HashMap::new();
+    for number in 0..ROUTES {
+        let route = Route {
+            endpoint: EndpointId::from_uuid(Uuid::from_u128(u128::from(number))),
+            endpoint_name: "front".parse()?,
+            upstream: Some(upstream.clone()),
+            upstream_model: "tuned".into(),
+            model_version: None,
+            parent: None,
+            created: now(),
+            reason: None,
+        };
+        routes.insert(format!("model-{number}"), route);
+    }
+    directory.tenants.insert(tenant, TenantEntry { active: true, routes, limits, ..TenantEntry::default() });
+
+    let (_keep, directory) = tokio::sync::watch::channel(Arc::new(directory));
+    let (sink, mut usage) = UsageSink::new(65_536);
+    tokio::spawn(async move {
+        let (mut calls, mut tokens, mut said) = (0_u64, 0_u64, std::time::Instant::now());
+        loop {
+            let batch = usage.next_batch(1_000, Duration::from_millis(100)).await;
+            calls += batch.len() as u64;
+            tokens += batch.iter().map(|c| u64::from(c.prompt_tokens) + u64::from(c.completion_tokens)).sum::<u64>();
+            if said.elapsed() > Duration::from_secs(1) {
+                said = std::time::Instant::now();
+                println!("metered {calls} calls, {tokens} tokens");
+            }
+        }
+    });
+    let gateway = Gateway::new(GatewayConfig::default(), directory, sink, now);
+    let listener = tokio::net::TcpListener::bind(address).await?.tap_io(|socket| {
+        let _ = socket.set_nodelay(true);
+    });
+    axum::serve(listener, gateway.router()).await?;
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! Who calls: an API key by the BLAKE3 digest of its text, or a session pass by its signature. Both against one snapshot of
+//! the directory, so that a revoked key or a person who left is out with the next snapshot.
+
+use crate::errors::Refusal;
+use domain::{
+    directory::{BadPass, Directory, KeyEntry, PASS_PREFIX, Pass, TenantEntry},
+    ids::PersonId,
+    key,
+    name::Name,
+    time::Timestamp,
+};
+use http::{HeaderMap, header};
+
+/// A caller that is who it says it is. Nothing is said yet about what it may do.
+pub(crate) struct Caller<'d> {
+    pub tenant: &'d Name,
+    pub entry: &'d TenantEntry,
+    /// None: a signed-in person's page.
+    pub key: Option<&'d KeyEntry>,
+    /// The person behind the pass, or the key's owner.
+    pub person: PersonId,
+}
+
+/// `in_path`: the tenant of `/t/{tenant}/v1`. A credential of another tenant gets the very answer of an unknown one.
+pub(crate) fn authenticate<'d>(
+    directory: &'d Directory,
+    headers: &HeaderMap,
+    in_path: Option<&str>,
+    now: Timestamp,
+) -> Result<Caller<'d>, Refusal> {
+    let text = bearer(headers).ok_or_else(Refusal::no_key)?;
+    if text.starts_with(PASS_PREFIX) { by_pass(directory, text, in_path, now) } else { by_key(directory, text, in_path, now) }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, text) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(text.trim()).filter(|t| !t.is_empty())
+}
+
+fn by_key<'d>(directory: &'d Directory, text: &str, in_path: Option<&str>, now: Timestamp) -> Result<Caller<'d>, Refusal> {
+    if !key::text::well_formed(text) {
+        return Err(if text.starts_with(key::PREFIX) { Refusal::torn_key() } else { Refusal::unknown_key() });
+    }
+    let key = directory.keys.get(&key::text::digest(text)).ok_or_else(Refusal::unknown_key)?;
+    if in_path.is_some_and(|p| p != key.tenant.as_str()) {
+        return Err(Refusal::unknown_key());
+    }
+    let (tenant, entry) = directory.tenants.get_key_value(&key.tenant).ok_or_else(Refusal::unknown_key)?;
+    if key.revoked {
+        return Err(Refusal::revoked_key());
+    }
+    match key.expires_at {
+        Some(end) if end <= now => Err(Refusal::expired_key(end)),
+        _ => Ok(Caller { tenant, entry, key: Some(key), person: key.owner }),
+    }
+}
+
+fn by_pass<'d>(directory: &'d Directory, text: &str, in_path: Option<&str>, now: Timestamp) -> Result<Caller<'d>, Refusal> {
+    let pass = Pass::verify(text, &directory.pass_secret, now).map_err(|e| match e {
+        BadPass::NotOurs => Refusal::bad_pass(),
+        BadPass::Expired => Refusal::expired_pass(),
+    })?;
+    if in_path.is_some_and(|p| p != pass.tenant.as_str()) {
+        return Err(Refusal::bad_pass());
+    }
+    let (tenant, entry) = directory.tenants.get_key_value(&pass.tenant).ok_or_else(Refusal::bad_pass)?;
+    if !entry.members.contains(&pass.person) {
+        return Err(Refusal::bad_pass());
+    }
+    Ok(Caller { tenant, entry, key: None, person: pass.person })
+}

@@ -1,0 +1,300 @@
+//! Refusals, in OpenAI's shape: `{"error":{"message","type","param","code"}}`, in plain words with the next step.
+
+use crate::limits::{OverLimit, Standing, What, Whose};
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use domain::time::Timestamp;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+
+/// Why a call gets no answer of a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub status: StatusCode,
+    /// OpenAI's `type`.
+    pub kind: &'static str,
+    pub code: &'static str,
+    pub message: String,
+    pub param: Option<String>,
+    /// Seconds.
+    pub retry_after: Option<u64>,
+    /// OpenAI's clients repeat a 429 by themselves unless told that it is of no use.
+    pub retry_is_useless: bool,
+    /// Told in the headers; boxed, because every result of the gateway would carry its size.
+    pub standing: Option<Box<Standing>>,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, kind: &'static str, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, kind, code, message: message.into(), param: None, retry_after: None, retry_is_useless: false, standing: None }
+    }
+
+    fn after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    // Who calls.
+
+    pub(crate) fn no_key() -> Self {
+        Self::unauthorized(
+            "No API key was sent. Send it as the header “Authorization: Bearer atl_…”; keys are made on the tenant's page “API keys”.",
+        )
+    }
+    pub(crate) fn torn_key() -> Self {
+        Self::unauthorized(
+            "The API key is not whole: it is mistyped or a part is missing. A key is atl_ followed by 50 characters; copy it again or make a new one.",
+        )
+    }
+    pub(crate) fn unknown_key() -> Self {
+        Self::unauthorized(
+            "This API key is not known here. Check that it belongs to this portal and tenant, or make a new one on the page “API keys”.",
+        )
+    }
+    pub(crate) fn revoked_key() -> Self {
+        Self::unauthorized("This API key was revoked. Make a new one on the tenant's page “API keys”.")
+    }
+    pub(crate) fn expired_key(at: Timestamp) -> Self {
+        Self::unauthorized(format!("This API key expired on {}. Make a new one on the tenant's page “API keys”.", at.day()))
+    }
+    pub(crate) fn bad_pass() -> Self {
+        Self::unauthorized("This session pass is not valid here. Reload the page, and sign in again if asked.")
+    }
+    pub(crate) fn expired_pass() -> Self {
+        Self::unauthorized("This session pass has expired. Reload the page to get a new one.")
+    }
+    fn unauthorized(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "invalid_request_error", "invalid_api_key", message)
+    }
+    pub(crate) fn suspended() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "permission_error",
+            "tenant_suspended",
+            "This tenant is suspended, so its models cannot be called. A platform administrator can resume it.",
+        )
+    }
+
+    // What is asked.
+
+    pub(crate) fn unknown_path(path: &str) -> Self {
+        let path: String = path.chars().take(120).collect();
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "invalid_request_error",
+            "unknown_url",
+            format!(
+                "There is nothing at {path}. This gateway answers /v1/models, /v1/chat/completions and /v1/completions, also under /t/{{tenant}}."
+            ),
+        )
+    }
+    pub(crate) fn wrong_method(allowed: &str) -> Self {
+        let message = format!("This address only answers {allowed}.");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error", "method_not_allowed", message)
+    }
+    pub(crate) fn bad_request(param: Option<&str>, message: impl Into<String>) -> Self {
+        let mut this = Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", "invalid_request_error", message);
+        this.param = param.map(str::to_owned);
+        this
+    }
+    pub(crate) fn too_large(limit: usize) -> Self {
+        let message = format!("The request is larger than {limit} bytes. Send fewer or shorter messages.");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", "request_too_large", message)
+    }
+    pub(crate) fn slow_body() -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "invalid_request_error",
+            "request_timeout",
+            "The request's body did not arrive in time. Send it again.",
+        )
+    }
+    pub(crate) fn unknown_model(model: &str) -> Self {
+        let model: String = model.chars().take(120).collect();
+        let mut this = Self::new(
+            StatusCode::NOT_FOUND,
+            "invalid_request_error",
+            "model_not_found",
+            format!("The model “{model}” does not exist or is not deployed. GET /v1/models lists the models that this key can call."),
+        );
+        this.param = Some("model".into());
+        this
+    }
+    pub(crate) fn model_not_allowed(model: &str, allowed: &[String]) -> Self {
+        let allowed = if allowed.is_empty() { "no model at all".to_owned() } else { allowed.join(", ") };
+        let mut this = Self::new(
+            StatusCode::FORBIDDEN,
+            "permission_error",
+            "model_not_allowed",
+            format!("This API key may not call “{model}”; it may call {allowed}. Use another key, or make one that allows this model."),
+        );
+        this.param = Some("model".into());
+        this
+    }
+    pub(crate) fn over_limit(over: OverLimit) -> Self {
+        let what = match over.what {
+            What::Requests => "requests",
+            What::Tokens => "tokens",
+        };
+        let whose = match over.whose {
+            Whose::Key => "this API key",
+            Whose::Tenant => "this tenant",
+        };
+        let limit = over.limit;
+        let seconds = over.wait_ms.map_or(60, |ms| ms.div_ceil(1_000).max(1));
+        let message = match over.wait_ms {
+            Some(_) => format!("The limit of {limit} {what} per minute of {whose} is reached. Try again in {seconds} s."),
+            None => format!(
+                "This call may need {} tokens, more than the {limit} tokens per minute of {whose}; waiting does not help. Lower max_tokens or shorten the prompt.",
+                over.needed
+            ),
+        };
+        let mut this = Self::new(StatusCode::TOO_MANY_REQUESTS, what, "rate_limit_exceeded", message).after(seconds);
+        this.retry_is_useless = over.wait_ms.is_none();
+        this.standing = Some(Box::new(over.standing));
+        this
+    }
+
+    // What is behind.
+
+    pub(crate) fn metering_full() -> Self {
+        Self::server(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "metering_unavailable",
+            "Calls cannot be recorded at the moment, so none is let through. Try again in a moment.",
+        )
+        .after(1)
+    }
+    pub(crate) fn not_ready(reason: Option<&str>) -> Self {
+        let message = reason.filter(|r| !r.is_empty()).unwrap_or("The model server is not running at the moment.");
+        Self::server(StatusCode::SERVICE_UNAVAILABLE, "endpoint_not_ready", message).after(5)
+    }
+    pub(crate) fn unreachable() -> Self {
+        let message = "The model server does not accept calls at the moment; it is probably being restarted. Try again in a few seconds.";
+        Self::server(StatusCode::SERVICE_UNAVAILABLE, "upstream_unreachable", message).after(2)
+    }
+    pub(crate) fn upstream_died() -> Self {
+        let message =
+            "The model server broke off before its answer was complete. Try again; if it happens again, look at the endpoint's log.";
+        Self::server(StatusCode::BAD_GATEWAY, "upstream_died", message)
+    }
+    pub(crate) fn upstream_slow(seconds: u64) -> Self {
+        let message =
+            format!("The model server sent nothing for {seconds} s, so the call was ended. Ask for fewer tokens, or stream the answer.");
+        Self::server(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", message)
+    }
+    pub(crate) fn upstream_garbled() -> Self {
+        let message = "The model server answered something that is not an answer. Look at the endpoint's log.";
+        Self::server(StatusCode::BAD_GATEWAY, "upstream_invalid", message)
+    }
+    fn server(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(status, "server_error", code, message)
+    }
+
+    /// An error that the model server told, in OpenAI's shape; the status is kept.
+    pub(crate) fn from_upstream(status: StatusCode, message: Option<String>, param: Option<String>) -> Self {
+        let client = status.is_client_error();
+        let message = message.unwrap_or_else(|| format!("The model server refused the call (status {}).", status.as_u16()));
+        let code = match status.as_u16() {
+            400 if message.contains("context length") || message.contains("context_length") => "context_length_exceeded",
+            404 => "model_not_found",
+            429 => "rate_limit_exceeded",
+            _ if client => "invalid_request_error",
+            _ => "upstream_error",
+        };
+        let mut this = Self::new(status, if client { "invalid_request_error" } else { "server_error" }, code, message);
+        this.param = param;
+        this
+    }
+
+    /// `{"error":{...}}`
+    pub(crate) fn json(&self) -> Vec<u8> {
+        #[derive(serde::Serialize)]
+        struct Outer<'a> {
+            error: Inner<'a>,
+        }
+        #[derive(serde::Serialize)]
+        struct Inner<'a> {
+            message: &'a str,
+            r#type: &'a str,
+            param: Option<&'a str>,
+            code: &'a str,
+        }
+        let error = Inner { message: &self.message, r#type: self.kind, param: self.param.as_deref(), code: self.code };
+        serde_json::to_vec(&Outer { error }).unwrap_or_default()
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.json()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.retry_is_useless {
+            headers.insert("x-should-retry", HeaderValue::from_static("false"));
+        }
+        if let Some(standing) = self.standing {
+            tell_standing(headers, &standing);
+        }
+        response
+    }
+}
+
+/// The `x-ratelimit-*` headers that OpenAI's clients know.
+pub(crate) fn tell_standing(headers: &mut HeaderMap, standing: &Standing) {
+    const NAMES: [[HeaderName; 3]; 2] = [
+        [
+            HeaderName::from_static("x-ratelimit-limit-requests"),
+            HeaderName::from_static("x-ratelimit-remaining-requests"),
+            HeaderName::from_static("x-ratelimit-reset-requests"),
+        ],
+        [
+            HeaderName::from_static("x-ratelimit-limit-tokens"),
+            HeaderName::from_static("x-ratelimit-remaining-tokens"),
+            HeaderName::from_static("x-ratelimit-reset-tokens"),
+        ],
+    ];
+    for ([limit, remaining, reset], gauge) in NAMES.into_iter().zip([standing.requests, standing.tokens]) {
+        let Some(gauge) = gauge else { continue };
+        headers.insert(limit, gauge.limit.into());
+        headers.insert(remaining, gauge.remaining.into());
+        if let Ok(value) = HeaderValue::try_from(wait(gauge.reset_ms)) {
+            headers.insert(reset, value);
+        }
+    }
+}
+
+/// As OpenAI writes spans: `20ms`, `1s`, `6m0s`; whole seconds are rounded up.
+fn wait(milliseconds: u64) -> String {
+    match milliseconds {
+        0..1_000 => format!("{milliseconds}ms"),
+        1_000..=59_000 => format!("{}s", milliseconds.div_ceil(1_000)),
+        _ => format!("{}m{}s", milliseconds.div_ceil(1_000) / 60, milliseconds.div_ceil(1_000) % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_read_as_openai_writes_them() {
+        assert_eq!([0, 20, 1_000, 1_001, 59_000, 59_001, 61_000].map(wait), ["0ms", "20ms", "1s", "2s", "59s", "1m0s", "1m1s"]);
+    }
+
+    #[test]
+    fn a_refusal_has_exactly_the_four_fields_of_openai() {
+        let json = String::from_utf8(Refusal::bad_request(Some("model"), "Say \"which\".").json()).unwrap();
+        let rest = r#""type":"invalid_request_error","param":"model","code":"invalid_request_error"}}"#;
+        assert_eq!(json, format!(r#"{{"error":{{"message":"Say \"which\".",{rest}"#));
+        assert!(String::from_utf8(Refusal::no_key().json()).unwrap().contains(r#""param":null"#));
+    }
+}

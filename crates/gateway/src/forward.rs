@@ -1,0 +1,95 @@
+//! To the model server: one HTTP/1.1 client with kept connections for all of them.
+
+use crate::{GatewayConfig, errors::Refusal};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, Uri, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use std::time::{Duration, Instant};
+
+/// vLLM's server closes a connection that was unused for 5 s; ours go first, so that no call meets a closing one.
+const KEEP_UNUSED: Duration = Duration::from_secs(4);
+/// A kept connection that turns out to be closed shows it at once; anything later is the model server's own death.
+const STALE_SHOWS_WITHIN: Duration = Duration::from_millis(500);
+
+pub(crate) struct Upstreams {
+    client: Client<HttpConnector, Full<Bytes>>,
+    first_byte_timeout: Duration,
+}
+
+impl Upstreams {
+    pub(crate) fn new(config: &GatewayConfig) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(config.connect_timeout));
+        connector.set_keepalive(Some(Duration::from_secs(30)));
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(KEEP_UNUSED)
+            .pool_max_idle_per_host(config.idle_connections)
+            .build(connector);
+        Self { client, first_byte_timeout: config.first_byte_timeout }
+    }
+
+    /// Sends the call and waits for the answer's head. Dropping the future, or the answer's body before its end, closes the
+    /// connection, on which vLLM stops generating.
+    pub(crate) async fn send(
+        &self,
+        upstream: &str,
+        route: &str,
+        request_id: HeaderValue,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, Refusal> {
+        let uri: Uri = format!("{}/v1/{route}", upstream.trim_end_matches('/')).parse().map_err(|_| Refusal::unreachable())?;
+        let started = Instant::now();
+        let sending = async {
+            let mut retried = false;
+            loop {
+                let request = request(uri.clone(), request_id.clone(), body.clone());
+                match self.client.request(request).await {
+                    Ok(response) => return Ok(response),
+                    Err(e) if e.is_connect() => {
+                        tracing::warn!(upstream, error = %chain(&e), "the model server cannot be reached");
+                        return Err(Refusal::unreachable());
+                    }
+                    Err(e) if !retried && cut_off(&e) && started.elapsed() < STALE_SHOWS_WITHIN => retried = true,
+                    Err(e) => {
+                        tracing::warn!(upstream, error = %chain(&e), "the model server broke off before it answered");
+                        return Err(Refusal::upstream_died());
+                    }
+                }
+            }
+        };
+        let seconds = self.first_byte_timeout.as_secs();
+        tokio::time::timeout(self.first_byte_timeout, sending).await.unwrap_or_else(|_| Err(Refusal::upstream_slow(seconds)))
+    }
+}
+
+fn request(uri: Uri, request_id: HeaderValue, body: Bytes) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri;
+    let headers = request.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert("x-request-id", request_id);
+    request
+}
+
+fn cut_off(error: &hyper_util::client::legacy::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|s| s.downcast_ref::<hyper::Error>());
+    source.is_some_and(|e| e.is_incomplete_message() || e.is_canceled())
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text = format!("{text}: {source}");
+        next = source.source();
+    }
+    text
+}

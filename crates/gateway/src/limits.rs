@@ -1,0 +1,323 @@
+//! Limits per key and per tenant: requests and tokens per minute.
+//!
+//! A sliding window, not GCRA, because the promise is "in **any** window of 60 s": GCRA with a burst of the whole limit lets
+//! nearly twice the limit through in some minutes. The window is kept in steps of one second and a step leaves it when its
+//! last millisecond is 60 s old: a limit is never exceeded, and is at most one second stricter than it says.
+//!
+//! Tokens are reserved before the call (estimate of the prompt + the most that may be answered) and settled after it with
+//! the real counts: what was reserved too much returns at once to the second that it was taken in, what was too little is
+//! added at the second of settling. Key and tenant are looked at and charged under one lock.
+
+use domain::{ids::KeyId, key::Limits, name::Name};
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+const SHARDS: usize = 16;
+const WINDOW_S: u64 = 60;
+/// Reservations in a shard between two sweeps of subjects that have been silent for a minute.
+const SWEEP_EVERY: u32 = 4_096;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Subject {
+    Key(KeyId),
+    Tenant(Name),
+}
+
+/// Counts of the last 60 seconds, by second.
+#[derive(Default)]
+struct Window {
+    steps: VecDeque<(u64, u64)>,
+    total: u64,
+}
+
+impl Window {
+    fn forget_old(&mut self, now_ms: u64) {
+        while let Some(&(second, count)) = self.steps.front() {
+            if leaves_at_ms(second) > now_ms {
+                break;
+            }
+            self.total -= count;
+            self.steps.pop_front();
+        }
+    }
+
+    fn add(&mut self, now_ms: u64, count: u64) {
+        let second = now_ms / 1_000;
+        self.total += count;
+        match self.steps.back_mut() {
+            // A clock read before the lock was taken may be a little behind: the later second is the stricter one.
+            Some(last) if last.0 >= second => last.1 += count,
+            _ => self.steps.push_back((second, count)),
+        }
+    }
+
+    /// Returns what was taken in `second` or just after, as far as it is still counted.
+    fn take_back(&mut self, second: u64, mut count: u64) {
+        for step in self.steps.iter_mut().filter(|s| s.0 >= second) {
+            let back = count.min(step.1);
+            step.1 -= back;
+            self.total -= back;
+            count -= back;
+            if count == 0 {
+                break;
+            }
+        }
+    }
+
+    /// Milliseconds until `needed` fits under `limit`; none when it never does.
+    fn fits_in_ms(&self, needed: u64, limit: u64, now_ms: u64) -> Option<u64> {
+        if needed > limit {
+            return None;
+        }
+        let mut total = self.total;
+        let mut wait = 0;
+        for &(second, count) in &self.steps {
+            if total + needed <= limit {
+                break;
+            }
+            total -= count;
+            wait = leaves_at_ms(second).saturating_sub(now_ms);
+        }
+        Some(wait)
+    }
+
+    fn gauge(&self, limit: u32, now_ms: u64) -> Gauge {
+        let remaining = u64::from(limit).saturating_sub(self.total) as u32;
+        let reset_ms = self.steps.iter().rev().find(|s| s.1 > 0).map_or(0, |s| leaves_at_ms(s.0).saturating_sub(now_ms));
+        Gauge { limit, remaining, reset_ms }
+    }
+}
+
+const fn leaves_at_ms(second: u64) -> u64 {
+    (second + 1 + WINDOW_S) * 1_000
+}
+
+#[derive(Default)]
+struct Account {
+    requests: Window,
+    tokens: Window,
+}
+
+#[derive(Default)]
+struct Shard {
+    accounts: HashMap<Subject, Account>,
+    until_sweep: u32,
+}
+
+/// Every key's and tenant's windows.
+pub(crate) struct Ledger {
+    shards: [Mutex<Shard>; SHARDS],
+    hasher: RandomState,
+    start: Instant,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self { shards: std::array::from_fn(|_| Mutex::default()), hasher: RandomState::new(), start: Instant::now() }
+    }
+}
+
+/// What a client may know of one limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gauge {
+    pub limit: u32,
+    pub remaining: u32,
+    /// Milliseconds until nothing is counted any more.
+    pub reset_ms: u64,
+}
+
+/// The tighter of the key's and the tenant's limits; none where there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub requests: Option<Gauge>,
+    pub tokens: Option<Gauge>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    Key,
+    Tenant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    Requests,
+    Tokens,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OverLimit {
+    pub whose: Whose,
+    pub what: What,
+    pub limit: u32,
+    pub needed: u64,
+    /// None: it never fits, however long one waits.
+    pub wait_ms: Option<u64>,
+    pub standing: Standing,
+}
+
+/// What one call asks of the ledger.
+pub(crate) struct Ask<'a> {
+    pub tenant: &'a Name,
+    pub tenant_limits: Limits,
+    pub key: Option<(KeyId, Limits)>,
+    pub prompt_tokens: u64,
+    /// The most that the client allows to be answered; none when it does not say.
+    pub max_tokens: Option<u64>,
+    /// Reserved in that case, or as much of it as the limits could ever hold: it is only our guess.
+    pub default_max_tokens: u64,
+}
+
+/// Tokens held for a call under way. Dropping it returns them all.
+pub(crate) struct Reservation {
+    ledger: Arc<Ledger>,
+    shard: usize,
+    subjects: Vec<Subject>,
+    second: u64,
+    tokens: u64,
+}
+
+impl Ledger {
+    /// Milliseconds since this gateway began; a steady clock, so that setting the machine's time moves no limit.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.start.elapsed().as_millis() as u64
+    }
+
+    /// Charges one request and the reserved tokens to key and tenant, or neither.
+    pub(crate) fn reserve(self: &Arc<Self>, ask: &Ask, now_ms: u64) -> Result<(Option<Reservation>, Standing), Box<OverLimit>> {
+        let mut wanted = Vec::with_capacity(2);
+        if let Some((id, limits)) = ask.key.filter(|(_, l)| is_limited(l)) {
+            wanted.push((Subject::Key(id), limits, Whose::Key));
+        }
+        if is_limited(&ask.tenant_limits) {
+            wanted.push((Subject::Tenant(ask.tenant.clone()), ask.tenant_limits, Whose::Tenant));
+        }
+        if wanted.is_empty() {
+            return Ok((None, Standing::default()));
+        }
+        let tightest = wanted.iter().filter_map(|w| w.1.tokens_per_minute).min().map_or(u64::MAX, u64::from);
+        let answer = ask.max_tokens.unwrap_or_else(|| ask.default_max_tokens.min(tightest.saturating_sub(ask.prompt_tokens)));
+        let tokens = ask.prompt_tokens.saturating_add(answer);
+
+        let number = (self.hasher.hash_one(ask.tenant) % SHARDS as u64) as usize;
+        let mut shard = self.lock(number);
+        shard.sweep(now_ms);
+        let mut refused = None;
+        for (subject, limits, whose) in &wanted {
+            #[expect(clippy::map_entry, reason = "an entry would copy the tenant's name with every call")]
+            if !shard.accounts.contains_key(subject) {
+                shard.accounts.insert(subject.clone(), Account::default());
+            }
+            let Some(account) = shard.accounts.get_mut(subject) else { continue };
+            account.requests.forget_old(now_ms);
+            account.tokens.forget_old(now_ms);
+            for (what, window, limit, needed) in [
+                (What::Requests, &account.requests, limits.requests_per_minute, 1),
+                (What::Tokens, &account.tokens, limits.tokens_per_minute, tokens),
+            ] {
+                let Some(limit) = limit else { continue };
+                let wait_ms = window.fits_in_ms(needed, u64::from(limit), now_ms);
+                if wait_ms != Some(0) && refused.as_ref().is_none_or(|(_, _, _, _, w)| longer(wait_ms, *w)) {
+                    refused = Some((*whose, what, limit, needed, wait_ms));
+                }
+            }
+        }
+        if let Some((whose, what, limit, needed, wait_ms)) = refused {
+            let standing = shard.standing(&wanted, now_ms);
+            return Err(Box::new(OverLimit { whose, what, limit, needed, wait_ms, standing }));
+        }
+        for (subject, ..) in &wanted {
+            if let Some(account) = shard.accounts.get_mut(subject) {
+                account.requests.add(now_ms, 1);
+                account.tokens.add(now_ms, tokens);
+            }
+        }
+        let standing = shard.standing(&wanted, now_ms);
+        let subjects = wanted.into_iter().map(|w| w.0).collect();
+        Ok((Some(Reservation { ledger: self.clone(), shard: number, subjects, second: now_ms / 1_000, tokens }), standing))
+    }
+
+    fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
+        // Nothing that can panic runs under the lock; if it did, counts that are off are better than a gateway that is down.
+        self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_limited(limits: &Limits) -> bool {
+    limits.requests_per_minute.is_some() || limits.tokens_per_minute.is_some()
+}
+
+fn longer(a: Option<u64>, b: Option<u64>) -> bool {
+    a.unwrap_or(u64::MAX) > b.unwrap_or(u64::MAX)
+}
+
+impl Shard {
+    fn sweep(&mut self, now_ms: u64) {
+        if self.until_sweep > 0 {
+            self.until_sweep -= 1;
+            return;
+        }
+        self.until_sweep = SWEEP_EVERY;
+        self.accounts.retain(|_, a| {
+            a.requests.forget_old(now_ms);
+            a.tokens.forget_old(now_ms);
+            !(a.requests.steps.is_empty() && a.tokens.steps.is_empty())
+        });
+    }
+
+    fn standing(&self, wanted: &[(Subject, Limits, Whose)], now_ms: u64) -> Standing {
+        let tighter = |a: Option<Gauge>, b: Gauge| Some(a.filter(|a| a.remaining <= b.remaining).unwrap_or(b));
+        let mut standing = Standing::default();
+        for (subject, limits, _) in wanted {
+            let Some(account) = self.accounts.get(subject) else { continue };
+            if let Some(limit) = limits.requests_per_minute {
+                standing.requests = tighter(standing.requests, account.requests.gauge(limit, now_ms));
+            }
+            if let Some(limit) = limits.tokens_per_minute {
+                standing.tokens = tighter(standing.tokens, account.tokens.gauge(limit, now_ms));
+            }
+        }
+        standing
+    }
+}
+
+impl Reservation {
+    /// Ends the reservation with what was really used.
+    pub(crate) fn settle(mut self, used: u64) {
+        let now_ms = self.ledger.now_ms();
+        self.apply(used, now_ms);
+    }
+
+    fn apply(&mut self, used: u64, now_ms: u64) {
+        let subjects = std::mem::take(&mut self.subjects);
+        if subjects.is_empty() || used == self.tokens {
+            return;
+        }
+        let mut shard = self.ledger.lock(self.shard);
+        for subject in subjects {
+            // An account that was swept meanwhile counts nothing any more; only use beyond the reservation is news.
+            let tokens = &mut shard.accounts.entry(subject).or_default().tokens;
+            tokens.forget_old(now_ms);
+            if used < self.tokens {
+                tokens.take_back(self.second, self.tokens - used);
+            } else {
+                tokens.add(now_ms, used - self.tokens);
+            }
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let now_ms = self.ledger.now_ms();
+        self.apply(0, now_ms);
+    }
+}
+
+#[cfg(test)]
+#[path = "limits_tests.rs"]
+mod tests;

@@ -1,0 +1,138 @@
+//! The allow-list of paths. A model server has more doors than these (it can load adapters, show metrics, be put to sleep);
+//! none of them is reachable from here: what is not in the list is answered by the gateway itself.
+
+use crate::{Exchange, Inner, errors::Refusal, wire::Kind};
+use axum::{
+    Router,
+    body::Body,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::any,
+};
+use http::{Method, Request};
+use std::sync::Arc;
+use tracing::Instrument;
+
+#[derive(Debug, PartialEq, Eq)]
+enum Door<'p> {
+    Models,
+    Model(&'p str),
+    Completion(Kind),
+}
+
+pub(crate) fn router(inner: Arc<Inner>) -> Router {
+    let mut router = Router::new();
+    for prefix in ["/v1", "/t/{tenant}/v1"] {
+        for rest in ["", "/", "/{*rest}"] {
+            router = router.route(&format!("{prefix}{rest}"), any(answer));
+        }
+    }
+    router.with_state(inner)
+}
+
+async fn answer(State(inner): State<Arc<Inner>>, request: Request<Body>) -> Response {
+    let exchange = Exchange::begin(inner, request.headers());
+    let request_id = exchange.request_id.clone();
+    let span = tracing::info_span!(
+        "gateway",
+        request_id = request_id.to_str().unwrap_or_default(),
+        tenant = tracing::field::Empty,
+        model = tracing::field::Empty,
+        status = tracing::field::Empty
+    );
+    let walk = walk(exchange, request);
+    // A span that nobody listens to would still be entered with every poll.
+    let answered = if span.is_disabled() { walk.await } else { walk.instrument(span.clone()).await };
+    let mut response = answered.unwrap_or_else(|refusal| {
+        tracing::debug!(parent: &span, status = refusal.status.as_u16(), code = %refusal.code, "refused");
+        refusal.into_response()
+    });
+    span.record("status", response.status().as_u16());
+    response.headers_mut().insert("x-request-id", request_id);
+    response
+}
+
+async fn walk(exchange: Exchange, request: Request<Body>) -> Result<Response, Refusal> {
+    let uri = request.uri().clone();
+    let Some((tenant, door)) = door(uri.path()) else { return Err(Refusal::unknown_path(uri.path())) };
+    let allowed = if matches!(door, Door::Completion(_)) { Method::POST } else { Method::GET };
+    if *request.method() != allowed {
+        return Err(Refusal::wrong_method(allowed.as_str()));
+    }
+    match door {
+        Door::Models => exchange.models(tenant, request.headers()),
+        Door::Model(id) => match decoded(id) {
+            Some(id) => exchange.model(tenant, request.headers(), &id),
+            None => Err(Refusal::unknown_path(uri.path())),
+        },
+        Door::Completion(kind) => exchange.completion(kind, tenant, request).await,
+    }
+}
+
+/// Compared as it came, without decoding: `%6d` is no `m`, and no `..` leads anywhere.
+fn door(path: &str) -> Option<(Option<&str>, Door<'_>)> {
+    let (tenant, rest) = match path.strip_prefix("/t/") {
+        Some(inside) => inside.split_once('/').map(|(tenant, rest)| (Some(tenant), rest))?,
+        None => (None, path.strip_prefix('/')?),
+    };
+    let door = match rest.strip_prefix("v1/")? {
+        "models" => Door::Models,
+        "chat/completions" => Door::Completion(Kind::Chat),
+        "completions" => Door::Completion(Kind::Text),
+        other => Door::Model(other.strip_prefix("models/").filter(|id| !id.is_empty())?),
+    };
+    Some((tenant, door))
+}
+
+/// Percent-decoding of a model id (`acme%2Fhelpdesk`); none when it is not UTF-8.
+fn decoded(id: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(id.len());
+    let mut bytes = id.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte == b'%' {
+            let digit = |b: Option<u8>| char::from(b?).to_digit(16);
+            out.push((digit(bytes.next())? * 16 + digit(bytes.next())?) as u8);
+        } else {
+            out.push(byte);
+        }
+    }
+    String::from_utf8(out).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_listed_paths_lead_anywhere() {
+        assert_eq!(door("/v1/models"), Some((None, Door::Models)));
+        assert_eq!(door("/t/acme/v1/chat/completions"), Some((Some("acme"), Door::Completion(Kind::Chat))));
+        assert_eq!(door("/v1/completions"), Some((None, Door::Completion(Kind::Text))));
+        assert_eq!(door("/v1/models/acme/helpdesk"), Some((None, Door::Model("acme/helpdesk"))));
+        for shut in [
+            "/v1",
+            "/v1/",
+            "/v1/load_lora_adapter",
+            "/v1/unload_lora_adapter",
+            "/v1/embeddings",
+            "/v1//models",
+            "/v1/models/",
+            "/v1/%6dodels",
+            "/v1/chat/completions/",
+            "/v1/chat/../load_lora_adapter",
+            "/metrics",
+            "/t/acme/metrics",
+            "/t//x/v1/models",
+            "/t/acme",
+            "/V1/models",
+        ] {
+            assert_eq!(door(shut), None, "{shut}");
+        }
+    }
+
+    #[test]
+    fn model_ids_are_decoded_once() {
+        assert_eq!(decoded("acme%2Fhelp%252F"), Some("acme/help%2F".into()));
+        assert_eq!((decoded("a%2"), decoded("a%zz"), decoded("%ff")), (None, None, None));
+    }
+}

@@ -1,0 +1,96 @@
+//! Every call is recorded once; what cannot be recorded is not let through.
+
+use crate::{
+    double::{COMPLETION_TOKENS, PROMPT_TOKENS},
+    world::{ANNA, NOW, World, chat, key, key_id, name, streaming, until, version},
+};
+use domain::time::DAY;
+use gateway::GatewayConfig;
+use std::{sync::atomic::Ordering, time::Duration};
+
+#[tokio::test]
+async fn a_call_is_recorded_with_who_what_and_how_much() {
+    let mut world = World::start().await;
+    assert_eq!(world.chat(&chat("acme/helpdesk")).await.status, 200);
+    let call = world.metered().await;
+    assert_eq!((call.tenant, call.key, call.person, call.at), (name("acme"), Some(key_id(1)), Some(ANNA), NOW));
+    assert_eq!((call.model.as_str(), call.model_version, call.route.as_str()), ("acme/helpdesk", Some(version()), "chat/completions"));
+    assert_eq!((call.prompt_tokens, call.completion_tokens, call.estimated), (PROMPT_TOKENS, COMPLETION_TOKENS, false));
+    assert_eq!((call.status, call.error, call.stream, call.finish_reason.as_deref()), (200, None, false, Some("stop")));
+    assert!(call.endpoint.is_some() && call.first_token_ms.is_some());
+
+    let pass = world.pass("acme", ANNA, NOW.plus(DAY));
+    assert_eq!(world.post("/t/acme/v1/chat/completions", &pass, &chat("helpdesk")).await.status, 200);
+    let call = world.metered().await;
+    assert_eq!((call.key, call.person), (None, Some(ANNA)));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_the_answer_is_recorded_and_frees_the_model_server() {
+    let mut world = World::start().await;
+    let request = world.request("POST", "/v1/chat/completions", &key(1), chat("never").to_string().into());
+    let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new()).build_http();
+    let waiting = tokio::spawn(async move { client.request(request).await.map(|_| ()) });
+    until("the model server has the call", || world.double.hits() == 1).await;
+    waiting.abort();
+    let _ = waiting.await;
+    until("the model server's call is closed", || world.double.aborted.load(Ordering::SeqCst)).await;
+    let call = world.metered().await;
+    assert_eq!((call.status, call.error.as_deref(), call.completion_tokens, call.estimated), (499, Some("client_closed"), 0, true));
+    assert!(call.prompt_tokens > 0 && call.first_token_ms.is_none());
+}
+
+#[tokio::test]
+async fn when_records_pile_up_calls_are_refused_before_they_are_forwarded() {
+    let mut world = World::with(GatewayConfig::default(), 1).await;
+    let open = world.open(&streaming("endless")).await;
+    let refused = world.chat(&chat("helpdesk")).await;
+    assert_eq!(refused.refused(), (503, "metering_unavailable".into()), "the one place is held by the call under way");
+    assert_eq!(refused.header("retry-after"), "1");
+    drop(open);
+    until("the stream is closed", || world.double.aborted.load(Ordering::SeqCst)).await;
+    assert_eq!(world.chat(&chat("helpdesk")).await.code(), "metering_unavailable", "recorded, but not taken out yet");
+    assert_eq!(world.double.hits(), 1);
+    assert_eq!(world.get("/v1/models", &key(1)).await.status, 200, "what is not metered goes on");
+    assert_eq!(world.metered().await.status, 499);
+    assert_eq!(world.chat(&chat("helpdesk")).await.status, 200);
+    assert_eq!(world.metered().await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_calls_at_once_none_is_lost_and_none_is_doubled() {
+    let mut world = World::start().await;
+    let models = ["helpdesk", "refuses", "dies", "nonesuch", "torn"];
+    let calls = (0..200).map(|n| {
+        let body = if n % 2 == 0 { chat(models[n % 5]) } else { streaming(models[n % 5]) };
+        let request = world.request("POST", "/v1/chat/completions", &key(1), body.to_string().into());
+        let world = &world;
+        async move { world.send(request).await.header("x-request-id").to_owned() }
+    });
+    let mut sent = futures::future::join_all(calls).await;
+    let mut recorded = Vec::new();
+    while recorded.len() < 200 {
+        let batch = tokio::time::timeout(Duration::from_secs(5), world.usage.next_batch(7, Duration::from_millis(5))).await.unwrap();
+        assert!((1..=7).contains(&batch.len()));
+        recorded.extend(batch.into_iter().map(|c| c.request_id));
+    }
+    sent.sort();
+    recorded.sort();
+    assert_eq!(sent, recorded);
+    assert!(world.usage.drain().is_empty());
+}
+
+#[tokio::test]
+async fn a_batch_that_could_not_be_written_comes_again_first() {
+    let mut world = World::start().await;
+    for _ in 0..3 {
+        world.chat(&chat("helpdesk")).await;
+    }
+    let batch = world.usage.next_batch(2, Duration::ZERO).await;
+    let ids: Vec<_> = batch.iter().map(|c| c.id).collect();
+    world.usage.give_back(batch);
+    // A cancelled wait loses nothing either.
+    let _ = tokio::time::timeout(Duration::from_millis(20), world.usage.next_batch(10, Duration::from_secs(60))).await;
+    let all: Vec<_> = world.usage.next_batch(10, Duration::ZERO).await.iter().map(|c| c.id).collect();
+    assert_eq!((&all[..ids.len()], all.len()), (&ids[..], 3));
+}
