@@ -1,0 +1,117 @@
+//! Base models: registered from a folder on the server, then usable by every tenant. What a folder must hold is in [`folder`];
+//! copying and hashing is `control::registering`'s job.
+
+mod folder;
+
+use crate::{
+    Platform,
+    access::{Caller, PlatformScope, shortened},
+    audit,
+    control::registering,
+    jobs,
+    problem::Doing,
+};
+use domain::{
+    base_model::{BaseModel, BaseModelState},
+    ids::BaseModelId,
+    name::Name,
+    policy::{self, Action},
+    problem::{FieldProblem, Problem},
+};
+use std::path::PathBuf;
+
+/// What an admin asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewBaseModel {
+    /// On the machine where the controllers run.
+    pub folder: PathBuf,
+    pub name: String,
+    /// SPDX id where there is one; may be empty.
+    pub licence: String,
+    /// LLaMA-Factory's template; `None` = as the chat template suggests.
+    pub template: Option<String>,
+}
+
+pub struct BaseModels<'a> {
+    platform: &'a Platform,
+}
+
+impl Platform {
+    pub fn base_models(&self) -> BaseModels<'_> {
+        BaseModels { platform: self }
+    }
+}
+
+impl BaseModels<'_> {
+    /// By name; for members of any tenant, the auditor and the admin.
+    pub async fn list(&self, caller: &Caller) -> Result<Vec<BaseModel>, Problem> {
+        let role = caller.memberships.iter().map(|(_, role)| *role).max();
+        if !policy::allows(role, caller.person.platform_role, Action::BaseModelRead) {
+            return Err(Problem::not_found("This page"));
+        }
+        self.platform.store().base_models().await.doing("reading the base models")
+    }
+
+    pub async fn get(&self, name: &str) -> Result<BaseModel, Problem> {
+        let not_found = || Problem::not_found(format!("The base model “{}”", shortened(name)));
+        let name: Name = name.parse().map_err(|_| not_found())?;
+        self.platform.store().base_model_by_name(&name).await.doing("reading the base model")?.ok_or_else(not_found)
+    }
+
+    /// Reads the folder, says everything that is wrong with it, and has its files copied and hashed in the background.
+    /// A broken model of the same name is tried again.
+    pub async fn register(&self, scope: &PlatformScope, new: NewBaseModel) -> Result<BaseModel, Problem> {
+        let permit = scope.permit(Action::PlatformBaseModelsWrite)?;
+        let (platform, path, template) = (self.platform, new.folder.clone(), new.template.clone());
+        let read = tokio::task::spawn_blocking(move || folder::read(&path, template.as_deref())).await;
+        let read = read.map_err(|e| crate::problem::internal(&e, "reading the model’s folder"))?;
+        let name = new.name.trim().parse::<Name>().map_err(|bad| {
+            FieldProblem { suggestion: bad.suggestion.clone().map(String::from), ..FieldProblem::new("name", bad.to_string()) }
+        });
+        let (found, name) = match (read, name) {
+            (Ok(found), Ok(name)) => (found, name),
+            (found, name) => return Err(Problem::invalid([found.err(), name.err()].into_iter().flatten().collect())),
+        };
+        let existing = platform.store().base_model_by_name(&name).await.doing("looking for the name")?;
+        let mut model = BaseModel {
+            id: BaseModelId::from_uuid(platform.fresh_uuid()),
+            name,
+            state: BaseModelState::Registering,
+            reason: Some("Its files are being copied into the store and hashed.".into()),
+            architecture: found.architecture,
+            parameters: found.parameters,
+            context: found.context,
+            template: found.template,
+            licence: new.licence.trim().to_owned(),
+            digest: String::new(),
+            files: Vec::new(),
+            created_at: platform.now(),
+        };
+        let taken = || Problem::field("name", format!("There is already a base model “{}”.", model.name));
+        let mut tx = platform.begin().await?;
+        let written = match &existing {
+            Some(old) if old.state == BaseModelState::Broken => {
+                model.id = old.id;
+                tx.retry_base_model(&model).await
+            }
+            Some(_) => return Err(taken()),
+            None => tx.insert_base_model(&model).await,
+        };
+        if !written.doing("writing the base model")? {
+            return Err(taken());
+        }
+        let job = registering::Registering { folder: new.folder, files: found.files };
+        jobs::enqueue(&mut tx, registering::JOB, None, model.id, &job).await.doing("writing the job")?;
+        let mut entry = permit.entry(tx.at(), "base_model", model.id, &model.name);
+        entry.detail = format!("{} from {}", model.architecture, job.folder.display());
+        audit::append(&mut tx, entry).await.doing("writing the audit record")?;
+        tx.commit().await.doing("registering the base model")?;
+        platform.wake();
+        Ok(model)
+    }
+
+    /// For the command line on the server itself.
+    pub async fn register_as_system(&self, new: NewBaseModel) -> Result<BaseModel, Problem> {
+        self.register(&PlatformScope::command_line(), new).await
+    }
+}

@@ -1,0 +1,201 @@
+//! Artefacts: large, immutable, named by paths that `domain::store_location` makes. Nothing here or above assumes a local path.
+
+use bytes::{Bytes, BytesMut};
+use domain::store_location::StoreLocation;
+use futures::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, local::LocalFileSystem, path::Path};
+use std::{ops::Range, sync::Arc};
+
+/// Bytes of one part of a streamed upload; object stores want at least 5 MiB.
+const PART: usize = 8 * 1024 * 1024;
+
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    #[error("“{path}” is not in the artefact store")]
+    Missing { path: String },
+    #[error("“{path}” is not a path of the artefact store")]
+    BadPath { path: String },
+    #[error("the artefact store is full: {source}")]
+    Full { source: object_store::Error },
+    #[error("the artefact store: {source}")]
+    Store { source: object_store::Error },
+}
+
+impl From<object_store::Error> for BlobError {
+    fn from(source: object_store::Error) -> Self {
+        match source {
+            object_store::Error::NotFound { path, .. } => Self::Missing { path },
+            source if is_full(&source) => Self::Full { source },
+            source => Self::Store { source },
+        }
+    }
+}
+
+fn is_full(e: &object_store::Error) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(e);
+    while let Some(cause) = next {
+        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+            use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+            return matches!(io.kind(), StorageFull | QuotaExceeded);
+        }
+        next = cause.source();
+    }
+    false
+}
+
+#[derive(Clone)]
+pub struct Blobs {
+    store: Arc<dyn ObjectStore>,
+}
+
+/// One object in a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    pub path: String,
+    pub bytes: u64,
+}
+
+impl Blobs {
+    /// Opens the store; a local folder is made when it is not there.
+    pub fn open(location: &StoreLocation) -> Result<Self, BlobError> {
+        let StoreLocation::Local { root } = location;
+        let store = |source: std::io::Error| BlobError::Store {
+            source: object_store::Error::Generic { store: "local folder", source: Box::new(source) },
+        };
+        std::fs::create_dir_all(root).map_err(store)?;
+        let local = LocalFileSystem::new_with_prefix(root)?.with_automatic_cleanup(true).with_fsync(true);
+        Ok(Self { store: Arc::new(local) })
+    }
+
+    /// Puts a small object at once; replaces what is there.
+    pub async fn put(&self, path: &str, bytes: impl Into<Bytes>) -> Result<(), BlobError> {
+        let bytes: Bytes = bytes.into();
+        self.store.put(&at(path)?, PutPayload::from_bytes(bytes)).await?;
+        Ok(())
+    }
+
+    /// For writing an object of any size; nothing is seen of it before [`BlobWriter::finish`].
+    pub async fn writer(&self, path: &str) -> Result<BlobWriter, BlobError> {
+        let upload = self.store.put_multipart(&at(path)?).await?;
+        Ok(BlobWriter { upload, part: BytesMut::new(), written: 0 })
+    }
+
+    /// Streams into an object; returns its size in bytes. When the stream fails, nothing is left.
+    pub async fn put_stream<E: From<BlobError>>(
+        &self,
+        path: &str,
+        mut body: impl Stream<Item = Result<Bytes, E>> + Unpin,
+    ) -> Result<u64, E> {
+        let mut writer = self.writer(path).await?;
+        while let Some(chunk) = body.next().await {
+            match chunk {
+                Ok(chunk) => writer.write(&chunk).await?,
+                Err(e) => {
+                    writer.abort().await;
+                    return Err(e);
+                }
+            }
+        }
+        Ok(writer.finish().await?)
+    }
+
+    /// The whole object, for small ones.
+    pub async fn bytes(&self, path: &str) -> Result<Bytes, BlobError> {
+        Ok(self.store.get(&at(path)?).await?.bytes().await?)
+    }
+
+    /// The whole object, or `None` when it is not there.
+    pub async fn bytes_if_any(&self, path: &str) -> Result<Option<Bytes>, BlobError> {
+        match self.bytes(path).await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(BlobError::Missing { .. }) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    pub async fn stream(&self, path: &str) -> Result<BoxStream<'static, Result<Bytes, BlobError>>, BlobError> {
+        Ok(self.store.get(&at(path)?).await?.into_stream().map_err(BlobError::from).boxed())
+    }
+
+    /// Bytes `range.start .. range.end`, cut at the end of the object.
+    pub async fn range(&self, path: &str, range: Range<u64>) -> Result<Bytes, BlobError> {
+        Ok(self.store.get_range(&at(path)?, range).await?)
+    }
+
+    /// Size in bytes, or `None` when it is not there.
+    pub async fn size(&self, path: &str) -> Result<Option<u64>, BlobError> {
+        match self.store.head(&at(path)?).await {
+            Ok(meta) => Ok(Some(meta.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Everything below a folder, sorted by path.
+    pub async fn list(&self, folder: &str) -> Result<Vec<Listed>, BlobError> {
+        let mut all: Vec<Listed> =
+            self.store.list(Some(&at(folder)?)).map_ok(|m| Listed { path: m.location.to_string(), bytes: m.size }).try_collect().await?;
+        all.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(all)
+    }
+
+    /// Removes one object; fine when it is not there.
+    pub async fn delete(&self, path: &str) -> Result<(), BlobError> {
+        match self.store.delete(&at(path)?).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Removes everything below a folder.
+    pub async fn delete_folder(&self, folder: &str) -> Result<(), BlobError> {
+        for object in self.list(folder).await? {
+            self.delete(&object.path).await?;
+        }
+        Ok(())
+    }
+
+    pub async fn copy(&self, from: &str, to: &str) -> Result<(), BlobError> {
+        Ok(self.store.copy(&at(from)?, &at(to)?).await?)
+    }
+}
+
+/// Writes one object part by part. Dropped without `finish` it leaves nothing.
+pub struct BlobWriter {
+    upload: Box<dyn MultipartUpload>,
+    part: BytesMut,
+    written: u64,
+}
+
+impl BlobWriter {
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), BlobError> {
+        self.written += bytes.len() as u64;
+        self.part.extend_from_slice(bytes);
+        while self.part.len() >= PART {
+            let part = self.part.split_to(PART).freeze();
+            self.upload.put_part(PutPayload::from_bytes(part)).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the object visible; returns its size in bytes.
+    pub async fn finish(mut self) -> Result<u64, BlobError> {
+        if !self.part.is_empty() || self.written == 0 {
+            let part = std::mem::take(&mut self.part).freeze();
+            self.upload.put_part(PutPayload::from_bytes(part)).await?;
+        }
+        self.upload.complete().await?;
+        Ok(self.written)
+    }
+
+    /// Leaves nothing behind; an error in doing so is only logged, the caller has one already.
+    pub async fn abort(mut self) {
+        if let Err(e) = self.upload.abort().await {
+            tracing::warn!(error = %e, "an unfinished object could not be removed");
+        }
+    }
+}
+
+fn at(path: &str) -> Result<Path, BlobError> {
+    Path::parse(path).map_err(|_| BlobError::BadPath { path: path.to_owned() })
+}

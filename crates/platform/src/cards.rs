@@ -1,0 +1,199 @@
+//! Model cards: made from evidence when a version is published, edited by people, exported as Markdown.
+//! A field that nothing proves stays a gap; nothing is invented. The Markdown form is in [`markdown`].
+
+mod export;
+
+pub use export::markdown;
+
+use crate::store::runs::Results;
+use domain::{
+    base_model::{BaseModel, StoredFile},
+    card::{Card, FIELDS, Field, Origin},
+    dataset::{DatasetVersion, PersonalData},
+    people::Person,
+    problem::{FieldProblem, Problem},
+    run::{Run, StepKind},
+    settings::{FinetuningType, yaml_float},
+    time::{Timestamp, span},
+};
+
+/// Characters of one field.
+const LONGEST: usize = 8_000;
+
+/// Everything that is known when a version is published.
+pub(crate) struct Evidence<'a> {
+    pub run: &'a Run,
+    pub base: &'a BaseModel,
+    pub data: &'a DatasetVersion,
+    pub results: &'a Results,
+    pub digest: &'a str,
+    pub files: &'a [StoredFile],
+    pub at: Timestamp,
+}
+
+pub(crate) fn from_evidence(e: &Evidence<'_>) -> Card {
+    let run = || format!("run {}", e.run.name);
+    let data = || format!("dataset {} v{}", e.data.dataset_name, e.data.number);
+    let base = || format!("base model {}", e.base.name);
+    let fields = FIELDS.iter().map(|(key, label, _)| {
+        let found: Option<(String, String)> = match *key {
+            "base_model" => Some((base_model(e.base), base())),
+            "method" => Some((method(e.run), run())),
+            "dataset" => Some((dataset(e.data), data())),
+            "personal_data" => personal_data(e.data).map(|value| (value, data())),
+            "evaluation" => e.run.scores.map(|s| {
+                let value = format!(
+                    "{} of {} held-out rows right, the base model {}; {} gained, {} lost. Exact match after trimming, greedy decoding.",
+                    s.tuned_right, s.rows, s.base_right, s.gained, s.lost
+                );
+                (value, run())
+            }),
+            "training" => Some((training(e), run())),
+            "compute" => compute(e).map(|value| (value, run())),
+            "software" => software(e.results).map(|value| (value, run())),
+            "digest" => Some((format!("blake3:{} over {} files", e.digest, e.files.len()), run())),
+            "licence" => non_empty(&e.base.licence).map(|value| (value, base())),
+            "languages" => non_empty(&e.data.documentation.languages.join(", ")).map(|value| (value, data())),
+            "contact" => non_empty(&e.run.owner_name).map(|value| (value, format!("owner of run {}", e.run.name))),
+            // Only people can say what a model is for and where it fails.
+            _ => None,
+        };
+        let (value, origin) = match found {
+            Some((value, source)) => (value, Origin::Evidence { source }),
+            None => (String::new(), Origin::Missing),
+        };
+        Field { key: (*key).to_owned(), label: (*label).to_owned(), value, origin, at: e.at }
+    });
+    Card { fields: fields.collect(), revision: 1 }
+}
+
+fn non_empty(text: &str) -> Option<String> {
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn base_model(b: &BaseModel) -> String {
+    let size = match b.parameters {
+        0 => String::new(),
+        n if n >= 1_000_000_000 => format!(", {:.2} billion parameters", n as f64 / 1e9),
+        n => format!(", {:.2} million parameters", n as f64 / 1e6),
+    };
+    format!("{}, {}{size}, context {} tokens, digest blake3:{}", b.name, b.architecture, b.context, b.digest)
+}
+
+fn method(run: &Run) -> String {
+    let s = &run.settings;
+    match s.finetuning_type {
+        FinetuningType::Lora => format!("Supervised fine-tuning, LoRA rank {}, alpha {}, target {}", s.lora_rank, s.lora_alpha, s.lora_target),
+        FinetuningType::Full => "Supervised fine-tuning of all weights".into(),
+    }
+}
+
+fn dataset(v: &DatasetVersion) -> String {
+    let mut out = format!("{} v{}", v.dataset_name, v.number);
+    if let Some(r) = &v.report {
+        out += &format!(", {} rows trained on, {} held out, {} of {} rejected", r.train_rows, r.held_out_rows, r.rejected, r.rows);
+        if r.tokens > 0 {
+            out += &format!(", {} tokens", r.tokens);
+        }
+    }
+    if let Some(digest) = &v.digest {
+        out += &format!(", digest blake3:{digest}");
+    }
+    for (label, text) in [("source", &v.documentation.source), ("licence", &v.documentation.licence)] {
+        if let Some(text) = non_empty(text) {
+            out += &format!("; {label}: {text}");
+        }
+    }
+    out
+}
+
+fn personal_data(v: &DatasetVersion) -> Option<String> {
+    let basis = || non_empty(&v.documentation.legal_basis).map_or_else(|| "legal basis not stated".into(), |b| format!("legal basis: {b}"));
+    match v.documentation.personal_data {
+        PersonalData::Unknown => None,
+        PersonalData::None => Some("None".into()),
+        PersonalData::Pseudonymised => Some(format!("Pseudonymised; {}", basis())),
+        PersonalData::Yes => Some(format!("Yes; {}", basis())),
+    }
+}
+
+fn training(e: &Evidence<'_>) -> String {
+    let s = &e.run.settings;
+    let steps = e.run.progress.map(|p| format!("{} steps, ", p.total_steps)).unwrap_or_default();
+    let mut out = format!(
+        "{steps}{} epochs, batch {} × {}, learning rate {} {}, {} warm-up steps, cut-off {} tokens, seed {}",
+        s.num_train_epochs,
+        s.per_device_train_batch_size,
+        s.gradient_accumulation_steps,
+        yaml_float(s.learning_rate),
+        s.lr_scheduler_type.word(),
+        s.warmup_steps,
+        s.cutoff_len,
+        s.seed
+    );
+    let results = e.results.train.as_ref().map(|o| &o.results);
+    for (key, label) in [("train_loss", "mean training loss"), ("eval_loss", "last evaluation loss")] {
+        if let Some(value) = results.and_then(|r| r.get(key)) {
+            out += &format!("; {label} {value:.4}");
+        }
+    }
+    out
+}
+
+fn compute(e: &Evidence<'_>) -> Option<String> {
+    let step = e.run.steps.iter().find(|s| s.kind == StepKind::Train)?;
+    let took = step.ended_at?.since(step.started_at?);
+    let flops = e.results.train.as_ref().and_then(|o| o.results.get("total_flos")).map(|f| format!(", {f:.2e} FLOP as counted by the trainer"));
+    Some(format!("{} of training{}", span(took), flops.unwrap_or_default()))
+}
+
+fn software(results: &Results) -> Option<String> {
+    let list = &results.train.as_ref()?.software;
+    non_empty(&list.iter().map(|(name, version)| format!("{name} {version}")).collect::<Vec<_>>().join(", "))
+}
+
+/// Writes what a person says into the card; returns the labels of what changed. All problems at once.
+pub(crate) fn edit(card: &mut Card, values: &[(String, String)], person: &Person, at: Timestamp) -> Result<Vec<String>, Problem> {
+    let mut wrong = Vec::new();
+    for (key, value) in values {
+        let Some(field) = card.get(key) else {
+            wrong.push(FieldProblem::new(key, format!("The card has no field “{key}”.")));
+            continue;
+        };
+        let peoples = FIELDS.iter().any(|(k, _, peoples)| k == key && *peoples);
+        if !peoples && matches!(field.origin, Origin::Evidence { .. }) && value.trim() != field.value {
+            wrong.push(FieldProblem::new(key, format!("“{}” comes from a record and cannot be written over.", field.label)));
+        }
+        if value.chars().count() > LONGEST {
+            wrong.push(FieldProblem::new(key, format!("“{}” holds at most {LONGEST} characters.", field.label)));
+        }
+    }
+    if !wrong.is_empty() {
+        return Err(Problem::invalid(wrong));
+    }
+    let mut changed = Vec::new();
+    for field in &mut card.fields {
+        let Some((_, value)) = values.iter().rev().find(|(key, _)| *key == field.key) else { continue };
+        let value = value.trim().replace('\0', "");
+        if value == field.value {
+            continue;
+        }
+        let replaced = match &field.origin {
+            Origin::Evidence { .. } => Some(field.value.clone()),
+            Origin::Person { replaced, .. } => replaced.clone(),
+            Origin::Missing => None,
+        };
+        (field.value, field.origin) = match (value.is_empty(), replaced) {
+            (true, None) => (value, Origin::Missing),
+            (true, Some(before)) => (before, Origin::Evidence { source: "the record, after an edit was taken back".into() }),
+            (false, replaced) => (value, Origin::Person { person: person.id, name: person.name.clone(), replaced }),
+        };
+        field.at = at;
+        changed.push(field.label.clone());
+    }
+    if !changed.is_empty() {
+        card.revision += 1;
+    }
+    Ok(changed)
+}

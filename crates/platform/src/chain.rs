@@ -1,0 +1,208 @@
+//! The lineage strip: dataset version, run, model version, endpoint, keys, usage, from wherever one stands, both ways.
+
+use crate::{Platform, access::Scope, problem::Doing};
+use domain::{
+    chain::{Chain, ChainLink, Link},
+    dataset::DatasetVersion,
+    endpoint::Endpoint,
+    ids::{DatasetVersionId, EndpointId, ModelVersionId, RunId},
+    key::KeyState,
+    model::ModelVersion,
+    policy::Action,
+    problem::Problem,
+    run::{Run, RunState},
+    time::DAY,
+};
+use serde::{Deserialize, Serialize};
+
+/// Where one stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum At {
+    /// A page that belongs to none of the six, or to all.
+    None,
+    Datasets,
+    Runs,
+    Models,
+    Endpoints,
+    DatasetVersion(DatasetVersionId),
+    Run(RunId),
+    ModelVersion(ModelVersionId),
+    Endpoint(EndpointId),
+    Keys,
+    Usage,
+}
+
+impl At {
+    const fn link(self) -> Option<Link> {
+        match self {
+            Self::None => None,
+            Self::Datasets | Self::DatasetVersion(_) => Some(Link::Dataset),
+            Self::Runs | Self::Run(_) => Some(Link::Run),
+            Self::Models | Self::ModelVersion(_) => Some(Link::Model),
+            Self::Endpoints | Self::Endpoint(_) => Some(Link::Endpoint),
+            Self::Keys => Some(Link::Keys),
+            Self::Usage => Some(Link::Usage),
+        }
+    }
+}
+
+/// The things that hang together, as far as there are any.
+#[derive(Default)]
+struct Things {
+    data: Option<DatasetVersion>,
+    run: Option<Run>,
+    version: Option<ModelVersion>,
+    endpoint: Option<Endpoint>,
+}
+
+impl Platform {
+    pub async fn chain(&self, scope: &Scope, at: At) -> Result<Chain, Problem> {
+        scope.permit(Action::TenantRead)?;
+        let links = match at {
+            At::DatasetVersion(_) | At::Run(_) | At::ModelVersion(_) | At::Endpoint(_) => self.around(scope, at).await?,
+            At::None | At::Datasets | At::Runs | At::Models | At::Endpoints | At::Keys | At::Usage => self.counts(scope).await?,
+        };
+        let links = Link::ALL
+            .into_iter()
+            .zip(links)
+            .map(|(link, (text, href))| ChainLink { link, text, href: href.map(|h| format!("/t/{}/{h}", scope.tenant_name())), here: at.link() == Some(link) })
+            .collect();
+        Ok(Chain { links })
+    }
+
+    /// How many there are of each.
+    async fn counts(&self, scope: &Scope) -> Result<[(String, Option<String>); 6], Problem> {
+        let counts = self.store().rail_counts(scope.tenant_name()).await.doing("reading what the tenant holds")?;
+        let keys = self.keys_that_call(scope, None).await?;
+        let requests = self.requests(scope, &Things::default()).await?;
+        let listed = |n: u32, one: &str, many: &str, href: &str| (counted(u64::from(n), one, many), Some(href.to_owned()));
+        Ok([
+            listed(counts.datasets, "dataset", "datasets", "datasets"),
+            listed(counts.runs, "run", "runs", "runs"),
+            listed(counts.models, "model", "models", "models"),
+            listed(counts.endpoints, "endpoint", "endpoints", "endpoints"),
+            (counted(keys, "key", "keys"), Some("keys".into())),
+            (usage(requests), Some("usage".into())),
+        ])
+    }
+
+    async fn around(&self, scope: &Scope, at: At) -> Result<[(String, Option<String>); 6], Problem> {
+        let things = self.things(scope, at).await?;
+        let keys = self.keys_that_call(scope, things.version.as_ref()).await?;
+        let requests = self.requests(scope, &things).await?;
+        let Things { data, run, version, endpoint } = things;
+        let no_run = || ("no run yet".to_owned(), None);
+        let data = data.map_or_else(
+            || ("no dataset".into(), None),
+            |d| (format!("{} v{}", d.dataset_name, d.number), Some(format!("datasets/{}?v={}", d.dataset_name, d.number))),
+        );
+        let model = match (&version, &run) {
+            (Some(v), _) => (format!("{} v{}", v.model_name, v.number), Some(format!("models/{}?v={}", v.model_name, v.number))),
+            (None, Some(r)) if r.state.is_final() && r.state != RunState::Succeeded => ("nothing made".into(), None),
+            (None, Some(r)) => (format!("{}, not yet registered", r.model_name), None),
+            (None, None) if endpoint.is_some() => ("base model only".into(), None),
+            (None, None) => ("no model yet".into(), None),
+        };
+        let run = run.map_or_else(no_run, |r| (r.name.to_string(), Some(format!("runs/{}", r.id))));
+        let callable = endpoint.is_some();
+        let endpoint = endpoint.map_or_else(|| ("not deployed".into(), None), |e| (e.name.to_string(), Some(format!("endpoints/{}", e.name))));
+        let keys = if callable { (counted(keys, "key", "keys"), Some("keys".into())) } else { ("nothing to call yet".into(), None) };
+        Ok([data, run, model, endpoint, keys, (usage(requests), Some("usage".into()))])
+    }
+
+    async fn things(&self, scope: &Scope, at: At) -> Result<Things, Problem> {
+        let (store, tenant) = (self.store(), scope.tenant_name());
+        let doing = "reading the lineage";
+        let mut t = Things::default();
+        match at {
+            At::DatasetVersion(id) => {
+                t.data = Some(store.dataset_version(tenant, id).await.doing(doing)?.ok_or_else(|| Problem::not_found(format!("The dataset version “{id}”")))?);
+                if let Some(run) = store.newest_run_on(tenant, id).await.doing(doing)? {
+                    t.run = store.run(tenant, run).await.doing(doing)?;
+                }
+            }
+            At::Run(id) => t.run = Some(self.runs(scope).get(id).await?),
+            At::ModelVersion(id) => t.version = Some(self.models(scope).by_version_id(id).await?),
+            At::Endpoint(id) => {
+                let found = store.endpoint(tenant, id).await.doing(doing)?.ok_or_else(|| Problem::not_found(format!("The endpoint “{id}”")))?.endpoint;
+                let newest = found.attachments.iter().max_by_key(|a| (a.state == domain::endpoint::AdapterState::Ready, a.attached_at));
+                if let Some(id) = found.merged_version.or(newest.map(|a| a.version)) {
+                    t.version = store.model_version(tenant, id).await.doing(doing)?;
+                }
+                t.endpoint = Some(found);
+            }
+            At::None | At::Datasets | At::Runs | At::Models | At::Endpoints | At::Keys | At::Usage => {}
+        }
+        // To the right of where one stands, then to the left.
+        if let (None, Some(id)) = (&t.version, t.run.as_ref().and_then(|r| r.model_version)) {
+            t.version = store.model_version(tenant, id).await.doing(doing)?;
+        }
+        if let (None, Some(v)) = (&t.endpoint, &t.version) {
+            let serves = |e: &&Endpoint| e.merged_version == Some(v.id) || e.attachments.iter().any(|a| a.version == v.id);
+            t.endpoint = store.endpoints(tenant).await.doing(doing)?.iter().filter(serves).max_by_key(|e| e.state.is_wanted()).cloned();
+        }
+        if let (None, Some(v)) = (&t.run, &t.version) {
+            t.run = store.run(tenant, v.run).await.doing(doing)?;
+        }
+        if let (None, Some(r)) = (&t.data, &t.run) {
+            t.data = store.dataset_version(tenant, r.dataset_version).await.doing(doing)?;
+        }
+        Ok(t)
+    }
+
+    /// Active keys; with a version, those that may call its model.
+    async fn keys_that_call(&self, scope: &Scope, version: Option<&ModelVersion>) -> Result<u64, Problem> {
+        let keys = self.store().keys(scope.tenant_name()).await.doing("reading the keys")?;
+        let now = self.now();
+        let active = keys.iter().filter(|k| matches!(k.state(now), KeyState::Active | KeyState::Expiring));
+        let may = |models: &Vec<String>| version.is_none_or(|v| models.iter().any(|m| *m == v.model_name.as_str() || *m == format!("{}@v{}", v.model_name, v.number)));
+        Ok(active.filter(|k| k.models.as_ref().is_none_or(may)).count() as u64)
+    }
+
+    /// Calls in seven days, by the most exact thing there is; one's own only without the right to see all.
+    async fn requests(&self, scope: &Scope, t: &Things) -> Result<u64, Problem> {
+        let person = (!scope.may(Action::UsageRead)).then(|| scope.person().id);
+        let version = t.version.as_ref().map(|v| v.id);
+        let endpoint = t.endpoint.as_ref().map(|e| e.id).filter(|_| version.is_none());
+        if version.is_none() && endpoint.is_none() && (t.data.is_some() || t.run.is_some()) {
+            return Ok(0);
+        }
+        let since = self.now().plus(-7 * DAY);
+        self.store().requests(scope.tenant_name(), since, version, endpoint, person).await.doing("counting the calls")
+    }
+}
+
+fn counted(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(n), if n == 1 { one } else { many })
+}
+
+fn usage(requests: u64) -> String {
+    match requests {
+        0 => "no requests, 7 d".into(),
+        n => format!("{}, 7 d", counted(n, "request", "requests")),
+    }
+}
+
+/// `41 208`, with thin spaces that do not break.
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push('\u{202f}');
+        }
+        out.push(c);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_numbers_are_grouped_and_one_is_singular() {
+        assert_eq!([0, 1, 999, 1_000, 41_208, 1_234_567].map(grouped), ["0", "1", "999", "1\u{202f}000", "41\u{202f}208", "1\u{202f}234\u{202f}567"]);
+        assert_eq!((usage(0), usage(1)), ("no requests, 7 d".into(), "1 request, 7 d".into()));
+    }
+}

@@ -1,0 +1,282 @@
+//! Keeps model servers as they are wanted: starts them, follows what they say, hands them their adapters, brings them back.
+
+use super::{
+    Halt, Leader,
+    ending::server_end,
+    endpoint_hearing::{Heard, hear},
+    hearing,
+    tasks::{self, Place},
+};
+use crate::{
+    audit, directory, events,
+    problem::Doing,
+    store::{
+        self, Tx,
+        endpoints::{EndpointRecord, STARTING},
+    },
+};
+use domain::{
+    endpoint::{AdapterState, EndpointEvent, EndpointState},
+    event::Topic,
+    ids::EndpointId,
+    name::Name,
+    problem::Problem,
+    run::LogLevel,
+    task_spec::{WantedAdapter, WantedAdapters},
+    time::SECOND,
+};
+use engine::{Error as EngineError, TaskState};
+use std::time::Duration;
+
+/// Bytes of output that are read and committed at once.
+const CHUNK: usize = 256 * 1024;
+/// How long a server may take to end after it was asked to.
+const GRACE: Duration = Duration::from_secs(10);
+/// Deaths in a row after which a server that never answered is given up.
+const MOST_DEATHS: u32 = 5;
+/// Milliseconds of answering after which earlier deaths no longer count.
+const WELL_AGAIN: i64 = 60 * SECOND;
+
+pub(super) async fn reconcile(leader: Leader, tenant: Name, id: EndpointId) -> Result<(), Halt> {
+    let Some(record) = leader.platform.store().endpoint(&tenant, id).await.doing("reading an endpoint")? else { return Ok(()) };
+    match record.endpoint.state {
+        EndpointState::Wanted | EndpointState::Degraded => launch(&leader, &record).await,
+        EndpointState::Starting | EndpointState::Ready => follow(&leader, &record).await,
+        EndpointState::Stopping => stop(&leader, &record).await,
+        EndpointState::Stopped | EndpointState::Failed => Ok(()),
+    }
+}
+
+/// Writes the endpoint with what changed around it. `routes`: whether clients may notice.
+async fn save(mut tx: Tx, record: &EndpointRecord, routes: bool) -> Result<(), Halt> {
+    tx.save_endpoint(record).await.doing("writing an endpoint")?;
+    if routes {
+        directory::changed(&mut tx).await.doing("telling the gateway")?;
+    }
+    events::tell(&mut tx, &record.endpoint.tenant, Topic::Endpoint, record.endpoint.id).await.doing("telling of an endpoint")?;
+    Ok(tx.commit().await.doing("writing an endpoint")?)
+}
+
+/// Decides on the next start. The process itself is started from the state that is written here.
+async fn launch(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {
+    let e = &seen.endpoint;
+    if seen.retry_at.is_some_and(|at| leader.platform.now() < at) {
+        return Ok(());
+    }
+    // An earlier server may still hold the memory that the next one needs.
+    for task in leader.platform.engine().list(&tasks::endpoint_prefix(e.id)).await.doing("listing processes")? {
+        if task.state == TaskState::Running {
+            return leader.stop(&task.name, GRACE).await;
+        }
+    }
+    let rank = needed_rank(leader, seen).await?;
+    let mut tx = leader.begin().await?;
+    let Some(mut now) = tx.endpoint(&e.tenant, e.id).await.doing("reading an endpoint")? else { return Ok(()) };
+    let Ok(state) = now.endpoint.state.next(EndpointEvent::Launched) else { return Ok(()) };
+    now.endpoint.state = state;
+    now.endpoint.reason = "The model server is being started.".into();
+    now.endpoint.address = None;
+    now.endpoint.ready_at = None;
+    now.launch += 1;
+    now.max_lora_rank = rank;
+    now.output_offset = 0;
+    now.retry_at = None;
+    let line = (tx.at(), LogLevel::Info, format!("{STARTING} {}.", now.launch));
+    tx.append_endpoint_log(&e.tenant, e.id, &[line]).await.doing("writing a server’s log")?;
+    save(tx, &now, true).await?;
+    leader.platform.wake();
+    Ok(())
+}
+
+async fn needed_rank(leader: &Leader, record: &EndpointRecord) -> Result<u32, Halt> {
+    if record.endpoint.merged_version.is_some() {
+        return Ok(0);
+    }
+    let mut ranks = Vec::new();
+    for a in &record.endpoint.attachments {
+        let version = leader.platform.store().model_version(&record.endpoint.tenant, a.version).await.doing("reading a model version")?;
+        ranks.extend(version.map(|v| v.settings.lora_rank));
+    }
+    Ok(tasks::max_lora_rank(ranks))
+}
+
+async fn follow(leader: &Leader, record: &EndpointRecord) -> Result<(), Halt> {
+    let (store, engine) = (leader.platform.store(), leader.platform.engine());
+    let e = &record.endpoint;
+    let name = tasks::endpoint_task(e.id, record.launch);
+    let seen = engine.observe(&name).await.doing("looking at a model server")?;
+    let Some(seen) = seen else {
+        if e.state == EndpointState::Ready || record.output_offset > 0 {
+            return died(leader, record, None).await;
+        }
+        let base = store.base_model(e.base_model).await.doing("reading the base model")?;
+        let base = base.ok_or_else(|| Problem::not_found("The base model"))?;
+        let task = Place { location: leader.platform.location(), env: leader.platform.task_env() }.serve(record, &base);
+        leader.still_leads().await?;
+        return match engine.apply(&task).await {
+            Ok(()) | Err(EngineError::Different { .. }) => put_adapters(leader, record, &name).await,
+            Err(err) => {
+                tracing::error!(endpoint = %e.id, error = %err, "a model server could not be started");
+                died(leader, record, Some(format!("it could not be started: {err}"))).await
+            }
+        };
+    };
+    if seen.state == TaskState::Running {
+        let rank = needed_rank(leader, record).await?;
+        if rank > record.max_lora_rank {
+            return restart_for_rank(leader, record, rank).await;
+        }
+        put_adapters(leader, record, &name).await?;
+    }
+    read(leader, record, &name, seen.address.as_deref()).await?;
+    if seen.state == TaskState::Running { Ok(()) } else { died(leader, record, Some(server_end(Some(&seen.state)))).await }
+}
+
+/// Hands the server the adapters that it should have, whenever they differ from what it was handed last.
+async fn put_adapters(leader: &Leader, record: &EndpointRecord, task: &str) -> Result<(), Halt> {
+    if record.endpoint.merged_version.is_some() {
+        return Ok(());
+    }
+    let adapters = record.endpoint.attachments.iter().map(|a| WantedAdapter { name: a.version.to_string(), version: a.version }).collect();
+    let wanted = store::json(&WantedAdapters { adapters }).into_bytes();
+    if leader.memory(|m| m.adapters.get(task) == Some(&wanted)) {
+        return Ok(());
+    }
+    leader.still_leads().await?;
+    leader.platform.engine().put_file(task, "adapters.json", &wanted).await.doing("handing adapters to a model server")?;
+    leader.memory(|m| m.adapters.insert(task.to_owned(), wanted));
+    Ok(())
+}
+
+/// Reads on in the server's output; what was read and how far commit together.
+async fn read(leader: &Leader, record: &EndpointRecord, task: &str, address: Option<&str>) -> Result<(), Halt> {
+    let (tenant, id) = (&record.endpoint.tenant, record.endpoint.id);
+    loop {
+        let Some(known) = leader.platform.store().endpoint(tenant, id).await.doing("reading an endpoint")? else { return Ok(()) };
+        let (bytes, to) = leader.platform.engine().output(task, known.output_offset, CHUNK).await.doing("reading a server’s output")?;
+        if to == known.output_offset || known.launch != record.launch {
+            return Ok(());
+        }
+        let mut tx = leader.begin().await?;
+        let Some(before) = tx.endpoint(tenant, id).await.doing("reading an endpoint")? else { return Ok(()) };
+        if (before.launch, before.output_offset) != (known.launch, known.output_offset) {
+            return Err(Halt::Deposed);
+        }
+        let mut now = before.clone();
+        let mut heard = Heard::default();
+        let at = tx.at();
+        for line in bytes.split(|b| *b == b'\n').filter_map(|raw| hearing::line(raw, at)) {
+            hear(&mut now, line, &mut heard);
+        }
+        now.output_offset = to;
+        if now.endpoint.state == EndpointState::Ready {
+            now.endpoint.address = address.map(str::to_owned);
+        }
+        tx.append_endpoint_log(tenant, id, &heard.log).await.doing("writing a server’s log")?;
+        for (version, state, reason) in &heard.adapters {
+            tx.set_attachment(tenant, id, *version, *state, reason.as_deref()).await.doing("writing an adapter’s state")?;
+        }
+        let routes = !heard.adapters.is_empty() || now.endpoint.state != before.endpoint.state || now.endpoint.address != before.endpoint.address;
+        save(tx, &now, routes).await?;
+    }
+}
+
+/// Nobody answers any more. All that was attached has to be loaded again.
+async fn no_longer_serves(tx: &mut Tx, record: &mut EndpointRecord) -> Result<(), Halt> {
+    record.endpoint.address = None;
+    for a in &record.endpoint.attachments {
+        tx.set_attachment(&record.endpoint.tenant, record.endpoint.id, a.version, AdapterState::Loading, None).await.doing("writing an adapter’s state")?;
+    }
+    Ok(())
+}
+
+/// The server ended without being told to. `how`: half a sentence.
+async fn died(leader: &Leader, seen: &EndpointRecord, how: Option<String>) -> Result<(), Halt> {
+    let (tenant, id) = (&seen.endpoint.tenant, seen.endpoint.id);
+    let mut tx = leader.begin().await?;
+    let Some(mut now) = tx.endpoint(tenant, id).await.doing("reading an endpoint")? else { return Ok(()) };
+    if now.launch != seen.launch || now.endpoint.state.next(EndpointEvent::Died).is_err() {
+        return Ok(());
+    }
+    let at = tx.at();
+    let how = how.unwrap_or_else(|| server_end(None));
+    let why = tx.last_endpoint_error(tenant, id).await.doing("reading a server’s log")?;
+    let why = why.map(|text| format!(" Its last error: {text}")).unwrap_or_default();
+    let answered = now.endpoint.ready_at;
+    if answered.is_some_and(|since| at.since(since) >= WELL_AGAIN) {
+        now.endpoint.restarts = 0;
+    }
+    now.endpoint.restarts += 1;
+    let deaths = now.endpoint.restarts;
+    let given_up = answered.is_none() && deaths >= MOST_DEATHS;
+    let event = if given_up { EndpointEvent::GiveUp } else { EndpointEvent::Died };
+    let Ok(state) = now.endpoint.state.next(event) else { return Ok(()) };
+    now.endpoint.state = state;
+    if given_up {
+        now.endpoint.reason = format!("Given up after {deaths} starts in a row: {how}.{why}");
+        let mut entry = audit::by_system(at, Some(tenant), "endpoint.failed", "endpoint", id, &now.endpoint.name);
+        entry.detail.clone_from(&now.endpoint.reason);
+        audit::append(&mut tx, entry).await.doing("writing the audit record")?;
+    } else {
+        let wait = backoff(deaths);
+        now.retry_at = Some(at.plus(wait));
+        now.endpoint.reason = format!("The model server is being restarted in {} s, because {how}.{why}", wait / SECOND);
+    }
+    let line = (at, LogLevel::Error, format!("The model server is gone: {how}."));
+    tx.append_endpoint_log(tenant, id, &[line]).await.doing("writing a server’s log")?;
+    no_longer_serves(&mut tx, &mut now).await?;
+    now.endpoint.ready_at = None;
+    save(tx, &now, true).await
+}
+
+/// 1, 2, 4 .. 30 s.
+fn backoff(deaths: u32) -> i64 {
+    (SECOND << deaths.saturating_sub(1).min(5)).min(30 * SECOND)
+}
+
+async fn restart_for_rank(leader: &Leader, seen: &EndpointRecord, rank: u32) -> Result<(), Halt> {
+    let (tenant, id) = (&seen.endpoint.tenant, seen.endpoint.id);
+    let mut tx = leader.begin().await?;
+    let Some(mut now) = tx.endpoint(tenant, id).await.doing("reading an endpoint")? else { return Ok(()) };
+    let Ok(state) = now.endpoint.state.next(EndpointEvent::Died) else { return Ok(()) };
+    now.endpoint.state = state;
+    now.endpoint.reason = format!("Restarting, because an adapter needs rank {rank} and the server was started for {}.", seen.max_lora_rank);
+    now.retry_at = None;
+    let line = (tx.at(), LogLevel::Warning, now.endpoint.reason.clone());
+    tx.append_endpoint_log(tenant, id, &[line]).await.doing("writing a server’s log")?;
+    no_longer_serves(&mut tx, &mut now).await?;
+    now.endpoint.ready_at = None;
+    save(tx, &now, true).await?;
+    leader.platform.wake();
+    Ok(())
+}
+
+async fn stop(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {
+    let (tenant, id) = (&seen.endpoint.tenant, seen.endpoint.id);
+    for task in leader.platform.engine().list(&tasks::endpoint_prefix(id)).await.doing("listing processes")? {
+        if task.name == tasks::endpoint_task(id, seen.launch) {
+            read(leader, seen, &task.name, None).await?;
+        }
+        if task.state == TaskState::Running {
+            return leader.stop(&task.name, GRACE).await;
+        }
+    }
+    let mut tx = leader.begin().await?;
+    let Some(mut now) = tx.endpoint(tenant, id).await.doing("reading an endpoint")? else { return Ok(()) };
+    let Ok(state) = now.endpoint.state.next(EndpointEvent::Gone) else { return Ok(()) };
+    now.endpoint.state = state;
+    now.endpoint.reason = "Stopped; its memory is free.".into();
+    now.endpoint.ready_at = None;
+    no_longer_serves(&mut tx, &mut now).await?;
+    save(tx, &now, true).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_before_a_restart_doubles_up_to_half_a_minute() {
+        assert_eq!([1, 2, 3, 4, 5, 6, 50].map(backoff), [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
+    }
+}

@@ -1,0 +1,230 @@
+//! Controllers: they compare rows with what the engine sees, and act, as often as they like, without knowing why they woke.
+//!
+//! Of several processes one leads, by a lease in the database; every commit of the leader first makes sure, in the same
+//! transaction, that the lease is still its own, so a deposed one changes nothing. Jobs need no leader: a claim is enough.
+
+mod ending;
+mod endpoint_hearing;
+mod endpoints;
+mod hearing;
+mod publish;
+mod queue;
+pub(crate) mod registering;
+mod runs;
+mod sweep;
+pub(crate) mod tasks;
+
+use crate::{
+    Platform,
+    problem::Doing,
+    store::{Tx, leases::Fence},
+};
+use domain::{problem::Problem, time::SECOND};
+use std::{
+    collections::{HashMap, HashSet},
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::task::JoinSet;
+
+/// The lease that the leading controller holds.
+const LEASE: &str = "controller";
+/// Milliseconds that a lease holds without being renewed.
+const LEASE_LASTS: i64 = 5 * SECOND;
+const RENEW_EVERY: Duration = Duration::from_millis(1500);
+/// How often rows and engine are compared when nothing wakes the loop.
+const EVERY: Duration = Duration::from_millis(300);
+/// How long a thing is left alone after an error in it, so that a broken disk does not fill the log.
+const AFTER_TROUBLE: Duration = Duration::from_secs(3);
+
+/// Why one comparison ended early. Nothing is lost: the next one starts from the rows again.
+#[derive(Debug)]
+pub(crate) enum Halt {
+    /// Another controller leads by now.
+    Deposed,
+    Trouble(Problem),
+}
+
+impl From<Problem> for Halt {
+    fn from(problem: Problem) -> Self {
+        Self::Trouble(problem)
+    }
+}
+
+/// One term of leadership. Cheap to clone; what it remembers only saves work, and dies with it.
+#[derive(Clone)]
+pub(crate) struct Leader {
+    platform: Platform,
+    fence: Fence,
+    memory: Arc<Mutex<Memory>>,
+}
+
+#[derive(Default)]
+struct Memory {
+    /// Tasks that were asked to stop.
+    stopping: HashSet<String>,
+    /// The adapters that were last put beside a server.
+    adapters: HashMap<String, Vec<u8>>,
+}
+
+impl Leader {
+    /// A transaction that only the leader gets. As writers stand in one line, nobody takes the lease before it ends.
+    async fn begin(&self) -> Result<Tx, Halt> {
+        let mut tx = self.platform.begin().await?;
+        match tx.holds(&self.fence).await.doing("looking at the lease")? {
+            true => Ok(tx),
+            false => Err(Halt::Deposed),
+        }
+    }
+
+    /// For deeds outside the database: asked right before, it keeps a deposed leader's hands off in all but a blink.
+    async fn still_leads(&self) -> Result<(), Halt> {
+        self.begin().await.map(drop)
+    }
+
+    fn memory<T>(&self, f: impl FnOnce(&mut Memory) -> T) -> T {
+        f(&mut self.memory.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Asks a task to end, once per term.
+    async fn stop(&self, task: &str, grace: Duration) -> Result<(), Halt> {
+        if self.memory(|m| m.stopping.insert(task.to_owned())) {
+            self.still_leads().await?;
+            self.platform.engine().stop(task, grace).await.doing("stopping a process")?;
+        }
+        Ok(())
+    }
+}
+
+impl Platform {
+    /// Lets the controller of this process look at once, instead of at its next round.
+    pub(crate) fn wake(&self) {
+        self.inner.wake.notify_one();
+    }
+
+    /// Does jobs, and controls runs and endpoints while it leads, until `shutdown` ends. `holder` names this process in the lease.
+    /// Dropping the future at any point is as good as a kill: another one goes on from the rows.
+    pub async fn control(&self, holder: String, shutdown: impl Future<Output = ()>) {
+        // Two processes of one name, or one that was restarted, are still two holders.
+        let holder = format!("{holder}/{}", self.fresh_uuid().simple());
+        let mut fence = None;
+        tokio::select! {
+            () = shutdown => {}
+            () = self.work_jobs(&holder) => {}
+            () = self.lead(&holder, &mut fence) => {}
+        }
+        if let Some(fence) = fence
+            && let Err(e) = self.store().release_lease(&fence, self.now()).await
+        {
+            tracing::warn!(error = %e, "the lease could not be given back; it ends by itself");
+        }
+    }
+
+    async fn work_jobs(&self, holder: &str) {
+        loop {
+            if let Err(problem) = self.work_off(holder).await {
+                tracing::warn!(%problem, "jobs cannot be taken now");
+                tokio::time::sleep(AFTER_TROUBLE).await;
+            }
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+
+    async fn lead(&self, holder: &str, fence: &mut Option<Fence>) {
+        let mut term: Option<Term> = None;
+        let mut renew_at = Instant::now();
+        loop {
+            if Instant::now() >= renew_at {
+                renew_at = Instant::now() + RENEW_EVERY;
+                let now = self.now();
+                match self.store().take_lease(LEASE, holder, now, now.plus(LEASE_LASTS)).await {
+                    Ok(Some(mine)) => {
+                        if term.as_ref().is_none_or(|t| t.leader.fence != mine) {
+                            tracing::info!(holder, fence = mine.number, "leads the controllers");
+                            let leader = Leader { platform: self.clone(), fence: mine.clone(), memory: Arc::default() };
+                            term = Some(Term::new(leader));
+                        }
+                        *fence = Some(mine);
+                    }
+                    Ok(None) => {
+                        // Dropping the term ends everything that it had under way.
+                        term = None;
+                        *fence = None;
+                    }
+                    // Perhaps the lease is still ours; every commit asks.
+                    Err(e) => tracing::warn!(error = %e, "the lease cannot be renewed now"),
+                }
+            }
+            if let Some(term) = &mut term {
+                term.round().await;
+            }
+            tokio::select! {
+                () = self.inner.wake.notified() => {}
+                () = tokio::time::sleep(EVERY) => {}
+            }
+        }
+    }
+}
+
+/// The leader's work: one comparison per thing at a time, many things at once, so that a large upload holds up nobody.
+struct Term {
+    leader: Leader,
+    under_way: JoinSet<(String, Result<(), Halt>)>,
+    busy: HashSet<String>,
+    left_alone_until: HashMap<String, Instant>,
+}
+
+impl Term {
+    fn new(leader: Leader) -> Self {
+        Self { leader, under_way: JoinSet::new(), busy: HashSet::new(), left_alone_until: HashMap::new() }
+    }
+
+    async fn round(&mut self) {
+        while let Some(done) = self.under_way.try_join_next() {
+            match done {
+                Ok((what, result)) => {
+                    self.busy.remove(&what);
+                    if let Err(Halt::Trouble(problem)) = result {
+                        tracing::warn!(what, %problem, "could not be brought forward now");
+                        self.left_alone_until.insert(what, Instant::now() + AFTER_TROUBLE);
+                    }
+                }
+                // A panic in one comparison must not look as if the thing were busy for ever.
+                Err(e) => {
+                    tracing::error!(error = %e, "a comparison broke off");
+                    self.busy.clear();
+                    self.under_way.abort_all();
+                }
+            }
+        }
+        let now = Instant::now();
+        self.left_alone_until.retain(|_, until| *until > now);
+        let leader = self.leader.clone();
+        self.begin("queue".into(), runs::admit(leader.clone()));
+        self.begin("sweep".into(), sweep::sweep(leader.clone()));
+        match leader.platform.store().open_runs().await {
+            Ok(open) => {
+                for run in open.into_iter().filter(|r| r.state.is_active()) {
+                    self.begin(run.id.to_string(), runs::reconcile(leader.clone(), run.tenant, run.id));
+                }
+            }
+            Err(e) => tracing::warn!(error = %e, "the runs cannot be read now"),
+        }
+        match leader.platform.store().open_endpoints().await {
+            Ok(open) => {
+                for (tenant, id) in open {
+                    self.begin(id.to_string(), endpoints::reconcile(leader.clone(), tenant, id));
+                }
+            }
+            Err(e) => tracing::warn!(error = %e, "the endpoints cannot be read now"),
+        }
+    }
+
+    fn begin(&mut self, what: String, work: impl Future<Output = Result<(), Halt>> + Send + 'static) {
+        if self.left_alone_until.contains_key(&what) || !self.busy.insert(what.clone()) {
+            return;
+        }
+        self.under_way.spawn(async move { (what, work.await) });
+    }
+}

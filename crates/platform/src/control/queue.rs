@@ -1,0 +1,112 @@
+//! Who may start: per tenant so many runs at once, the oldest first. Decides only; `control` acts on it.
+
+use crate::store::runs::OpenRun;
+use domain::{
+    run::RunState,
+    tenant::{Tenant, TenantState},
+};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// There is a slot for it now.
+    Start,
+    /// In plain words, for the page.
+    Wait(String),
+}
+
+/// What becomes of each queued run of one tenant. `open`: all runs of the tenant that have not ended, oldest first.
+pub(super) fn turns<'a>(tenant: &Tenant, open: &'a [OpenRun]) -> Vec<(&'a OpenRun, Turn)> {
+    let busy: Vec<&OpenRun> = open.iter().filter(|r| r.state.is_active()).collect();
+    let queued: Vec<&OpenRun> = open.iter().filter(|r| r.state == RunState::Queued).collect();
+    let slots = tenant.quota.concurrent_runs as usize;
+    if tenant.state == TenantState::Suspended {
+        return queued.into_iter().map(|r| (r, Turn::Wait("Waits because the tenant is suspended: nothing new starts.".into()))).collect();
+    }
+    if slots == 0 {
+        let why = "Waits because the tenant’s quota allows no runs (0 slots).";
+        return queued.into_iter().map(|r| (r, Turn::Wait(why.into()))).collect();
+    }
+    let free = slots.saturating_sub(busy.len());
+    let starting: Vec<&OpenRun> = queued.iter().take(free).copied().collect();
+    let ahead = names(busy.iter().chain(&starting).map(|r| r.name.as_str()).collect());
+    let waiting = queued.len() - starting.len();
+    queued
+        .into_iter()
+        .enumerate()
+        .map(|(i, run)| {
+            if i < free {
+                return (run, Turn::Start);
+            }
+            let place = match (i - starting.len() + 1, waiting) {
+                (_, 1) => String::new(),
+                (place, of) => format!(" Place {place} of {of} in the queue."),
+            };
+            let held = (busy.len() + starting.len()).max(slots);
+            (run, Turn::Wait(format!("Waits for {ahead}: {held} of {slots} slots busy.{place}")))
+        })
+        .collect()
+}
+
+/// `run a`, `runs a and b`, `runs a, b and 3 more`.
+fn names(names: Vec<&str>) -> String {
+    match names.as_slice() {
+        [] => "a slot".into(),
+        [one] => format!("run {one}"),
+        [a, b] => format!("runs {a} and {b}"),
+        [a, b, rest @ ..] => format!("runs {a}, {b} and {} more", rest.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::{ids::RunId, name::Name, tenant::Quota, time::Timestamp};
+    use uuid::Uuid;
+
+    fn tenant(slots: u32, state: TenantState) -> Tenant {
+        let quota = Quota { concurrent_runs: slots, ..Quota::default() };
+        Tenant { name: "lumenta".parse().unwrap(), title: "Lumenta".into(), state, quota, created_at: Timestamp(0) }
+    }
+    fn run(name: &str, state: RunState) -> OpenRun {
+        let name: Name = name.parse().unwrap();
+        OpenRun { tenant: "lumenta".parse().unwrap(), id: RunId::from_uuid(Uuid::nil()), name, state, reason: String::new() }
+    }
+    fn said(tenant: &Tenant, open: &[OpenRun]) -> Vec<String> {
+        turns(tenant, open)
+            .into_iter()
+            .map(|(_, turn)| match turn {
+                Turn::Start => "start".into(),
+                Turn::Wait(why) => why,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_oldest_starts_and_the_others_say_what_they_wait_for() {
+        let open = [run("facts-6", RunState::Queued), run("facts-7", RunState::Queued), run("facts-8", RunState::Queued)];
+        assert_eq!(
+            said(&tenant(1, TenantState::Active), &open),
+            ["start", "Waits for run facts-6: 1 of 1 slots busy. Place 1 of 2 in the queue.", "Waits for run facts-6: 1 of 1 slots busy. Place 2 of 2 in the queue."]
+        );
+    }
+
+    #[test]
+    fn a_single_waiting_run_names_the_run_it_waits_for() {
+        let open = [run("facts-6", RunState::Training), run("facts-7", RunState::Queued)];
+        assert_eq!(said(&tenant(1, TenantState::Active), &open), ["Waits for run facts-6: 1 of 1 slots busy."]);
+    }
+
+    #[test]
+    fn a_run_that_is_being_cancelled_still_holds_its_slot() {
+        let open = [run("facts-6", RunState::Cancelling), run("facts-7", RunState::Queued)];
+        assert_eq!(said(&tenant(1, TenantState::Active), &open), ["Waits for run facts-6: 1 of 1 slots busy."]);
+        assert_eq!(said(&tenant(2, TenantState::Active), &open), ["start"]);
+    }
+
+    #[test]
+    fn a_suspended_tenant_and_one_without_slots_start_nothing() {
+        let open = [run("facts-7", RunState::Queued)];
+        assert!(said(&tenant(1, TenantState::Suspended), &open)[0].contains("suspended"));
+        assert!(said(&tenant(0, TenantState::Active), &open)[0].contains("0 slots"));
+    }
+}

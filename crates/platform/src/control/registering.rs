@@ -1,0 +1,92 @@
+//! The job that copies a base model's files into the artefact store and hashes them. May run twice: it writes the same again.
+
+use crate::{
+    Platform, audit,
+    jobs::{self, Claimed},
+    models::files_digest,
+    problem::Doing,
+};
+use domain::{
+    base_model::{BaseModel, BaseModelState, StoredFile},
+    problem::{Problem, ProblemKind},
+    store_location,
+};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use tokio::io::AsyncReadExt;
+
+pub(crate) const JOB: &str = "register_base_model";
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Registering {
+    pub folder: PathBuf,
+    /// Names in the folder.
+    pub files: Vec<String>,
+}
+
+pub(crate) async fn work(platform: &Platform, job: &Claimed) -> Result<(), Problem> {
+    let broken = |e: &dyn std::fmt::Display| Problem::new(ProblemKind::Internal, format!("A job cannot be read: {e}."));
+    let what: Registering = serde_json::from_str(&job.payload).map_err(|e| broken(&e))?;
+    let id = job.object.parse().map_err(|e| broken(&e))?;
+    let Some(mut model) = platform.store().base_model(id).await.doing("reading the base model")? else { return close(platform, job, None).await };
+    if model.state != BaseModelState::Registering {
+        return close(platform, job, None).await;
+    }
+    match copy(platform, &what, &store_location::base_model(id)).await {
+        Ok(files) => {
+            model.digest = files_digest(&files);
+            model.files = files;
+            model.state = BaseModelState::Ready;
+            model.reason = None;
+        }
+        // The artefact store may come back; a file that cannot be read will not.
+        Err(Trouble::Store(problem)) if job.attempts < jobs::MOST_ATTEMPTS => return Err(problem),
+        Err(Trouble::Store(Problem { sentence, .. }) | Trouble::Folder(sentence)) => {
+            model.state = BaseModelState::Broken;
+            model.reason = Some(sentence);
+        }
+    }
+    close(platform, job, Some(model)).await
+}
+
+/// The result and the end of the job, in one transaction.
+async fn close(platform: &Platform, job: &Claimed, model: Option<BaseModel>) -> Result<(), Problem> {
+    let mut tx = platform.begin().await?;
+    if let Some(m) = model
+        && tx.finish_base_model(&m).await.doing("writing the base model")?
+    {
+        let mut entry = audit::by_system(tx.at(), None, "base_model.registered", "base_model", m.id, &m.name);
+        entry.detail = m.reason.unwrap_or_else(|| format!("{} files, digest {}", m.files.len(), m.digest));
+        audit::append(&mut tx, entry).await.doing("writing the audit record")?;
+    }
+    if jobs::finish(&mut tx, job).await.doing("ending the job")? { tx.commit().await.doing("ending the job") } else { Ok(()) }
+}
+
+enum Trouble {
+    Store(Problem),
+    /// A sentence.
+    Folder(String),
+}
+
+async fn copy(platform: &Platform, what: &Registering, to: &str) -> Result<Vec<StoredFile>, Trouble> {
+    let mut out = Vec::new();
+    let mut buffer = vec![0; 1024 * 1024];
+    for name in &what.files {
+        let unreadable = |e: std::io::Error| Trouble::Folder(format!("The file {name} cannot be read: {e}."));
+        let mut file = tokio::fs::File::open(what.folder.join(name)).await.map_err(unreadable)?;
+        let doing = "copying a base model’s file";
+        let mut writer = platform.blobs().writer(&format!("{to}/{name}")).await.doing(doing).map_err(Trouble::Store)?;
+        let mut hasher = blake3::Hasher::new();
+        loop {
+            let read = file.read(&mut buffer).await.map_err(unreadable)?;
+            if read == 0 {
+                break;
+            }
+            hasher.update(&buffer[..read]);
+            writer.write(&buffer[..read]).await.doing(doing).map_err(Trouble::Store)?;
+        }
+        let bytes = writer.finish().await.doing(doing).map_err(Trouble::Store)?;
+        out.push(StoredFile { path: name.clone(), bytes, digest: hasher.finalize().to_hex().to_string() });
+    }
+    Ok(out)
+}

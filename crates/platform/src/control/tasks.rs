@@ -1,0 +1,128 @@
+//! What the engine is asked to run, built purely from records: the same records give the same task, byte for byte.
+
+use crate::store::endpoints::EndpointRecord;
+use domain::{
+    base_model::BaseModel,
+    dataset::DatasetVersion,
+    ids::{EndpointId, RunId},
+    run::Run,
+    store_location::StoreLocation,
+    task_spec::{Evaluate, Serve, TaskSpec, Train, Weights, Work},
+};
+use engine::{Task, TaskKind};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// The two jobs of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Job {
+    Train,
+    Evaluate,
+}
+
+impl Job {
+    pub(crate) const ALL: [Job; 2] = [Self::Train, Self::Evaluate];
+    /// As in task names, in `run_tasks` and in paths of the artefact store.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Evaluate => "evaluate",
+        }
+    }
+}
+
+/// `run-{32 hex}-train`
+pub(crate) fn run_task(run: RunId, job: Job) -> String {
+    format!("run-{}-{}", run.uuid().simple(), job.word())
+}
+/// `ep-{32 hex}-{launch}`
+pub(crate) fn endpoint_task(endpoint: EndpointId, launch: u32) -> String {
+    format!("{}{launch}", endpoint_prefix(endpoint))
+}
+pub(crate) fn endpoint_prefix(endpoint: EndpointId) -> String {
+    format!("ep-{}-", endpoint.uuid().simple())
+}
+/// The run that a task belongs to; `None` for other tasks.
+pub(crate) fn run_of(task: &str) -> Option<RunId> {
+    let (hex, _) = task.strip_prefix("run-")?.split_once('-')?;
+    Uuid::try_parse(hex).ok().map(RunId::from_uuid)
+}
+/// The endpoint and the launch that a task belongs to.
+pub(crate) fn endpoint_of(task: &str) -> Option<(EndpointId, u32)> {
+    let (hex, launch) = task.strip_prefix("ep-")?.split_once('-')?;
+    Some((EndpointId::from_uuid(Uuid::try_parse(hex).ok()?), launch.parse().ok()?))
+}
+
+/// Where tasks find artefacts and programs; the same for all of them.
+pub(crate) struct Place<'a> {
+    pub location: &'a StoreLocation,
+    pub env: &'a BTreeMap<String, String>,
+}
+
+impl Place<'_> {
+    fn task(&self, name: String, kind: TaskKind, work: Work) -> Task {
+        let args = match kind {
+            TaskKind::Job => ["task", "run"],
+            TaskKind::Server => ["task", "serve"],
+        };
+        let spec = TaskSpec { store: self.location.clone(), work };
+        Task { name, kind, args: args.map(str::to_owned).into(), spec: crate::store::json(&spec), env: self.env.clone() }
+    }
+
+    pub(crate) fn train(&self, run: &Run, base: &BaseModel, version: &DatasetVersion) -> Task {
+        let (train_rows, held_out_rows) = version.report.as_ref().map_or((0, 0), |r| (r.train_rows, r.held_out_rows));
+        let work = Work::Train(Train {
+            tenant: run.tenant.clone(),
+            run: run.id,
+            base_model: base.id,
+            template: base.template.clone(),
+            dataset_version: version.id,
+            held_out_rows,
+            train_rows,
+            settings: run.settings.clone(),
+        });
+        self.task(run_task(run.id, Job::Train), TaskKind::Job, work)
+    }
+
+    pub(crate) fn evaluate(&self, run: &Run) -> Task {
+        let work = Work::Evaluate(Evaluate {
+            tenant: run.tenant.clone(),
+            run: run.id,
+            base_model: run.base_model,
+            dataset_version: run.dataset_version,
+            finetuning_type: run.settings.finetuning_type,
+        });
+        self.task(run_task(run.id, Job::Evaluate), TaskKind::Job, work)
+    }
+
+    pub(crate) fn serve(&self, record: &EndpointRecord, base: &BaseModel) -> Task {
+        let e = &record.endpoint;
+        let (weights, served_name) = match e.merged_version {
+            Some(version) => (Weights::Merged { version }, version.to_string()),
+            None => (Weights::Base { base_model: e.base_model }, e.base_model_name.to_string()),
+        };
+        let work = Work::Serve(Serve {
+            tenant: e.tenant.clone(),
+            endpoint: e.id,
+            weights,
+            served_name,
+            context: base.context,
+            max_lora_rank: record.max_lora_rank,
+        });
+        self.task(endpoint_task(e.id, record.launch), TaskKind::Server, work)
+    }
+}
+
+/// The ranks that vLLM can be started for.
+const RANKS: [u32; 6] = [8, 16, 32, 64, 128, 256];
+/// Covers what people usually train, so that a later adapter seldom needs a restart.
+const USUAL_RANK: u32 = 64;
+
+/// What a server must be started for, so that adapters of these ranks fit.
+pub(crate) fn max_lora_rank(ranks: impl IntoIterator<Item = u32>) -> u32 {
+    let most = ranks.into_iter().fold(USUAL_RANK, u32::max);
+    RANKS.into_iter().find(|r| *r >= most).unwrap_or(256)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! Each kind of task against its committed file: a change of what is run shows as a diff of that file.
+
+use super::*;
+use domain::{
+    base_model::BaseModelState,
+    dataset::{Documentation, VersionState},
+    endpoint::{Endpoint, EndpointState},
+    ids::{BaseModelId, DatasetId, DatasetVersionId, ModelVersionId, PersonId},
+    inspect::Report,
+    run::RunState,
+    settings::{FinetuningType, RunSettings},
+    time::Timestamp,
+};
+
+fn uuid(n: u128) -> Uuid {
+    Uuid::from_u128(n)
+}
+
+fn run() -> Run {
+    Run {
+        id: RunId::from_uuid(uuid(1)),
+        tenant: "lumenta".parse().unwrap(),
+        name: "facts-lora-7".parse().unwrap(),
+        state: RunState::Preparing,
+        reason: String::new(),
+        base_model: BaseModelId::from_uuid(uuid(2)),
+        base_model_name: "world-4m".parse().unwrap(),
+        dataset_version: DatasetVersionId::from_uuid(uuid(3)),
+        dataset_name: "lumenta-facts".parse().unwrap(),
+        dataset_number: 3,
+        model_name: "lumenta-assistant".parse().unwrap(),
+        settings: RunSettings::default(),
+        cloned_from: None,
+        steps: Vec::new(),
+        progress: None,
+        scores: None,
+        failure: None,
+        model_version: None,
+        owner: PersonId::from_uuid(uuid(4)),
+        owner_name: "Mira Castro".into(),
+        created_at: Timestamp(0),
+        started_at: None,
+        ended_at: None,
+    }
+}
+
+fn base() -> BaseModel {
+    BaseModel {
+        id: BaseModelId::from_uuid(uuid(2)),
+        name: "world-4m".parse().unwrap(),
+        state: BaseModelState::Ready,
+        reason: None,
+        architecture: "LlamaForCausalLM".into(),
+        parameters: 3_930_000,
+        context: 512,
+        template: "qwen3_nothink".into(),
+        licence: "Apache-2.0".into(),
+        digest: "00".into(),
+        files: Vec::new(),
+        created_at: Timestamp(0),
+    }
+}
+
+fn version() -> DatasetVersion {
+    let report = Report {
+        format: None,
+        container: None,
+        rows: 330,
+        accepted: 329,
+        rejected: 1,
+        train_rows: 279,
+        held_out_rows: 50,
+        turns: 658,
+        tokens: 10_181,
+        longest_tokens: 141,
+        histogram: Vec::new(),
+        findings: Vec::new(),
+    };
+    DatasetVersion {
+        id: DatasetVersionId::from_uuid(uuid(3)),
+        tenant: "lumenta".parse().unwrap(),
+        dataset: DatasetId::from_uuid(uuid(5)),
+        dataset_name: "lumenta-facts".parse().unwrap(),
+        number: 3,
+        state: VersionState::Ready,
+        reason: None,
+        file_name: "facts.jsonl".into(),
+        bytes: 1,
+        digest: None,
+        format: None,
+        container: None,
+        held_out_percent: 15,
+        tokenizer: None,
+        report: Some(report),
+        documentation: Documentation::default(),
+        created_by: PersonId::from_uuid(uuid(4)),
+        created_by_name: "Mira Castro".into(),
+        created_at: Timestamp(0),
+    }
+}
+
+fn endpoint(merged: Option<ModelVersionId>) -> EndpointRecord {
+    let endpoint = Endpoint {
+        id: EndpointId::from_uuid(uuid(6)),
+        tenant: "lumenta".parse().unwrap(),
+        name: "assistant".parse().unwrap(),
+        state: EndpointState::Starting,
+        reason: String::new(),
+        base_model: BaseModelId::from_uuid(uuid(2)),
+        base_model_name: "world-4m".parse().unwrap(),
+        merged_version: merged,
+        revision: 1,
+        attachments: Vec::new(),
+        address: None,
+        restarts: 0,
+        created_by: PersonId::from_uuid(uuid(4)),
+        created_by_name: "Mira Castro".into(),
+        created_at: Timestamp(0),
+        ready_at: None,
+    };
+    EndpointRecord { endpoint, launch: 2, max_lora_rank: if merged.is_some() { 0 } else { 64 }, output_offset: 0, retry_at: None }
+}
+
+/// The task with its spec opened up, so that the file can be read.
+fn shown(task: &Task) -> String {
+    let mut value = serde_json::to_value(task).unwrap();
+    value["spec"] = serde_json::from_str(&task.spec).unwrap();
+    serde_json::to_string_pretty(&value).unwrap() + "\n"
+}
+
+fn matches(file: &str, committed: &str, task: &Task) {
+    let shown = shown(task);
+    if std::env::var_os("ATELIER_WRITE_GOLDEN").is_some() {
+        std::fs::write(format!("{}/tests/golden/{file}", env!("CARGO_MANIFEST_DIR")), &shown).unwrap();
+        return;
+    }
+    assert_eq!(shown, committed, "tests/golden/{file} differs; set ATELIER_WRITE_GOLDEN=1 to write it, and review the diff");
+}
+
+fn golden(check: impl Fn(&Place<'_>)) {
+    let location = StoreLocation::Local { root: "/srv/atelier/store".into() };
+    let env = BTreeMap::from([("ATELIER_TRAINER_PYTHON".to_owned(), "/opt/trainer/bin/python".to_owned())]);
+    check(&Place { location: &location, env: &env });
+}
+
+#[test]
+fn training_is_the_committed_task() {
+    golden(|p| matches("train.json", include_str!("../../../tests/golden/train.json"), &p.train(&run(), &base(), &version())));
+}
+
+#[test]
+fn evaluation_is_the_committed_task() {
+    let full = Run { settings: RunSettings { finetuning_type: FinetuningType::Full, ..RunSettings::default() }, ..run() };
+    golden(|p| matches("evaluate.json", include_str!("../../../tests/golden/evaluate.json"), &p.evaluate(&full)));
+}
+
+#[test]
+fn serving_a_base_and_serving_full_weights_are_the_committed_tasks() {
+    golden(|p| matches("serve.json", include_str!("../../../tests/golden/serve.json"), &p.serve(&endpoint(None), &base())));
+    let merged = endpoint(Some(ModelVersionId::from_uuid(uuid(7))));
+    golden(|p| matches("serve_merged.json", include_str!("../../../tests/golden/serve_merged.json"), &p.serve(&merged, &base())));
+}
+
+#[test]
+fn a_task_name_leads_back_to_its_owner_and_foreign_names_lead_nowhere() {
+    let (run, endpoint) = (RunId::from_uuid(uuid(1)), EndpointId::from_uuid(uuid(6)));
+    assert_eq!(run_of(&run_task(run, Job::Evaluate)), Some(run));
+    assert_eq!(endpoint_of(&endpoint_task(endpoint, 12)), Some((endpoint, 12)));
+    assert_eq!((run_of("ep-1-2"), run_of("run-x-train"), endpoint_of("ep-x-1")), (None, None, None));
+    assert!(run_task(run, Job::Evaluate).len() <= 63);
+}
+
+#[test]
+fn the_server_is_started_for_the_smallest_rank_that_fits_and_never_below_the_usual() {
+    assert_eq!([vec![], vec![8], vec![64], vec![65], vec![8, 200], vec![256]].map(max_lora_rank), [64, 64, 64, 128, 256, 256]);
+}

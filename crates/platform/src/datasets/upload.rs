@@ -1,0 +1,269 @@
+//! The upload of one version: the row exists before the first byte, the bytes stream to the store while they are hashed,
+//! and the end of the file, the audit record, the event and the job that judges it commit together.
+//!
+//! While bytes arrive this process holds that job. When the process dies, its claim ends, and whoever takes the job finds a
+//! version that never arrived and clears it up.
+
+use super::Datasets;
+use crate::{
+    Platform,
+    access::Permit,
+    audit, events, inspect,
+    jobs::{self, Claimed},
+    problem::Doing,
+};
+use bytes::Bytes;
+use domain::{
+    base_model::BaseModelState,
+    dataset::{Dataset, DatasetVersion, Documentation, VersionState},
+    event::Topic,
+    ids::{BaseModelId, DatasetId, DatasetVersionId},
+    name::Name,
+    policy::Action,
+    problem::{FieldProblem, Problem, ProblemKind},
+    store_location,
+};
+use futures::{Stream, StreamExt};
+
+/// What comes with the file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NewUpload {
+    /// Of the dataset; a version is appended when it exists.
+    pub name: String,
+    /// As the person's machine called the file; display only.
+    pub file_name: String,
+    /// 0 to 50.
+    pub held_out_percent: u8,
+    /// Name of the base model whose tokenizer counts.
+    pub tokenizer: Option<String>,
+    pub documentation: Documentation,
+    /// Where the client said it: then a file that does not fit is refused before it is sent.
+    pub expected_bytes: Option<u64>,
+}
+
+impl Datasets<'_> {
+    /// Takes the file and returns the version in state `checking`. On every failure nothing is left: no row, no bytes.
+    pub async fn upload<E>(&self, new: NewUpload, body: impl Stream<Item = Result<Bytes, E>> + Unpin) -> Result<DatasetVersion, Problem>
+    where
+        E: std::fmt::Display,
+    {
+        let permit = self.scope.permit(Action::DatasetWrite)?;
+        let (name, tokenizer) = self.check(&new).await?;
+        let platform = self.scope.platform();
+        let (version, job) = self.begin(&new, &name, tokenizer).await?;
+        let arrived = tokio::select! {
+            arrived = self.receive(&version, body) => arrived,
+            () = platform.keep_claim(&job) => Err(Problem::conflict("The upload took a break of more than a minute and was given up.").next("Upload the file again.")),
+        };
+        let done = match arrived {
+            Ok((bytes, digest)) => self.commit(&permit, &version, &job, bytes, digest).await,
+            Err(problem) => Err(problem),
+        };
+        if done.is_err() {
+            clear_up(platform, &version, &job).await;
+        }
+        done
+    }
+
+    /// Every field that is wrong, at once.
+    async fn check(&self, new: &NewUpload) -> Result<(Name, Option<BaseModelId>), Problem> {
+        let mut wrong = new.documentation.check();
+        let name: Result<Name, _> = new.name.trim().parse();
+        if let Err(bad) = &name {
+            let mut field = FieldProblem::new("name", bad.to_string());
+            field.suggestion = bad.suggestion.clone().or_else(|| Name::suggest(&new.file_name)).map(String::from);
+            wrong.push(field);
+        }
+        if new.held_out_percent > 50 {
+            wrong.push(FieldProblem::new("held_out_percent", "Hold out at most 50 percent.").suggesting("10"));
+        }
+        let mut tokenizer = None;
+        if let Some(text) = new.tokenizer.as_deref().map(str::trim).filter(|t| !t.is_empty()) {
+            let model = match text.parse::<Name>() {
+                Ok(name) => self.scope.platform().store().base_model_by_name(&name).await.doing("reading the base model")?,
+                Err(_) => None,
+            };
+            match model {
+                Some(model) if model.state == BaseModelState::Ready => tokenizer = Some(model.id),
+                Some(_) => wrong.push(FieldProblem::new("tokenizer", format!("The base model “{text}” is not ready."))),
+                None => wrong.push(FieldProblem::new("tokenizer", format!("There is no base model “{}”.", crate::access::shortened(text)))),
+            }
+        }
+        match name {
+            Ok(name) if wrong.is_empty() => Ok((name, tokenizer)),
+            _ => Err(Problem::invalid(wrong)),
+        }
+    }
+
+    /// Makes the rows, when the file fits as far as it is known.
+    async fn begin(&self, new: &NewUpload, name: &Name, tokenizer: Option<BaseModelId>) -> Result<(DatasetVersion, Claimed), Problem> {
+        let doing = "beginning an upload";
+        let (platform, tenant, person) = (self.scope.platform(), self.scope.tenant_name(), self.scope.person());
+        let expected = new.expected_bytes.unwrap_or(0);
+        if expected > platform.inner.upload_bytes {
+            return Err(too_large(platform));
+        }
+        let mut tx = platform.begin().await?;
+        let stored = tx.stored_bytes(tenant).await.doing(doing)?;
+        let quota = tx.tenant(tenant).await.doing(doing)?.map_or(0, |t| t.quota.storage_bytes);
+        if stored.saturating_add(expected.max(1)) > quota {
+            return Err(over_quota(tenant, stored, expected, quota));
+        }
+        let dataset = match tx.dataset(tenant, name).await.doing(doing)? {
+            Some(dataset) => dataset,
+            None => {
+                let id = DatasetId::from_uuid(platform.fresh_uuid());
+                let dataset = Dataset { id, tenant: tenant.clone(), name: name.clone(), created_by: person.id, created_at: tx.at() };
+                tx.insert_dataset(&dataset).await.doing(doing)?;
+                dataset
+            }
+        };
+        let version = DatasetVersion {
+            id: DatasetVersionId::from_uuid(platform.fresh_uuid()),
+            tenant: tenant.clone(),
+            dataset: dataset.id,
+            dataset_name: dataset.name,
+            number: tx.last_version_number(tenant, dataset.id).await.doing(doing)? + 1,
+            state: VersionState::Uploading,
+            reason: Some("The file is arriving.".into()),
+            file_name: shown_file_name(&new.file_name),
+            // Counts against the quota from the start, so that two uploads cannot both take the last room.
+            bytes: expected,
+            digest: None,
+            format: None,
+            container: None,
+            held_out_percent: new.held_out_percent,
+            tokenizer,
+            report: None,
+            documentation: new.documentation.clone(),
+            created_by: person.id,
+            created_by_name: person.name.clone(),
+            created_at: tx.at(),
+        };
+        tx.insert_dataset_version(&version).await.doing(doing)?;
+        let job = jobs::enqueue_held(&mut tx, inspect::JOB, tenant, version.id).await.doing(doing)?;
+        events::tell(&mut tx, tenant, Topic::DatasetVersion, version.id).await.doing(doing)?;
+        tx.commit().await.doing(doing)?;
+        Ok((version, job))
+    }
+
+    /// Streams the file into the store; returns its size and BLAKE3.
+    async fn receive<E: std::fmt::Display>(
+        &self,
+        version: &DatasetVersion,
+        mut body: impl Stream<Item = Result<Bytes, E>> + Unpin,
+    ) -> Result<(u64, String), Problem> {
+        let doing = "storing an upload";
+        let platform = self.scope.platform();
+        let quota = self.scope.tenant().quota.storage_bytes;
+        let mut writer = platform.blobs().writer(&store_location::dataset_original(&version.tenant, version.id)).await.doing(doing)?;
+        let mut hash = blake3::Hasher::new();
+        let mut bytes = 0u64;
+        while let Some(piece) = body.next().await {
+            let piece = match piece {
+                Ok(piece) => piece,
+                Err(e) => {
+                    tracing::info!(version = %version.id, bytes, cause = %e, "an upload broke off");
+                    writer.abort().await;
+                    return Err(Problem::new(
+                        ProblemKind::Invalid,
+                        format!("The upload broke off after {bytes} bytes; nothing was stored."),
+                    )
+                    .next("Send the file again."));
+                }
+            };
+            bytes += piece.len() as u64;
+            // The exact sum is checked when the file is whole; this only ends what can never fit.
+            if bytes > platform.inner.upload_bytes || bytes > quota {
+                writer.abort().await;
+                return Err(if bytes > quota { over_quota(&version.tenant, 0, bytes, quota) } else { too_large(platform) });
+            }
+            hash.update(&piece);
+            if let Err(e) = writer.write(&piece).await {
+                writer.abort().await;
+                return Err(e).doing(doing);
+            }
+        }
+        if bytes == 0 {
+            writer.abort().await;
+            return Err(Problem::field("file", "The file is empty.").next("Choose a JSON or JSONL file with at least one row."));
+        }
+        writer.finish().await.doing(doing)?;
+        Ok((bytes, hash.finalize().to_hex().to_string()))
+    }
+
+    async fn commit(
+        &self,
+        permit: &Permit<'_>,
+        version: &DatasetVersion,
+        job: &Claimed,
+        bytes: u64,
+        digest: String,
+    ) -> Result<DatasetVersion, Problem> {
+        let doing = "finishing an upload";
+        let tenant = self.scope.tenant_name();
+        let mut tx = self.scope.platform().begin().await?;
+        let others = tx.stored_bytes(tenant).await.doing(doing)?.saturating_sub(version.bytes);
+        let quota = tx.tenant(tenant).await.doing(doing)?.map_or(0, |t| t.quota.storage_bytes);
+        if others.saturating_add(bytes) > quota {
+            return Err(over_quota(tenant, others, bytes, quota));
+        }
+        if !jobs::let_go(&mut tx, job).await.doing(doing)? {
+            return Err(Problem::conflict("The upload took a break of more than a minute and was given up.").next("Upload the file again."));
+        }
+        let reason = Some("Every row is being checked.".to_owned());
+        let version = DatasetVersion { state: VersionState::Checking, reason, bytes, digest: Some(digest), ..version.clone() };
+        tx.update_dataset_version(&version).await.doing(doing)?;
+        let mut entry = permit.entry(tx.at(), "dataset_version", version.id, super::called(&version));
+        entry.detail = format!("uploaded “{}”, {bytes} bytes", version.file_name);
+        audit::append(&mut tx, entry).await.doing(doing)?;
+        events::tell(&mut tx, tenant, Topic::DatasetVersion, version.id).await.doing(doing)?;
+        tx.commit().await.doing(doing)?;
+        Ok(version)
+    }
+}
+
+/// Best effort: what cannot be removed now is removed by whoever takes the job after its claim has ended. The bytes go only
+/// when the row is gone: a commit whose answer was lost may have succeeded.
+async fn clear_up(platform: &Platform, version: &DatasetVersion, job: &Claimed) {
+    let doing = "clearing up after an upload";
+    let cleared: Result<(), Problem> = async {
+        let mut tx = platform.begin().await?;
+        if jobs::finish(&mut tx, job).await.doing(doing)? {
+            tx.delete_dataset_version(version).await.doing(doing)?;
+            events::tell(&mut tx, &version.tenant, Topic::DatasetVersion, version.id).await.doing(doing)?;
+            tx.commit().await.doing(doing)?;
+        } else {
+            drop(tx);
+        }
+        if platform.store().dataset_version(&version.tenant, version.id).await.doing(doing)?.is_none() {
+            platform.blobs().delete(&store_location::dataset_original(&version.tenant, version.id)).await.doing(doing)?;
+        }
+        Ok(())
+    }
+    .await;
+    if let Err(problem) = cleared {
+        tracing::warn!(version = %version.id, %problem, "an upload is cleared up later");
+    }
+}
+
+/// Display only: no path, no control characters, 120 characters.
+fn shown_file_name(text: &str) -> String {
+    let last = text.rsplit(['/', '\\']).next().unwrap_or_default();
+    let clean: String = last.chars().filter(|c| !c.is_control()).take(120).collect();
+    if clean.trim().is_empty() { "upload".into() } else { clean }
+}
+
+fn too_large(platform: &Platform) -> Problem {
+    Problem::field("file", format!("The file is larger than {} bytes, the most that one file may have.", platform.inner.upload_bytes))
+        .next("Split it into several files.")
+}
+
+fn over_quota(tenant: &Name, stored: u64, bytes: u64, quota: u64) -> Problem {
+    let sentence = if bytes == 0 {
+        format!("The storage of the tenant “{tenant}” is used up: {stored} of {quota} bytes.")
+    } else {
+        format!("The file has {bytes} bytes, and the tenant “{tenant}” holds {stored} of its {quota} bytes of storage.")
+    };
+    Problem::new(ProblemKind::QuotaExceeded, sentence).next("Remove what is no longer needed, or ask the platform admin for more storage.")
+}

@@ -1,0 +1,198 @@
+//! The gateway's directory: routes, keys and limits as one snapshot, made anew whenever something in it changed.
+
+use crate::{
+    Platform,
+    access::Scope,
+    problem::Doing,
+    store::{self, DirectoryAttachment, DirectoryEndpoint, DirectoryRows, Tx},
+};
+use domain::{
+    directory::{Directory, KeyEntry, Pass, Route, TenantEntry},
+    endpoint::{AdapterState, EndpointState},
+    key::Limits,
+    policy::Action,
+    problem::{Problem, ProblemKind},
+    tenant::TenantState,
+    time::{DAY, MINUTE},
+};
+use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
+use tokio::sync::watch;
+
+/// How soon a change that another replica made is seen here; a revoked key stops within a second.
+const EVERY: Duration = Duration::from_millis(200);
+/// How long a page may call the gateway with one pass.
+const PASS_LASTS: i64 = 10 * MINUTE;
+
+/// Part of every change of tenants, members, keys, endpoints and attachments.
+pub(crate) async fn changed(tx: &mut Tx) -> store::Result<()> {
+    tx.next("directory").await.map(drop)
+}
+
+impl Platform {
+    /// One consistent read.
+    pub async fn directory(&self) -> Result<Directory, Problem> {
+        let since = self.now().plus(-DAY);
+        let rows = self.store().directory_rows(since).await.doing("reading the gateway's directory")?;
+        Ok(assemble(rows, self.inner.pass_secret))
+    }
+
+    /// The directory now, and whenever it changed, until `shutdown` ends. While the database is away the last one holds.
+    pub async fn directory_changes(
+        &self,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<watch::Receiver<Arc<Directory>>, Problem> {
+        let first = self.directory().await?;
+        let mut seen = first.revision;
+        let (sender, receiver) = watch::channel(Arc::new(first));
+        let platform = self.clone();
+        tokio::spawn(async move {
+            tokio::pin!(shutdown);
+            loop {
+                tokio::select! {
+                    () = &mut shutdown => return,
+                    () = sender.closed() => return,
+                    () = tokio::time::sleep(EVERY) => {}
+                }
+                let moved = match platform.store().counter("directory").await {
+                    Ok(revision) => u64::try_from(revision).is_ok_and(|r| r != seen),
+                    Err(e) => {
+                        tracing::warn!(error = %e, "the directory cannot be read now; the last one holds");
+                        false
+                    }
+                };
+                if moved && let Ok(directory) = platform.directory().await {
+                    seen = directory.revision;
+                    sender.send_replace(Arc::new(directory));
+                }
+            }
+        });
+        Ok(receiver)
+    }
+
+    /// A text by which this person's page may call the gateway for ten minutes.
+    pub fn mint_pass(&self, scope: &Scope) -> Result<String, Problem> {
+        scope.permit(Action::Infer)?;
+        if scope.role().is_none() {
+            return Err(Problem::new(ProblemKind::Forbidden, "Only members of the tenant can call its models."));
+        }
+        let pass = Pass { tenant: scope.tenant_name().clone(), person: scope.person().id, expires_at: self.now().plus(PASS_LASTS) };
+        Ok(pass.sign(&self.inner.pass_secret))
+    }
+}
+
+fn assemble(rows: DirectoryRows, pass_secret: [u8; 32]) -> Directory {
+    let DirectoryRows { revision, tenants, members, keys, mut endpoints, mut attachments } = rows;
+    let mut directory = Directory { revision: u64::try_from(revision).unwrap_or(0), pass_secret, ..Directory::default() };
+    for (name, state) in tenants {
+        let entry = TenantEntry { active: state == TenantState::Active, limits: Limits::default(), ..TenantEntry::default() };
+        directory.tenants.insert(name, entry);
+    }
+    for (tenant, person) in members {
+        if let Some(entry) = directory.tenants.get_mut(&tenant) {
+            entry.members.insert(person);
+        }
+    }
+    for k in keys {
+        let mut digest = [0; 32];
+        if hex::decode_to_slice(&k.digest, &mut digest).is_err() {
+            tracing::error!(key = %k.id, "a key's digest cannot be read; the key does not work");
+            continue;
+        }
+        // A leaver takes no key along: with the membership go the keys that the person made.
+        let member = directory.tenants.get(&k.tenant).is_some_and(|t| t.members.contains(&k.owner));
+        let revoked = k.revoked || !member;
+        let entry =
+            KeyEntry { id: k.id, tenant: k.tenant, owner: k.owner, models: k.models, limits: k.limits, expires_at: k.expires_at, revoked };
+        directory.keys.insert(digest, entry);
+    }
+
+    // Where several could answer to one name, the later in this order wins: what answers now before what does not, then the newer.
+    endpoints.sort_by_key(|e| (answers(e), e.created_at, e.id));
+    for e in &endpoints {
+        let Some(tenant) = directory.tenants.get_mut(&e.tenant) else { continue };
+        match &e.merged {
+            None => {
+                tenant.routes.insert(e.base_model.clone(), route(e, e.base_model.clone(), None));
+            }
+            Some((version, model, number)) => {
+                let mut route = route(e, version.to_string(), Some(*version));
+                route.parent = Some(e.base_model.clone());
+                tenant.routes.insert(format!("{model}@v{number}"), route.clone());
+                tenant.routes.insert(model.clone(), route);
+            }
+        }
+    }
+    let by_id: HashMap<_, _> = endpoints.iter().map(|e| ((&e.tenant, e.id), e)).collect();
+    // A version that is still loading, or failed, does not take the name from one that answers.
+    let serves =
+        |a: &DirectoryAttachment| a.state == AdapterState::Ready && by_id.get(&(&a.tenant, a.endpoint)).is_some_and(|e| answers(e));
+    attachments.sort_by_key(|a| (serves(a), a.attached_at, a.number, a.endpoint));
+    for a in &attachments {
+        let (Some(e), Some(tenant)) = (by_id.get(&(&a.tenant, a.endpoint)), directory.tenants.get_mut(&a.tenant)) else { continue };
+        let route = adapter_route(e, a);
+        tenant.routes.insert(format!("{}@v{}", a.model, a.number), route.clone());
+        // A model that is called like a base model does not hide it.
+        let hides_a_base = tenant.routes.get(&a.model).is_some_and(|r| r.model_version.is_none());
+        if !hides_a_base {
+            tenant.routes.insert(a.model.clone(), route);
+        }
+    }
+    directory
+}
+
+fn answers(e: &DirectoryEndpoint) -> bool {
+    e.state == EndpointState::Ready && e.address.is_some()
+}
+
+fn route(e: &DirectoryEndpoint, upstream_model: String, model_version: Option<domain::ids::ModelVersionId>) -> Route {
+    let upstream = e.address.clone().filter(|_| answers(e));
+    let reason = upstream.is_none().then(|| why_not(e));
+    Route {
+        endpoint: e.id,
+        endpoint_name: e.name.clone(),
+        upstream,
+        upstream_model,
+        model_version,
+        parent: None,
+        created: e.created_at,
+        reason,
+    }
+}
+
+fn adapter_route(e: &DirectoryEndpoint, a: &DirectoryAttachment) -> Route {
+    let mut route = route(e, a.version.to_string(), Some(a.version));
+    route.parent = Some(e.base_model.clone());
+    route.created = a.attached_at;
+    let why = match a.state {
+        AdapterState::Ready => return route,
+        AdapterState::Loading => format!("The model “{}” v{} is being loaded; try again in a moment.", a.model, a.number),
+        AdapterState::Failed => {
+            format!(
+                "The model “{}” v{} could not be loaded: {}",
+                a.model,
+                a.number,
+                a.reason.as_deref().unwrap_or("the model server gave no reason")
+            )
+        }
+    };
+    if route.upstream.take().is_some() {
+        route.reason = Some(why);
+    }
+    route
+}
+
+fn why_not(e: &DirectoryEndpoint) -> String {
+    let name = &e.name;
+    match e.state {
+        EndpointState::Ready | EndpointState::Wanted | EndpointState::Starting => {
+            format!("The endpoint “{name}” is starting; try again in a moment.")
+        }
+        EndpointState::Degraded => format!("The endpoint “{name}” does not answer and is being restarted; try again in a moment."),
+        EndpointState::Stopping | EndpointState::Stopped => format!("The endpoint “{name}” is stopped."),
+        EndpointState::Failed => format!("The endpoint “{name}” failed: {}", e.reason),
+    }
+}
+
+#[cfg(test)]
+#[path = "directory_tests.rs"]
+mod tests;

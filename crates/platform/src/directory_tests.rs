@@ -1,0 +1,159 @@
+//! Which route answers to which name.
+
+use super::*;
+use crate::store::DirectoryKey;
+use domain::{
+    ids::{EndpointId, KeyId, ModelVersionId, PersonId},
+    name::Name,
+    time::Timestamp,
+};
+use uuid::Uuid;
+
+fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+fn version(n: u128) -> ModelVersionId {
+    ModelVersionId::from_uuid(Uuid::from_u128(n))
+}
+fn id(n: u128) -> EndpointId {
+    EndpointId::from_uuid(Uuid::from_u128(n))
+}
+
+fn endpoint(n: u128, state: EndpointState) -> DirectoryEndpoint {
+    let address = Some(format!("http://127.0.0.1:{n}"));
+    let created_at = Timestamp(n as i64);
+    DirectoryEndpoint {
+        tenant: name("acme"),
+        id: id(n),
+        name: name(&format!("ep{n}")),
+        state,
+        reason: "it is broken".into(),
+        address,
+        base_model: "base".into(),
+        merged: None,
+        created_at,
+    }
+}
+
+fn attached(endpoint: u128, model: &str, number: i64, state: AdapterState) -> DirectoryAttachment {
+    DirectoryAttachment {
+        tenant: name("acme"),
+        endpoint: id(endpoint),
+        version: version(number as u128),
+        model: model.into(),
+        number,
+        state,
+        reason: Some("bad rank".into()),
+        attached_at: Timestamp(number),
+    }
+}
+
+fn routes(endpoints: Vec<DirectoryEndpoint>, attachments: Vec<DirectoryAttachment>) -> HashMap<String, Route> {
+    let tenants = vec![(name("acme"), TenantState::Active)];
+    let rows = DirectoryRows { revision: 7, tenants, members: vec![], keys: vec![], endpoints, attachments };
+    let directory = assemble(rows, [1; 32]);
+    assert_eq!(directory.revision, 7);
+    directory.tenants[&name("acme")].routes.clone()
+}
+
+#[test]
+fn a_ready_endpoint_answers_for_its_base_and_each_adapter() {
+    let r = routes(vec![endpoint(1, EndpointState::Ready)], vec![attached(1, "facts", 3, AdapterState::Ready)]);
+    let mut names: Vec<_> = r.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["base", "facts", "facts@v3"]);
+    assert_eq!(
+        (r["base"].upstream.as_deref(), r["base"].upstream_model.as_str(), r["base"].parent.as_deref()),
+        (Some("http://127.0.0.1:1"), "base", None)
+    );
+    let facts = &r["facts"];
+    assert_eq!(
+        (facts.upstream_model.clone(), facts.model_version, facts.parent.as_deref()),
+        (version(3).to_string(), Some(version(3)), Some("base"))
+    );
+    assert_eq!(&r["facts@v3"], facts);
+}
+
+#[test]
+fn the_newest_version_that_answers_has_the_name_and_each_can_be_pinned() {
+    let ready = || vec![endpoint(1, EndpointState::Ready)];
+    let three = |newest| {
+        vec![attached(1, "facts", 2, AdapterState::Ready), attached(1, "facts", 3, newest), attached(1, "facts", 1, AdapterState::Ready)]
+    };
+    let r = routes(ready(), three(AdapterState::Ready));
+    assert_eq!(
+        (r["facts"].model_version, r["facts@v1"].model_version, r["facts@v2"].model_version),
+        (Some(version(3)), Some(version(1)), Some(version(2)))
+    );
+    for not_yet in [AdapterState::Loading, AdapterState::Failed] {
+        let r = routes(ready(), three(not_yet));
+        assert_eq!(r["facts"].model_version, Some(version(2)), "{not_yet:?}");
+        assert!(r["facts@v3"].upstream.is_none());
+    }
+    let alone = routes(ready(), vec![attached(1, "facts", 3, AdapterState::Failed)]);
+    assert_eq!(alone["facts"].reason.as_deref(), Some("The model “facts” v3 could not be loaded: bad rank"));
+}
+
+#[test]
+fn what_does_not_answer_says_why() {
+    for (state, says) in [
+        (EndpointState::Starting, "is starting"),
+        (EndpointState::Wanted, "is starting"),
+        (EndpointState::Degraded, "being restarted"),
+        (EndpointState::Stopped, "is stopped"),
+        (EndpointState::Failed, "failed: it is broken"),
+    ] {
+        let r = routes(vec![endpoint(1, state)], vec![attached(1, "facts", 1, AdapterState::Ready)]);
+        for route in [&r["base"], &r["facts"]] {
+            assert_eq!(route.upstream, None, "{state:?}");
+            assert!(route.reason.as_deref().is_some_and(|why| why.contains(says)), "{state:?} {:?}", route.reason);
+        }
+    }
+}
+
+#[test]
+fn of_two_endpoints_of_one_base_the_one_that_answers_is_taken() {
+    let r = routes(vec![endpoint(1, EndpointState::Ready), endpoint(2, EndpointState::Stopped)], vec![]);
+    assert_eq!(r["base"].endpoint, id(1));
+}
+
+#[test]
+fn full_weights_answer_to_the_models_name_and_not_for_the_base() {
+    let merged = DirectoryEndpoint { merged: Some((version(4), "whole".into(), 2)), ..endpoint(1, EndpointState::Ready) };
+    let r = routes(vec![merged], vec![]);
+    assert_eq!(
+        (r["whole"].upstream_model.clone(), r["whole@v2"].model_version, r.contains_key("base")),
+        (version(4).to_string(), Some(version(4)), false)
+    );
+}
+
+#[test]
+fn a_model_called_like_a_base_model_does_not_hide_it() {
+    let r = routes(vec![endpoint(1, EndpointState::Ready)], vec![attached(1, "base", 1, AdapterState::Ready)]);
+    assert_eq!((r["base"].model_version, r["base@v1"].model_version), (None, Some(version(1))));
+}
+
+#[test]
+fn a_leavers_keys_stop() {
+    let person = |n| PersonId::from_uuid(Uuid::from_u128(n));
+    let key = |n: u8| DirectoryKey {
+        tenant: name("acme"),
+        id: KeyId::from_uuid(Uuid::from_u128(n.into())),
+        digest: hex::encode([n; 32]),
+        owner: person(n.into()),
+        models: None,
+        limits: Limits::default(),
+        expires_at: None,
+        revoked: false,
+    };
+    let rows = DirectoryRows {
+        revision: 1,
+        tenants: vec![(name("acme"), TenantState::Active)],
+        members: vec![(name("acme"), person(1))],
+        keys: vec![key(1), key(2)],
+        endpoints: vec![],
+        attachments: vec![],
+    };
+    let directory = assemble(rows, [1; 32]);
+    assert_eq!((directory.keys[&[1; 32]].revoked, directory.keys[&[2; 32]].revoked), (false, true));
+}

@@ -1,0 +1,329 @@
+//! Endpoints: making, deploying onto, detaching, stopping, starting, looking. They only write what is wanted;
+//! `control::endpoints` makes it so.
+
+use crate::{
+    Platform,
+    access::{Permit, Scope, shortened},
+    audit, directory, events,
+    problem::Doing,
+    store::{Tx, endpoints::EndpointRecord},
+};
+use domain::{
+    base_model::{BaseModel, BaseModelState},
+    endpoint::{Endpoint, EndpointEvent, EndpointLogLine, EndpointState},
+    event::Topic,
+    ids::{EndpointId, ModelVersionId},
+    model::{ModelVersion, Stage, WeightsKind},
+    name::Name,
+    policy::Action,
+    problem::{FieldProblem, Problem, ProblemKind},
+};
+
+/// What a person asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEndpoint {
+    pub name: String,
+    /// Name of a base model.
+    pub base_model: String,
+}
+
+/// A model version that should answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deploy {
+    pub model: String,
+    pub number: u32,
+    /// Adapters: onto this endpoint; `None` = the tenant's endpoint of the same base, or a new one.
+    /// Full weights: the new endpoint's name.
+    pub endpoint: Option<String>,
+}
+
+/// The endpoints of one tenant.
+pub struct Endpoints<'a> {
+    scope: &'a Scope,
+}
+
+impl Platform {
+    pub fn endpoints<'a>(&self, scope: &'a Scope) -> Endpoints<'a> {
+        Endpoints { scope }
+    }
+}
+
+impl Endpoints<'_> {
+    fn platform(&self) -> &Platform {
+        self.scope.platform()
+    }
+    fn tenant(&self) -> &Name {
+        self.scope.tenant_name()
+    }
+
+    /// Newest first.
+    pub async fn list(&self) -> Result<Vec<Endpoint>, Problem> {
+        self.scope.permit(Action::EndpointRead)?;
+        self.platform().store().endpoints(self.tenant()).await.doing("reading the endpoints")
+    }
+
+    pub async fn get(&self, name: &str) -> Result<Endpoint, Problem> {
+        self.scope.permit(Action::EndpointRead)?;
+        let parsed: Name = name.parse().map_err(|_| not_found(name))?;
+        let found = self.platform().store().endpoint_by_name(self.tenant(), &parsed).await.doing("reading the endpoint")?;
+        found.map(|r| r.endpoint).ok_or_else(|| not_found(name))
+    }
+
+    /// Lines with a number above `after`, at most `limit` (1 to 5000).
+    pub async fn log(&self, name: &str, after: u64, limit: u32) -> Result<Vec<EndpointLogLine>, Problem> {
+        let endpoint = self.get(name).await?;
+        self.platform().store().endpoint_log(self.tenant(), endpoint.id, after, limit.clamp(1, 5000)).await.doing("reading the log")
+    }
+
+    /// An endpoint of a base model, with nothing attached yet; it starts at once.
+    pub async fn create(&self, new: NewEndpoint) -> Result<Endpoint, Problem> {
+        let permit = self.scope.permit(Action::EndpointWrite)?;
+        self.scope.active()?;
+        let mut wrong = Vec::new();
+        let name = endpoint_name(&new.name).map_err(|problem| wrong.push(problem)).ok();
+        let base = match new.base_model.trim().parse::<Name>() {
+            Ok(base) => self.platform().store().base_model_by_name(&base).await.doing("reading the base model")?,
+            Err(_) => None,
+        };
+        match &base {
+            None => wrong.push(FieldProblem::new("base_model", format!("There is no base model “{}”.", shortened(&new.base_model)))),
+            Some(b) => wrong.extend(not_ready(b)),
+        }
+        let (Some(name), Some(base), true) = (name, base, wrong.is_empty()) else { return Err(Problem::invalid(wrong)) };
+        let mut tx = self.platform().begin().await?;
+        let record = self.insert(&mut tx, &name, &base, None).await?;
+        self.commit(tx, &permit, record, "").await
+    }
+
+    /// Makes a model version answer. Says where; asking twice changes nothing.
+    pub async fn deploy(&self, deploy: Deploy) -> Result<Endpoint, Problem> {
+        let permit = self.scope.permit(Action::EndpointWrite)?;
+        self.scope.active()?;
+        let version = self.platform().models(self.scope).version(&deploy.model, Some(deploy.number)).await?;
+        if version.stage == Stage::Archived {
+            let sentence = format!("{} v{} is archived, so it cannot be deployed.", version.model_name, version.number);
+            return Err(Problem::conflict(sentence).next("An owner can move it back to candidate."));
+        }
+        let base = self.platform().store().base_model(version.base_model).await.doing("reading the base model")?;
+        let base = base.ok_or_else(|| Problem::not_found("The base model"))?;
+        if let Some(problem) = not_ready(&base) {
+            return Err(Problem::conflict(problem.sentence));
+        }
+        let wanted = deploy.endpoint.as_deref().map(str::trim).filter(|t| !t.is_empty());
+        match version.kind {
+            WeightsKind::Adapter => self.deploy_adapter(&permit, version, &base, wanted).await,
+            WeightsKind::Merged => self.deploy_merged(&permit, version, &base, wanted).await,
+        }
+    }
+
+    async fn deploy_adapter(&self, permit: &Permit<'_>, version: ModelVersion, base: &BaseModel, wanted: Option<&str>) -> Result<Endpoint, Problem> {
+        let mut tx = self.platform().begin().await?;
+        let mut record = match wanted {
+            Some(text) => {
+                let name: Name = text.parse().map_err(|_| not_found(text))?;
+                let found = tx.endpoint_by_name(self.tenant(), &name).await.doing("reading the endpoint")?.ok_or_else(|| not_found(text))?;
+                if found.endpoint.base_model != base.id || found.endpoint.merged_version.is_some() {
+                    let serves = if found.endpoint.merged_version.is_some() { "full weights".into() } else { found.endpoint.base_model_name.to_string() };
+                    let sentence = format!("The endpoint “{name}” serves {serves}; {} v{} is an adapter for {}.", version.model_name, version.number, base.name);
+                    return Err(Problem::conflict(sentence).next("Choose an endpoint of that base model, or leave the choice to us."));
+                }
+                found
+            }
+            None => match self.endpoint_of_base(&mut tx, base).await? {
+                Some(found) => found,
+                None => {
+                    let name = self.free_name(&mut tx, base.name.as_str()).await?;
+                    self.insert(&mut tx, &name, base, None).await?
+                }
+            },
+        };
+        let starts = self.start_again(&mut tx, &mut record).await?;
+        let attached = tx.attach(self.tenant(), record.endpoint.id, version.id, tx.at()).await.doing("attaching the version")?;
+        if !attached && !starts {
+            return Ok(record.endpoint);
+        }
+        record.endpoint.revision += 1;
+        tx.save_endpoint(&record).await.doing("writing the endpoint")?;
+        events::tell(&mut tx, self.tenant(), Topic::ModelVersion, version.id).await.doing("telling of the version")?;
+        self.commit(tx, permit, record, &format!("attach {} v{}", version.model_name, version.number)).await
+    }
+
+    async fn deploy_merged(&self, permit: &Permit<'_>, version: ModelVersion, base: &BaseModel, wanted: Option<&str>) -> Result<Endpoint, Problem> {
+        let mine = self.list().await?.into_iter().find(|e| e.merged_version == Some(version.id));
+        let mut tx = self.platform().begin().await?;
+        let record = match mine {
+            Some(e) => {
+                let mut record = tx.endpoint(self.tenant(), e.id).await.doing("reading the endpoint")?.ok_or_else(|| not_found(e.name.as_str()))?;
+                if !self.start_again(&mut tx, &mut record).await? {
+                    return Ok(record.endpoint);
+                }
+                tx.save_endpoint(&record).await.doing("writing the endpoint")?;
+                record
+            }
+            None => {
+                let name = match wanted {
+                    Some(text) => endpoint_name(text).map_err(|problem| Problem::invalid(vec![problem]))?,
+                    None => self.free_name(&mut tx, &format!("{}-v{}", version.model_name, version.number)).await?,
+                };
+                self.insert(&mut tx, &name, base, Some(version.id)).await?
+            }
+        };
+        events::tell(&mut tx, self.tenant(), Topic::ModelVersion, version.id).await.doing("telling of the version")?;
+        self.commit(tx, permit, record, &format!("serve {} v{}", version.model_name, version.number)).await
+    }
+
+    /// Takes a version off an endpoint; calls to it are refused from then on.
+    pub async fn detach(&self, endpoint: &str, version: ModelVersionId) -> Result<Endpoint, Problem> {
+        let permit = self.scope.permit(Action::EndpointWrite)?;
+        let (mut tx, mut record) = self.for_change(endpoint).await?;
+        if record.endpoint.merged_version == Some(version) {
+            return Err(Problem::conflict("This endpoint serves only these weights.").next("Stop the endpoint instead."));
+        }
+        if !tx.detach(self.tenant(), record.endpoint.id, version).await.doing("detaching the version")? {
+            return Err(Problem::not_found(format!("The version “{version}” on the endpoint “{}”", record.endpoint.name)));
+        }
+        record.endpoint.revision += 1;
+        tx.save_endpoint(&record).await.doing("writing the endpoint")?;
+        events::tell(&mut tx, self.tenant(), Topic::ModelVersion, version).await.doing("telling of the version")?;
+        self.commit(tx, &permit, record, &format!("detach {version}")).await
+    }
+
+    pub async fn stop(&self, name: &str) -> Result<Endpoint, Problem> {
+        let permit = self.scope.permit(Action::EndpointWrite)?;
+        let (mut tx, mut record) = self.for_change(name).await?;
+        record.endpoint.state = next(&record, EndpointEvent::Stop)?;
+        record.endpoint.reason = format!("{} asked to stop it; waiting for the server to end.", self.scope.person().name);
+        record.retry_at = None;
+        tx.save_endpoint(&record).await.doing("writing the endpoint")?;
+        self.commit(tx, &permit, record, "stop").await
+    }
+
+    pub async fn start(&self, name: &str) -> Result<Endpoint, Problem> {
+        let permit = self.scope.permit(Action::EndpointWrite)?;
+        self.scope.active()?;
+        let (mut tx, mut record) = self.for_change(name).await?;
+        next(&record, EndpointEvent::Start)?;
+        self.start_again(&mut tx, &mut record).await?;
+        tx.save_endpoint(&record).await.doing("writing the endpoint")?;
+        self.commit(tx, &permit, record, "start").await
+    }
+
+    async fn for_change(&self, name: &str) -> Result<(Tx, EndpointRecord), Problem> {
+        let parsed: Name = name.parse().map_err(|_| not_found(name))?;
+        let mut tx = self.platform().begin().await?;
+        let record = tx.endpoint_by_name(self.tenant(), &parsed).await.doing("reading the endpoint")?.ok_or_else(|| not_found(name))?;
+        Ok((tx, record))
+    }
+
+    /// A stopped or failed endpoint is wanted again, if the quota allows; false = it was wanted anyway.
+    async fn start_again(&self, tx: &mut Tx, record: &mut EndpointRecord) -> Result<bool, Problem> {
+        if record.endpoint.state.is_wanted() {
+            return Ok(false);
+        }
+        let state = next(record, EndpointEvent::Start)?;
+        self.has_room(tx).await?;
+        record.endpoint.state = state;
+        record.endpoint.reason = "Waits to be started.".into();
+        record.endpoint.restarts = 0;
+        record.retry_at = None;
+        Ok(true)
+    }
+
+    async fn has_room(&self, tx: &mut Tx) -> Result<(), Problem> {
+        let most = tx.tenant(self.tenant()).await.doing("reading the quota")?.map_or(0, |t| t.quota.endpoints);
+        let held = tx.wanted_endpoints(self.tenant()).await.doing("counting the endpoints")?;
+        if held < most {
+            return Ok(());
+        }
+        let sentence = format!("The tenant may hold {most} running endpoints and holds {held}.");
+        Err(Problem::new(ProblemKind::QuotaExceeded, sentence).next("Stop one, or ask the platform admin for a larger quota."))
+    }
+
+    async fn insert(&self, tx: &mut Tx, name: &Name, base: &BaseModel, merged: Option<ModelVersionId>) -> Result<EndpointRecord, Problem> {
+        self.has_room(tx).await?;
+        let endpoint = Endpoint {
+            id: EndpointId::from_uuid(self.platform().fresh_uuid()),
+            tenant: self.tenant().clone(),
+            name: name.clone(),
+            state: EndpointState::Wanted,
+            reason: "Waits to be started.".into(),
+            base_model: base.id,
+            base_model_name: base.name.clone(),
+            merged_version: merged,
+            revision: 1,
+            attachments: Vec::new(),
+            address: None,
+            restarts: 0,
+            created_by: self.scope.person().id,
+            created_by_name: self.scope.person().name.clone(),
+            created_at: tx.at(),
+            ready_at: None,
+        };
+        if !tx.insert_endpoint(&endpoint).await.doing("writing the endpoint")? {
+            let free = self.free_name(tx, name.as_str()).await?;
+            let problem = FieldProblem::new("name", format!("There is already an endpoint “{name}”.")).suggesting(free.as_str());
+            return Err(Problem::invalid(vec![problem]));
+        }
+        Ok(EndpointRecord { endpoint, launch: 0, max_lora_rank: 0, output_offset: 0, retry_at: None })
+    }
+
+    /// The tenant's endpoint of this base: one that is wanted before one that was stopped.
+    async fn endpoint_of_base(&self, tx: &mut Tx, base: &BaseModel) -> Result<Option<EndpointRecord>, Problem> {
+        let mut stopped = None;
+        for id in tx.endpoints_of_base(self.tenant(), base.id).await.doing("reading the endpoints")? {
+            match tx.endpoint(self.tenant(), id).await.doing("reading the endpoint")? {
+                Some(r) if r.endpoint.state.is_wanted() => return Ok(Some(r)),
+                // One that is still stopping cannot be started yet.
+                Some(r) if r.endpoint.state != EndpointState::Stopping => stopped = stopped.or(Some(r)),
+                _ => {}
+            }
+        }
+        Ok(stopped)
+    }
+
+    async fn free_name(&self, tx: &mut Tx, like: &str) -> Result<Name, Problem> {
+        let like: String = like.chars().take(55).collect();
+        for n in 1..1000_u32 {
+            let text = if n == 1 { like.clone() } else { format!("{like}-{n}") };
+            if let Some(name) = text.parse::<Name>().ok().or_else(|| Name::suggest(&text))
+                && tx.endpoint_by_name(self.tenant(), &name).await.doing("looking for a name")?.is_none()
+            {
+                return Ok(name);
+            }
+        }
+        Err(Problem::field("name", "Choose a name for the endpoint."))
+    }
+
+    /// Everything that belongs to a change of an endpoint, in its transaction.
+    async fn commit(&self, mut tx: Tx, permit: &Permit<'_>, record: EndpointRecord, detail: &str) -> Result<Endpoint, Problem> {
+        let (id, tenant) = (record.endpoint.id, self.tenant());
+        let mut entry = permit.entry(tx.at(), "endpoint", id, &record.endpoint.name);
+        entry.detail = if detail.is_empty() { format!("create on {}", record.endpoint.base_model_name) } else { detail.to_owned() };
+        audit::append(&mut tx, entry).await.doing("writing the audit record")?;
+        directory::changed(&mut tx).await.doing("telling the gateway")?;
+        events::tell(&mut tx, tenant, Topic::Endpoint, id).await.doing("telling of the endpoint")?;
+        tx.commit().await.doing("changing the endpoint")?;
+        self.platform().wake();
+        let now = self.platform().store().endpoint(tenant, id).await.doing("reading the endpoint")?;
+        Ok(now.unwrap_or(record).endpoint)
+    }
+}
+
+fn next(record: &EndpointRecord, event: EndpointEvent) -> Result<EndpointState, Problem> {
+    record.endpoint.state.next(event).map_err(|refused| Problem::conflict(refused.to_string()))
+}
+
+fn not_found(name: &str) -> Problem {
+    Problem::not_found(format!("The endpoint “{}”", shortened(name)))
+}
+
+fn endpoint_name(text: &str) -> Result<Name, FieldProblem> {
+    text.trim()
+        .parse::<Name>()
+        .map_err(|bad| FieldProblem { suggestion: bad.suggestion.clone().map(String::from), ..FieldProblem::new("name", bad.to_string()) })
+}
+
+fn not_ready(base: &BaseModel) -> Option<FieldProblem> {
+    let sentence = || format!("The base model “{}” is {}, so it cannot be served now.", base.name, base.state.word());
+    (base.state != BaseModelState::Ready).then(|| FieldProblem::new("base_model", sentence()))
+}

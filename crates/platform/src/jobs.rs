@@ -1,0 +1,140 @@
+//! Work that follows from a change and was committed with it. Any controller role takes a job, keeps it by renewing its
+//! claim, and finishes it in the transaction of the result; a job whose worker died is free again after a minute.
+
+use crate::{
+    Platform,
+    control::registering,
+    inspect,
+    problem::Doing,
+    store::{self, JobRow, Tx},
+    uuid_at,
+};
+use domain::{
+    name::Name,
+    problem::{Problem, ProblemKind},
+    time::{MINUTE, SECOND, Timestamp},
+};
+use std::time::Duration;
+
+/// How long a claim holds without being renewed.
+const CLAIM: i64 = MINUTE;
+const RENEW_EVERY: Duration = Duration::from_secs(15);
+/// After so many failures a job is given up, with the reason where people see it.
+pub(crate) const MOST_ATTEMPTS: u32 = 8;
+
+/// A job that this process holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Claimed {
+    pub id: String,
+    pub kind: String,
+    pub tenant: Option<Name>,
+    /// Id of what it is about.
+    pub object: String,
+    pub payload: String,
+    /// How often it was begun, this time included.
+    pub attempts: u32,
+    pub holder: String,
+}
+
+/// Commits a job with the change that it follows from.
+pub(crate) async fn enqueue(
+    tx: &mut Tx,
+    kind: &str,
+    tenant: Option<&Name>,
+    object: impl ToString,
+    payload: &impl serde::Serialize,
+) -> store::Result<()> {
+    tx.insert_job(&row(tx.at(), kind, tenant, object.to_string(), store::json(payload), None)).await
+}
+
+/// Commits a job that this process holds from the start: for work that goes on outside the database (bytes that arrive).
+/// When the process dies, whoever takes the job finds the work unfinished; [`let_go`] hands it on when it is done.
+pub(crate) async fn enqueue_held(tx: &mut Tx, kind: &str, tenant: &Name, object: impl ToString) -> store::Result<Claimed> {
+    let holder = uuid_at(tx.at()).simple().to_string();
+    let claim = (holder.clone(), tx.at().plus(CLAIM));
+    let row = row(tx.at(), kind, Some(tenant), object.to_string(), "null".into(), Some(claim));
+    tx.insert_job(&row).await?;
+    Ok(Claimed { id: row.id, kind: row.kind, tenant: row.tenant, object: row.object, payload: row.payload, attempts: 0, holder })
+}
+
+fn row(at: Timestamp, kind: &str, tenant: Option<&Name>, object: String, payload: String, claim: Option<(String, Timestamp)>) -> JobRow {
+    let id = uuid_at(at).simple().to_string();
+    JobRow { id, kind: kind.to_owned(), tenant: tenant.cloned(), object, payload, attempts: 0, run_after: at, claim }
+}
+
+/// Hands a held job on to whoever does jobs. False when it is somebody else's by now: then roll back.
+pub(crate) async fn let_go(tx: &mut Tx, job: &Claimed) -> store::Result<bool> {
+    tx.let_go_of_job(&job.id, &job.holder).await
+}
+
+/// Removes the job in the transaction of its result. False when somebody else holds it by now: then roll back.
+pub(crate) async fn finish(tx: &mut Tx, job: &Claimed) -> store::Result<bool> {
+    tx.delete_job(&job.id, &job.holder).await
+}
+
+impl Platform {
+    /// Does the jobs that are due now, one after the other; returns how many were begun. `holder` names this process.
+    pub async fn work_off(&self, holder: &str) -> Result<u32, Problem> {
+        let mut begun = 0;
+        while let Some(job) = self.claim(holder).await? {
+            begun += 1;
+            let done = tokio::select! {
+                done = self.work(&job) => done,
+                () = self.keep_claim(&job) => {
+                    tracing::warn!(job = job.id, "another process took this job over");
+                    continue;
+                }
+            };
+            if let Err(problem) = done {
+                tracing::warn!(job = job.id, kind = job.kind, attempt = job.attempts, %problem, "a job failed; it is tried again");
+                self.put_back(&job).await?;
+            }
+        }
+        Ok(begun)
+    }
+
+    /// One arm per kind. Each may run twice, at any time, and finishes its job in its own transaction.
+    async fn work(&self, job: &Claimed) -> Result<(), Problem> {
+        match job.kind.as_str() {
+            inspect::JOB => inspect::work(self, job).await,
+            registering::JOB => registering::work(self, job).await,
+            other => Err(Problem::new(ProblemKind::Internal, format!("No part of this program does jobs of kind “{other}”."))),
+        }
+    }
+
+    async fn claim(&self, holder: &str) -> Result<Option<Claimed>, Problem> {
+        let now = self.now();
+        let row = self.store().claim_job(holder, now, now.plus(CLAIM)).await.doing("taking a job")?;
+        Ok(row.map(|r| Claimed {
+            id: r.id,
+            kind: r.kind,
+            tenant: r.tenant,
+            object: r.object,
+            payload: r.payload,
+            attempts: r.attempts,
+            holder: holder.to_owned(),
+        }))
+    }
+
+    /// Ends only when the claim is lost. A database that is away for a while loses nothing: the commit checks the claim.
+    pub(crate) async fn keep_claim(&self, job: &Claimed) {
+        loop {
+            tokio::time::sleep(RENEW_EVERY).await;
+            match self.store().renew_job(&job.id, &job.holder, self.now().plus(CLAIM)).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(e) => tracing::warn!(error = %e, "a job's claim could not be renewed now"),
+            }
+        }
+    }
+
+    async fn put_back(&self, job: &Claimed) -> Result<(), Problem> {
+        let now = self.now();
+        self.store().release_job(&job.id, &job.holder, again_at(now, job.attempts)).await.doing("putting a job back")
+    }
+}
+
+/// 2, 4, 8 ... seconds, at most five minutes.
+fn again_at(now: Timestamp, attempts: u32) -> Timestamp {
+    now.plus((SECOND << attempts.clamp(1, 9)).min(5 * MINUTE))
+}

@@ -1,0 +1,97 @@
+//! API keys: made, shown once, listed by what they are for, revoked.
+
+use crate::{Platform, access::Scope, audit, directory, events, problem::Doing, random, store::KeyRow};
+use domain::{
+    event::Topic,
+    ids::KeyId,
+    key::{ApiKey, CreatedKey, NewKey, text},
+    policy::Action,
+    problem::{FieldProblem, Problem},
+    time::DAY,
+};
+
+pub struct Keys<'a> {
+    scope: &'a Scope,
+}
+
+impl Platform {
+    pub fn keys<'a>(&self, scope: &'a Scope) -> Keys<'a> {
+        Keys { scope }
+    }
+}
+
+impl Keys<'_> {
+    /// Newest first, revoked ones included.
+    pub async fn list(&self) -> Result<Vec<ApiKey>, Problem> {
+        self.scope.permit(Action::KeyRead)?;
+        self.scope.platform().store().keys(self.scope.tenant_name()).await.doing("reading the keys")
+    }
+
+    /// The secret is in the answer and nowhere else.
+    pub async fn create(&self, new: NewKey) -> Result<CreatedKey, Problem> {
+        let permit = self.scope.permit(Action::KeyWrite)?;
+        self.scope.active()?;
+        let mut wrong = new.check();
+        let models: Option<Vec<String>> = new.models.map(|m| m.iter().map(|m| m.trim().to_owned()).filter(|m| !m.is_empty()).collect());
+        if models.as_ref().is_some_and(Vec::is_empty) {
+            wrong.push(FieldProblem::new("models", "Choose at least one model, or allow all of them."));
+        }
+        if models.iter().flatten().any(|m| m.chars().count() > 200) {
+            wrong.push(FieldProblem::new("models", "A model id has at most 200 characters."));
+        }
+        if !wrong.is_empty() {
+            return Err(Problem::invalid(wrong));
+        }
+        let doing = "creating the key";
+        let made = text::make(random());
+        let mut tx = self.scope.platform().begin().await?;
+        let person = self.scope.person();
+        let key = ApiKey {
+            id: KeyId::from_uuid(self.scope.platform().fresh_uuid()),
+            tenant: self.scope.tenant_name().clone(),
+            label: new.label.trim().to_owned(),
+            hint: made.hint.clone(),
+            owner: person.id,
+            owner_name: person.name.clone(),
+            models,
+            limits: new.limits,
+            created_at: tx.at(),
+            expires_at: new.expires_in_days.map(|days| tx.at().plus(i64::from(days) * DAY)),
+            revoked_at: None,
+            last_used_at: None,
+        };
+        tx.insert_key(&KeyRow { key: &key, digest: hex::encode(made.digest) }).await.doing(doing)?;
+        let mut entry = permit.entry(tx.at(), "key", key.id, &key.label);
+        entry.detail = format!("created {}…", key.hint);
+        audit::append(&mut tx, entry).await.doing(doing)?;
+        events::tell(&mut tx, &key.tenant, Topic::Key, key.id).await.doing(doing)?;
+        directory::changed(&mut tx).await.doing(doing)?;
+        tx.commit().await.doing(doing)?;
+        Ok(CreatedKey { key, secret: made.text })
+    }
+
+    /// One's own key with the right to make keys, anybody's with the owner role. A key that is revoked already stays so.
+    pub async fn revoke(&self, id: KeyId) -> Result<ApiKey, Problem> {
+        let doing = "revoking the key";
+        let tenant = self.scope.tenant_name();
+        // Whoever may not see keys learns nothing of this one.
+        self.scope.permit(Action::KeyRead)?;
+        let mut tx = self.scope.platform().begin().await?;
+        let mut key = tx.key(tenant, id).await.doing(doing)?.ok_or_else(|| Problem::not_found(format!("The key {id}")))?;
+        let own = key.owner == self.scope.person().id && self.scope.may(Action::KeyWrite);
+        let permit = self.scope.permit(if own { Action::KeyWrite } else { Action::KeyRevokeAny })?;
+        if key.revoked_at.is_some() {
+            return Ok(key);
+        }
+        key.revoked_at = Some(tx.at());
+        tx.revoke_key(tenant, id, tx.at()).await.doing(doing)?;
+        let mut entry = permit.entry(tx.at(), "key", key.id, &key.label);
+        entry.action = "key.revoke".into();
+        entry.detail = format!("revoked {}…", key.hint);
+        audit::append(&mut tx, entry).await.doing(doing)?;
+        events::tell(&mut tx, tenant, Topic::Key, key.id).await.doing(doing)?;
+        directory::changed(&mut tx).await.doing(doing)?;
+        tx.commit().await.doing(doing)?;
+        Ok(key)
+    }
+}

@@ -1,0 +1,154 @@
+//! What the portal does: one use-case file per noun, access, store (all SQL), blobs, controllers.
+//!
+//! The way in: [`sessions::Sessions::caller`] proves who asks, [`access::Caller::scope`] gives a handle on one tenant, and
+//! `platform.<noun>(&scope)` the use cases. Changes need an [`access::Permit`] and commit with their audit record, event
+//! and follow-up job, or not at all.
+
+pub mod access;
+pub mod audit;
+pub mod base_models;
+pub mod blobs;
+mod cards;
+pub mod chain;
+pub mod chats;
+mod control;
+pub mod datasets;
+pub mod directory;
+pub mod endpoints;
+pub mod events;
+pub mod inspect;
+pub mod jobs;
+pub mod keys;
+pub mod models;
+mod problem;
+pub mod runs;
+pub mod sessions;
+pub(crate) mod store;
+pub mod tenants;
+pub mod usage;
+
+use domain::{problem::Problem, store_location::StoreLocation, time::Timestamp};
+use engine::Engine;
+use problem::Doing;
+use std::{collections::BTreeMap, sync::Arc};
+use store::{Store, Tx};
+use tokio::sync::{Notify, Semaphore, watch};
+use uuid::Uuid;
+
+/// What the platform is opened with.
+#[derive(Clone)]
+pub struct Config {
+    /// `sqlite:PATH`, `sqlite::memory:` or `postgres://...`.
+    pub database_url: String,
+    pub store: StoreLocation,
+    pub engine: Engine,
+    /// Environment of every task: where the trainer's and the model server's Python are, and the like.
+    pub task_env: BTreeMap<String, String>,
+    /// Hours until a session ends, whatever happens in it; see [`SESSION_HOURS`].
+    pub session_hours: i64,
+    /// Bytes of one dataset file; see [`UPLOAD_BYTES`].
+    pub upload_bytes: u64,
+}
+
+/// The usual length of a session, hours.
+pub const SESSION_HOURS: i64 = 12;
+/// The usual limit of one dataset file: 20 GiB.
+pub const UPLOAD_BYTES: u64 = 20 * 1024 * 1024 * 1024;
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    Database(#[from] store::ConnectError),
+    #[error(transparent)]
+    Store(#[from] blobs::BlobError),
+    #[error("the database's secrets cannot be read: {0}")]
+    Secrets(String),
+}
+
+/// The portal without its doors: cheap to clone, one per process.
+#[derive(Clone)]
+pub struct Platform {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    blobs: blobs::Blobs,
+    location: StoreLocation,
+    engine: Engine,
+    task_env: BTreeMap<String, String>,
+    session_hours: i64,
+    upload_bytes: u64,
+    clock: fn() -> Timestamp,
+    /// HMAC secret of session passes, shared by all replicas.
+    pass_secret: [u8; 32],
+    /// The newest event's number, as far as this process has seen.
+    events: watch::Sender<i64>,
+    /// How many refusals may be on their way into the audit log at once.
+    refusals: Semaphore,
+    /// A use case of this process changed something that its controller should see to.
+    wake: Notify,
+}
+
+impl Platform {
+    /// Opens database and artefact store, and brings the schema up to date. `clock` is the only source of time.
+    pub async fn open(config: Config, clock: fn() -> Timestamp) -> Result<Self, OpenError> {
+        let store = Store::connect(&config.database_url).await?;
+        let blobs = blobs::Blobs::open(&config.store)?;
+        let text = store.secret("pass", &hex::encode(random::<32>())).await.map_err(|e| OpenError::Secrets(e.to_string()))?;
+        let mut pass_secret = [0; 32];
+        hex::decode_to_slice(text, &mut pass_secret).map_err(|e| OpenError::Secrets(e.to_string()))?;
+        let latest = store.counter("events").await.map_err(|e| OpenError::Secrets(e.to_string()))?;
+        let Config { database_url: _, store: location, engine, task_env, session_hours, upload_bytes } = config;
+        let events = watch::Sender::new(latest);
+        let refusals = Semaphore::new(16);
+        let inner = Inner { store, blobs, location, engine, task_env, session_hours, upload_bytes, clock, pass_secret, events, refusals, wake: Notify::new() };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Whether the database answers now: what `/readyz` asks.
+    pub async fn ready(&self) -> Result<(), Problem> {
+        self.store().counter("events").await.doing("asking whether the database answers").map(drop)
+    }
+
+    pub fn now(&self) -> Timestamp {
+        (self.inner.clock)()
+    }
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+    pub(crate) fn blobs(&self) -> &blobs::Blobs {
+        &self.inner.blobs
+    }
+    /// Where artefacts lie, as tasks are told.
+    pub(crate) fn location(&self) -> &StoreLocation {
+        &self.inner.location
+    }
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.inner.engine
+    }
+    pub(crate) fn task_env(&self) -> &BTreeMap<String, String> {
+        &self.inner.task_env
+    }
+    /// A transaction that may write, in its turn.
+    pub(crate) async fn begin(&self) -> Result<Tx, Problem> {
+        self.store().begin(self.now()).await.doing("beginning a transaction")
+    }
+    /// For a new id: `RunId::from_uuid(platform.fresh_uuid())`.
+    pub(crate) fn fresh_uuid(&self) -> Uuid {
+        uuid_at(self.now())
+    }
+}
+
+/// A version 7 UUID: ids that were made later sort later.
+pub(crate) fn uuid_at(at: Timestamp) -> Uuid {
+    uuid::Builder::from_unix_timestamp_millis(u64::try_from(at.0).unwrap_or(0), &random()).into_uuid()
+}
+
+/// Random bytes from the operating system. Without them nothing here is safe, so there is no way on.
+#[expect(clippy::expect_used, reason = "a machine without random numbers can make neither sessions nor keys")]
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    bytes
+}

@@ -1,0 +1,351 @@
+//! Runs: drafting, checking, launching, cancelling, looking. What happens to a launched run is `control::runs`' work.
+
+use crate::{
+    Platform,
+    access::{Scope, shortened},
+    audit, events,
+    problem::Doing,
+    store::runs::InsertRun,
+};
+use domain::{
+    base_model::{BaseModel, BaseModelState},
+    dataset::{DatasetVersion, VersionState},
+    event::Topic,
+    ids::RunId,
+    name::Name,
+    policy::Action,
+    problem::{FieldProblem, Problem},
+    run::{EvaluatedRow, LogLine, MetricPoint, NewRun, Run, RunEvent, RunState, StepState},
+    settings::RunSettings,
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+pub use crate::store::run_live::EvaluatedFilter;
+
+/// Which runs of the list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunFilter {
+    pub state: Option<RunState>,
+    /// Part of the run's, the dataset's or the model's name.
+    pub text: Option<String>,
+}
+
+/// What a plan would come to, before anything starts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Checked {
+    /// Optimiser steps.
+    pub steps_total: u64,
+    pub train_rows: u64,
+    pub held_out_rows: u64,
+    /// The trainer's settings in its own key names.
+    pub yaml: String,
+}
+
+/// The runs of one tenant.
+pub struct Runs<'a> {
+    scope: &'a Scope,
+}
+
+/// A plan whose every part was found and fits.
+struct Plan {
+    name: Name,
+    model_name: Name,
+    base: BaseModel,
+    version: DatasetVersion,
+    train_rows: u64,
+    held_out_rows: u64,
+}
+
+impl Platform {
+    pub fn runs<'a>(&self, scope: &'a Scope) -> Runs<'a> {
+        Runs { scope }
+    }
+}
+
+impl Runs<'_> {
+    fn platform(&self) -> &Platform {
+        self.scope.platform()
+    }
+
+    /// Newest first, at most 500.
+    pub async fn list(&self, filter: RunFilter) -> Result<Vec<Run>, Problem> {
+        self.scope.permit(Action::RunRead)?;
+        self.platform().store().runs(self.scope.tenant_name(), filter.state, filter.text.as_deref()).await.doing("reading the runs")
+    }
+
+    pub async fn get(&self, id: RunId) -> Result<Run, Problem> {
+        self.scope.permit(Action::RunRead)?;
+        self.platform().store().run(self.scope.tenant_name(), id).await.doing("reading the run")?.ok_or_else(|| not_found(id))
+    }
+
+    /// A form to start from: empty, or a copy of an earlier run under the next free name.
+    pub async fn draft(&self, from: Option<RunId>) -> Result<NewRun, Problem> {
+        self.scope.permit(Action::RunRead)?;
+        let submission = self.platform().fresh_uuid().simple().to_string();
+        let taken: Vec<Name> = self.list(RunFilter::default()).await?.into_iter().map(|r| r.name).collect();
+        if let Some(id) = from {
+            let run = self.get(id).await?;
+            return Ok(NewRun {
+                name: next_free(run.name.as_str(), &taken),
+                base_model: run.base_model_name.to_string(),
+                dataset: run.dataset_name.to_string(),
+                dataset_number: Some(run.dataset_number),
+                model_name: run.model_name.to_string(),
+                settings: run.settings,
+                cloned_from: Some(id),
+                submission,
+            });
+        }
+        let bases = self.platform().store().base_models().await.doing("reading the base models")?;
+        let base = bases.into_iter().find(|b| b.state == BaseModelState::Ready);
+        let latest = self.platform().store().latest_versions(self.scope.tenant_name()).await.doing("reading the datasets")?;
+        let dataset = latest.into_iter().filter(|v| v.state == VersionState::Ready).max_by_key(|v| v.created_at);
+        let dataset = dataset.map(|v| v.dataset_name.to_string()).unwrap_or_default();
+        let mut settings = RunSettings::default();
+        if let Some(base) = &base {
+            settings.cutoff_len = settings.cutoff_len.min(base.context.max(16));
+        }
+        Ok(NewRun {
+            name: if dataset.is_empty() { String::new() } else { next_free(&format!("{dataset}-1"), &taken) },
+            base_model: base.map(|b| b.name.to_string()).unwrap_or_default(),
+            model_name: dataset.clone(),
+            dataset,
+            dataset_number: None,
+            settings,
+            cloned_from: None,
+            submission,
+        })
+    }
+
+    /// Says everything that is wrong with the plan, or what it comes to. Nothing starts.
+    pub async fn check(&self, new: &NewRun) -> Result<Checked, Problem> {
+        self.scope.permit(Action::RunRead)?;
+        let plan = self.plan(new).await?;
+        Ok(Checked {
+            steps_total: new.settings.total_steps(plan.train_rows),
+            train_rows: plan.train_rows,
+            held_out_rows: plan.held_out_rows,
+            yaml: new.settings.yaml(plan.base.name.as_str(), plan.version.dataset_name.as_str()),
+        })
+    }
+
+    /// Puts the run into the queue. The same `submission` again returns the run that it made the first time.
+    pub async fn launch(&self, new: NewRun) -> Result<Run, Problem> {
+        let permit = self.scope.permit(Action::RunLaunch)?;
+        let (platform, tenant) = (self.platform(), self.scope.tenant_name());
+        let submission = match new.submission.trim() {
+            "" => platform.fresh_uuid().simple().to_string(),
+            text if text.len() <= 100 => text.to_owned(),
+            _ => return Err(Problem::field("submission", "The form's number is too long. Open the form again.")),
+        };
+        if let Some(run) = platform.store().run_by_submission(tenant, &submission).await.doing("looking for the run")? {
+            return Ok(run);
+        }
+        let plan = self.plan(&new).await?;
+        let id = RunId::from_uuid(platform.fresh_uuid());
+        let mut tx = platform.begin().await?;
+        let row = InsertRun {
+            tenant,
+            id,
+            name: &plan.name,
+            reason: "Waits for its turn.",
+            base_model: plan.base.id,
+            dataset_version: plan.version.id,
+            model_name: &plan.model_name,
+            settings: &new.settings,
+            cloned_from: new.cloned_from,
+            submission: &submission,
+            owner: self.scope.person().id,
+            created_at: tx.at(),
+        };
+        if !tx.insert_run(row).await.doing("writing the run")? {
+            drop(tx);
+            // The same form came twice at once, or the name was taken between the check and now.
+            return match platform.store().run_by_submission(tenant, &submission).await.doing("looking for the run")? {
+                Some(run) => Ok(run),
+                None => Err(Problem::invalid(vec![name_taken(&plan.name, &[plan.name.clone()])])),
+            };
+        }
+        let mut entry = permit.entry(tx.at(), "run", id, &plan.name);
+        entry.detail = format!("{} on {} v{}", plan.base.name, plan.version.dataset_name, plan.version.number);
+        audit::append(&mut tx, entry).await.doing("writing the audit record")?;
+        events::tell(&mut tx, tenant, Topic::Run, id).await.doing("telling of the run")?;
+        tx.commit().await.doing("launching the run")?;
+        platform.wake();
+        self.get(id).await
+    }
+
+    /// Asks the run to stop: a queued one is cancelled at once, a working one when its process is gone.
+    pub async fn cancel(&self, id: RunId) -> Result<Run, Problem> {
+        let permit = self.scope.permit(Action::RunCancel)?;
+        let (platform, tenant) = (self.platform(), self.scope.tenant_name());
+        let mut tx = platform.begin().await?;
+        let mut run = tx.run(tenant, id).await.doing("reading the run")?.ok_or_else(|| not_found(id))?;
+        run.state = run.state.next(RunEvent::Cancel).map_err(|refused| Problem::conflict(refused.to_string()))?;
+        let who = &self.scope.person().name;
+        match run.state {
+            RunState::Cancelled => end_cancelled(&mut run, tx.at(), &format!("Cancelled by {who} before it started.")),
+            _ => run.reason = format!("{who} asked to stop it; waiting for its process to end."),
+        }
+        tx.save_run(&run).await.doing("writing the run")?;
+        let entry = permit.entry(tx.at(), "run", id, &run.name);
+        audit::append(&mut tx, entry).await.doing("writing the audit record")?;
+        events::tell(&mut tx, tenant, Topic::Run, id).await.doing("telling of the run")?;
+        tx.commit().await.doing("cancelling the run")?;
+        platform.wake();
+        Ok(run)
+    }
+
+    pub async fn metrics(&self, id: RunId) -> Result<Vec<MetricPoint>, Problem> {
+        self.get(id).await?;
+        self.platform().store().run_metrics(self.scope.tenant_name(), id).await.doing("reading the curves")
+    }
+
+    /// Lines with a number above `after`, at most `limit` (1 to 5000).
+    pub async fn log(&self, id: RunId, after: u64, limit: u32) -> Result<Vec<LogLine>, Problem> {
+        self.get(id).await?;
+        self.platform().store().run_log(self.scope.tenant_name(), id, after, limit.clamp(1, 5000)).await.doing("reading the log")
+    }
+
+    pub async fn evaluated(&self, id: RunId, filter: EvaluatedFilter) -> Result<Vec<EvaluatedRow>, Problem> {
+        self.get(id).await?;
+        self.platform().store().evaluated_rows(self.scope.tenant_name(), id, filter).await.doing("reading the evaluated rows")
+    }
+
+    /// Finds every part of the plan, or says everything that is wrong at once.
+    async fn plan(&self, new: &NewRun) -> Result<Plan, Problem> {
+        let (store, tenant) = (self.platform().store(), self.scope.tenant_name());
+        let mut wrong = Vec::new();
+        let name = valid_name("name", &new.name, &mut wrong);
+        if let Some(name) = &name
+            && store.run_by_name(tenant, name).await.doing("looking for the name")?.is_some()
+        {
+            let taken: Vec<Name> = self.list(RunFilter::default()).await?.into_iter().map(|r| r.name).collect();
+            wrong.push(name_taken(name, &taken));
+        }
+        let bases = store.base_models().await.doing("reading the base models")?;
+        let ready = bases.iter().find(|b| b.state == BaseModelState::Ready).map(|b| b.name.to_string());
+        let base = match bases.iter().find(|b| b.name.as_str() == new.base_model.trim()) {
+            Some(base) if base.state == BaseModelState::Ready => Some(base.clone()),
+            found => {
+                let sentence = match found {
+                    Some(base) => format!("The base model “{}” is {}, so it cannot be trained now.", base.name, base.state.word()),
+                    None => format!("There is no base model “{}”.", shortened(&new.base_model)),
+                };
+                wrong.push(FieldProblem { suggestion: ready, ..FieldProblem::new("base_model", sentence) });
+                None
+            }
+        };
+        let model_name = valid_name("model_name", &new.model_name, &mut wrong);
+        if let Some(name) = &model_name
+            && bases.iter().any(|b| b.name == *name)
+        {
+            let sentence = format!("“{name}” is a base model; clients could not tell the two apart.");
+            let other = format!("{name}-tuned");
+            wrong.push(FieldProblem { suggestion: other.parse::<Name>().ok().map(String::from), ..FieldProblem::new("model_name", sentence) });
+        }
+        let version = self.dataset_version(new, &mut wrong).await?;
+        let rows = version.as_ref().and_then(|v| v.report.as_ref()).map_or((0, 0), |r| (r.train_rows, r.held_out_rows));
+        if version.is_some() && rows.0 == 0 {
+            wrong.push(FieldProblem::new("dataset", "This version has no row to train on. Upload one with accepted rows, or keep fewer back."));
+        }
+        wrong.extend(new.settings.check(base.as_ref().map_or(0, |b| b.context)));
+        if let Some(id) = new.cloned_from
+            && store.run(tenant, id).await.doing("reading the run")?.is_none()
+        {
+            wrong.push(FieldProblem::new("cloned_from", "The run that this is a copy of was not found."));
+        }
+        match (name, model_name, base, version) {
+            (Some(name), Some(model_name), Some(base), Some(version)) if wrong.is_empty() => {
+                Ok(Plan { name, model_name, base, version, train_rows: rows.0, held_out_rows: rows.1 })
+            }
+            _ => Err(Problem::invalid(wrong)),
+        }
+    }
+
+    async fn dataset_version(&self, new: &NewRun, wrong: &mut Vec<FieldProblem>) -> Result<Option<DatasetVersion>, Problem> {
+        let (store, tenant) = (self.platform().store(), self.scope.tenant_name());
+        let dataset = match new.dataset.trim().parse::<Name>() {
+            Ok(name) => store.dataset(tenant, &name).await.doing("reading the dataset")?,
+            Err(_) => None,
+        };
+        let Some(dataset) = dataset else {
+            wrong.push(FieldProblem::new("dataset", format!("There is no dataset “{}”.", shortened(&new.dataset))));
+            return Ok(None);
+        };
+        let versions = store.versions_of_dataset(tenant, dataset.id).await.doing("reading the dataset’s versions")?;
+        let ready = versions.iter().find(|v| v.state == VersionState::Ready).map(|v| v.number.to_string());
+        let found = match new.dataset_number {
+            Some(number) => versions.into_iter().find(|v| v.number == number),
+            None => versions.into_iter().find(|v| v.state == VersionState::Ready),
+        };
+        let sentence = match (&found, new.dataset_number) {
+            (Some(v), _) if v.state == VersionState::Ready => return Ok(found),
+            (Some(v), _) => format!("Version {} is {}, so it cannot be trained on now.", v.number, v.state.word()),
+            (None, Some(number)) => format!("The dataset has no version {number}."),
+            (None, None) => "The dataset has no version that is ready.".to_owned(),
+        };
+        let field = if new.dataset_number.is_some() { "dataset_number" } else { "dataset" };
+        wrong.push(FieldProblem { suggestion: ready, ..FieldProblem::new(field, sentence) });
+        Ok(None)
+    }
+}
+
+/// Ends a run that was told to stop: nothing of its plan is left open.
+pub(crate) fn end_cancelled(run: &mut Run, at: Timestamp, reason: &str) {
+    run.reason = reason.to_owned();
+    run.ended_at = Some(at);
+    for step in &mut run.steps {
+        if matches!(step.state, StepState::Pending | StepState::Running) {
+            step.state = StepState::Skipped;
+            step.reason = "The run was cancelled.".to_owned();
+            step.ended_at = step.started_at.map(|_| at);
+        }
+    }
+}
+
+fn not_found(id: RunId) -> Problem {
+    Problem::not_found(format!("The run “{id}”"))
+}
+
+fn valid_name(field: &str, text: &str, wrong: &mut Vec<FieldProblem>) -> Option<Name> {
+    match text.trim().parse::<Name>() {
+        Ok(name) => Some(name),
+        Err(bad) => {
+            wrong.push(FieldProblem { suggestion: bad.suggestion.clone().map(String::from), ..FieldProblem::new(field, bad.to_string()) });
+            None
+        }
+    }
+}
+
+fn name_taken(name: &Name, taken: &[Name]) -> FieldProblem {
+    FieldProblem::new("name", format!("There is already a run “{name}”.")).suggesting(next_free(name.as_str(), taken))
+}
+
+/// `facts-7` becomes `facts-8`, or the first number after it that nobody has.
+fn next_free(name: &str, taken: &[Name]) -> String {
+    let (stem, from) = match name.rsplit_once('-') {
+        Some((stem, number)) if !stem.is_empty() => number.parse::<u32>().map_or((name, 1), |n| (stem, n)),
+        _ => (name, 1),
+    };
+    let stem: String = stem.chars().take(52).collect();
+    let stem = stem.trim_end_matches(['-', '.']);
+    (from..)
+        .map(|n| format!("{stem}-{n}"))
+        .find(|candidate| taken.iter().all(|t| t.as_str() != candidate))
+        .unwrap_or_else(|| stem.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_free_name_counts_on_from_the_last_one() {
+        let taken: Vec<Name> = ["facts-7", "facts-8"].iter().map(|t| t.parse().unwrap()).collect();
+        assert_eq!(next_free("facts-7", &taken), "facts-9");
+        assert_eq!(next_free("facts", &taken), "facts-1");
+        assert!(next_free(&"a".repeat(63), &[]).parse::<Name>().is_ok());
+    }
+}

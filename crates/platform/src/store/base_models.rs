@@ -1,0 +1,125 @@
+//! Base models: rows of the platform, seen by every tenant.
+
+use super::{Result, Store, Tx, at, from_json, in_tx, json, word, on_both, parsed};
+use domain::{
+    base_model::{BaseModel, BaseModelState},
+    ids::BaseModelId,
+    name::Name,
+};
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: String,
+    name: String,
+    state: String,
+    reason: Option<String>,
+    architecture: String,
+    parameters: i64,
+    context: i64,
+    template: String,
+    licence: String,
+    digest: String,
+    files_json: String,
+    created_at: i64,
+}
+
+macro_rules! select_base_models {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, name, state, reason, architecture, parameters, context, template, licence, digest, files_json, created_at \
+             FROM base_models ",
+            $rest
+        )
+    };
+}
+
+impl Row {
+    fn model(self) -> Result<BaseModel> {
+        Ok(BaseModel {
+            id: parsed(&self.id)?,
+            name: parsed(&self.name)?,
+            state: word(BaseModelState::from_word(&self.state), &self.state)?,
+            reason: self.reason,
+            architecture: self.architecture,
+            parameters: self.parameters as u64,
+            context: self.context as u32,
+            template: self.template,
+            licence: self.licence,
+            digest: self.digest,
+            files: from_json(&self.files_json)?,
+            created_at: at(self.created_at),
+        })
+    }
+}
+
+impl Store {
+    pub(crate) async fn base_models(&self) -> Result<Vec<BaseModel>> {
+        let sql = select_base_models!("ORDER BY name");
+        let rows: Vec<Row> = on_both!(self, db => sqlx::query_as(sql).fetch_all(db).await)?;
+        rows.into_iter().map(Row::model).collect()
+    }
+
+    pub(crate) async fn base_model(&self, id: BaseModelId) -> Result<Option<BaseModel>> {
+        let sql = select_base_models!("WHERE id = $1");
+        let row: Option<Row> = on_both!(self, db => sqlx::query_as(sql).bind(id.to_string()).fetch_optional(db).await)?;
+        row.map(Row::model).transpose()
+    }
+
+    pub(crate) async fn base_model_by_name(&self, name: &Name) -> Result<Option<BaseModel>> {
+        let sql = select_base_models!("WHERE name = $1");
+        let row: Option<Row> = on_both!(self, db => sqlx::query_as(sql).bind(name.as_str()).fetch_optional(db).await)?;
+        row.map(Row::model).transpose()
+    }
+}
+
+impl Tx {
+    /// `false` = the name is taken.
+    pub(crate) async fn insert_base_model(&mut self, m: &BaseModel) -> Result<bool> {
+        let sql = "INSERT INTO base_models (id, name, state, reason, architecture, parameters, context, template, licence, digest, files_json, created_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING";
+        let written = in_tx!(self, db => sqlx::query(sql)
+            .bind(m.id.to_string())
+            .bind(m.name.as_str())
+            .bind(m.state.word())
+            .bind(&m.reason)
+            .bind(&m.architecture)
+            .bind(m.parameters as i64)
+            .bind(i64::from(m.context))
+            .bind(&m.template)
+            .bind(&m.licence)
+            .bind(&m.digest)
+            .bind(json(&m.files))
+            .bind(m.created_at.0)
+            .execute(db).await.map(|done| done.rows_affected()))?;
+        Ok(written == 1)
+    }
+
+    /// Writes what registering found out. `false` = the model is not registering (any more).
+    pub(crate) async fn finish_base_model(&mut self, m: &BaseModel) -> Result<bool> {
+        let sql = "UPDATE base_models SET state = $2, reason = $3, digest = $4, files_json = $5 WHERE id = $1 AND state = 'registering'";
+        let written = in_tx!(self, db => sqlx::query(sql)
+            .bind(m.id.to_string())
+            .bind(m.state.word())
+            .bind(&m.reason)
+            .bind(&m.digest)
+            .bind(json(&m.files))
+            .execute(db).await.map(|done| done.rows_affected()))?;
+        Ok(written == 1)
+    }
+
+    /// Makes room for another attempt under the same name: a broken one that nothing refers to.
+    pub(crate) async fn retry_base_model(&mut self, m: &BaseModel) -> Result<bool> {
+        let sql = "UPDATE base_models SET state = 'registering', reason = $2, architecture = $3, parameters = $4, context = $5, template = $6, licence = $7 \
+                   WHERE id = $1 AND state = 'broken'";
+        let written = in_tx!(self, db => sqlx::query(sql)
+            .bind(m.id.to_string())
+            .bind(&m.reason)
+            .bind(&m.architecture)
+            .bind(m.parameters as i64)
+            .bind(i64::from(m.context))
+            .bind(&m.template)
+            .bind(&m.licence)
+            .execute(db).await.map(|done| done.rows_affected()))?;
+        Ok(written == 1)
+    }
+}

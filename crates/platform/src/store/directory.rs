@@ -1,0 +1,161 @@
+//! The rows of the gateway's directory, read as one snapshot.
+
+use super::{Open, Pool, Result, Store, in_tx, parsed, word};
+use domain::{
+    endpoint::{AdapterState, EndpointState},
+    ids::{EndpointId, KeyId, ModelVersionId, PersonId},
+    key::Limits,
+    name::Name,
+    tenant::TenantState,
+    time::Timestamp,
+};
+
+pub(crate) struct DirectoryRows {
+    pub revision: i64,
+    pub tenants: Vec<(Name, TenantState)>,
+    pub members: Vec<(Name, PersonId)>,
+    pub keys: Vec<DirectoryKey>,
+    pub endpoints: Vec<DirectoryEndpoint>,
+    pub attachments: Vec<DirectoryAttachment>,
+}
+
+pub(crate) struct DirectoryKey {
+    pub tenant: Name,
+    pub id: KeyId,
+    /// BLAKE3, hex.
+    pub digest: String,
+    pub owner: PersonId,
+    pub models: Option<Vec<String>>,
+    pub limits: Limits,
+    pub expires_at: Option<Timestamp>,
+    pub revoked: bool,
+}
+
+pub(crate) struct DirectoryEndpoint {
+    pub tenant: Name,
+    pub id: EndpointId,
+    pub name: Name,
+    pub state: EndpointState,
+    pub reason: String,
+    pub address: Option<String>,
+    pub base_model: String,
+    /// Version, model name and number, when it serves full weights.
+    pub merged: Option<(ModelVersionId, String, i64)>,
+    pub created_at: Timestamp,
+}
+
+pub(crate) struct DirectoryAttachment {
+    pub tenant: Name,
+    pub endpoint: EndpointId,
+    pub version: ModelVersionId,
+    pub model: String,
+    pub number: i64,
+    pub state: AdapterState,
+    pub reason: Option<String>,
+    pub attached_at: Timestamp,
+}
+
+/// A read-only transaction that sees one moment.
+struct Snapshot {
+    db: Open,
+}
+
+type KeyColumns = (String, String, String, String, Option<String>, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
+type EndpointColumns = (String, String, String, String, String, Option<String>, String, Option<String>, Option<String>, Option<i64>, i64);
+type AttachmentColumns = (String, String, String, String, i64, String, Option<String>, i64);
+
+impl Store {
+    /// `keys_since`: keys that were revoked or ended before are left out.
+    pub(crate) async fn directory_rows(&self, keys_since: Timestamp) -> Result<DirectoryRows> {
+        let mut snapshot = Snapshot {
+            db: match &self.db {
+                Pool::Sqlite(pool) => Open::Sqlite(pool.begin().await?),
+                Pool::Postgres(pool) => Open::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?),
+            },
+        };
+        let rows = snapshot.read(keys_since).await;
+        match snapshot.db {
+            Open::Sqlite(t) => t.rollback().await?,
+            Open::Postgres(t) => t.rollback().await?,
+        }
+        rows
+    }
+}
+
+impl Snapshot {
+    async fn read(&mut self, keys_since: Timestamp) -> Result<DirectoryRows> {
+        let sql = "SELECT value FROM counters WHERE name = 'directory'";
+        let (revision,): (i64,) = in_tx!(self, db => sqlx::query_as(sql).fetch_one(db).await)?;
+        let sql = "SELECT name, state FROM tenants";
+        let tenants: Vec<(String, String)> = in_tx!(self, db => sqlx::query_as(sql).fetch_all(db).await)?;
+        let sql = "SELECT tenant, person FROM members";
+        let members: Vec<(String, String)> = in_tx!(self, db => sqlx::query_as(sql).fetch_all(db).await)?;
+        let sql = "SELECT tenant, id, digest, owner, models_json, requests_per_minute, tokens_per_minute, expires_at, revoked_at FROM api_keys \
+            WHERE (revoked_at IS NULL OR revoked_at > $1) AND (expires_at IS NULL OR expires_at > $1)";
+        let keys: Vec<KeyColumns> = in_tx!(self, db => sqlx::query_as(sql).bind(keys_since.0).fetch_all(db).await)?;
+        let sql = "SELECT e.tenant, e.id, e.name, e.state, e.reason, e.address, b.name, e.merged_version, m.name, v.number, e.created_at FROM endpoints e \
+            JOIN base_models b ON b.id = e.base_model \
+            LEFT JOIN model_versions v ON v.tenant = e.tenant AND v.id = e.merged_version LEFT JOIN models m ON m.tenant = v.tenant AND m.id = v.model";
+        let endpoints: Vec<EndpointColumns> = in_tx!(self, db => sqlx::query_as(sql).fetch_all(db).await)?;
+        let sql = "SELECT a.tenant, a.endpoint, a.version, m.name, v.number, a.state, a.reason, a.attached_at FROM attachments a \
+            JOIN model_versions v ON v.tenant = a.tenant AND v.id = a.version JOIN models m ON m.tenant = v.tenant AND m.id = v.model";
+        let attachments: Vec<AttachmentColumns> = in_tx!(self, db => sqlx::query_as(sql).fetch_all(db).await)?;
+        Ok(DirectoryRows {
+            revision,
+            tenants: tenants
+                .into_iter()
+                .map(|(name, state)| Ok((parsed(&name)?, word(TenantState::from_word(&state), &state)?)))
+                .collect::<Result<_>>()?,
+            members: members.into_iter().map(|(tenant, person)| Ok((parsed(&tenant)?, parsed(&person)?))).collect::<Result<_>>()?,
+            keys: keys.into_iter().map(key).collect::<Result<_>>()?,
+            endpoints: endpoints.into_iter().map(endpoint).collect::<Result<_>>()?,
+            attachments: attachments.into_iter().map(attachment).collect::<Result<_>>()?,
+        })
+    }
+}
+
+fn key((tenant, id, digest, owner, models, requests, tokens, expires, revoked): KeyColumns) -> Result<DirectoryKey> {
+    Ok(DirectoryKey {
+        tenant: parsed(&tenant)?,
+        id: parsed(&id)?,
+        digest,
+        owner: parsed(&owner)?,
+        models: models.as_deref().map(super::from_json).transpose()?,
+        limits: super::keys::limits(requests, tokens)?,
+        expires_at: expires.map(Timestamp),
+        revoked: revoked.is_some(),
+    })
+}
+
+fn endpoint(
+    (tenant, id, name, state, reason, address, base_model, merged, model, number, created): EndpointColumns,
+) -> Result<DirectoryEndpoint> {
+    let merged = match (merged, model, number) {
+        (Some(version), Some(model), Some(number)) => Some((parsed(&version)?, model, number)),
+        _ => None,
+    };
+    Ok(DirectoryEndpoint {
+        tenant: parsed(&tenant)?,
+        id: parsed(&id)?,
+        name: parsed(&name)?,
+        state: word(EndpointState::from_word(&state), &state)?,
+        reason,
+        address,
+        base_model,
+        merged,
+        created_at: Timestamp(created),
+    })
+}
+
+fn attachment((tenant, endpoint, version, model, number, state, reason, attached): AttachmentColumns) -> Result<DirectoryAttachment> {
+    Ok(DirectoryAttachment {
+        tenant: parsed(&tenant)?,
+        endpoint: parsed(&endpoint)?,
+        version: parsed(&version)?,
+        model,
+        number,
+        state: word(AdapterState::from_word(&state), &state)?,
+        reason,
+        attached_at: Timestamp(attached),
+    })
+}

@@ -1,0 +1,332 @@
+//! Endpoints, what is attached to them, and their logs.
+
+use super::{
+    Result, Store, Tx, at, in_tx, word, on_both, parsed,
+    run_live::{level_from_word, level_word},
+};
+use domain::{
+    endpoint::{AdapterState, Attachment, Endpoint, EndpointLogLine, EndpointState},
+    ids::{EndpointId, ModelVersionId},
+    name::Name,
+    time::Timestamp,
+};
+use std::collections::HashMap;
+
+/// How the line begins that the controller writes at each start.
+pub(crate) const STARTING: &str = "Starting the model server, time";
+/// Lines that are kept per endpoint; older ones go.
+const LOG_LINES: i64 = 20_000;
+
+/// An endpoint with what only its controller needs.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct EndpointRecord {
+    pub endpoint: Endpoint,
+    /// Which start this is, from 1; 0 = never started.
+    pub launch: u32,
+    /// What the server of this launch was started with.
+    pub max_lora_rank: u32,
+    /// How far the output of this launch was read.
+    pub output_offset: u64,
+    /// Not started again before this.
+    pub retry_at: Option<Timestamp>,
+}
+
+#[derive(sqlx::FromRow)]
+struct EndpointRow {
+    tenant: String,
+    id: String,
+    name: String,
+    state: String,
+    reason: String,
+    base_model: String,
+    base_model_name: String,
+    merged_version: Option<String>,
+    revision: i64,
+    address: Option<String>,
+    launch: i64,
+    max_lora_rank: i64,
+    restarts: i64,
+    output_offset: i64,
+    retry_at: Option<i64>,
+    created_by: String,
+    created_by_name: String,
+    created_at: i64,
+    ready_at: Option<i64>,
+}
+
+#[derive(sqlx::FromRow)]
+struct AttachmentRow {
+    endpoint: String,
+    version: String,
+    model_name: String,
+    number: i64,
+    state: String,
+    reason: Option<String>,
+    attached_at: i64,
+}
+
+macro_rules! select_endpoints {
+    ($rest:literal) => {
+        concat!(
+            "SELECT e.tenant, e.id, e.name, e.state, e.reason, e.base_model, b.name AS base_model_name, e.merged_version, e.revision, \
+             e.address, e.launch, e.max_lora_rank, e.restarts, e.output_offset, e.retry_at, e.created_by, p.name AS created_by_name, \
+             e.created_at, e.ready_at FROM endpoints e JOIN base_models b ON b.id = e.base_model JOIN people p ON p.id = e.created_by ",
+            $rest
+        )
+    };
+}
+macro_rules! select_attachments {
+    ($rest:literal) => {
+        concat!(
+            "SELECT a.endpoint, a.version, m.name AS model_name, v.number, a.state, a.reason, a.attached_at FROM attachments a \
+             JOIN model_versions v ON v.tenant = a.tenant AND v.id = a.version \
+             JOIN models m ON m.tenant = v.tenant AND m.id = v.model ",
+            $rest
+        )
+    };
+}
+const BY_ID: &str = select_endpoints!("WHERE e.tenant = $1 AND e.id = $2");
+const BY_NAME: &str = select_endpoints!("WHERE e.tenant = $1 AND e.name = $2");
+const OF_TENANT: &str = select_endpoints!("WHERE e.tenant = $1 ORDER BY e.created_at DESC, e.id DESC");
+const ATTACHED: &str = select_attachments!("WHERE a.tenant = $1 AND a.endpoint = $2 ORDER BY a.attached_at, a.version");
+const ATTACHED_OF_TENANT: &str = select_attachments!("WHERE a.tenant = $1 ORDER BY a.attached_at, a.version");
+
+impl EndpointRow {
+    fn record(self, attachments: Vec<Attachment>) -> Result<EndpointRecord> {
+        Ok(EndpointRecord {
+            launch: self.launch as u32,
+            max_lora_rank: self.max_lora_rank as u32,
+            output_offset: self.output_offset as u64,
+            retry_at: self.retry_at.map(at),
+            endpoint: Endpoint {
+                id: parsed(&self.id)?,
+                tenant: parsed(&self.tenant)?,
+                name: parsed(&self.name)?,
+                state: word(EndpointState::from_word(&self.state), &self.state)?,
+                reason: self.reason,
+                base_model: parsed(&self.base_model)?,
+                base_model_name: parsed(&self.base_model_name)?,
+                merged_version: self.merged_version.as_deref().map(parsed).transpose()?,
+                revision: self.revision as u32,
+                attachments,
+                address: self.address,
+                restarts: self.restarts as u32,
+                created_by: parsed(&self.created_by)?,
+                created_by_name: self.created_by_name,
+                created_at: at(self.created_at),
+                ready_at: self.ready_at.map(at),
+            },
+        })
+    }
+}
+
+impl AttachmentRow {
+    fn attachment(self) -> Result<Attachment> {
+        Ok(Attachment {
+            version: parsed(&self.version)?,
+            model_name: parsed(&self.model_name)?,
+            number: self.number as u32,
+            state: word(AdapterState::from_word(&self.state), &self.state)?,
+            reason: self.reason,
+            attached_at: at(self.attached_at),
+        })
+    }
+}
+
+impl Store {
+    async fn attachments(&self, tenant: &Name, endpoint: &str) -> Result<Vec<Attachment>> {
+        let rows: Vec<AttachmentRow> =
+            on_both!(self, db => sqlx::query_as(ATTACHED).bind(tenant.as_str()).bind(endpoint).fetch_all(db).await)?;
+        rows.into_iter().map(AttachmentRow::attachment).collect()
+    }
+
+    pub(crate) async fn endpoint(&self, tenant: &Name, id: EndpointId) -> Result<Option<EndpointRecord>> {
+        let row: Option<EndpointRow> =
+            on_both!(self, db => sqlx::query_as(BY_ID).bind(tenant.as_str()).bind(id.to_string()).fetch_optional(db).await)?;
+        let Some(row) = row else { return Ok(None) };
+        let attached = self.attachments(tenant, &row.id).await?;
+        row.record(attached).map(Some)
+    }
+
+    pub(crate) async fn endpoint_by_name(&self, tenant: &Name, name: &Name) -> Result<Option<EndpointRecord>> {
+        let row: Option<EndpointRow> =
+            on_both!(self, db => sqlx::query_as(BY_NAME).bind(tenant.as_str()).bind(name.as_str()).fetch_optional(db).await)?;
+        let Some(row) = row else { return Ok(None) };
+        let attached = self.attachments(tenant, &row.id).await?;
+        row.record(attached).map(Some)
+    }
+
+    /// Newest first.
+    pub(crate) async fn endpoints(&self, tenant: &Name) -> Result<Vec<Endpoint>> {
+        let rows: Vec<EndpointRow> = on_both!(self, db => sqlx::query_as(OF_TENANT).bind(tenant.as_str()).fetch_all(db).await)?;
+        let attached: Vec<AttachmentRow> =
+            on_both!(self, db => sqlx::query_as(ATTACHED_OF_TENANT).bind(tenant.as_str()).fetch_all(db).await)?;
+        let mut by_endpoint: HashMap<String, Vec<Attachment>> = HashMap::new();
+        for row in attached {
+            by_endpoint.entry(row.endpoint.clone()).or_default().push(row.attachment()?);
+        }
+        rows.into_iter()
+            .map(|row| {
+                let attached = by_endpoint.remove(&row.id).unwrap_or_default();
+                row.record(attached).map(|r| r.endpoint)
+            })
+            .collect()
+    }
+
+    /// Endpoints of every tenant for which something runs, should run, or is being stopped; for the controller only.
+    pub(crate) async fn open_endpoints(&self) -> Result<Vec<(Name, EndpointId)>> {
+        let sql = "SELECT tenant, id FROM endpoints WHERE state NOT IN ('stopped', 'failed') ORDER BY created_at, id";
+        let rows: Vec<(String, String)> = on_both!(self, db => sqlx::query_as(sql).fetch_all(db).await)?;
+        rows.into_iter().map(|(tenant, id)| Ok((parsed(&tenant)?, parsed(&id)?))).collect()
+    }
+
+    /// State and launch of an endpoint whose tenant is not word, for tasks that the engine still holds.
+    pub(crate) async fn endpoint_state_anywhere(&self, id: EndpointId) -> Result<Option<(EndpointState, u32)>> {
+        let sql = "SELECT state, launch FROM endpoints WHERE id = $1";
+        let row: Option<(String, i64)> = on_both!(self, db => sqlx::query_as(sql).bind(id.to_string()).fetch_optional(db).await)?;
+        row.map(|(state, launch)| Ok((word(EndpointState::from_word(&state), &state)?, launch as u32))).transpose()
+    }
+
+    pub(crate) async fn endpoint_log(&self, tenant: &Name, id: EndpointId, after: u64, limit: u32) -> Result<Vec<EndpointLogLine>> {
+        let sql = "SELECT number, at, level, text FROM endpoint_log WHERE tenant = $1 AND endpoint = $2 AND number > $3 ORDER BY number LIMIT $4";
+        let rows: Vec<(i64, i64, String, String)> = on_both!(self, db => sqlx::query_as(sql)
+            .bind(tenant.as_str()).bind(id.to_string()).bind(after as i64).bind(i64::from(limit)).fetch_all(db).await)?;
+        rows.into_iter()
+            .map(|(number, when, level, text)| {
+                Ok(EndpointLogLine { number: number as u64, at: at(when), level: word(level_from_word(&level), &level)?, text })
+            })
+            .collect()
+    }
+}
+
+impl Tx {
+    pub(crate) async fn endpoint_by_name(&mut self, tenant: &Name, name: &Name) -> Result<Option<EndpointRecord>> {
+        let sql = "SELECT id FROM endpoints WHERE tenant = $1 AND name = $2";
+        let row: Option<(String,)> =
+            in_tx!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(name.as_str()).fetch_optional(db).await)?;
+        match row {
+            Some((id,)) => self.endpoint(tenant, parsed(&id)?).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The tenant's endpoints of a base model that take adapters, oldest first.
+    pub(crate) async fn endpoints_of_base(&mut self, tenant: &Name, base: domain::ids::BaseModelId) -> Result<Vec<EndpointId>> {
+        let sql = "SELECT id FROM endpoints WHERE tenant = $1 AND base_model = $2 AND merged_version IS NULL ORDER BY created_at, id";
+        let rows: Vec<(String,)> =
+            in_tx!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(base.to_string()).fetch_all(db).await)?;
+        rows.into_iter().map(|(id,)| parsed(&id)).collect()
+    }
+
+    pub(crate) async fn endpoint(&mut self, tenant: &Name, id: EndpointId) -> Result<Option<EndpointRecord>> {
+        let row: Option<EndpointRow> =
+            in_tx!(self, db => sqlx::query_as(BY_ID).bind(tenant.as_str()).bind(id.to_string()).fetch_optional(db).await)?;
+        let Some(row) = row else { return Ok(None) };
+        let attached: Vec<AttachmentRow> =
+            in_tx!(self, db => sqlx::query_as(ATTACHED).bind(tenant.as_str()).bind(id.to_string()).fetch_all(db).await)?;
+        row.record(attached.into_iter().map(AttachmentRow::attachment).collect::<Result<_>>()?).map(Some)
+    }
+
+    /// Endpoints that count against the quota.
+    pub(crate) async fn wanted_endpoints(&mut self, tenant: &Name) -> Result<u32> {
+        let sql = "SELECT COUNT(*) FROM endpoints WHERE tenant = $1 AND state IN ('wanted', 'starting', 'ready', 'degraded')";
+        let (count,): (i64,) = in_tx!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).fetch_one(db).await)?;
+        Ok(count as u32)
+    }
+
+    /// `false` = the name is taken.
+    pub(crate) async fn insert_endpoint(&mut self, e: &Endpoint) -> Result<bool> {
+        let sql = "INSERT INTO endpoints (tenant, id, name, state, reason, base_model, merged_version, revision, launch, max_lora_rank, restarts, \
+                   output_offset, created_by, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, 0, 0, 0, $9, $10) ON CONFLICT DO NOTHING";
+        let written = in_tx!(self, db => sqlx::query(sql)
+            .bind(e.tenant.as_str())
+            .bind(e.id.to_string())
+            .bind(e.name.as_str())
+            .bind(e.state.word())
+            .bind(&e.reason)
+            .bind(e.base_model.to_string())
+            .bind(e.merged_version.map(|v| v.to_string()))
+            .bind(i64::from(e.revision))
+            .bind(e.created_by.to_string())
+            .bind(e.created_at.0)
+            .execute(db).await.map(|done| done.rows_affected()))?;
+        Ok(written == 1)
+    }
+
+    /// Writes everything of an endpoint that may change, without its attachments.
+    pub(crate) async fn save_endpoint(&mut self, r: &EndpointRecord) -> Result<()> {
+        let sql = "UPDATE endpoints SET state = $3, reason = $4, revision = $5, address = $6, launch = $7, max_lora_rank = $8, restarts = $9, \
+                   output_offset = $10, retry_at = $11, ready_at = $12 WHERE tenant = $1 AND id = $2";
+        let e = &r.endpoint;
+        in_tx!(self, db => sqlx::query(sql)
+            .bind(e.tenant.as_str())
+            .bind(e.id.to_string())
+            .bind(e.state.word())
+            .bind(&e.reason)
+            .bind(i64::from(e.revision))
+            .bind(&e.address)
+            .bind(i64::from(r.launch))
+            .bind(i64::from(r.max_lora_rank))
+            .bind(i64::from(e.restarts))
+            .bind(r.output_offset as i64)
+            .bind(r.retry_at.map(|t| t.0))
+            .bind(e.ready_at.map(|t| t.0))
+            .execute(db).await.map(|_| ()))
+    }
+
+    /// The newest error line since the server was last started.
+    pub(crate) async fn last_endpoint_error(&mut self, tenant: &Name, id: EndpointId) -> Result<Option<String>> {
+        let sql = "SELECT text FROM endpoint_log WHERE tenant = $1 AND endpoint = $2 AND level = 'error' AND number > \
+                   (SELECT COALESCE(MAX(number), 0) FROM endpoint_log WHERE tenant = $1 AND endpoint = $2 AND text LIKE $3) ORDER BY number DESC LIMIT 1";
+        let row: Option<(String,)> = in_tx!(self, db => sqlx::query_as(sql)
+            .bind(tenant.as_str()).bind(id.to_string()).bind(format!("{STARTING} %")).fetch_optional(db).await)?;
+        Ok(row.map(|(text,)| text))
+    }
+
+    /// Attaches a version as loading. `false` = it is attached there already.
+    pub(crate) async fn attach(&mut self, tenant: &Name, endpoint: EndpointId, version: ModelVersionId, now: Timestamp) -> Result<bool> {
+        let sql = "INSERT INTO attachments (tenant, endpoint, version, state, attached_at) VALUES ($1, $2, $3, 'loading', $4) ON CONFLICT DO NOTHING";
+        let written = in_tx!(self, db => sqlx::query(sql)
+            .bind(tenant.as_str()).bind(endpoint.to_string()).bind(version.to_string()).bind(now.0)
+            .execute(db).await.map(|done| done.rows_affected()))?;
+        Ok(written == 1)
+    }
+
+    pub(crate) async fn set_attachment(
+        &mut self,
+        tenant: &Name,
+        endpoint: EndpointId,
+        version: ModelVersionId,
+        state: AdapterState,
+        reason: Option<&str>,
+    ) -> Result<()> {
+        let sql = "UPDATE attachments SET state = $4, reason = $5 WHERE tenant = $1 AND endpoint = $2 AND version = $3";
+        in_tx!(self, db => sqlx::query(sql)
+            .bind(tenant.as_str()).bind(endpoint.to_string()).bind(version.to_string()).bind(state.word()).bind(reason)
+            .execute(db).await.map(|_| ()))
+    }
+
+    pub(crate) async fn detach(&mut self, tenant: &Name, endpoint: EndpointId, version: ModelVersionId) -> Result<bool> {
+        let sql = "DELETE FROM attachments WHERE tenant = $1 AND endpoint = $2 AND version = $3";
+        let gone = in_tx!(self, db => sqlx::query(sql).bind(tenant.as_str()).bind(endpoint.to_string()).bind(version.to_string())
+            .execute(db).await.map(|done| done.rows_affected()))?;
+        Ok(gone == 1)
+    }
+
+    pub(crate) async fn append_endpoint_log(&mut self, tenant: &Name, id: EndpointId, lines: &[(Timestamp, domain::run::LogLevel, String)]) -> Result<()> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let last = "SELECT COALESCE(MAX(number), 0) FROM endpoint_log WHERE tenant = $1 AND endpoint = $2";
+        let (mut number,): (i64,) = in_tx!(self, db => sqlx::query_as(last).bind(tenant.as_str()).bind(id.to_string()).fetch_one(db).await)?;
+        let sql = "INSERT INTO endpoint_log (tenant, endpoint, number, at, level, text) VALUES ($1, $2, $3, $4, $5, $6)";
+        for (when, level, text) in lines {
+            number += 1;
+            in_tx!(self, db => sqlx::query(sql)
+                .bind(tenant.as_str()).bind(id.to_string()).bind(number).bind(when.0).bind(level_word(*level)).bind(text)
+                .execute(db).await.map(|_| ()))?;
+        }
+        let trim = "DELETE FROM endpoint_log WHERE tenant = $1 AND endpoint = $2 AND number <= $3";
+        in_tx!(self, db => sqlx::query(trim).bind(tenant.as_str()).bind(id.to_string()).bind(number - LOG_LINES).execute(db).await.map(|_| ()))
+    }
+}

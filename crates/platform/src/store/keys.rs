@@ -1,0 +1,77 @@
+//! API keys: their digests, never their texts.
+
+use super::{Result, Store, Tx, at, count, from_json, in_tx, json, on_both, parsed};
+use domain::{
+    ids::KeyId,
+    key::{ApiKey, Limits},
+    name::Name,
+    time::Timestamp,
+};
+
+/// A key as stored, with the hex digest that finds it.
+pub(crate) struct KeyRow<'a> {
+    pub key: &'a ApiKey,
+    pub digest: String,
+}
+
+type Columns =
+    (String, String, String, String, String, String, Option<String>, Option<i64>, Option<i64>, i64, Option<i64>, Option<i64>, Option<i64>);
+
+const LIST: &str = "SELECT k.tenant, k.id, k.label, k.hint, k.owner, p.name, k.models_json, k.requests_per_minute, k.tokens_per_minute, \
+    k.created_at, k.expires_at, k.revoked_at, k.last_used_at FROM api_keys k JOIN people p ON p.id = k.owner WHERE k.tenant = $1 \
+    ORDER BY k.created_at DESC, k.id DESC";
+const ONE: &str = "SELECT k.tenant, k.id, k.label, k.hint, k.owner, p.name, k.models_json, k.requests_per_minute, k.tokens_per_minute, \
+    k.created_at, k.expires_at, k.revoked_at, k.last_used_at FROM api_keys k JOIN people p ON p.id = k.owner WHERE k.tenant = $1 AND k.id = $2";
+
+fn key((tenant, id, label, hint, owner, owner_name, models, requests, tokens, created, expires, revoked, used): Columns) -> Result<ApiKey> {
+    Ok(ApiKey {
+        id: parsed(&id)?,
+        tenant: parsed(&tenant)?,
+        label,
+        hint,
+        owner: parsed(&owner)?,
+        owner_name,
+        models: models.as_deref().map(from_json).transpose()?,
+        limits: limits(requests, tokens)?,
+        created_at: at(created),
+        expires_at: expires.map(at),
+        revoked_at: revoked.map(at),
+        last_used_at: used.map(at),
+    })
+}
+
+pub(super) fn limits(requests: Option<i64>, tokens: Option<i64>) -> Result<Limits> {
+    Ok(Limits { requests_per_minute: requests.map(count).transpose()?, tokens_per_minute: tokens.map(count).transpose()? })
+}
+
+impl Store {
+    /// Newest first.
+    pub(crate) async fn keys(&self, tenant: &Name) -> Result<Vec<ApiKey>> {
+        let rows: Vec<Columns> = on_both!(self, db => sqlx::query_as(LIST).bind(tenant.as_str()).fetch_all(db).await)?;
+        rows.into_iter().map(key).collect()
+    }
+}
+
+impl Tx {
+    pub(crate) async fn key(&mut self, tenant: &Name, id: KeyId) -> Result<Option<ApiKey>> {
+        let row: Option<Columns> =
+            in_tx!(self, db => sqlx::query_as(ONE).bind(tenant.as_str()).bind(id.to_string()).fetch_optional(db).await)?;
+        row.map(key).transpose()
+    }
+
+    pub(crate) async fn insert_key(&mut self, row: &KeyRow<'_>) -> Result<()> {
+        let sql = "INSERT INTO api_keys (tenant, id, label, hint, digest, owner, models_json, requests_per_minute, tokens_per_minute, created_at, expires_at) \
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+        let k = row.key;
+        in_tx!(self, db => sqlx::query(sql)
+            .bind(k.tenant.as_str()).bind(k.id.to_string()).bind(&k.label).bind(&k.hint).bind(&row.digest).bind(k.owner.to_string())
+            .bind(k.models.as_ref().map(json)).bind(k.limits.requests_per_minute.map(i64::from)).bind(k.limits.tokens_per_minute.map(i64::from))
+            .bind(k.created_at.0).bind(k.expires_at.map(|t| t.0))
+            .execute(db).await.map(drop))
+    }
+
+    pub(crate) async fn revoke_key(&mut self, tenant: &Name, id: KeyId, at: Timestamp) -> Result<()> {
+        let sql = "UPDATE api_keys SET revoked_at = $3 WHERE tenant = $1 AND id = $2 AND revoked_at IS NULL";
+        in_tx!(self, db => sqlx::query(sql).bind(tenant.as_str()).bind(id.to_string()).bind(at.0).execute(db).await.map(drop))
+    }
+}

@@ -1,0 +1,46 @@
+//! Who leads. One row a lease; its fence grows with each new holder, and a commit that checks it cannot come from a deposed one.
+
+use super::{Result, Store, Tx, in_tx};
+use domain::time::Timestamp;
+
+/// Proof that one led at some time; worth only what [`Tx::holds`] says now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fence {
+    pub lease: &'static str,
+    pub holder: String,
+    pub number: i64,
+}
+
+impl Store {
+    /// Takes the lease, or renews it for its holder, until `until`. `None` = another one holds it.
+    pub(crate) async fn take_lease(&self, lease: &'static str, holder: &str, now: Timestamp, until: Timestamp) -> Result<Option<Fence>> {
+        let mut tx = self.begin(now).await?;
+        let first = "INSERT INTO leases (name, holder, fence, expires_at) VALUES ($1, $2, 0, 0) ON CONFLICT DO NOTHING";
+        in_tx!(tx, db => sqlx::query(first).bind(lease).bind("").execute(db).await.map(|_| ()))?;
+        let take = "UPDATE leases SET fence = CASE WHEN holder = $2 THEN fence ELSE fence + 1 END, holder = $2, expires_at = $3 \
+                    WHERE name = $1 AND (holder = $2 OR expires_at <= $4) RETURNING fence";
+        let row: Option<(i64,)> =
+            in_tx!(tx, db => sqlx::query_as(take).bind(lease).bind(holder).bind(until.0).bind(now.0).fetch_optional(db).await)?;
+        tx.commit().await?;
+        Ok(row.map(|(number,)| Fence { lease, holder: holder.to_owned(), number }))
+    }
+
+    /// Gives the lease back, so that the next one need not wait for its end.
+    pub(crate) async fn release_lease(&self, fence: &Fence, now: Timestamp) -> Result<()> {
+        let mut tx = self.begin(now).await?;
+        let sql = "UPDATE leases SET expires_at = 0 WHERE name = $1 AND holder = $2 AND fence = $3";
+        in_tx!(tx, db => sqlx::query(sql).bind(fence.lease).bind(&fence.holder).bind(fence.number).execute(db).await.map(|_| ()))?;
+        tx.commit().await
+    }
+}
+
+impl Tx {
+    /// Whether the fence still holds; if so, nobody takes the lease before this transaction ends.
+    pub(crate) async fn holds(&mut self, fence: &Fence) -> Result<bool> {
+        // Writers stand in one line, and a takeover is a writer.
+        let sql = "SELECT fence FROM leases WHERE name = $1 AND holder = $2 AND fence = $3";
+        let row: Option<(i64,)> =
+            in_tx!(self, db => sqlx::query_as(sql).bind(fence.lease).bind(&fence.holder).bind(fence.number).fetch_optional(db).await)?;
+        Ok(row.is_some())
+    }
+}

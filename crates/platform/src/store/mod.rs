@@ -1,0 +1,229 @@
+//! All SQL. One text of each query runs on SQLite and on PostgreSQL: [`on_both!`] writes the call twice, and the compiler
+//! checks each against its own database. Nobody outside this module sees a pool.
+//!
+//! Conventions: `$1` placeholders; every column is listed; ids, words and JSON are TEXT, times and counts BIGINT (`i64`),
+//! truth is 0 or 1. A function of a tenant's noun takes the tenant first and binds it itself.
+//! Reads go through [`Store`], changes through [`Tx`], so that state, audit, event and job commit together or not at all.
+//!
+//! Writers stand in one line, on both databases: what a transaction reads first still holds when it writes (quotas, "the
+//! next number"), numbers of audit and events appear in their order, and there are no deadlocks. A management action takes
+//! milliseconds; what comes in masses (metered calls) goes through [`Store::begin_beside`].
+
+mod audit;
+mod base_models;
+mod chain;
+mod chats;
+mod datasets;
+mod directory;
+pub(crate) mod endpoints;
+mod events;
+mod jobs;
+mod keys;
+pub(crate) mod leases;
+pub(crate) mod models;
+mod people;
+pub(crate) mod run_live;
+pub(crate) mod runs;
+mod sessions;
+mod tenants;
+mod usage;
+
+#[cfg(test)]
+pub(crate) use directory::DirectoryKey;
+pub(crate) use directory::{DirectoryAttachment, DirectoryEndpoint, DirectoryRows};
+pub(crate) use jobs::JobRow;
+pub(crate) use keys::KeyRow;
+pub(crate) use sessions::NewSession;
+
+use domain::time::Timestamp;
+use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+pub type Result<T> = std::result::Result<T, sqlx::Error>;
+
+/// How long a reader waits for a connection, and a writer for its turn.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The advisory lock by which writers of all replicas stand in one line on PostgreSQL.
+const WRITERS_LINE: i64 = 0x61_74_65_6c_69_65_72;
+
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) db: Pool,
+    /// The line inside this process: fair, and without holding a connection while waiting.
+    line: Arc<Mutex<()>>,
+}
+
+#[derive(Clone)]
+pub enum Pool {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+/// A transaction that may write; dropped without [`Tx::commit`] it leaves nothing behind. While one is open, read through
+/// it and begin no other.
+pub struct Tx {
+    pub(crate) db: Open,
+    at: Timestamp,
+    _turn: Option<OwnedMutexGuard<()>>,
+}
+
+pub enum Open {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// Runs one expression against either database: `on_both!(self, db => sqlx::query(..).fetch_all(db).await)`.
+/// `self` is a [`Store`] (then `db` is a pool).
+macro_rules! on_both {
+    ($store:expr, $db:ident => $body:expr) => {
+        match &$store.db {
+            $crate::store::Pool::Sqlite($db) => $body,
+            $crate::store::Pool::Postgres($db) => $body,
+        }
+    };
+}
+
+/// The same inside a transaction: `in_tx!(self, db => sqlx::query(..).execute(db).await)`; `db` is used once per call.
+macro_rules! in_tx {
+    ($tx:expr, $db:ident => $body:expr) => {
+        match &mut $tx.db {
+            $crate::store::Open::Sqlite(t) => {
+                let $db = &mut **t;
+                $body
+            }
+            $crate::store::Open::Postgres(t) => {
+                let $db = &mut **t;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use {in_tx, on_both};
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error("the database cannot be opened: {0}")]
+    Open(#[from] sqlx::Error),
+    #[error("the database's schema cannot be brought up to date: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+impl Store {
+    /// `sqlite:PATH`, `sqlite::memory:` or `postgres://...`; brings the schema up to date.
+    pub async fn connect(url: &str) -> std::result::Result<Self, ConnectError> {
+        if url.starts_with("sqlite:") {
+            use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+            let options: SqliteConnectOptions = url.parse()?;
+            let options = options
+                .create_if_missing(true)
+                .foreign_keys(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(PATIENCE);
+            // An in-memory database is one per connection.
+            let most = if url.contains(":memory:") { 1 } else { 8 };
+            let pool = SqlitePoolOptions::new().max_connections(most).acquire_timeout(PATIENCE).connect_with(options).await?;
+            sqlx::migrate!("../../migrations/sqlite").run(&pool).await?;
+            Ok(Self { db: Pool::Sqlite(pool), line: Arc::default() })
+        } else {
+            let pool = sqlx::postgres::PgPoolOptions::new().max_connections(16).acquire_timeout(PATIENCE).connect(url).await?;
+            sqlx::migrate!("../../migrations/postgres").run(&pool).await?;
+            Ok(Self { db: Pool::Postgres(pool), line: Arc::default() })
+        }
+    }
+
+    /// A transaction that may write, in its turn. `at` is the time of everything that is written in it.
+    pub async fn begin(&self, at: Timestamp) -> Result<Tx> {
+        let turn = tokio::time::timeout(PATIENCE, self.line.clone().lock_owned()).await.map_err(|_| sqlx::Error::PoolTimedOut)?;
+        let db = match &self.db {
+            // The write lock at once, so that reading first and writing later cannot fail half-way.
+            Pool::Sqlite(pool) => Open::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
+            Pool::Postgres(pool) => {
+                let mut t = pool.begin().await?;
+                sqlx::query("SET LOCAL lock_timeout = '10s'").execute(&mut *t).await?;
+                sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITERS_LINE).execute(&mut *t).await?;
+                Open::Postgres(t)
+            }
+        };
+        Ok(Tx { db, at, _turn: Some(turn) })
+    }
+
+    /// A transaction that only adds rows which nothing else reads while deciding, and takes no number: beside the line on
+    /// PostgreSQL. SQLite has one writer anyway.
+    pub async fn begin_beside(&self, at: Timestamp) -> Result<Tx> {
+        match &self.db {
+            Pool::Sqlite(_) => self.begin(at).await,
+            Pool::Postgres(pool) => Ok(Tx { db: Open::Postgres(pool.begin().await?), at, _turn: None }),
+        }
+    }
+
+    /// Where a counter stands.
+    pub async fn counter(&self, name: &'static str) -> Result<i64> {
+        let sql = "SELECT value FROM counters WHERE name = $1";
+        let (value,): (i64,) = on_both!(self, db => sqlx::query_as(sql).bind(name).fetch_one(db).await)?;
+        Ok(value)
+    }
+
+    /// The secret of this name; the first that asks stores `fresh`, and every replica gets that one.
+    pub async fn secret(&self, name: &'static str, fresh: &str) -> Result<String> {
+        let insert = "INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+        on_both!(self, db => sqlx::query(insert).bind(name).bind(fresh).execute(db).await.map(drop))?;
+        let select = "SELECT value FROM secrets WHERE name = $1";
+        let (value,): (String,) = on_both!(self, db => sqlx::query_as(select).bind(name).fetch_one(db).await)?;
+        Ok(value)
+    }
+}
+
+impl Tx {
+    /// The time of everything that is written in this transaction.
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    pub async fn commit(self) -> Result<()> {
+        match self.db {
+            Open::Sqlite(t) => t.commit().await,
+            Open::Postgres(t) => t.commit().await,
+        }
+    }
+
+    /// The next number of a counter; without gaps, and visible in order, because writers stand in one line.
+    pub async fn next(&mut self, counter: &'static str) -> Result<i64> {
+        let sql = "UPDATE counters SET value = value + 1 WHERE name = $1 RETURNING value";
+        let (value,): (i64,) = in_tx!(self, db => sqlx::query_as(sql).bind(counter).fetch_one(db).await)?;
+        Ok(value)
+    }
+}
+
+/// For columns that hold JSON text.
+pub(crate) fn json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Reads a JSON column; text that no longer fits its type is a decoding error, never a panic.
+pub(crate) fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|e| sqlx::Error::Decode(Box::new(e)))
+}
+
+/// Reads an id or a word column.
+pub(crate) fn parsed<T: std::str::FromStr>(text: &str) -> Result<T>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    text.parse().map_err(|e: T::Err| sqlx::Error::Decode(Box::new(e)))
+}
+
+pub(crate) fn at(value: i64) -> Timestamp {
+    Timestamp(value)
+}
+
+/// Reads a word column: `word(Role::from_word(&text), &text)?`.
+pub(crate) fn word<T>(known: Option<T>, text: &str) -> Result<T> {
+    known.ok_or_else(|| sqlx::Error::Decode(format!("“{text}” is not a known word").into()))
+}
+
+/// Reads a count.
+pub(crate) fn count<T: TryFrom<i64>>(value: i64) -> Result<T> {
+    T::try_from(value).map_err(|_| sqlx::Error::Decode(format!("{value} is not a count").into()))
+}

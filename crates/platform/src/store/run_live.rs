@@ -1,0 +1,215 @@
+//! What a run says while it works: how far its output was read, curves, log, and the evaluated rows.
+
+use super::{Result, Store, Tx, at, in_tx, word, on_both};
+use domain::{
+    ids::RunId,
+    name::Name,
+    run::{EvaluatedRow, LogLevel, LogLine, MetricPoint, StepKind},
+};
+
+#[derive(sqlx::FromRow)]
+struct MetricRow {
+    step: i64,
+    epoch: Option<f64>,
+    loss: Option<f64>,
+    eval_loss: Option<f64>,
+    learning_rate: Option<f64>,
+    tokens_per_second: Option<f64>,
+    total_tokens: Option<i64>,
+    at: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct RowRow {
+    row_number: i64,
+    prompt: String,
+    expected: String,
+    base: String,
+    tuned: String,
+    base_right: i64,
+    tuned_right: i64,
+}
+
+/// Which of the evaluated rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EvaluatedFilter {
+    #[default]
+    All,
+    /// Right before and wrong now, or the other way.
+    Flipped,
+    /// Wrong now.
+    Wrong,
+}
+
+pub(crate) const fn level_word(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Info => "info",
+        LogLevel::Warning => "warning",
+        LogLevel::Error => "error",
+    }
+}
+
+pub(crate) fn level_from_word(word: &str) -> Option<LogLevel> {
+    [LogLevel::Info, LogLevel::Warning, LogLevel::Error].into_iter().find(|l| level_word(*l) == word)
+}
+
+impl Store {
+    /// How far a task's output was read; `None` = the task was never seen to exist.
+    pub(crate) async fn output_offset(&self, tenant: &Name, run: RunId, task: &str) -> Result<Option<u64>> {
+        let sql = "SELECT output_offset FROM run_tasks WHERE tenant = $1 AND run = $2 AND task = $3";
+        let row: Option<(i64,)> =
+            on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(run.to_string()).bind(task).fetch_optional(db).await)?;
+        Ok(row.map(|(offset,)| offset as u64))
+    }
+
+    /// All points in the order of steps; training before evaluation at the same step.
+    pub(crate) async fn run_metrics(&self, tenant: &Name, run: RunId) -> Result<Vec<MetricPoint>> {
+        let sql = "SELECT step, epoch, loss, eval_loss, learning_rate, tokens_per_second, total_tokens, at FROM run_metrics \
+                   WHERE tenant = $1 AND run = $2 ORDER BY step, part DESC";
+        let rows: Vec<MetricRow> = on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(run.to_string()).fetch_all(db).await)?;
+        Ok(rows
+            .into_iter()
+            .map(|m| MetricPoint {
+                step: m.step as u64,
+                epoch: m.epoch,
+                loss: m.loss,
+                eval_loss: m.eval_loss,
+                learning_rate: m.learning_rate,
+                tokens_per_second: m.tokens_per_second,
+                total_tokens: m.total_tokens.map(|t| t as u64),
+                at: at(m.at),
+            })
+            .collect())
+    }
+
+    pub(crate) async fn run_log(&self, tenant: &Name, run: RunId, after: u64, limit: u32) -> Result<Vec<LogLine>> {
+        let sql = "SELECT number, at, step, level, text FROM run_log WHERE tenant = $1 AND run = $2 AND number > $3 ORDER BY number LIMIT $4";
+        let rows: Vec<(i64, i64, String, String, String)> = on_both!(self, db => sqlx::query_as(sql)
+            .bind(tenant.as_str()).bind(run.to_string()).bind(after as i64).bind(i64::from(limit)).fetch_all(db).await)?;
+        rows.into_iter()
+            .map(|(number, when, step, level, text)| {
+                Ok(LogLine {
+                    number: number as u64,
+                    at: at(when),
+                    step: word(StepKind::from_word(&step), &step)?,
+                    level: word(level_from_word(&level), &level)?,
+                    text,
+                })
+            })
+            .collect()
+    }
+
+    /// The texts of the last lines, oldest of them first.
+    pub(crate) async fn last_log_lines(&self, tenant: &Name, run: RunId, most: u32) -> Result<Vec<String>> {
+        let sql = "SELECT text FROM run_log WHERE tenant = $1 AND run = $2 ORDER BY number DESC LIMIT $3";
+        let rows: Vec<(String,)> =
+            on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(run.to_string()).bind(i64::from(most)).fetch_all(db).await)?;
+        Ok(rows.into_iter().rev().map(|(text,)| text).collect())
+    }
+
+    pub(crate) async fn evaluated_rows(&self, tenant: &Name, run: RunId, filter: EvaluatedFilter) -> Result<Vec<EvaluatedRow>> {
+        let sql = match filter {
+            EvaluatedFilter::All => {
+                "SELECT row_number, prompt, expected, base, tuned, base_right, tuned_right FROM evaluated_rows \
+                 WHERE tenant = $1 AND run = $2 ORDER BY row_number"
+            }
+            EvaluatedFilter::Flipped => {
+                "SELECT row_number, prompt, expected, base, tuned, base_right, tuned_right FROM evaluated_rows \
+                 WHERE tenant = $1 AND run = $2 AND base_right <> tuned_right ORDER BY tuned_right, row_number"
+            }
+            EvaluatedFilter::Wrong => {
+                "SELECT row_number, prompt, expected, base, tuned, base_right, tuned_right FROM evaluated_rows \
+                 WHERE tenant = $1 AND run = $2 AND tuned_right = 0 ORDER BY row_number"
+            }
+        };
+        let rows: Vec<RowRow> = on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(run.to_string()).fetch_all(db).await)?;
+        Ok(rows
+            .into_iter()
+            .map(|r| EvaluatedRow {
+                row: r.row_number as u64,
+                prompt: r.prompt,
+                expected: r.expected,
+                base: r.base,
+                tuned: r.tuned,
+                base_right: r.base_right != 0,
+                tuned_right: r.tuned_right != 0,
+            })
+            .collect())
+    }
+}
+
+impl Tx {
+    /// Notes that the task exists; reading starts at the beginning of its output.
+    pub(crate) async fn begin_reading(&mut self, tenant: &Name, run: RunId, task: &str) -> Result<()> {
+        let sql = "INSERT INTO run_tasks (tenant, run, task, output_offset) VALUES ($1, $2, $3, 0) ON CONFLICT DO NOTHING";
+        in_tx!(self, db => sqlx::query(sql).bind(tenant.as_str()).bind(run.to_string()).bind(task).execute(db).await.map(|_| ()))
+    }
+
+    /// Moves the offset from where the reader thought it was. `false` = somebody else has read on: nothing of this
+    /// transaction may be kept.
+    pub(crate) async fn advance_reading(&mut self, tenant: &Name, run: RunId, task: &str, from: u64, to: u64) -> Result<bool> {
+        let sql = "UPDATE run_tasks SET output_offset = $5 WHERE tenant = $1 AND run = $2 AND task = $3 AND output_offset = $4";
+        let moved = in_tx!(self, db => sqlx::query(sql)
+            .bind(tenant.as_str()).bind(run.to_string()).bind(task).bind(from as i64).bind(to as i64)
+            .execute(db).await.map(|done| done.rows_affected()))?;
+        Ok(moved == 1)
+    }
+
+    pub(crate) async fn last_log_number(&mut self, tenant: &Name, run: RunId) -> Result<u64> {
+        let sql = "SELECT COALESCE(MAX(number), 0) FROM run_log WHERE tenant = $1 AND run = $2";
+        let (last,): (i64,) = in_tx!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(run.to_string()).fetch_one(db).await)?;
+        Ok(last as u64)
+    }
+
+    pub(crate) async fn append_log(&mut self, tenant: &Name, run: RunId, line: &LogLine) -> Result<()> {
+        let sql = "INSERT INTO run_log (tenant, run, number, at, step, level, text) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        in_tx!(self, db => sqlx::query(sql)
+            .bind(tenant.as_str())
+            .bind(run.to_string())
+            .bind(line.number as i64)
+            .bind(line.at.0)
+            .bind(line.step.word())
+            .bind(level_word(line.level))
+            .bind(&line.text)
+            .execute(db).await.map(|_| ()))
+    }
+
+    /// A point that is logged again (after a resume) replaces the earlier one.
+    pub(crate) async fn put_metric(&mut self, tenant: &Name, run: RunId, m: &MetricPoint) -> Result<()> {
+        let sql = "INSERT INTO run_metrics (tenant, run, step, part, epoch, loss, eval_loss, learning_rate, tokens_per_second, total_tokens, at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (tenant, run, step, part) DO UPDATE SET \
+                   epoch = excluded.epoch, loss = excluded.loss, eval_loss = excluded.eval_loss, learning_rate = excluded.learning_rate, \
+                   tokens_per_second = excluded.tokens_per_second, total_tokens = excluded.total_tokens, at = excluded.at";
+        let part = if m.eval_loss.is_some() && m.loss.is_none() { "eval" } else { "train" };
+        in_tx!(self, db => sqlx::query(sql)
+            .bind(tenant.as_str())
+            .bind(run.to_string())
+            .bind(m.step as i64)
+            .bind(part)
+            .bind(m.epoch)
+            .bind(m.loss)
+            .bind(m.eval_loss)
+            .bind(m.learning_rate)
+            .bind(m.tokens_per_second)
+            .bind(m.total_tokens.map(|t| t as i64))
+            .bind(m.at.0)
+            .execute(db).await.map(|_| ()))
+    }
+
+    pub(crate) async fn put_evaluated(&mut self, tenant: &Name, run: RunId, row: &EvaluatedRow) -> Result<()> {
+        let sql = "INSERT INTO evaluated_rows (tenant, run, row_number, prompt, expected, base, tuned, base_right, tuned_right) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
+        in_tx!(self, db => sqlx::query(sql)
+            .bind(tenant.as_str())
+            .bind(run.to_string())
+            .bind(row.row as i64)
+            .bind(&row.prompt)
+            .bind(&row.expected)
+            .bind(&row.base)
+            .bind(&row.tuned)
+            .bind(i64::from(row.base_right))
+            .bind(i64::from(row.tuned_right))
+            .execute(db).await.map(|_| ()))
+    }
+}

@@ -1,0 +1,332 @@
+//! Runs and their steps. What arrives while a run works (metrics, log, offsets) is in [`super::run_live`].
+
+use super::{Result, Store, Tx, at, from_json, in_tx, json, word, on_both, parsed};
+use domain::{
+    ids::{BaseModelId, DatasetVersionId, ModelVersionId, PersonId, RunId},
+    name::Name,
+    report::Outcome,
+    run::{Failure, Progress, Run, RunState, Scores, Step, StepKind, StepState},
+    settings::RunSettings,
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// What a run's tasks said at their end; the evidence for card and version.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Results {
+    #[serde(default)]
+    pub train: Option<Outcome>,
+    #[serde(default)]
+    pub evaluate: Option<Outcome>,
+}
+
+/// A run that is about to be written for the first time.
+pub(crate) struct InsertRun<'a> {
+    pub tenant: &'a Name,
+    pub id: RunId,
+    pub name: &'a Name,
+    pub reason: &'a str,
+    pub base_model: BaseModelId,
+    pub dataset_version: DatasetVersionId,
+    pub model_name: &'a Name,
+    pub settings: &'a RunSettings,
+    pub cloned_from: Option<RunId>,
+    pub submission: &'a str,
+    pub owner: PersonId,
+    pub created_at: Timestamp,
+}
+
+/// What the queue needs to know of a run that has not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OpenRun {
+    pub tenant: Name,
+    pub id: RunId,
+    pub name: Name,
+    pub state: RunState,
+    pub reason: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct RunRow {
+    tenant: String,
+    id: String,
+    name: String,
+    state: String,
+    reason: String,
+    base_model: String,
+    base_model_name: String,
+    dataset_version: String,
+    dataset_name: String,
+    dataset_number: i64,
+    model_name: String,
+    settings_json: String,
+    cloned_from: Option<String>,
+    progress_json: Option<String>,
+    scores_json: Option<String>,
+    failure_json: Option<String>,
+    model_version: Option<String>,
+    owner: String,
+    owner_name: String,
+    created_at: i64,
+    started_at: Option<i64>,
+    ended_at: Option<i64>,
+}
+
+#[derive(sqlx::FromRow)]
+struct StepRow {
+    run: String,
+    kind: String,
+    state: String,
+    reason: String,
+    started_at: Option<i64>,
+    ended_at: Option<i64>,
+}
+
+macro_rules! select_runs {
+    ($rest:literal) => {
+        concat!(
+            "SELECT r.tenant, r.id, r.name, r.state, r.reason, r.base_model, b.name AS base_model_name, r.dataset_version, \
+             d.name AS dataset_name, v.number AS dataset_number, r.model_name, r.settings_json, r.cloned_from, r.progress_json, \
+             r.scores_json, r.failure_json, r.model_version, r.owner, p.name AS owner_name, r.created_at, r.started_at, r.ended_at \
+             FROM runs r JOIN base_models b ON b.id = r.base_model \
+             JOIN dataset_versions v ON v.tenant = r.tenant AND v.id = r.dataset_version \
+             JOIN datasets d ON d.tenant = v.tenant AND d.id = v.dataset \
+             JOIN people p ON p.id = r.owner ",
+            $rest
+        )
+    };
+}
+const BY_ID: &str = select_runs!("WHERE r.tenant = $1 AND r.id = $2");
+const BY_SUBMISSION: &str = select_runs!("WHERE r.tenant = $1 AND r.submission = $2");
+const LIST: &str = select_runs!(
+    "WHERE r.tenant = $1 AND (CAST($2 AS TEXT) IS NULL OR r.state = $2) \
+     AND (CAST($3 AS TEXT) IS NULL OR r.name LIKE $3 ESCAPE '!' OR d.name LIKE $3 ESCAPE '!' OR r.model_name LIKE $3 ESCAPE '!') \
+     ORDER BY r.created_at DESC, r.id DESC LIMIT 500"
+);
+const STEPS: &str = "SELECT run, kind, state, reason, started_at, ended_at FROM run_steps WHERE tenant = $1 AND run = $2";
+const STEPS_OF_TENANT: &str = "SELECT run, kind, state, reason, started_at, ended_at FROM run_steps WHERE tenant = $1";
+
+impl RunRow {
+    fn run(self, steps: Vec<Step>) -> Result<Run> {
+        Ok(Run {
+            id: parsed(&self.id)?,
+            tenant: parsed(&self.tenant)?,
+            name: parsed(&self.name)?,
+            state: word(RunState::from_word(&self.state), &self.state)?,
+            reason: self.reason,
+            base_model: parsed(&self.base_model)?,
+            base_model_name: parsed(&self.base_model_name)?,
+            dataset_version: parsed(&self.dataset_version)?,
+            dataset_name: parsed(&self.dataset_name)?,
+            dataset_number: self.dataset_number as u32,
+            model_name: parsed(&self.model_name)?,
+            settings: from_json(&self.settings_json)?,
+            cloned_from: self.cloned_from.as_deref().map(parsed).transpose()?,
+            steps,
+            progress: self.progress_json.as_deref().map(from_json).transpose()?,
+            scores: self.scores_json.as_deref().map(from_json).transpose()?,
+            failure: self.failure_json.as_deref().map(from_json).transpose()?,
+            model_version: self.model_version.as_deref().map(parsed).transpose()?,
+            owner: parsed(&self.owner)?,
+            owner_name: self.owner_name,
+            created_at: at(self.created_at),
+            started_at: self.started_at.map(at),
+            ended_at: self.ended_at.map(at),
+        })
+    }
+}
+
+fn steps(rows: Vec<StepRow>) -> Result<HashMap<String, Vec<Step>>> {
+    let mut out: HashMap<String, Vec<Step>> = HashMap::new();
+    for row in rows {
+        out.entry(row.run).or_default().push(Step {
+            kind: word(StepKind::from_word(&row.kind), &row.kind)?,
+            state: word(StepState::from_word(&row.state), &row.state)?,
+            reason: row.reason,
+            started_at: row.started_at.map(at),
+            ended_at: row.ended_at.map(at),
+        });
+    }
+    out.values_mut().for_each(|steps| steps.sort_by_key(|s| s.kind));
+    Ok(out)
+}
+
+/// A text that people typed, as a pattern that matches it anywhere (escape character `!`).
+fn contains(text: &str) -> String {
+    let mut out = String::from("%");
+    for c in text.trim().to_lowercase().chars() {
+        if matches!(c, '%' | '_' | '!') {
+            out.push('!');
+        }
+        out.push(c);
+    }
+    out.push('%');
+    out
+}
+
+impl Store {
+    pub(crate) async fn run(&self, tenant: &Name, id: RunId) -> Result<Option<Run>> {
+        let row: Option<RunRow> =
+            on_both!(self, db => sqlx::query_as(BY_ID).bind(tenant.as_str()).bind(id.to_string()).fetch_optional(db).await)?;
+        let Some(row) = row else { return Ok(None) };
+        let found: Vec<StepRow> = on_both!(self, db => sqlx::query_as(STEPS).bind(tenant.as_str()).bind(id.to_string()).fetch_all(db).await)?;
+        Ok(Some(row.run(steps(found)?.remove(&id.to_string()).unwrap_or_default())?))
+    }
+
+    pub(crate) async fn run_by_submission(&self, tenant: &Name, submission: &str) -> Result<Option<Run>> {
+        let row: Option<RunRow> =
+            on_both!(self, db => sqlx::query_as(BY_SUBMISSION).bind(tenant.as_str()).bind(submission).fetch_optional(db).await)?;
+        match row {
+            None => Ok(None),
+            Some(row) => self.run(tenant, parsed(&row.id)?).await,
+        }
+    }
+
+    pub(crate) async fn run_by_name(&self, tenant: &Name, name: &Name) -> Result<Option<RunId>> {
+        let sql = "SELECT id FROM runs WHERE tenant = $1 AND name = $2";
+        let row: Option<(String,)> =
+            on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(name.as_str()).fetch_optional(db).await)?;
+        row.map(|(id,)| parsed(&id)).transpose()
+    }
+
+    /// Newest first, at most 500.
+    pub(crate) async fn runs(&self, tenant: &Name, state: Option<RunState>, text: Option<&str>) -> Result<Vec<Run>> {
+        let state = state.map(RunState::word);
+        let pattern = text.filter(|t| !t.trim().is_empty()).map(contains);
+        let rows: Vec<RunRow> =
+            on_both!(self, db => sqlx::query_as(LIST).bind(tenant.as_str()).bind(state).bind(pattern).fetch_all(db).await)?;
+        let found: Vec<StepRow> = on_both!(self, db => sqlx::query_as(STEPS_OF_TENANT).bind(tenant.as_str()).fetch_all(db).await)?;
+        let mut by_run = steps(found)?;
+        rows.into_iter()
+            .map(|row| {
+                let steps = by_run.remove(&row.id).unwrap_or_default();
+                row.run(steps)
+            })
+            .collect()
+    }
+
+    /// Every run of every tenant that has not ended, oldest first; for the controller only.
+    pub(crate) async fn open_runs(&self) -> Result<Vec<OpenRun>> {
+        let sql = "SELECT tenant, id, name, state, reason FROM runs \
+                   WHERE state NOT IN ('succeeded', 'failed', 'cancelled') ORDER BY created_at, id";
+        let rows: Vec<(String, String, String, String, String)> = on_both!(self, db => sqlx::query_as(sql).fetch_all(db).await)?;
+        rows.into_iter()
+            .map(|(tenant, id, name, state, reason)| {
+                let state = word(RunState::from_word(&state), &state)?;
+                Ok(OpenRun { tenant: parsed(&tenant)?, id: parsed(&id)?, name: parsed(&name)?, state, reason })
+            })
+            .collect()
+    }
+
+    /// State of a run whose tenant is not word, for tasks that the engine still holds.
+    pub(crate) async fn run_state_anywhere(&self, id: RunId) -> Result<Option<RunState>> {
+        let sql = "SELECT state FROM runs WHERE id = $1";
+        let row: Option<(String,)> = on_both!(self, db => sqlx::query_as(sql).bind(id.to_string()).fetch_optional(db).await)?;
+        row.map(|(state,)| word(RunState::from_word(&state), &state)).transpose()
+    }
+
+    pub(crate) async fn run_results(&self, tenant: &Name, id: RunId) -> Result<Results> {
+        let sql = "SELECT results_json FROM runs WHERE tenant = $1 AND id = $2";
+        let row: Option<(Option<String>,)> =
+            on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(id.to_string()).fetch_optional(db).await)?;
+        row.and_then(|(text,)| text).map_or_else(|| Ok(Results::default()), |text| from_json(&text))
+    }
+}
+
+impl Tx {
+    pub(crate) async fn run(&mut self, tenant: &Name, id: RunId) -> Result<Option<Run>> {
+        let row: Option<RunRow> =
+            in_tx!(self, db => sqlx::query_as(BY_ID).bind(tenant.as_str()).bind(id.to_string()).fetch_optional(db).await)?;
+        let Some(row) = row else { return Ok(None) };
+        let found: Vec<StepRow> = in_tx!(self, db => sqlx::query_as(STEPS).bind(tenant.as_str()).bind(id.to_string()).fetch_all(db).await)?;
+        Ok(Some(row.run(steps(found)?.remove(&id.to_string()).unwrap_or_default())?))
+    }
+
+    /// A queued run with its four steps. `false` = its name or submission is already there.
+    pub(crate) async fn insert_run(&mut self, run: InsertRun<'_>) -> Result<bool> {
+        let sql = "INSERT INTO runs (tenant, id, name, state, reason, base_model, dataset_version, model_name, settings_json, cloned_from, \
+                   submission, owner, created_at) VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING";
+        let written = in_tx!(self, db => sqlx::query(sql)
+            .bind(run.tenant.as_str())
+            .bind(run.id.to_string())
+            .bind(run.name.as_str())
+            .bind(run.reason)
+            .bind(run.base_model.to_string())
+            .bind(run.dataset_version.to_string())
+            .bind(run.model_name.as_str())
+            .bind(json(run.settings))
+            .bind(run.cloned_from.map(|id| id.to_string()))
+            .bind(run.submission)
+            .bind(run.owner.to_string())
+            .bind(run.created_at.0)
+            .execute(db).await.map(|done| done.rows_affected()))?;
+        if written == 0 {
+            return Ok(false);
+        }
+        let sql = "INSERT INTO run_steps (tenant, run, kind, state, reason) VALUES ($1, $2, $3, 'pending', $4)";
+        for kind in StepKind::ALL {
+            let waits = match kind {
+                StepKind::Prepare => "Waits for a slot.",
+                StepKind::Train => "Waits for the data and the base model.",
+                StepKind::Evaluate => "Waits for the training.",
+                StepKind::Publish => "Waits for the evaluation.",
+            };
+            in_tx!(self, db => sqlx::query(sql).bind(run.tenant.as_str()).bind(run.id.to_string()).bind(kind.word()).bind(waits).execute(db).await.map(|_| ()))?;
+        }
+        Ok(true)
+    }
+
+    /// Writes what a run's controller or canceller may change; everything else of a run is fixed at launch.
+    pub(crate) async fn save_run(&mut self, run: &Run) -> Result<()> {
+        let sql = "UPDATE runs SET state = $3, reason = $4, progress_json = $5, scores_json = $6, failure_json = $7, model_version = $8, \
+                   started_at = $9, ended_at = $10 WHERE tenant = $1 AND id = $2";
+        let (progress, scores): (Option<Progress>, Option<Scores>) = (run.progress, run.scores);
+        let failure: Option<&Failure> = run.failure.as_ref();
+        let version: Option<ModelVersionId> = run.model_version;
+        in_tx!(self, db => sqlx::query(sql)
+            .bind(run.tenant.as_str())
+            .bind(run.id.to_string())
+            .bind(run.state.word())
+            .bind(&run.reason)
+            .bind(progress.map(|p| json(&p)))
+            .bind(scores.map(|s| json(&s)))
+            .bind(failure.map(json))
+            .bind(version.map(|v| v.to_string()))
+            .bind(run.started_at.map(|t| t.0))
+            .bind(run.ended_at.map(|t| t.0))
+            .execute(db).await.map(|_| ()))?;
+        let sql = "UPDATE run_steps SET state = $4, reason = $5, started_at = $6, ended_at = $7 WHERE tenant = $1 AND run = $2 AND kind = $3";
+        for step in &run.steps {
+            in_tx!(self, db => sqlx::query(sql)
+                .bind(run.tenant.as_str())
+                .bind(run.id.to_string())
+                .bind(step.kind.word())
+                .bind(step.state.word())
+                .bind(&step.reason)
+                .bind(step.started_at.map(|t| t.0))
+                .bind(step.ended_at.map(|t| t.0))
+                .execute(db).await.map(|_| ()))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn run_results(&mut self, tenant: &Name, id: RunId) -> Result<Results> {
+        let sql = "SELECT results_json FROM runs WHERE tenant = $1 AND id = $2";
+        let row: Option<(Option<String>,)> =
+            in_tx!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(id.to_string()).fetch_optional(db).await)?;
+        row.and_then(|(text,)| text).map_or_else(|| Ok(Results::default()), |text| from_json(&text))
+    }
+
+    pub(crate) async fn save_run_results(&mut self, tenant: &Name, id: RunId, results: &Results) -> Result<()> {
+        let sql = "UPDATE runs SET results_json = $3 WHERE tenant = $1 AND id = $2";
+        in_tx!(self, db => sqlx::query(sql).bind(tenant.as_str()).bind(id.to_string()).bind(json(results)).execute(db).await.map(|_| ()))
+    }
+
+    /// Why a queued run waits. Changes nothing once it no longer waits.
+    pub(crate) async fn set_waiting_reason(&mut self, tenant: &Name, id: RunId, reason: &str) -> Result<bool> {
+        let sql = "UPDATE runs SET reason = $3 WHERE tenant = $1 AND id = $2 AND state = 'queued'";
+        let changed = in_tx!(self, db => sqlx::query(sql).bind(tenant.as_str()).bind(id.to_string()).bind(reason).execute(db).await.map(|d| d.rows_affected()))?;
+        Ok(changed == 1)
+    }
+}

@@ -1,0 +1,142 @@
+//! Tenants, what they hold, and who belongs to them.
+
+use super::{Result, Store, Tx, at, count, from_json, in_tx, on_both, parsed, word};
+use domain::{
+    base_model::StoredFile,
+    name::Name,
+    people::{Member, Role},
+    tenant::{Holding, Quota, RailCounts, Tenant, TenantState},
+};
+
+type Row = (String, String, String, i64, i64, i64, i64);
+
+fn tenant((name, title, state, runs, storage, endpoints, created): Row) -> Result<Tenant> {
+    Ok(Tenant {
+        name: parsed(&name)?,
+        title,
+        state: word(TenantState::from_word(&state), &state)?,
+        quota: Quota { concurrent_runs: count(runs)?, storage_bytes: count(storage)?, endpoints: count(endpoints)? },
+        created_at: at(created),
+    })
+}
+
+const ONE: &str = "SELECT name, title, state, concurrent_runs, storage_bytes, endpoints, created_at FROM tenants WHERE name = $1";
+const ALL: &str = "SELECT name, title, state, concurrent_runs, storage_bytes, endpoints, created_at FROM tenants ORDER BY name";
+const DATASET_BYTES: &str = "SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM dataset_versions WHERE tenant = $1";
+const MODEL_FILES: &str = "SELECT files_json FROM model_versions WHERE tenant = $1";
+
+fn model_bytes(files: &[(String,)]) -> Result<u64> {
+    files.iter().try_fold(0, |sum, (json,)| Ok(sum + from_json::<Vec<StoredFile>>(json)?.iter().map(|f| f.bytes).sum::<u64>()))
+}
+
+impl Store {
+    pub(crate) async fn tenant(&self, name: &Name) -> Result<Option<Tenant>> {
+        let row: Option<Row> = on_both!(self, db => sqlx::query_as(ONE).bind(name.as_str()).fetch_optional(db).await)?;
+        row.map(tenant).transpose()
+    }
+
+    pub(crate) async fn tenants(&self) -> Result<Vec<Tenant>> {
+        let rows: Vec<Row> = on_both!(self, db => sqlx::query_as(ALL).fetch_all(db).await)?;
+        rows.into_iter().map(tenant).collect()
+    }
+
+    pub(crate) async fn holding(&self, name: &Name) -> Result<Holding> {
+        let sql = "SELECT \
+            (SELECT COUNT(*) FROM runs WHERE tenant = $1 AND state IN ('preparing', 'training', 'evaluating', 'publishing', 'cancelling')), \
+            (SELECT COUNT(*) FROM runs WHERE tenant = $1 AND state = 'queued'), \
+            (SELECT COUNT(*) FROM endpoints WHERE tenant = $1 AND state IN ('wanted', 'starting', 'ready', 'degraded')), \
+            (SELECT COUNT(*) FROM members WHERE tenant = $1)";
+        let (active, queued, endpoints, members): (i64, i64, i64, i64) =
+            on_both!(self, db => sqlx::query_as(sql).bind(name.as_str()).fetch_one(db).await)?;
+        Ok(Holding {
+            runs_active: count(active)?,
+            runs_queued: count(queued)?,
+            storage_bytes: self.dataset_bytes(name).await? + self.model_bytes(name).await?,
+            endpoints: count(endpoints)?,
+            members: count(members)?,
+        })
+    }
+
+    pub(crate) async fn rail_counts(&self, name: &Name) -> Result<RailCounts> {
+        let sql = "SELECT (SELECT COUNT(*) FROM datasets WHERE tenant = $1), (SELECT COUNT(*) FROM runs WHERE tenant = $1), \
+            (SELECT COUNT(*) FROM models WHERE tenant = $1), (SELECT COUNT(*) FROM endpoints WHERE tenant = $1), \
+            (SELECT COUNT(*) FROM api_keys WHERE tenant = $1 AND revoked_at IS NULL)";
+        let (datasets, runs, models, endpoints, keys): (i64, i64, i64, i64, i64) =
+            on_both!(self, db => sqlx::query_as(sql).bind(name.as_str()).fetch_one(db).await)?;
+        Ok(RailCounts {
+            datasets: count(datasets)?,
+            runs: count(runs)?,
+            models: count(models)?,
+            endpoints: count(endpoints)?,
+            keys: count(keys)?,
+        })
+    }
+
+    /// Bytes of all dataset files, those that are arriving included as far as they were announced.
+    async fn dataset_bytes(&self, name: &Name) -> Result<u64> {
+        let (bytes,): (i64,) = on_both!(self, db => sqlx::query_as(DATASET_BYTES).bind(name.as_str()).fetch_one(db).await)?;
+        count(bytes)
+    }
+
+    /// Bytes of all published model files.
+    async fn model_bytes(&self, name: &Name) -> Result<u64> {
+        let files: Vec<(String,)> = on_both!(self, db => sqlx::query_as(MODEL_FILES).bind(name.as_str()).fetch_all(db).await)?;
+        model_bytes(&files)
+    }
+
+    pub(crate) async fn members(&self, tenant: &Name) -> Result<Vec<Member>> {
+        let sql = "SELECT m.tenant, m.person, p.name, p.email, m.role, m.since, p.last_seen_at \
+            FROM members m JOIN people p ON p.id = m.person WHERE m.tenant = $1 ORDER BY p.name, m.person";
+        let rows: Vec<(String, String, String, Option<String>, String, i64, i64)> =
+            on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).fetch_all(db).await)?;
+        rows.into_iter()
+            .map(|(tenant, person, person_name, email, role, since, seen)| {
+                let role = word(Role::from_word(&role), &role)?;
+                Ok(Member {
+                    tenant: parsed(&tenant)?,
+                    person: parsed(&person)?,
+                    person_name,
+                    email,
+                    role,
+                    since: at(since),
+                    last_seen_at: at(seen),
+                })
+            })
+            .collect()
+    }
+}
+
+impl Tx {
+    pub(crate) async fn tenant(&mut self, name: &Name) -> Result<Option<Tenant>> {
+        let row: Option<Row> = in_tx!(self, db => sqlx::query_as(ONE).bind(name.as_str()).fetch_optional(db).await)?;
+        row.map(tenant).transpose()
+    }
+
+    /// What the tenant's quota of storage counts: dataset files and published model files.
+    pub(crate) async fn stored_bytes(&mut self, name: &Name) -> Result<u64> {
+        let (datasets,): (i64,) = in_tx!(self, db => sqlx::query_as(DATASET_BYTES).bind(name.as_str()).fetch_one(db).await)?;
+        let files: Vec<(String,)> = in_tx!(self, db => sqlx::query_as(MODEL_FILES).bind(name.as_str()).fetch_all(db).await)?;
+        Ok(count::<u64>(datasets)? + model_bytes(&files)?)
+    }
+
+    /// False when the name is taken.
+    pub(crate) async fn insert_tenant(&mut self, t: &Tenant) -> Result<bool> {
+        let sql = "INSERT INTO tenants (name, title, state, concurrent_runs, storage_bytes, endpoints, created_at) \
+            VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (name) DO NOTHING";
+        let q = &t.quota;
+        let rows = in_tx!(self, db => sqlx::query(sql)
+            .bind(t.name.as_str()).bind(&t.title).bind(t.state.word())
+            .bind(i64::from(q.concurrent_runs)).bind(q.storage_bytes as i64).bind(i64::from(q.endpoints)).bind(t.created_at.0)
+            .execute(db).await.map(|r| r.rows_affected()))?;
+        Ok(rows == 1)
+    }
+
+    pub(crate) async fn update_tenant(&mut self, t: &Tenant) -> Result<()> {
+        let sql = "UPDATE tenants SET title = $2, state = $3, concurrent_runs = $4, storage_bytes = $5, endpoints = $6 WHERE name = $1";
+        let q = &t.quota;
+        in_tx!(self, db => sqlx::query(sql)
+            .bind(t.name.as_str()).bind(&t.title).bind(t.state.word())
+            .bind(i64::from(q.concurrent_runs)).bind(q.storage_bytes as i64).bind(i64::from(q.endpoints))
+            .execute(db).await.map(drop))
+    }
+}

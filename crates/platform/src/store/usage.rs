@@ -1,0 +1,132 @@
+//! Metered calls.
+
+use super::{Result, Store, Tx, at, count, in_tx, on_both, parsed};
+use domain::{
+    ids::{KeyId, PersonId},
+    name::Name,
+    time::Timestamp,
+    usage::{Call, UsageBy, UsageLine},
+};
+
+const BY_DAY: &str = "SELECT CAST(c.at / 86400000 AS TEXT), '', COUNT(*), CAST(SUM(CASE WHEN c.status >= 400 THEN 1 ELSE 0 END) AS BIGINT), \
+    CAST(SUM(c.prompt_tokens) AS BIGINT), CAST(SUM(c.completion_tokens) AS BIGINT) FROM calls c \
+    WHERE c.tenant = $1 AND c.at >= $2 AND ($3 = '' OR c.person = $3) GROUP BY c.at / 86400000";
+const BY_MODEL: &str = "SELECT c.model, c.model, COUNT(*), CAST(SUM(CASE WHEN c.status >= 400 THEN 1 ELSE 0 END) AS BIGINT), \
+    CAST(SUM(c.prompt_tokens) AS BIGINT), CAST(SUM(c.completion_tokens) AS BIGINT) FROM calls c \
+    WHERE c.tenant = $1 AND c.at >= $2 AND ($3 = '' OR c.person = $3) GROUP BY c.model ORDER BY COUNT(*) DESC, c.model";
+const BY_KEY: &str = "SELECT COALESCE(c.key_id, ''), COALESCE(k.label, CASE WHEN c.key_id IS NULL THEN 'Playground' ELSE c.key_id END), COUNT(*), \
+    CAST(SUM(CASE WHEN c.status >= 400 THEN 1 ELSE 0 END) AS BIGINT), CAST(SUM(c.prompt_tokens) AS BIGINT), CAST(SUM(c.completion_tokens) AS BIGINT) \
+    FROM calls c LEFT JOIN api_keys k ON k.tenant = c.tenant AND k.id = c.key_id \
+    WHERE c.tenant = $1 AND c.at >= $2 AND ($3 = '' OR c.person = $3) GROUP BY c.key_id, k.label ORDER BY COUNT(*) DESC, c.key_id";
+const BY_MEMBER: &str = "SELECT COALESCE(c.person, ''), COALESCE(p.name, 'unknown'), COUNT(*), \
+    CAST(SUM(CASE WHEN c.status >= 400 THEN 1 ELSE 0 END) AS BIGINT), CAST(SUM(c.prompt_tokens) AS BIGINT), CAST(SUM(c.completion_tokens) AS BIGINT) \
+    FROM calls c LEFT JOIN people p ON p.id = c.person \
+    WHERE c.tenant = $1 AND c.at >= $2 AND ($3 = '' OR c.person = $3) GROUP BY c.person, p.name ORDER BY COUNT(*) DESC, c.person";
+
+#[derive(sqlx::FromRow)]
+struct CallRow {
+    tenant: String,
+    id: String,
+    at: i64,
+    key_id: Option<String>,
+    person: Option<String>,
+    endpoint: Option<String>,
+    model: String,
+    model_version: Option<String>,
+    route: String,
+    stream: i64,
+    status: i64,
+    error: Option<String>,
+    prompt_tokens: i64,
+    completion_tokens: i64,
+    estimated: i64,
+    first_token_ms: Option<i64>,
+    duration_ms: i64,
+    finish_reason: Option<String>,
+    request_id: String,
+}
+
+fn call(r: CallRow) -> Result<Call> {
+    Ok(Call {
+        id: parsed(&r.id)?,
+        tenant: parsed(&r.tenant)?,
+        at: at(r.at),
+        key: r.key_id.as_deref().map(parsed).transpose()?,
+        person: r.person.as_deref().map(parsed).transpose()?,
+        endpoint: r.endpoint.as_deref().map(parsed).transpose()?,
+        model: r.model,
+        model_version: r.model_version.as_deref().map(parsed).transpose()?,
+        route: r.route,
+        stream: r.stream != 0,
+        status: count(r.status)?,
+        error: r.error,
+        prompt_tokens: count(r.prompt_tokens)?,
+        completion_tokens: count(r.completion_tokens)?,
+        estimated: r.estimated != 0,
+        first_token_ms: r.first_token_ms.map(count).transpose()?,
+        duration_ms: count(r.duration_ms)?,
+        finish_reason: r.finish_reason,
+        request_id: r.request_id,
+    })
+}
+
+impl Tx {
+    /// Nothing when it is there already, or when the tenant is not.
+    pub(crate) async fn insert_call(&mut self, c: &Call) -> Result<()> {
+        let sql = "INSERT INTO calls (tenant, id, at, key_id, person, endpoint, model, model_version, route, stream, status, error, prompt_tokens, \
+            completion_tokens, estimated, first_token_ms, duration_ms, finish_reason, request_id) \
+            SELECT name, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19 FROM tenants WHERE name = $1 \
+            ON CONFLICT (tenant, id) DO NOTHING";
+        in_tx!(self, db => sqlx::query(sql)
+            .bind(c.tenant.as_str()).bind(c.id.to_string()).bind(c.at.0)
+            .bind(c.key.map(|id| id.to_string())).bind(c.person.map(|id| id.to_string())).bind(c.endpoint.map(|id| id.to_string()))
+            .bind(&c.model).bind(c.model_version.map(|id| id.to_string())).bind(&c.route)
+            .bind(i64::from(c.stream)).bind(i64::from(c.status)).bind(&c.error)
+            .bind(i64::from(c.prompt_tokens)).bind(i64::from(c.completion_tokens)).bind(i64::from(c.estimated))
+            .bind(c.first_token_ms.map(i64::from)).bind(i64::from(c.duration_ms)).bind(&c.finish_reason).bind(&c.request_id)
+            .execute(db).await.map(drop))
+    }
+
+    /// Moves `last_used_at` on when it is older than `coarse` milliseconds.
+    pub(crate) async fn touch_key(&mut self, tenant: &Name, id: KeyId, used: Timestamp, coarse: i64) -> Result<()> {
+        let sql = "UPDATE api_keys SET last_used_at = $3 WHERE tenant = $1 AND id = $2 AND (last_used_at IS NULL OR last_used_at <= $4)";
+        in_tx!(self, db => sqlx::query(sql).bind(tenant.as_str()).bind(id.to_string()).bind(used.0).bind(used.0 - coarse).execute(db).await.map(drop))
+    }
+}
+
+impl Store {
+    /// `group` of a day is its number since 1970. `only` = this person's calls.
+    pub(crate) async fn usage(&self, tenant: &Name, by: UsageBy, since: Timestamp, only: Option<PersonId>) -> Result<Vec<UsageLine>> {
+        let sql = match by {
+            UsageBy::Day => BY_DAY,
+            UsageBy::Model => BY_MODEL,
+            UsageBy::Key => BY_KEY,
+            UsageBy::Member => BY_MEMBER,
+        };
+        let only = only.map(|p| p.to_string()).unwrap_or_default();
+        let rows: Vec<(String, String, i64, i64, i64, i64)> =
+            on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(since.0).bind(&only).fetch_all(db).await)?;
+        rows.into_iter()
+            .map(|(group, label, requests, errors, prompt, completion)| {
+                Ok(UsageLine {
+                    group,
+                    label,
+                    requests: count(requests)?,
+                    errors: count(errors)?,
+                    prompt_tokens: count(prompt)?,
+                    completion_tokens: count(completion)?,
+                })
+            })
+            .collect()
+    }
+
+    pub(crate) async fn calls(&self, tenant: &Name, only: Option<PersonId>, before: Timestamp, limit: i64) -> Result<Vec<Call>> {
+        let sql = "SELECT tenant, id, at, key_id, person, endpoint, model, model_version, route, stream, status, error, prompt_tokens, \
+            completion_tokens, estimated, first_token_ms, duration_ms, finish_reason, request_id FROM calls \
+            WHERE tenant = $1 AND at < $2 AND ($3 = '' OR person = $3) ORDER BY at DESC, id DESC LIMIT $4";
+        let only = only.map(|p| p.to_string()).unwrap_or_default();
+        let rows: Vec<CallRow> =
+            on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(before.0).bind(&only).bind(limit).fetch_all(db).await)?;
+        rows.into_iter().map(call).collect()
+    }
+}

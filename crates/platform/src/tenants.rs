@@ -1,0 +1,169 @@
+//! Tenants: what the platform's admin does with them, and what their own first page shows.
+
+use crate::{
+    Platform,
+    access::{PlatformScope, Scope, shortened},
+    audit, directory, events,
+    problem::Doing,
+    store::Tx,
+};
+pub use domain::tenant::{RailCounts, TenantHome};
+use domain::{
+    event::Topic,
+    name::Name,
+    people::Member,
+    policy::Action,
+    problem::{FieldProblem, Problem},
+    tenant::{Quota, Tenant, TenantOverview, TenantState},
+};
+
+/// What an admin asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewTenant {
+    pub name: String,
+    /// In the team's words, 1 to 80 characters; empty = the name.
+    pub title: String,
+    pub quota: Quota,
+}
+
+/// All tenants, for the platform's admin and auditor.
+pub struct Tenants<'a> {
+    platform: &'a Platform,
+    scope: &'a PlatformScope,
+}
+
+impl Platform {
+    pub fn tenants<'a>(&'a self, scope: &'a PlatformScope) -> Tenants<'a> {
+        Tenants { platform: self, scope }
+    }
+
+    /// What the tenant holds and how much of everything it has.
+    pub async fn overview(&self, scope: &Scope) -> Result<TenantHome, Problem> {
+        scope.permit(Action::TenantRead)?;
+        let doing = "reading what the tenant holds";
+        Ok(TenantHome {
+            holding: self.store().holding(scope.tenant_name()).await.doing(doing)?,
+            counts: self.store().rail_counts(scope.tenant_name()).await.doing(doing)?,
+        })
+    }
+
+    /// By name.
+    pub async fn members(&self, scope: &Scope) -> Result<Vec<Member>, Problem> {
+        scope.permit(Action::TenantRead)?;
+        self.store().members(scope.tenant_name()).await.doing("reading the members")
+    }
+}
+
+impl Tenants<'_> {
+    /// By name.
+    pub async fn list(&self) -> Result<Vec<TenantOverview>, Problem> {
+        self.scope.permit(Action::PlatformTenantsRead)?;
+        let mut out = Vec::new();
+        for tenant in self.platform.store().tenants().await.doing("reading the tenants")? {
+            let holding = self.platform.store().holding(&tenant.name).await.doing("reading what a tenant holds")?;
+            out.push(TenantOverview { tenant, holding });
+        }
+        Ok(out)
+    }
+
+    pub async fn get(&self, name: &str) -> Result<(TenantOverview, Vec<Member>), Problem> {
+        self.scope.permit(Action::PlatformTenantsRead)?;
+        let store = self.platform.store();
+        let parsed: Name = name.parse().map_err(|_| not_found(name))?;
+        let tenant = store.tenant(&parsed).await.doing("reading the tenant")?.ok_or_else(|| not_found(name))?;
+        let holding = store.holding(&parsed).await.doing("reading what the tenant holds")?;
+        Ok((TenantOverview { tenant, holding }, store.members(&parsed).await.doing("reading the members")?))
+    }
+
+    pub async fn create(&self, new: NewTenant) -> Result<Tenant, Problem> {
+        let permit = self.scope.permit(Action::PlatformTenantsWrite)?;
+        let mut wrong = new.quota.check();
+        let name: Option<Name> = match new.name.parse() {
+            Ok(name) => Some(name),
+            Err(bad) => {
+                let mut field = FieldProblem::new("name", bad.to_string());
+                field.suggestion = bad.suggestion.map(String::from);
+                wrong.push(field);
+                None
+            }
+        };
+        let title = if new.title.trim().is_empty() { new.name.clone() } else { new.title.trim().to_owned() };
+        if title.chars().count() > 80 {
+            wrong.push(FieldProblem::new("title", "At most 80 characters."));
+        }
+        let Some(name) = name.filter(|_| wrong.is_empty()) else { return Err(Problem::invalid(wrong)) };
+        let mut tx = self.platform.begin().await?;
+        let tenant = Tenant { name, title, state: TenantState::Active, quota: new.quota, created_at: tx.at() };
+        let doing = "creating the tenant";
+        if !tx.insert_tenant(&tenant).await.doing(doing)? {
+            return Err(Problem::field("name", format!("The tenant “{}” exists already.", tenant.name)));
+        }
+        let mut entry = permit.entry_about(tx.at(), &tenant.name, "tenant", &tenant.name, &tenant.title);
+        entry.detail = format!("created, {}", in_words(&tenant.quota));
+        self.changed(&mut tx, &tenant, entry).await?;
+        tx.commit().await.doing(doing)?;
+        Ok(tenant)
+    }
+
+    pub async fn set_quota(&self, name: &str, quota: Quota) -> Result<Tenant, Problem> {
+        let wrong = quota.check();
+        if !wrong.is_empty() {
+            return Err(Problem::invalid(wrong));
+        }
+        self.change(name, |tenant| {
+            tenant.quota = quota;
+            Ok(format!("quota: {}", in_words(&quota)))
+        })
+        .await
+    }
+
+    /// Nothing new starts and keys stop answering; what is stored stays.
+    pub async fn suspend(&self, name: &str) -> Result<Tenant, Problem> {
+        self.set_state(name, TenantState::Suspended, "suspended").await
+    }
+
+    pub async fn resume(&self, name: &str) -> Result<Tenant, Problem> {
+        self.set_state(name, TenantState::Active, "resumed").await
+    }
+
+    async fn set_state(&self, name: &str, state: TenantState, word: &str) -> Result<Tenant, Problem> {
+        self.change(name, |tenant| {
+            if tenant.state == state {
+                return Err(Problem::conflict(format!("The tenant “{}” is already {}.", tenant.name, state.word())));
+            }
+            tenant.state = state;
+            Ok(word.to_owned())
+        })
+        .await
+    }
+
+    async fn change(&self, name: &str, how: impl FnOnce(&mut Tenant) -> Result<String, Problem>) -> Result<Tenant, Problem> {
+        let permit = self.scope.permit(Action::PlatformTenantsWrite)?;
+        let doing = "changing the tenant";
+        let parsed: Name = name.parse().map_err(|_| not_found(name))?;
+        let mut tx = self.platform.begin().await?;
+        let mut tenant = tx.tenant(&parsed).await.doing(doing)?.ok_or_else(|| not_found(name))?;
+        let detail = how(&mut tenant)?;
+        tx.update_tenant(&tenant).await.doing(doing)?;
+        let mut entry = permit.entry_about(tx.at(), &tenant.name, "tenant", &tenant.name, &tenant.title);
+        entry.detail = detail;
+        self.changed(&mut tx, &tenant, entry).await?;
+        tx.commit().await.doing(doing)?;
+        Ok(tenant)
+    }
+
+    async fn changed(&self, tx: &mut Tx, tenant: &Tenant, entry: domain::audit::Entry) -> Result<(), Problem> {
+        let doing = "recording the change of a tenant";
+        audit::append(tx, entry).await.doing(doing)?;
+        events::tell(tx, &tenant.name, Topic::Tenant, &tenant.name).await.doing(doing)?;
+        directory::changed(tx).await.doing(doing)
+    }
+}
+
+fn not_found(name: &str) -> Problem {
+    Problem::not_found(format!("The tenant “{}”", shortened(name)))
+}
+
+fn in_words(q: &Quota) -> String {
+    format!("{} concurrent runs, {} bytes, {} endpoints", q.concurrent_runs, q.storage_bytes, q.endpoints)
+}

@@ -1,0 +1,223 @@
+//! A whole platform on a temporary folder, with the local engine and real processes: the program is a script that plays
+//! `atelier task` (`task.py`) and hands `supervise` to this very test executable, so that what supervises is the real thing.
+
+pub mod postgres;
+
+use domain::{
+    dataset::{DatasetVersion, Documentation, PersonalData, VersionState},
+    people::{PlatformRole, Role},
+    run::{NewRun, Run},
+    settings::RunSettings,
+    store_location::StoreLocation,
+    tenant::Quota,
+    time::Timestamp,
+};
+use engine::{
+    Engine,
+    local::{LocalEngine, supervise},
+};
+use platform::{
+    Config, Platform, SESSION_HOURS, UPLOAD_BYTES,
+    access::{Caller, Origin, PlatformScope, Scope},
+    base_models::NewBaseModel,
+    datasets::NewUpload,
+    sessions::Profile,
+    tenants::NewTenant,
+};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// This executable as the supervisor, when the script asks for it. See `the_supervisor_itself`.
+pub fn supervise_if_asked() {
+    if let Ok(folder) = std::env::var("SUPERVISE_FOLDER") {
+        std::process::exit(supervise(Path::new(&folder)));
+    }
+}
+
+pub fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    Timestamp(since.as_millis() as i64)
+}
+
+pub struct House {
+    pub platform: Platform,
+    pub folder: tempfile::TempDir,
+    database: String,
+}
+
+impl House {
+    /// A tenant `lumenta`, and a registered base model `world`.
+    pub async fn new(database: Option<String>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let script = format!(
+            "#!/bin/sh\nif [ \"$2\" = supervise ]; then\n  SUPERVISE_FOLDER=\"$4\" exec {} --exact the_supervisor_itself --nocapture\nfi\n\
+             while [ $# -gt 0 ]; do case \"$1\" in --spec) SPEC=\"$2\" ;; esac; shift; done\nunset SUPERVISE_FOLDER\nexec python3 {} \"$SPEC\"\n",
+            std::env::current_exe().unwrap().display(),
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/control/house/task.py").display(),
+        );
+        let program = folder.path().join("program");
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::create_dir(folder.path().join("control")).unwrap();
+        let database = database.unwrap_or_else(|| format!("sqlite:{}", folder.path().join("db").display()));
+        let platform = open(folder.path(), &database).await;
+        let house = Self { platform, folder, database };
+        let quota = Quota { concurrent_runs: 1, endpoints: 2, ..Quota::default() };
+        for name in ["lumenta", "velkor"] {
+            let new = NewTenant { name: name.into(), title: String::new(), quota };
+            house.platform.tenants(&PlatformScope::command_line()).create(new).await.unwrap();
+        }
+        house.register("world").await;
+        house
+    }
+
+    /// Another process of the portal on the same database, store and engine.
+    pub async fn another(&self) -> Platform {
+        open(self.folder.path(), &self.database).await
+    }
+
+    pub fn control_file(&self, name: &str) -> PathBuf {
+        self.folder.path().join("control").join(name)
+    }
+
+    /// What the script noted at each start that mentions `text`.
+    pub fn starts(&self, text: &str) -> Vec<String> {
+        let all = std::fs::read_to_string(self.control_file("starts")).unwrap_or_default();
+        all.lines().filter(|l| l.contains(text)).map(str::to_owned).collect()
+    }
+
+    pub async fn caller(&self, subject: &str, roles: &[(&str, Role)], platform_role: Option<PlatformRole>) -> Caller {
+        let profile = Profile {
+            issuer: "https://id.example".into(),
+            subject: subject.into(),
+            name: subject.into(),
+            email: None,
+            groups: Vec::new(),
+            platform_role,
+            memberships: roles.iter().map(|(t, r)| (t.parse().unwrap(), *r)).collect(),
+            id_token: None,
+        };
+        let secret = self.platform.sessions().sign_in(profile, &Origin::default()).await.unwrap();
+        self.platform.sessions().caller(&secret, Origin::default()).await.unwrap().unwrap()
+    }
+
+    pub async fn owner(&self) -> Scope {
+        self.caller("mira", &[("lumenta", Role::Owner)], None).await.scope(&self.platform, "lumenta").await.unwrap()
+    }
+    /// Owner of another tenant.
+    pub async fn stranger(&self) -> Scope {
+        self.caller("jan", &[("velkor", Role::Owner)], None).await.scope(&self.platform, "velkor").await.unwrap()
+    }
+
+    pub fn model_folder(&self) -> PathBuf {
+        let folder = self.folder.path().join("model");
+        std::fs::create_dir_all(&folder).unwrap();
+        let header = br#"{"w":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}"#;
+        let mut weights = (header.len() as u64).to_le_bytes().to_vec();
+        weights.extend(header);
+        weights.extend([0; 24]);
+        std::fs::write(folder.join("model.safetensors"), weights).unwrap();
+        std::fs::write(folder.join("config.json"), r#"{"architectures":["LlamaForCausalLM"],"max_position_embeddings":512}"#).unwrap();
+        std::fs::write(folder.join("tokenizer.json"), "{}").unwrap();
+        std::fs::write(folder.join("chat_template.jinja"), "<|im_start|>").unwrap();
+        folder
+    }
+
+    async fn register(&self, name: &str) {
+        let new = NewBaseModel { folder: self.model_folder(), name: name.into(), licence: "Apache-2.0".into(), template: None };
+        self.platform.base_models().register_as_system(new).await.unwrap();
+        self.platform.work_off("test").await.unwrap();
+        let model = self.platform.base_models().get(name).await.unwrap();
+        assert_eq!(model.state, domain::base_model::BaseModelState::Ready, "{:?}", model.reason);
+    }
+
+    /// A ready dataset version of ten rows.
+    pub async fn dataset(&self, scope: &Scope, name: &str, held_out_percent: u8) -> DatasetVersion {
+        let row = |i: u32| format!(r#"{{"messages":[{{"role":"user","content":"q{i}"}},{{"role":"assistant","content":"a{i}"}}]}}"#) + "\n";
+        let text: String = (0..10).map(row).collect();
+        let documentation = Documentation { licence: "CC-BY-4.0".into(), personal_data: PersonalData::None, languages: vec!["en".into()], ..Documentation::default() };
+        let new = NewUpload { name: name.into(), file_name: "rows.jsonl".into(), held_out_percent, documentation, ..NewUpload::default() };
+        let body = futures::stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from(text))]);
+        self.platform.datasets(scope).upload(new, body).await.unwrap();
+        self.platform.work_off("test").await.unwrap();
+        let version = self.platform.datasets(scope).version(name, None).await.unwrap();
+        assert_eq!(version.state, VersionState::Ready, "{:?}", version.reason);
+        version
+    }
+
+    pub async fn launch(&self, scope: &Scope, name: &str, seed: u32) -> Run {
+        self.platform.runs(scope).launch(plan(name, seed)).await.unwrap()
+    }
+
+    /// A controller that runs until the returned guard is dropped: as good as a kill.
+    pub fn controller(&self, holder: &str) -> Controller {
+        controller(self.platform.clone(), holder)
+    }
+
+    pub async fn run_until(&self, scope: &Scope, run: &Run, what: impl Fn(&Run) -> bool) -> Run {
+        until(|| async {
+            let now = self.platform.runs(scope).get(run.id).await.unwrap();
+            if what(&now) { Ok(now) } else { Err(format!("{:?} {} {:?}", now.state, now.reason, now.failure)) }
+        })
+        .await
+    }
+}
+
+pub fn plan(name: &str, seed: u32) -> NewRun {
+    NewRun {
+        name: name.into(),
+        base_model: "world".into(),
+        dataset: "facts".into(),
+        dataset_number: None,
+        model_name: "assistant".into(),
+        settings: RunSettings { seed, cutoff_len: 128, ..RunSettings::default() },
+        cloned_from: None,
+        submission: format!("form-{name}"),
+    }
+}
+
+pub struct Controller(tokio::task::JoinHandle<()>);
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+pub fn controller(platform: Platform, holder: &str) -> Controller {
+    let holder = holder.to_owned();
+    Controller(tokio::spawn(async move { platform.control(holder, std::future::pending()).await }))
+}
+
+/// Asks again until it is so; panics with what it saw last after a minute.
+pub async fn until<T, F: Future<Output = Result<T, String>>>(mut ask: impl FnMut() -> F) -> T {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        match ask().await {
+            Ok(found) => return found,
+            Err(seen) => assert!(Instant::now() < end, "still not so; last seen: {seen}"),
+        }
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+}
+
+async fn open(folder: &Path, database: &str) -> Platform {
+    let env = BTreeMap::from([
+        ("CONTROL".to_owned(), folder.join("control").display().to_string()),
+        ("DIGEST".to_owned(), blake3::hash(b"weights").to_hex().to_string()),
+    ]);
+    let config = Config {
+        database_url: database.into(),
+        store: StoreLocation::Local { root: folder.join("store").display().to_string() },
+        engine: Engine::Local(LocalEngine::new(folder.join("tasks"), folder.join("program"))),
+        task_env: env,
+        session_hours: SESSION_HOURS,
+        upload_bytes: UPLOAD_BYTES,
+    };
+    Platform::open(config, now).await.unwrap()
+}

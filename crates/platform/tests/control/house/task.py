@@ -1,0 +1,129 @@
+"""Plays `atelier task` for the controllers' tests: speaks the report protocol, does no training.
+
+What it does is chosen by the run's seed: 13 fails with a verdict, 9 is killed without one, 100 is slow, 200 waits to be stopped,
+14 stores its verdict and dies before saying it, every other succeeds. A server crashes at once while CONTROL/crash exists,
+and dies when CONTROL/die appears.
+"""
+import json
+import os
+import signal
+import sys
+import time
+
+spec_file = sys.argv[1]
+spec = json.load(open(spec_file))
+store, work = spec["store"]["root"], spec["work"]
+control = os.environ["CONTROL"]
+
+
+def say(**said):
+    print(json.dumps({"at": int(time.time() * 1000), **said}), flush=True)
+
+
+def log(text, level="info"):
+    say(kind="log", level=level, text=text)
+
+
+def phase(name, detail=""):
+    say(kind="phase", phase=name, detail=detail)
+
+
+def put(path, text):
+    path = os.path.join(store, path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w") as f:
+        f.write(text)
+
+
+def end(verdict, code=0):
+    put(f"t/{work['tenant']}/runs/{work['run']}/{work['kind']}/verdict.json", json.dumps(verdict))
+    if work.get("settings", {}).get("seed") == 14:
+        os.kill(os.getpid(), signal.SIGKILL)
+    say(kind="verdict", verdict=verdict)
+    sys.exit(code)
+
+
+def stopped(*_):
+    if work["kind"] == "serve":
+        phase("stopping", "told to stop")
+        sys.exit(0)
+    end({"outcome": "stopped"})
+
+
+def wait():
+    time.sleep(0.05)
+    if not os.path.exists(control):
+        # The test is over and took its folder along.
+        sys.exit()
+
+
+def metric(step, total):
+    point = {"step": step, "epoch": step / 10, "loss": 2.0 / step, "eval_loss": None, "learning_rate": 1e-3,
+             "tokens_per_second": 100.0, "total_tokens": step * 10, "at": int(time.time() * 1000)}
+    say(kind="progress", step=step, total_steps=total, metric=point)
+
+
+def train():
+    # Started twice would be seen here.
+    with open(os.path.join(control, "starts"), "a") as f:
+        f.write(work["run"] + "\n")
+    seed, total = work["settings"]["seed"], 60 if work["settings"]["seed"] == 100 else 4
+    phase("prepare", "fetching inputs")
+    log("inputs fetched")
+    phase("train", "training")
+    print("a line that is not of the protocol", flush=True)
+    for step in range(1, total + 1):
+        log(f"step {step}")
+        metric(step, total)
+        if seed == 9 and step == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if seed == 13 and step == 2:
+            end({"outcome": "failed", "exit": "exit 1", "cause": "out_of_memory", "sentence": "The memory ran out.",
+                 "next_step": "Use a smaller batch.", "evidence": ["torch.OutOfMemoryError"]}, 1)
+        while seed == 200:
+            wait()
+        if seed == 100:
+            wait()
+    put(f"t/{work['tenant']}/runs/{work['run']}/train/output/adapter_model.safetensors", "weights")
+    file = {"path": "adapter_model.safetensors", "bytes": 7, "digest": os.environ["DIGEST"]}
+    end({"outcome": "succeeded", "files": [file], "results": {"train_loss": 0.25}, "scores": None, "software": {"trainer": "1.2.3"}})
+
+
+def evaluate():
+    phase("evaluate", "answering")
+    rows = [
+        {"row": 1, "prompt": "a", "expected": "x", "base": "y", "tuned": "x", "base_right": False, "tuned_right": True},
+        {"row": 2, "prompt": "b", "expected": "x", "base": "x", "tuned": "y\x00", "base_right": True, "tuned_right": False},
+    ]
+    put(f"t/{work['tenant']}/runs/{work['run']}/evaluate/evaluated.jsonl", "".join(json.dumps(r) + "\n" for r in rows))
+    say(kind="evaluated", done=4, total=4)
+    scores = {"rows": 2, "base_right": 1, "tuned_right": 1, "gained": 1, "lost": 1}
+    end({"outcome": "succeeded", "files": [], "results": {}, "scores": scores, "software": {}})
+
+
+def serve():
+    with open(os.path.join(control, "starts"), "a") as f:
+        f.write(f"{work['endpoint']} rank {work['max_lora_rank']}\n")
+    phase("loading", "fetching the weights")
+    if os.path.exists(os.path.join(control, "crash")):
+        log("no such device", "error")
+        sys.exit(3)
+    phase("ready", "answers")
+    said = None
+    while True:
+        if os.path.exists(os.path.join(control, "die")):
+            os.remove(os.path.join(control, "die"))
+            os.kill(os.getpid(), signal.SIGKILL)
+        try:
+            wanted = json.load(open(os.path.join(os.path.dirname(spec_file), "adapters.json")))["adapters"]
+        except FileNotFoundError:
+            wanted = []
+        names = [a["name"] for a in wanted]
+        if names != said:
+            say(kind="adapters", loaded=names, failed=[])
+            said = names
+        wait()
+
+
+signal.signal(signal.SIGTERM, stopped)
+{"train": train, "evaluate": evaluate, "serve": serve}[work["kind"]]()

@@ -1,0 +1,13 @@
+//! Runs, models and endpoints with their controllers: real processes, on SQLite and on a real PostgreSQL.
+
+mod endpoints;
+mod house;
+mod models_and_lineage;
+mod runs;
+mod strangers;
+
+/// Not a test: this executable as the engine's supervisor.
+#[test]
+fn the_supervisor_itself() {
+    house::supervise_if_asked();
+}

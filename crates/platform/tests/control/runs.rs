@@ -1,0 +1,243 @@
+//! Runs under their controller, with real processes: to success, to each failure, cancelled, queued, and with controllers killed.
+
+use domain::{
+    policy::Action,
+    problem::ProblemKind,
+    run::{Run, RunState, StepKind, StepState},
+    settings::RunSettings,
+};
+use crate::house::{House, controller, plan, until};
+use platform::{
+    access::{PlatformScope, Scope},
+    audit::AuditFilter,
+    runs::{EvaluatedFilter, RunFilter},
+};
+
+macro_rules! on_each_database {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(crate::house::House::new(None).await).await })* }
+        mod postgres { $(#[tokio::test(flavor = "multi_thread")] async fn $name() {
+            let server = crate::house::postgres::database().await;
+            super::$name(crate::house::House::new(Some(server)).await).await
+        })* }
+    };
+}
+on_each_database!(
+    a_run_goes_the_whole_way_and_leaves_a_version_with_its_evidence,
+    a_failure_says_its_cause_and_the_rest_of_the_plan_is_skipped,
+    a_process_that_dies_without_a_word_is_still_explained,
+    a_stored_verdict_decides_when_the_spoken_one_is_lost,
+    without_held_out_rows_the_evaluation_is_skipped_with_a_reason,
+    a_controller_killed_in_the_middle_loses_and_doubles_nothing,
+    a_run_can_be_cancelled_in_every_state_that_allows_it,
+    the_second_run_waits_for_the_first_and_says_so,
+    the_same_form_twice_is_one_run_and_every_problem_is_named_at_once,
+);
+
+fn step(run: &Run, kind: StepKind) -> (StepState, &str) {
+    let step = run.steps.iter().find(|s| s.kind == kind).unwrap();
+    (step.state, &step.reason)
+}
+
+fn ended(run: &Run) -> bool {
+    run.state.is_final()
+}
+
+async fn log(house: &House, scope: &Scope, run: &Run) -> Vec<(u64, String)> {
+    house.platform.runs(scope).log(run.id, 0, 5000).await.unwrap().into_iter().map(|l| (l.number, l.text)).collect()
+}
+
+async fn a_run_goes_the_whole_way_and_leaves_a_version_with_its_evidence(house: House) {
+    let scope = house.owner().await;
+    house.dataset(&scope, "facts", 20).await;
+    let run = house.launch(&scope, "facts-1", 42).await;
+    assert_eq!((run.state, run.steps.len()), (RunState::Queued, 4));
+    let _controller = house.controller("a");
+    let run = house.run_until(&scope, &run, ended).await;
+
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.failure);
+    for kind in StepKind::ALL {
+        assert_eq!(step(&run, kind).0, StepState::Done, "{kind:?}");
+    }
+    let texts = log(&house, &scope, &run).await;
+    let expected = ["inputs fetched", "a line that is not of the protocol", "step 1", "step 2", "step 3", "step 4"];
+    assert_eq!(texts, (1..).zip(expected.map(String::from)).collect::<Vec<_>>());
+    let metrics = house.platform.runs(&scope).metrics(run.id).await.unwrap();
+    assert_eq!(metrics.iter().map(|m| (m.step, m.loss)).collect::<Vec<_>>(), [(1, Some(2.0)), (2, Some(1.0)), (3, Some(2.0 / 3.0)), (4, Some(0.5))]);
+    assert_eq!(run.progress.unwrap().remaining_ms, Some(0));
+    assert_eq!(run.scores.unwrap().gained, 1);
+    let rows = house.platform.runs(&scope).evaluated(run.id, EvaluatedFilter::All).await.unwrap();
+    assert_eq!(rows.iter().map(|r| r.tuned.as_str()).collect::<Vec<_>>(), ["x", "y\u{fffd}"]);
+    assert_eq!(house.platform.runs(&scope).evaluated(run.id, EvaluatedFilter::Wrong).await.unwrap().len(), 1);
+
+    let version = house.platform.models(&scope).version("assistant", None).await.unwrap();
+    assert_eq!((version.number, version.run, Some(version.id)), (1, run.id, run.model_version));
+    assert_eq!(version.files[0].path, "adapter_model.safetensors");
+    let stored = house.folder.path().join("store").join(domain::store_location::model_version(&version.tenant, version.id));
+    assert_eq!(std::fs::read_to_string(stored.join("adapter_model.safetensors")).unwrap(), "weights");
+    assert_eq!(version.card.get("evaluation").unwrap().value.split(" held-out").next(), Some("1 of 2"));
+    assert_eq!(version.card.get("software").unwrap().value, "trainer 1.2.3");
+    assert_eq!(version.card.get("intended_use").unwrap().origin, domain::card::Origin::Missing);
+
+    // The same model again is its next version; what ended is cleared away; every deed is in the audit log.
+    let second = house.launch(&scope, "facts-2", 42).await;
+    assert_eq!(house.run_until(&scope, &second, ended).await.state, RunState::Succeeded);
+    assert_eq!(house.platform.models(&scope).get("assistant").await.unwrap().1.iter().map(|v| v.number).collect::<Vec<_>>(), [2, 1]);
+    until(|| async {
+        let left: Vec<_> = std::fs::read_dir(house.folder.path().join("tasks")).unwrap().flatten().map(|e| e.file_name()).collect();
+        if left.iter().any(|n| n.to_string_lossy().starts_with("run-")) { Err(format!("{left:?}")) } else { Ok(()) }
+    })
+    .await;
+    let records = house.platform.audit(&scope).page(AuditFilter { object: None, limit: 100, ..AuditFilter::default() }).await.unwrap();
+    for action in ["run.launch", "model.publish"] {
+        assert_eq!(records.iter().filter(|r| r.entry.action == action).count(), 2, "{action}");
+    }
+    assert_eq!(house.platform.audit(&scope).verify().await.unwrap().broken, None);
+}
+
+async fn a_failure_says_its_cause_and_the_rest_of_the_plan_is_skipped(house: House) {
+    let scope = house.owner().await;
+    house.dataset(&scope, "facts", 20).await;
+    let _controller = house.controller("a");
+    let run = house.launch(&scope, "facts-1", 13).await;
+    let run = house.run_until(&scope, &run, ended).await;
+    let failure = run.failure.clone().unwrap();
+    assert_eq!((run.state, failure.cause.as_str(), failure.next_step.as_str()), (RunState::Failed, "out_of_memory", "Use a smaller batch."));
+    assert_eq!(failure.evidence, ["torch.OutOfMemoryError"]);
+    assert_eq!(step(&run, StepKind::Prepare).0, StepState::Done);
+    assert_eq!(step(&run, StepKind::Train), (StepState::Failed, "The memory ran out."));
+    for kind in [StepKind::Evaluate, StepKind::Publish] {
+        assert_eq!(step(&run, kind), (StepState::Skipped, "Not reached, because an earlier step failed."));
+    }
+    assert!(house.platform.models(&scope).list().await.unwrap().is_empty());
+}
+
+async fn a_process_that_dies_without_a_word_is_still_explained(house: House) {
+    let scope = house.owner().await;
+    house.dataset(&scope, "facts", 20).await;
+    let _controller = house.controller("a");
+    let run = house.launch(&scope, "facts-1", 9).await;
+    let run = house.run_until(&scope, &run, ended).await;
+    let failure = run.failure.unwrap();
+    assert_eq!((run.state, failure.cause.as_str(), failure.exit.as_deref()), (RunState::Failed, "killed", Some("signal 9")));
+    assert!(failure.sentence.contains("out of memory"), "{}", failure.sentence);
+    assert_eq!(failure.evidence.last().map(String::as_str), Some("step 2"));
+}
+
+async fn a_stored_verdict_decides_when_the_spoken_one_is_lost(house: House) {
+    let scope = house.owner().await;
+    house.dataset(&scope, "facts", 20).await;
+    let _controller = house.controller("a");
+    let run = house.launch(&scope, "facts-1", 14).await;
+    assert_eq!(house.run_until(&scope, &run, ended).await.state, RunState::Succeeded);
+}
+
+async fn without_held_out_rows_the_evaluation_is_skipped_with_a_reason(house: House) {
+    let scope = house.owner().await;
+    house.dataset(&scope, "facts", 0).await;
+    let _controller = house.controller("a");
+    let run = house.launch(&scope, "facts-1", 42).await;
+    let run = house.run_until(&scope, &run, ended).await;
+    assert_eq!(run.state, RunState::Succeeded);
+    assert_eq!(step(&run, StepKind::Evaluate), (StepState::Skipped, "No rows were kept back for an evaluation."));
+    let version = house.platform.models(&scope).version("assistant", Some(1)).await.unwrap();
+    assert_eq!(version.card.get("evaluation").unwrap().origin, domain::card::Origin::Missing);
+}
+
+async fn a_controller_killed_in_the_middle_loses_and_doubles_nothing(house: House) {
+    let scope = house.owner().await;
+    house.dataset(&scope, "facts", 20).await;
+    let first = house.controller("a");
+    let run = house.launch(&scope, "facts-1", 100).await;
+    until(|| async {
+        let lines = log(&house, &scope, &run).await.len();
+        if lines >= 8 { Ok(()) } else { Err(format!("{lines} lines")) }
+    })
+    .await;
+    drop(first);
+    let read = log(&house, &scope, &run).await.len();
+    let other = house.another().await;
+    // Two that wait for the dead one's lease: one of them gets it.
+    let (_b, _c) = (controller(other, "b"), house.controller("c"));
+    let run = house.run_until(&scope, &run, ended).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.failure);
+    let lines = log(&house, &scope, &run).await;
+    assert!(read < lines.len(), "the first controller had read everything; nothing was shown");
+    assert_eq!(lines.iter().map(|(n, _)| *n).collect::<Vec<_>>(), (1..=lines.len() as u64).collect::<Vec<_>>());
+    let steps: Vec<&str> = lines.iter().map(|(_, text)| text.as_str()).filter(|t| t.starts_with("step ")).collect();
+    assert_eq!(steps, (1..=60).map(|n| format!("step {n}")).collect::<Vec<_>>());
+    assert_eq!(house.platform.runs(&scope).metrics(run.id).await.unwrap().len(), 60);
+    assert_eq!(house.starts(&run.id.to_string()).len(), 1, "the training was started more than once");
+}
+
+async fn a_run_can_be_cancelled_in_every_state_that_allows_it(house: House) {
+    let scope = house.owner().await;
+    house.dataset(&scope, "facts", 20).await;
+    let runs = house.platform.runs(&scope);
+    let queued = house.launch(&scope, "facts-1", 42).await;
+    let queued = runs.cancel(queued.id).await.unwrap();
+    assert_eq!((queued.state, step(&queued, StepKind::Prepare).0), (RunState::Cancelled, StepState::Skipped));
+    let again = runs.cancel(queued.id).await.unwrap_err();
+    assert_eq!((again.kind, again.sentence.as_str()), (ProblemKind::Conflict, "The run has already ended: it was cancelled."));
+
+    let _controller = house.controller("a");
+    let working = house.launch(&scope, "facts-2", 200).await;
+    house.run_until(&scope, &working, |r| r.state == RunState::Training).await;
+    let asked = runs.cancel(working.id).await.unwrap();
+    assert_eq!(asked.state, RunState::Cancelling);
+    assert!(asked.reason.contains("mira"), "{}", asked.reason);
+    let working = house.run_until(&scope, &working, ended).await;
+    assert_eq!((working.state, step(&working, StepKind::Train).0), (RunState::Cancelled, StepState::Skipped));
+    assert!(working.failure.is_none());
+    assert_eq!(house.starts(&working.id.to_string()).len(), 1);
+    assert!(house.starts(&queued.id.to_string()).is_empty(), "a cancelled run was started");
+}
+
+async fn the_second_run_waits_for_the_first_and_says_so(house: House) {
+    let scope = house.owner().await;
+    house.dataset(&scope, "facts", 20).await;
+    let first = house.launch(&scope, "facts-1", 200).await;
+    let second = house.launch(&scope, "facts-2", 42).await;
+    let _controller = house.controller("a");
+    house.run_until(&scope, &second, |r| r.reason == "Waits for run facts-1: 1 of 1 slots busy.").await;
+    let admin = PlatformScope::command_line();
+    house.platform.tenants(&admin).suspend("lumenta").await.unwrap();
+    house.platform.runs(&scope).cancel(first.id).await.unwrap();
+    house.run_until(&scope, &first, ended).await;
+    house.run_until(&scope, &second, |r| r.reason.contains("suspended")).await;
+    house.platform.tenants(&admin).resume("lumenta").await.unwrap();
+    assert_eq!(house.run_until(&scope, &second, ended).await.state, RunState::Succeeded);
+    let (first, second) = (house.platform.runs(&scope).get(first.id).await.unwrap(), house.platform.runs(&scope).get(second.id).await.unwrap());
+    assert!(second.started_at >= first.ended_at, "both held the only slot at once");
+}
+
+async fn the_same_form_twice_is_one_run_and_every_problem_is_named_at_once(house: House) {
+    let scope = house.owner().await;
+    house.dataset(&scope, "facts", 20).await;
+    let runs = house.platform.runs(&scope);
+    let (a, b) = tokio::join!(runs.launch(plan("facts-1", 1)), runs.launch(plan("facts-1", 1)));
+    assert_eq!(a.unwrap().id, b.unwrap().id);
+    assert_eq!(runs.list(RunFilter::default()).await.unwrap().len(), 1);
+    assert_eq!(runs.list(RunFilter { text: Some("ASSIST".into()), ..RunFilter::default() }).await.unwrap().len(), 1);
+    assert!(runs.list(RunFilter { text: Some("100%".into()), ..RunFilter::default() }).await.unwrap().is_empty());
+
+    let mut wrong = plan("facts-1", 1);
+    wrong.submission = "another".into();
+    wrong.base_model = "nothing".into();
+    wrong.model_name = "world".into();
+    wrong.dataset_number = Some(9);
+    wrong.settings = RunSettings { learning_rate: 7.0, ..wrong.settings };
+    let problem = runs.check(&wrong).await.unwrap_err();
+    let fields: Vec<_> = problem.fields.iter().map(|f| (f.field.as_str(), f.suggestion.as_deref())).collect();
+    assert_eq!(
+        fields,
+        [("name", Some("facts-2")), ("base_model", Some("world")), ("model_name", Some("world-tuned")), ("dataset_number", Some("1")), ("learning_rate", Some("2e-4"))]
+    );
+    assert_eq!(runs.launch(wrong).await.unwrap_err().kind, ProblemKind::Invalid);
+
+    let checked = runs.check(&plan("facts-3", 1)).await.unwrap();
+    assert_eq!((checked.train_rows, checked.held_out_rows, checked.steps_total), (8, 2, 3));
+    assert!(checked.yaml.contains("learning_rate: 2.0e-4\n"), "{}", checked.yaml);
+    assert_eq!(runs.draft(Some(runs.list(RunFilter::default()).await.unwrap()[0].id)).await.unwrap().name, "facts-2");
+    assert!(scope.may(Action::RunLaunch));
+}

@@ -1,0 +1,166 @@
+//! Keys are shown once and revoked at once; calls are counted once.
+
+use crate::support::{World, kind, now};
+use domain::{
+    ids::{CallId, KeyId, PersonId},
+    key::{Limits, NewKey, text},
+    people::Role,
+    problem::ProblemKind,
+    time::{DAY, MINUTE, SECOND, Timestamp},
+    usage::{Call, UsageBy},
+};
+use std::time::{Duration, Instant};
+
+crate::on_both_databases!(
+    a_key_is_found_by_its_digest_and_its_text_is_nowhere,
+    a_revoked_key_is_revoked_in_every_directory_within_a_second,
+    people_revoke_their_own_and_owners_any,
+    a_bad_key_form_names_the_fields,
+    a_batch_of_calls_that_comes_twice_counts_once,
+    usage_is_told_by_day_model_key_and_member_and_only_ones_own_without_the_right,
+);
+
+fn new_key(label: &str) -> NewKey {
+    NewKey { label: label.into(), models: None, limits: Limits::default(), expires_in_days: Some(30) }
+}
+
+async fn a_key_is_found_by_its_digest_and_its_text_is_nowhere(world: World) {
+    world.tenant("acme").await;
+    let scope = world.scope("ann", "acme", Role::Engineer).await;
+    let limits = Limits { requests_per_minute: Some(5), tokens_per_minute: None };
+    let new = NewKey { models: Some(vec!["facts".into(), " ".into()]), limits, ..new_key(" bot ") };
+    let created = world.platform.keys(&scope).create(new).await.unwrap();
+    assert!(text::well_formed(&created.secret) && created.secret.starts_with(&created.key.hint));
+    let listed = world.platform.keys(&scope).list().await.unwrap();
+    assert_eq!(listed, [created.key.clone()]);
+    assert_eq!(
+        (listed[0].label.as_str(), listed[0].models.as_deref(), listed[0].owner_name.as_str()),
+        ("bot", Some(&["facts".to_owned()][..]), "ann")
+    );
+    assert_eq!(listed[0].expires_at, Some(listed[0].created_at.plus(30 * DAY)));
+    let directory = world.platform.directory().await.unwrap();
+    let entry = &directory.keys[&text::digest(&created.secret)];
+    assert_eq!((entry.id, entry.limits, entry.revoked, entry.expires_at), (created.key.id, limits, false, listed[0].expires_at));
+    // Neither in the table of keys nor in the audit log.
+    let secret = &created.secret[8..40];
+    for sql in [
+        format!("DELETE FROM api_keys WHERE digest LIKE '%{secret}%' OR label LIKE '%{secret}%'"),
+        format!("DELETE FROM events WHERE object LIKE '%{secret}%'"),
+    ] {
+        assert_eq!(world.execute(sql).await.unwrap(), 0);
+    }
+    assert!(!format!("{created:?}").contains(secret));
+}
+
+async fn a_revoked_key_is_revoked_in_every_directory_within_a_second(world: World) {
+    world.tenant("acme").await;
+    let scope = world.scope("ann", "acme", Role::Engineer).await;
+    let created = world.platform.keys(&scope).create(new_key("bot")).await.unwrap();
+    let other = world.replica(now).await;
+    let mut directory = other.directory_changes(std::future::pending()).await.unwrap();
+    let digest = text::digest(&created.secret);
+    assert!(!directory.borrow_and_update().keys[&digest].revoked);
+    let began = Instant::now();
+    world.platform.keys(&scope).revoke(created.key.id).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), directory.wait_for(|d| d.keys[&digest].revoked)).await.unwrap().unwrap();
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+}
+
+async fn people_revoke_their_own_and_owners_any(world: World) {
+    world.tenant("acme").await;
+    let (ann, eve) = (world.scope("ann", "acme", Role::Engineer).await, world.scope("eve", "acme", Role::Engineer).await);
+    let (vera, olga) = (world.scope("vera", "acme", Role::Viewer).await, world.scope("olga", "acme", Role::Owner).await);
+    let one = world.platform.keys(&ann).create(new_key("one")).await.unwrap().key;
+    let two = world.platform.keys(&ann).create(new_key("two")).await.unwrap().key;
+    assert_eq!(kind(world.platform.keys(&eve).revoke(one.id).await), ProblemKind::Forbidden);
+    assert_eq!(kind(world.platform.keys(&vera).revoke(one.id).await), ProblemKind::Forbidden);
+    assert_eq!(kind(world.platform.keys(&vera).list().await), ProblemKind::Forbidden);
+    let revoked = world.platform.keys(&ann).revoke(one.id).await.unwrap();
+    assert_eq!(world.platform.keys(&ann).revoke(one.id).await.unwrap().revoked_at, revoked.revoked_at);
+    world.platform.keys(&olga).revoke(two.id).await.unwrap();
+    assert!(world.platform.keys(&ann).list().await.unwrap().iter().all(|k| k.revoked_at.is_some()));
+    assert_eq!(world.platform.overview(&ann).await.unwrap().counts.keys, 0);
+}
+
+async fn a_bad_key_form_names_the_fields(world: World) {
+    world.tenant("acme").await;
+    let scope = world.scope("ann", "acme", Role::Engineer).await;
+    let bad = NewKey { label: " ".into(), models: Some(vec![]), limits: Limits::default(), expires_in_days: Some(0) };
+    let problem = world.platform.keys(&scope).create(bad).await.unwrap_err();
+    assert_eq!(problem.fields.iter().map(|f| f.field.as_str()).collect::<Vec<_>>(), ["label", "expires_in_days", "models"]);
+    assert!(world.platform.keys(&scope).list().await.unwrap().is_empty());
+}
+
+fn call(n: u128, at: Timestamp, key: Option<KeyId>, person: PersonId) -> Call {
+    Call {
+        id: CallId::from_uuid(uuid::Uuid::from_u128(n)),
+        tenant: "acme".parse().unwrap(),
+        at,
+        key,
+        person: Some(person),
+        endpoint: None,
+        model: if n % 2 == 0 { "facts".into() } else { "base".into() },
+        model_version: None,
+        route: "chat/completions".into(),
+        stream: true,
+        status: if n == 3 { 429 } else { 200 },
+        error: None,
+        prompt_tokens: 10,
+        completion_tokens: 5,
+        estimated: false,
+        first_token_ms: Some(20),
+        duration_ms: 100,
+        finish_reason: Some("stop".into()),
+        request_id: format!("req-{n}"),
+    }
+}
+
+async fn a_batch_of_calls_that_comes_twice_counts_once(world: World) {
+    world.tenant("acme").await;
+    let scope = world.scope("olga", "acme", Role::Owner).await;
+    let key = world.platform.keys(&scope).create(new_key("bot")).await.unwrap().key;
+    let start = Timestamp(now().0 - 10 * MINUTE);
+    let batch: Vec<Call> = (0..10).map(|n| call(n, start.plus(n as i64 * SECOND), Some(key.id), scope.person().id)).collect();
+    let revision = world.platform.directory().await.unwrap().revision;
+    // At the same time, in opposite order, with one call of a tenant that does not exist.
+    let mut reversed: Vec<Call> = batch.iter().rev().cloned().collect();
+    reversed.push(Call { tenant: "nobody".parse().unwrap(), ..call(99, start, None, scope.person().id) });
+    let (a, b) = tokio::join!(world.platform.record_calls(batch.clone()), world.platform.record_calls(reversed));
+    (a.unwrap(), b.unwrap());
+    let calls = world.platform.usage(&scope).calls(100, None).await.unwrap();
+    assert_eq!(calls, batch.iter().rev().cloned().collect::<Vec<_>>());
+    assert_eq!(world.platform.usage(&scope).calls(100, Some(start.plus(3 * SECOND))).await.unwrap().len(), 3);
+    // Last use is coarse, and no reason to make the directory anew.
+    let used = async || world.platform.keys(&scope).list().await.unwrap()[0].last_used_at.unwrap();
+    assert_eq!(used().await, start.plus(9 * SECOND));
+    world.platform.record_calls(vec![call(11, start.plus(40 * SECOND), Some(key.id), scope.person().id)]).await.unwrap();
+    assert_eq!(used().await, start.plus(9 * SECOND));
+    world.platform.record_calls(vec![call(12, start.plus(70 * SECOND), Some(key.id), scope.person().id)]).await.unwrap();
+    assert_eq!(used().await, start.plus(70 * SECOND));
+    assert_eq!(world.platform.directory().await.unwrap().revision, revision);
+}
+
+async fn usage_is_told_by_day_model_key_and_member_and_only_ones_own_without_the_right(world: World) {
+    world.tenant("acme").await;
+    let (olga, ann) = (world.scope("olga", "acme", Role::Owner).await, world.scope("ann", "acme", Role::Engineer).await);
+    let key = world.platform.keys(&ann).create(new_key("bot")).await.unwrap().key;
+    let today = Timestamp(now().0.div_euclid(DAY) * DAY);
+    let mut calls: Vec<Call> = (0..4).map(|n| call(n, today, Some(key.id), ann.person().id)).collect();
+    calls.push(call(4, today.plus(-DAY), None, olga.person().id));
+    calls.push(call(5, today.plus(-9 * DAY), None, olga.person().id));
+    world.platform.record_calls(calls).await.unwrap();
+    let table = async |by, scope| {
+        let lines = world.platform.usage(scope).table(by, 7).await.unwrap();
+        lines.into_iter().map(|l| (l.label, l.requests, l.errors, l.prompt_tokens, l.completion_tokens)).collect::<Vec<_>>()
+    };
+    let days = table(UsageBy::Day, &olga).await;
+    assert_eq!(
+        (days.len(), days[6].clone(), days[5].clone(), days[4].1),
+        (7, (today.day(), 4, 1, 40, 20), (today.plus(-DAY).day(), 1, 0, 10, 5), 0)
+    );
+    assert_eq!(table(UsageBy::Model, &olga).await, [("facts".into(), 3, 0, 30, 15), ("base".into(), 2, 1, 20, 10)]);
+    assert_eq!(table(UsageBy::Key, &olga).await, [("bot".into(), 4, 1, 40, 20), ("Playground".into(), 1, 0, 10, 5)]);
+    assert_eq!(table(UsageBy::Member, &olga).await, [("ann".into(), 4, 1, 40, 20), ("olga".into(), 1, 0, 10, 5)]);
+    assert_eq!(table(UsageBy::Member, &ann).await, [("ann".into(), 4, 1, 40, 20)]);
+    assert_eq!(world.platform.usage(&ann).calls(100, None).await.unwrap().len(), 4);
+}

@@ -1,0 +1,13 @@
+//! Store and use cases, on SQLite and on a real PostgreSQL.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod audit;
+mod datasets;
+mod directory;
+mod jobs;
+mod keys_and_usage;
+mod sessions;
+mod strangers;
+mod tenants;

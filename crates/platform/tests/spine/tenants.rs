@@ -1,0 +1,117 @@
+//! Tenants: made, limited, suspended, and seen by those who may.
+
+use crate::support::{World, kind};
+use domain::{
+    key::NewKey,
+    people::{PlatformRole, Role},
+    policy::Action,
+    problem::ProblemKind,
+    tenant::{Quota, TenantState},
+};
+use platform::{access::PlatformScope, tenants::NewTenant};
+
+crate::on_both_databases!(
+    a_tenant_is_made_changed_and_listed_with_what_it_holds,
+    a_bad_or_taken_name_is_refused_with_one_that_works,
+    a_suspended_tenant_keeps_what_it_has_and_starts_nothing,
+    the_auditor_reads_and_the_admin_manages_but_neither_more,
+    events_tell_only_the_tenant,
+);
+
+async fn a_tenant_is_made_changed_and_listed_with_what_it_holds(world: World) {
+    world.tenant("acme").await;
+    world.tenant("beta").await;
+    let scope = world.scope("ann", "acme", Role::Engineer).await;
+    let version = world.dataset(&scope, "facts", &crate::support::rows(12)).await;
+    let platform = PlatformScope::command_line();
+    let tenants = world.platform.tenants(&platform);
+    let quota = Quota { concurrent_runs: 3, storage_bytes: 1 << 40, endpoints: 0 };
+    assert_eq!(tenants.set_quota("acme", quota).await.unwrap().quota, quota);
+    let list = tenants.list().await.unwrap();
+    assert_eq!(list.iter().map(|t| t.tenant.name.as_str()).collect::<Vec<_>>(), ["acme", "beta"]);
+    assert_eq!((list[0].tenant.quota, list[0].holding.storage_bytes, list[0].holding.members), (quota, version.bytes, 1));
+    let (one, members) = tenants.get("acme").await.unwrap();
+    assert_eq!((one, members[0].person_name.as_str(), members[0].role), (list[0].clone(), "ann", Role::Engineer));
+    let home = world.platform.overview(&scope).await.unwrap();
+    assert_eq!((home.holding, home.counts.datasets, home.counts.runs), (list[0].holding, 1, 0));
+    assert_eq!(kind(tenants.get("nobody").await), ProblemKind::NotFound);
+}
+
+async fn a_bad_or_taken_name_is_refused_with_one_that_works(world: World) {
+    world.tenant("acme").await;
+    let platform = PlatformScope::command_line();
+    let make = async |name: &str| {
+        world.platform.tenants(&platform).create(NewTenant { name: name.into(), title: String::new(), quota: Quota::default() }).await
+    };
+    assert_eq!(make("acme").await.unwrap_err().sentence, "The tenant “acme” exists already.");
+    let bad = make("Acme Corp").await.unwrap_err();
+    assert_eq!((bad.kind, bad.fields[0].suggestion.as_deref()), (ProblemKind::Invalid, Some("acme-corp")));
+    assert_eq!(world.platform.tenants(&platform).list().await.unwrap().len(), 1);
+}
+
+async fn a_suspended_tenant_keeps_what_it_has_and_starts_nothing(world: World) {
+    world.tenant("acme").await;
+    let before = world.scope("ann", "acme", Role::Owner).await;
+    world.dataset(&before, "facts", &crate::support::rows(3)).await;
+    let platform = PlatformScope::command_line();
+    let tenants = world.platform.tenants(&platform);
+    assert_eq!(tenants.suspend("acme").await.unwrap().state, TenantState::Suspended);
+    assert_eq!(kind(tenants.suspend("acme").await), ProblemKind::Conflict);
+
+    let scope = world.scope("ann", "acme", Role::Owner).await;
+    assert_eq!(world.platform.datasets(&scope).list().await.unwrap().len(), 1);
+    let refused = world.upload(&scope, "more", &crate::support::rows(3)).await.unwrap_err();
+    assert_eq!(refused.kind, ProblemKind::Conflict);
+    assert!(refused.sentence.contains("suspended"), "{refused}");
+    let key = NewKey { label: "x".into(), models: None, limits: Default::default(), expires_in_days: None };
+    assert_eq!(kind(world.platform.keys(&scope).create(key).await), ProblemKind::Conflict);
+    assert_eq!(kind(world.platform.mint_pass(&scope)), ProblemKind::Conflict);
+    assert!(scope.why_not(Action::RunLaunch).unwrap().contains("suspended"));
+    assert!(!world.platform.directory().await.unwrap().tenants[scope.tenant_name()].active);
+
+    tenants.resume("acme").await.unwrap();
+    let scope = world.scope("ann", "acme", Role::Owner).await;
+    world.upload(&scope, "more", &crate::support::rows(3)).await.unwrap();
+}
+
+async fn the_auditor_reads_and_the_admin_manages_but_neither_more(world: World) {
+    world.tenant("acme").await;
+    let auditor = world.caller("aud", &[], Some(PlatformRole::Auditor)).await;
+    let admin = world.caller("adm", &[], Some(PlatformRole::Admin)).await;
+    let member = world.caller("ann", &[("acme", Role::Owner)], None).await;
+    assert_eq!(kind(member.platform_scope().map(drop)), ProblemKind::NotFound);
+
+    let scope = auditor.platform_scope().unwrap();
+    assert_eq!(world.platform.tenants(&scope).list().await.unwrap().len(), 1);
+    assert_eq!(kind(world.platform.tenants(&scope).suspend("acme").await), ProblemKind::Forbidden);
+    assert!(scope.why_not(Action::PlatformTenantsWrite).is_some());
+    let inside = auditor.scope(&world.platform, "acme").await.unwrap();
+    assert_eq!((inside.role(), inside.may(Action::DatasetRead), inside.may(Action::DatasetWrite)), (None, true, false));
+    assert_eq!(kind(world.platform.mint_pass(&inside)), ProblemKind::Forbidden);
+
+    let scope = admin.platform_scope().unwrap();
+    world.platform.tenants(&scope).suspend("acme").await.unwrap();
+    assert_eq!(kind(admin.scope(&world.platform, "acme").await.map(drop)), ProblemKind::NotFound);
+}
+
+async fn events_tell_only_the_tenant(world: World) {
+    world.tenant("acme").await;
+    world.tenant("beta").await;
+    let (acme, beta) = (world.scope("ann", "acme", Role::Engineer).await, world.scope("bob", "beta", Role::Engineer).await);
+    let before = world.platform.events_after(&acme, 0, 100).await.unwrap().last().unwrap().seq;
+    let stop = tokio::sync::oneshot::channel::<()>();
+    let watching = tokio::spawn({
+        let (platform, ended) = (world.platform.clone(), stop.1);
+        async move { platform.watch_events(async { drop(ended.await) }).await }
+    });
+    let mut changes = world.platform.changes();
+    let seen = *changes.borrow_and_update();
+    let version = world.dataset(&acme, "facts", &crate::support::rows(3)).await;
+    tokio::time::timeout(std::time::Duration::from_secs(5), changes.wait_for(|n| *n > seen)).await.unwrap().unwrap();
+    let events = world.platform.events_after(&acme, before, 100).await.unwrap();
+    assert!(events.len() >= 3 && events.iter().all(|e| e.object == version.id.to_string()), "{events:?}");
+    assert!(events.windows(2).all(|w| w[0].seq < w[1].seq));
+    assert!(world.platform.events_after(&beta, before, 100).await.unwrap().is_empty());
+    drop(stop.0);
+    tokio::time::timeout(std::time::Duration::from_secs(5), watching).await.unwrap().unwrap();
+}

@@ -1,0 +1,168 @@
+//! A platform on a temporary database and a temporary store, and people in it. Every test of the store runs twice: on SQLite
+//! and on a real PostgreSQL that this test program starts.
+
+#![allow(dead_code, reason = "each test program uses its own part")]
+
+pub mod postgres;
+
+use domain::{
+    dataset::DatasetVersion,
+    people::{PlatformRole, Role},
+    problem::{Problem, ProblemKind},
+    store_location::StoreLocation,
+    tenant::Quota,
+    time::Timestamp,
+};
+use platform::{
+    Config, Platform,
+    access::{Caller, Origin, PlatformScope, Scope},
+    datasets::NewUpload,
+    sessions::Profile,
+    tenants::NewTenant,
+};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tempfile::TempDir;
+
+pub fn now() -> Timestamp {
+    Timestamp(i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap())
+}
+
+pub struct World {
+    pub platform: Platform,
+    pub config: Config,
+    folder: TempDir,
+}
+
+pub async fn sqlite() -> World {
+    let folder = TempDir::new().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("atelier.db").display());
+    World::open(folder, url).await
+}
+
+/// `None` where PostgreSQL is not installed, which the line on stderr says; in CI that is a failure.
+pub async fn postgres() -> Option<World> {
+    let url = postgres::fresh_database().await?;
+    Some(World::open(TempDir::new().unwrap(), url).await)
+}
+
+impl World {
+    async fn open(folder: TempDir, database_url: String) -> Self {
+        let store = StoreLocation::Local { root: folder.path().join("store").display().to_string() };
+        let engine = engine::Engine::Local(engine::local::LocalEngine::new(folder.path().join("tasks"), "/bin/false".into()));
+        let config =
+            Config { database_url, store, engine, task_env: Default::default(), session_hours: 12, upload_bytes: 64 * 1024 * 1024 };
+        let platform = Platform::open(config.clone(), now).await.unwrap();
+        Self { platform, config, folder }
+    }
+
+    /// Another replica on the same database and store, with a clock of its own.
+    pub async fn replica(&self, clock: fn() -> Timestamp) -> Platform {
+        Platform::open(self.config.clone(), clock).await.unwrap()
+    }
+
+    pub fn store_folder(&self) -> std::path::PathBuf {
+        self.folder.path().join("store")
+    }
+
+    /// The database itself, for tests that break it on purpose.
+    pub async fn execute(&self, sql: impl Into<String>) -> Result<u64, sqlx::Error> {
+        let sql = sqlx::AssertSqlSafe(sql.into());
+        if self.config.database_url.starts_with("sqlite:") {
+            let pool = sqlx::SqlitePool::connect(&self.config.database_url).await?;
+            sqlx::query(sql).execute(&pool).await.map(|r| r.rows_affected())
+        } else {
+            let pool = sqlx::PgPool::connect(&self.config.database_url).await?;
+            sqlx::query(sql).execute(&pool).await.map(|r| r.rows_affected())
+        }
+    }
+
+    pub async fn tenant(&self, name: &str) {
+        self.tenant_with(name, Quota::default()).await;
+    }
+
+    pub async fn tenant_with(&self, name: &str, quota: Quota) {
+        let scope = PlatformScope::command_line();
+        self.platform.tenants(&scope).create(NewTenant { name: name.into(), title: String::new(), quota }).await.unwrap();
+    }
+
+    /// Signs a person in; the same name is the same person.
+    pub async fn caller(&self, name: &str, memberships: &[(&str, Role)], platform_role: Option<PlatformRole>) -> Caller {
+        let secret = self.sign_in(name, memberships, platform_role).await;
+        self.platform.sessions().caller(&secret, origin()).await.unwrap().unwrap()
+    }
+
+    pub async fn sign_in(&self, name: &str, memberships: &[(&str, Role)], platform_role: Option<PlatformRole>) -> String {
+        let profile = Profile {
+            issuer: "https://id.example".into(),
+            subject: name.into(),
+            name: name.into(),
+            email: Some(format!("{name}@example.org")),
+            groups: memberships.iter().map(|(tenant, _)| format!("/atelier/{tenant}")).collect(),
+            platform_role,
+            memberships: memberships.iter().map(|(tenant, role)| (tenant.parse().unwrap(), *role)).collect(),
+            id_token: Some(format!("token of {name}")),
+        };
+        self.platform.sessions().sign_in(profile, &origin()).await.unwrap()
+    }
+
+    /// A member's handle on a tenant that exists.
+    pub async fn scope(&self, name: &str, tenant: &str, role: Role) -> Scope {
+        self.caller(name, &[(tenant, role)], None).await.scope(&self.platform, tenant).await.unwrap()
+    }
+
+    /// Uploads and judges a file.
+    pub async fn dataset(&self, scope: &Scope, name: &str, file: &str) -> DatasetVersion {
+        let version = self.upload(scope, name, file).await.unwrap();
+        self.platform.work_off("tests").await.unwrap();
+        self.platform.datasets(scope).by_version_id(version.id).await.unwrap()
+    }
+
+    pub async fn upload(&self, scope: &Scope, name: &str, file: &str) -> Result<DatasetVersion, Problem> {
+        let new = NewUpload { name: name.into(), file_name: "rows.jsonl".into(), held_out_percent: 20, ..NewUpload::default() };
+        self.platform.datasets(scope).upload(new, pieces(file)).await
+    }
+}
+
+pub fn origin() -> Origin {
+    Origin { request_id: "req-1".into(), from_ip: "192.0.2.7".into() }
+}
+
+pub type Piece = Result<bytes::Bytes, std::io::Error>;
+
+pub fn pieces(file: &str) -> impl futures::Stream<Item = Piece> + Unpin + use<> {
+    let pieces: Vec<Piece> = file.as_bytes().chunks(1000).map(|p| Ok(bytes::Bytes::copy_from_slice(p))).collect();
+    futures::stream::iter(pieces)
+}
+
+/// `n` good rows.
+pub fn rows(n: usize) -> String {
+    (0..n)
+        .map(|i| format!("{{\"messages\":[{{\"role\":\"user\",\"content\":\"q{i}\"}},{{\"role\":\"assistant\",\"content\":\"a\"}}]}}\n"))
+        .collect()
+}
+
+#[track_caller]
+pub fn kind<T: std::fmt::Debug>(result: Result<T, Problem>) -> ProblemKind {
+    result.expect_err("this must be refused").kind
+}
+
+/// Writes each test twice: `sqlite::name` and `postgres::name`.
+#[macro_export]
+macro_rules! on_both_databases {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $name() {
+                super::$name($crate::support::sqlite().await).await
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $name() {
+                if let Some(world) = $crate::support::postgres().await {
+                    super::$name(world).await
+                }
+            })*
+        }
+    };
+}
