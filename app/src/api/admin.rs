@@ -1,0 +1,144 @@
+//! What the platform's administrators do: tenants with their quotas, base models.
+
+use super::AppError;
+use domain::{
+    base_model::BaseModel,
+    people::Member,
+    problem::{FieldProblem, Problem},
+    tenant::{Quota, TenantOverview},
+};
+use leptos::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// Bytes of one GB as the forms count them.
+pub const GB: u64 = 1024 * 1024 * 1024;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TenantList {
+    pub tenants: Vec<TenantOverview>,
+    pub write_refused: Option<String>,
+}
+
+#[server(prefix = "/rpc", endpoint = "admin/tenants")]
+pub async fn list_tenants() -> Result<TenantList, AppError> {
+    let (platform, scope) = super::platform_scope()?;
+    Ok(TenantList { tenants: platform.tenants(&scope).list().await?, write_refused: scope.why_not(domain::policy::Action::PlatformTenantsWrite) })
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TenantPage {
+    pub overview: TenantOverview,
+    pub members: Vec<Member>,
+    pub write_refused: Option<String>,
+}
+
+#[server(prefix = "/rpc", endpoint = "admin/tenant")]
+pub async fn tenant_get(name: String) -> Result<TenantPage, AppError> {
+    let (platform, scope) = super::platform_scope()?;
+    let (overview, members) = platform.tenants(&scope).get(&name).await?;
+    Ok(TenantPage { overview, members, write_refused: scope.why_not(domain::policy::Action::PlatformTenantsWrite) })
+}
+
+/// A quota as the forms send it: text, storage in GB.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuotaForm {
+    #[serde(default)]
+    pub concurrent_runs: String,
+    #[serde(default)]
+    pub storage_gb: String,
+    #[serde(default)]
+    pub endpoints: String,
+}
+
+impl QuotaForm {
+    /// The quota, or every field that cannot be read.
+    pub fn read(&self) -> Result<Quota, Problem> {
+        let mut wrong = Vec::new();
+        let mut whole = |field: &str, text: &str, works: &str| {
+            text.trim().parse::<u32>().unwrap_or_else(|_| {
+                wrong.push(FieldProblem::new(field, format!("“{}” is not a whole number.", text.trim())).suggesting(works));
+                0
+            })
+        };
+        let concurrent_runs = whole("concurrent_runs", &self.concurrent_runs, "1");
+        let endpoints = whole("endpoints", &self.endpoints, "2");
+        let gb = self.storage_gb.trim().replace(',', ".").parse::<f64>().ok().filter(|gb| gb.is_finite() && *gb >= 0.0 && *gb <= 8e9);
+        if gb.is_none() {
+            wrong.push(FieldProblem::new("storage_gb", "Say in GB how much may be stored.").suggesting("20"));
+        }
+        let quota = Quota { concurrent_runs, endpoints, storage_bytes: (gb.unwrap_or_default() * GB as f64) as u64 };
+        wrong.extend(quota.check());
+        if wrong.is_empty() { Ok(quota) } else { Err(Problem::invalid(wrong)) }
+    }
+}
+
+/// Creates a tenant and goes to its page.
+#[server(prefix = "/rpc", endpoint = "admin/tenant-create")]
+pub async fn tenant_create(name: String, title: String, quota: QuotaForm) -> Result<(), AppError> {
+    let (platform, scope) = super::platform_scope()?;
+    let new = platform::tenants::NewTenant { name: name.trim().to_owned(), title: title.trim().to_owned(), quota: quota.read()? };
+    let tenant = platform.tenants(&scope).create(new).await?;
+    super::redirect(&crate::links::admin_tenant(&tenant.name));
+    Ok(())
+}
+
+#[server(prefix = "/rpc", endpoint = "admin/tenant-quota")]
+pub async fn tenant_quota(name: String, quota: QuotaForm) -> Result<(), AppError> {
+    let (platform, scope) = super::platform_scope()?;
+    platform.tenants(&scope).set_quota(&name, quota.read()?).await?;
+    Ok(())
+}
+
+#[server(prefix = "/rpc", endpoint = "admin/tenant-suspend")]
+pub async fn tenant_suspend(name: String) -> Result<(), AppError> {
+    let (platform, scope) = super::platform_scope()?;
+    platform.tenants(&scope).suspend(&name).await?;
+    super::redirect(&crate::links::admin_tenant(&name));
+    Ok(())
+}
+
+#[server(prefix = "/rpc", endpoint = "admin/tenant-resume")]
+pub async fn tenant_resume(name: String) -> Result<(), AppError> {
+    let (platform, scope) = super::platform_scope()?;
+    platform.tenants(&scope).resume(&name).await?;
+    super::redirect(&crate::links::admin_tenant(&name));
+    Ok(())
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BaseModelList {
+    pub models: Vec<BaseModel>,
+    pub write_refused: Option<String>,
+}
+
+#[server(prefix = "/rpc", endpoint = "admin/base-models")]
+pub async fn list_base_models() -> Result<BaseModelList, AppError> {
+    let (platform, scope) = super::platform_scope()?;
+    let models = platform.base_models().list(&super::caller()?).await?;
+    Ok(BaseModelList { models, write_refused: scope.why_not(domain::policy::Action::PlatformBaseModelsWrite) })
+}
+
+/// Registers the files of a folder on the server as a base model; they are copied and hashed afterwards.
+#[server(prefix = "/rpc", endpoint = "admin/base-model-register")]
+pub async fn base_model_register(folder: String, name: String, licence: String, template: String) -> Result<(), AppError> {
+    let (platform, scope) = super::platform_scope()?;
+    let text = |s: String| s.trim().to_owned();
+    let template = Some(text(template)).filter(|t| !t.is_empty());
+    let new = platform::base_models::NewBaseModel { folder: text(folder).into(), name: text(name), licence: text(licence), template };
+    platform.base_models().register(&scope, new).await?;
+    super::redirect(&crate::links::admin_base_models());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_is_read_with_a_point_or_a_comma_and_refused_with_what_works() {
+        let form = |gb: &str, runs: &str| QuotaForm { concurrent_runs: runs.into(), storage_gb: gb.into(), endpoints: "2".into() };
+        assert_eq!(form("1,5", "3").read().unwrap().storage_bytes, GB * 3 / 2);
+        let refused = form("-1", "x").read().unwrap_err();
+        assert_eq!(refused.fields.iter().map(|f| f.suggestion.as_deref()).collect::<Vec<_>>(), [Some("1"), Some("20")]);
+    }
+}

@@ -1,0 +1,174 @@
+//! Endpoints: what serves models, and what is attached to it.
+
+use super::AppError;
+use domain::{
+    base_model::BaseModel,
+    endpoint::{Endpoint, EndpointLogLine},
+};
+use leptos::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// A model version that could be deployed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    pub model: String,
+    pub number: u32,
+    pub stage: domain::model::Stage,
+    pub kind: domain::model::WeightsKind,
+    pub base_model: String,
+    /// Right answers of the tuned model, and rows.
+    pub score: Option<(u64, u64)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndpointList {
+    pub endpoints: Vec<Endpoint>,
+    /// Endpoints that are wanted now, and the most that may be.
+    pub wanted: u32,
+    pub quota: u32,
+    pub base_url: String,
+    /// For an empty list: what could be deployed, best first.
+    pub candidates: Vec<Candidate>,
+    pub write_refused: Option<String>,
+}
+
+#[server(prefix = "/rpc", endpoint = "endpoints/list")]
+pub async fn list_endpoints(tenant: String) -> Result<EndpointList, AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    let endpoints = platform.endpoints(&scope).list().await?;
+    Ok(EndpointList {
+        wanted: endpoints.iter().filter(|e| e.state.is_wanted()).count() as u32,
+        quota: scope.tenant().quota.endpoints,
+        base_url: super::base_url(scope.tenant().name.as_str()),
+        candidates: candidates(&platform, &scope).await?,
+        write_refused: scope.why_not(domain::policy::Action::EndpointWrite),
+        endpoints,
+    })
+}
+
+#[cfg(feature = "ssr")]
+async fn candidates(platform: &platform::Platform, scope: &platform::access::Scope) -> Result<Vec<Candidate>, AppError> {
+    use domain::model::Stage;
+    let mut out: Vec<Candidate> = Vec::new();
+    for overview in platform.models(scope).list().await? {
+        let (_, versions) = platform.models(scope).get(overview.model.name.as_str()).await?;
+        out.extend(versions.into_iter().filter(|v| v.stage != Stage::Archived).map(|v| Candidate {
+            model: v.model_name.to_string(),
+            number: v.number,
+            stage: v.stage,
+            kind: v.kind,
+            base_model: v.base_model_name.to_string(),
+            score: v.scores.map(|s| (s.tuned_right, s.rows)),
+        }));
+    }
+    out.sort_by_key(|c| (c.stage != Stage::Approved, std::cmp::Reverse(c.score.map(|s| s.0)), std::cmp::Reverse(c.number)));
+    Ok(out)
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndpointPage {
+    pub endpoint: Endpoint,
+    pub base_url: String,
+    /// Versions of this base that are not attached.
+    pub attachable: Vec<Candidate>,
+    pub log: Vec<EndpointLogLine>,
+    pub write_refused: Option<String>,
+}
+
+#[server(prefix = "/rpc", endpoint = "endpoints/get")]
+pub async fn endpoint_get(tenant: String, name: String) -> Result<EndpointPage, AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    let endpoints = platform.endpoints(&scope);
+    let endpoint = endpoints.get(&name).await?;
+    let attachable = candidates(&platform, &scope)
+        .await?
+        .into_iter()
+        .filter(|c| c.kind == domain::model::WeightsKind::Adapter && endpoint.merged_version.is_none())
+        .filter(|c| c.base_model == endpoint.base_model_name.as_str())
+        .filter(|c| !endpoint.attachments.iter().any(|a| a.model_name.as_str() == c.model && a.number == c.number))
+        .collect();
+    Ok(EndpointPage {
+        base_url: super::base_url(scope.tenant().name.as_str()),
+        log: endpoints.log(&name, 0, 1000).await?.into_iter().rev().take(200).rev().collect(),
+        write_refused: scope.why_not(domain::policy::Action::EndpointWrite),
+        attachable,
+        endpoint,
+    })
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndpointChoices {
+    pub base_models: Vec<BaseModel>,
+    pub wanted: u32,
+    pub quota: u32,
+    pub write_refused: Option<String>,
+}
+
+#[server(prefix = "/rpc", endpoint = "endpoints/choices")]
+pub async fn get_endpoint_choices(tenant: String) -> Result<EndpointChoices, AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    Ok(EndpointChoices {
+        base_models: platform.base_models().list(&super::caller()?).await?,
+        wanted: platform.endpoints(&scope).list().await?.iter().filter(|e| e.state.is_wanted()).count() as u32,
+        quota: scope.tenant().quota.endpoints,
+        write_refused: scope.why_not(domain::policy::Action::EndpointWrite),
+    })
+}
+
+/// Creates an endpoint of a base model and goes to its page.
+#[server(prefix = "/rpc", endpoint = "endpoints/create")]
+pub async fn endpoint_create(tenant: String, name: String, base_model: String) -> Result<(), AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    let endpoint = platform.endpoints(&scope).create(platform::endpoints::NewEndpoint { name, base_model }).await?;
+    go_to(&endpoint);
+    Ok(())
+}
+
+/// Puts a model version onto an endpoint and goes there. `endpoint` empty = the tenant's endpoint of that base, or a new one.
+#[server(prefix = "/rpc", endpoint = "endpoints/deploy")]
+pub async fn endpoint_deploy(tenant: String, model: String, number: u32, endpoint: String) -> Result<(), AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    let onto = (!endpoint.is_empty()).then_some(endpoint);
+    let endpoint = platform.endpoints(&scope).deploy(platform::endpoints::Deploy { model, number, endpoint: onto }).await?;
+    go_to(&endpoint);
+    Ok(())
+}
+
+/// As [`endpoint_deploy`], with model and number in one value, as a list sends them: `lumenta-assistant@4`.
+#[server(prefix = "/rpc", endpoint = "endpoints/attach")]
+pub async fn endpoint_attach(tenant: String, endpoint: String, version: String) -> Result<(), AppError> {
+    let (model, number) = version
+        .split_once('@')
+        .and_then(|(model, number)| Some((model.to_owned(), number.parse().ok()?)))
+        .ok_or_else(|| domain::problem::Problem::field("version", "Choose a model version from the list."))?;
+    let (platform, scope) = super::scope(&tenant).await?;
+    platform.endpoints(&scope).deploy(platform::endpoints::Deploy { model, number, endpoint: Some(endpoint) }).await?;
+    Ok(())
+}
+
+#[server(prefix = "/rpc", endpoint = "endpoints/detach")]
+pub async fn endpoint_detach(tenant: String, endpoint: String, version: String) -> Result<(), AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    let version = version.parse().map_err(|_| domain::problem::Problem::not_found("The model version"))?;
+    platform.endpoints(&scope).detach(&endpoint, version).await?;
+    Ok(())
+}
+
+#[server(prefix = "/rpc", endpoint = "endpoints/start")]
+pub async fn endpoint_start(tenant: String, endpoint: String) -> Result<(), AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    platform.endpoints(&scope).start(&endpoint).await?;
+    Ok(())
+}
+
+#[server(prefix = "/rpc", endpoint = "endpoints/stop")]
+pub async fn endpoint_stop(tenant: String, endpoint: String) -> Result<(), AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    platform.endpoints(&scope).stop(&endpoint).await?;
+    Ok(())
+}
+
+#[cfg(feature = "ssr")]
+fn go_to(endpoint: &Endpoint) {
+    super::redirect(&crate::links::endpoint(&endpoint.tenant, &endpoint.name));
+}

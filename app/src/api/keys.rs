@@ -1,0 +1,172 @@
+//! API keys: the list, making one, revoking one.
+
+use super::AppError;
+use domain::{
+    ids::PersonId,
+    key::{ApiKey, CreatedKey, Limits, NewKey},
+    problem::{FieldProblem, Problem},
+    time::Timestamp,
+};
+use leptos::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeyList {
+    pub keys: Vec<ApiKey>,
+    pub base_url: String,
+    pub me: PersonId,
+    pub now: Timestamp,
+    pub write_refused: Option<String>,
+    /// Why one may not revoke the keys of others.
+    pub revoke_any_refused: Option<String>,
+}
+
+#[server(prefix = "/rpc", endpoint = "keys/list")]
+pub async fn list_keys(tenant: String) -> Result<KeyList, AppError> {
+    use domain::policy::Action;
+    let (platform, scope) = super::scope(&tenant).await?;
+    Ok(KeyList {
+        keys: platform.keys(&scope).list().await?,
+        base_url: super::base_url(scope.tenant().name.as_str()),
+        me: scope.person().id,
+        now: platform.now(),
+        write_refused: scope.why_not(Action::KeyWrite),
+        revoke_any_refused: scope.why_not(Action::KeyRevokeAny),
+    })
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeyChoices {
+    /// Model ids that a key can be kept to.
+    pub models: Vec<String>,
+    pub base_url: String,
+    pub write_refused: Option<String>,
+}
+
+#[server(prefix = "/rpc", endpoint = "keys/choices")]
+pub async fn get_key_choices(tenant: String) -> Result<KeyChoices, AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    let mut models: Vec<String> = platform.models(&scope).list().await?.into_iter().map(|m| m.model.name.to_string()).collect();
+    for endpoint in platform.endpoints(&scope).list().await? {
+        models.push(endpoint.base_model_name.to_string());
+    }
+    models.sort();
+    models.dedup();
+    Ok(KeyChoices {
+        models,
+        base_url: super::base_url(scope.tenant().name.as_str()),
+        write_refused: scope.why_not(domain::policy::Action::KeyWrite),
+    })
+}
+
+/// The form as it is sent: everything text, so that what was typed can be shown again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyForm {
+    #[serde(default)]
+    pub label: String,
+    /// `all` or `some`.
+    #[serde(default)]
+    pub may: String,
+    #[serde(default)]
+    pub models: Vec<String>,
+    #[serde(default)]
+    pub requests_per_minute: String,
+    #[serde(default)]
+    pub tokens_per_minute: String,
+    /// Days; empty = never.
+    #[serde(default)]
+    pub expires_in_days: String,
+}
+
+impl KeyForm {
+    /// What the form asks for, or every field that cannot be read.
+    pub fn read(&self) -> Result<NewKey, Problem> {
+        let mut wrong = Vec::new();
+        let mut number = |field: &str, text: &str| {
+            let digits: String = text.chars().filter(|c| !c.is_whitespace() && *c != '\u{a0}').collect();
+            if digits.is_empty() {
+                return None;
+            }
+            digits.parse::<u32>().map_err(|_| wrong.push(FieldProblem::new(field, format!("“{}” is not a whole number.", text.trim())))).ok()
+        };
+        let requests_per_minute = number("requests_per_minute", &self.requests_per_minute);
+        let tokens_per_minute = number("tokens_per_minute", &self.tokens_per_minute);
+        let expires_in_days = number("expires_in_days", &self.expires_in_days);
+        let models = (self.may == "some").then(|| self.models.clone());
+        if models.as_ref().is_some_and(Vec::is_empty) {
+            wrong.push(FieldProblem::new("models", "Choose at least one model, or allow all of them."));
+        }
+        let key = NewKey { label: self.label.trim().to_owned(), models, limits: Limits { requests_per_minute, tokens_per_minute }, expires_in_days };
+        wrong.extend(key.check());
+        if wrong.is_empty() { Ok(key) } else { Err(Problem::invalid(wrong)) }
+    }
+}
+
+/// Makes a key. The answer is the only place where the secret is ever seen.
+#[server(prefix = "/rpc", endpoint = "keys/create")]
+pub async fn key_create(tenant: String, form: KeyForm) -> Result<CreatedKey, AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    Ok(platform.keys(&scope).create(form.read()?).await?)
+}
+
+#[server(prefix = "/rpc", endpoint = "keys/revoke")]
+pub async fn key_revoke(tenant: String, key: String) -> Result<(), AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    let key = key.parse().map_err(|_| Problem::not_found("The key"))?;
+    platform.keys(&scope).revoke(key).await?;
+    super::redirect(&crate::links::keys(&scope.tenant().name));
+    Ok(())
+}
+
+/// The answer to a form that was posted to the page itself, with scripts off: given to the page through the context.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Posted {
+    pub form: KeyForm,
+    pub answer: Result<CreatedKey, AppError>,
+}
+
+/// Handles `POST /t/{tenant}/keys-new`: reads the form (URL-encoded pairs), makes the key, and says what the page shall show.
+#[cfg(feature = "ssr")]
+pub async fn posted(platform: &platform::Platform, caller: &platform::access::Caller, tenant: &str, pairs: Vec<(String, String)>) -> Posted {
+    let mut form = KeyForm::default();
+    for (name, value) in pairs {
+        match name.as_str() {
+            "form[label]" => form.label = value,
+            "form[may]" => form.may = value,
+            "form[requests_per_minute]" => form.requests_per_minute = value,
+            "form[tokens_per_minute]" => form.tokens_per_minute = value,
+            "form[expires_in_days]" => form.expires_in_days = value,
+            name if name.starts_with("form[models]") => form.models.push(value),
+            _ => {}
+        }
+    }
+    let answer = async {
+        let scope = caller.scope(platform, tenant).await?;
+        platform.keys(&scope).create(form.read()?).await
+    };
+    let answer = answer.await.map_err(AppError);
+    Posted { form, answer }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn form() -> KeyForm {
+        KeyForm { label: " help desk ".into(), may: "all".into(), expires_in_days: "90".into(), ..KeyForm::default() }
+    }
+
+    #[test]
+    fn an_empty_limit_is_no_limit_and_blanks_between_digits_are_fine() {
+        let key = KeyForm { tokens_per_minute: "20 000".into(), ..form() }.read().unwrap();
+        assert_eq!((key.label.as_str(), key.models, key.expires_in_days), ("help desk", None, Some(90)));
+        assert_eq!(key.limits, Limits { requests_per_minute: None, tokens_per_minute: Some(20_000) });
+    }
+
+    #[test]
+    fn every_wrong_field_is_named_at_once() {
+        let problem = KeyForm { label: String::new(), may: "some".into(), requests_per_minute: "many".into(), expires_in_days: "0".into(), ..form() }.read().unwrap_err();
+        let fields: Vec<_> = problem.fields.iter().map(|f| f.field.as_str()).collect();
+        assert_eq!(fields, ["requests_per_minute", "models", "label", "expires_in_days"]);
+    }
+}

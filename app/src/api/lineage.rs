@@ -1,0 +1,114 @@
+//! The whole lineage of a tenant: from every dataset version to every key that calls what was made of it.
+
+use super::AppError;
+use domain::chain::Link;
+use leptos::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Id of the thing.
+    pub id: String,
+    /// In which column it stands; never `Usage`, which is said in the note of a key.
+    pub link: Link,
+    pub title: String,
+    pub note: String,
+    pub href: String,
+    /// Ids of what it was made from or is fed by, one column to the left.
+    pub from: Vec<String>,
+}
+
+/// Sorted by column, within a column newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lineage {
+    pub nodes: Vec<Node>,
+}
+
+impl Lineage {
+    pub fn column(&self, link: Link) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(move |n| n.link == link)
+    }
+    pub fn get(&self, id: &str) -> Option<&Node> {
+        self.nodes.iter().find(|n| n.id == id)
+    }
+    /// What was made directly from `id`.
+    pub fn after(&self, id: &str) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(move |n| n.from.iter().any(|f| f == id))
+    }
+    /// What `node` was made directly from.
+    pub fn before<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = &'a Node> {
+        node.from.iter().filter_map(|id| self.get(id))
+    }
+}
+
+#[server(prefix = "/rpc", endpoint = "lineage/get")]
+pub async fn lineage_get(tenant: String) -> Result<Lineage, AppError> {
+    use crate::links;
+    use domain::{policy::Action, usage::UsageBy};
+    let (platform, scope) = super::scope(&tenant).await?;
+    let t = &scope.tenant().name;
+    let mut nodes = Vec::new();
+    for overview in platform.datasets(&scope).list().await? {
+        let (dataset, versions) = platform.datasets(&scope).get(overview.dataset.name.as_str()).await?;
+        nodes.extend(versions.into_iter().map(|v| Node {
+            id: v.id.to_string(),
+            link: Link::Dataset,
+            title: format!("{} v{}", dataset.name, v.number),
+            note: v.report.as_ref().map_or_else(|| v.state.word().to_owned(), |r| format!("{} rows", r.accepted)),
+            href: links::dataset_version(t, &dataset.name, v.number),
+            from: Vec::new(),
+        }));
+    }
+    for run in platform.runs(&scope).list(platform::runs::RunFilter::default()).await? {
+        nodes.push(Node {
+            id: run.id.to_string(),
+            link: Link::Run,
+            title: run.name.to_string(),
+            note: run.state.word().to_owned(),
+            href: links::run(t, &run.id),
+            from: vec![run.dataset_version.to_string()],
+        });
+    }
+    for overview in platform.models(&scope).list().await? {
+        let (model, versions) = platform.models(&scope).get(overview.model.name.as_str()).await?;
+        nodes.extend(versions.into_iter().map(|v| Node {
+            id: v.id.to_string(),
+            link: Link::Model,
+            title: format!("{} v{}", model.name, v.number),
+            note: v.stage.word().to_owned(),
+            href: links::model_version(t, &model.name, v.number),
+            from: vec![v.run.to_string()],
+        }));
+    }
+    let endpoints = platform.endpoints(&scope).list().await?;
+    for e in &endpoints {
+        let versions = e.attachments.iter().map(|a| a.version).chain(e.merged_version);
+        nodes.push(Node {
+            id: e.id.to_string(),
+            link: Link::Endpoint,
+            title: e.name.to_string(),
+            note: format!("{}, {}", e.state.word(), e.base_model_name),
+            href: links::endpoint(t, &e.name),
+            from: versions.map(|v| v.to_string()).collect(),
+        });
+    }
+    if scope.may(Action::KeyRead) {
+        let used = platform.usage(&scope).table(UsageBy::Key, 7).await?;
+        for key in platform.keys(&scope).list().await?.into_iter().filter(|k| k.revoked_at.is_none()) {
+            let id = key.id.to_string();
+            let may_call = |e: &&domain::endpoint::Endpoint| match &key.models {
+                None => true,
+                Some(ids) => ids.iter().any(|id| e.base_model_name.as_str() == id || e.attachments.iter().any(|a| a.model_name.as_str() == id)),
+            };
+            nodes.push(Node {
+                link: Link::Keys,
+                title: key.label.clone(),
+                note: used.iter().find(|l| l.group == id).map_or_else(|| "no call, 7 d".to_owned(), |l| format!("{} calls, 7 d", l.requests)),
+                href: links::keys(t),
+                from: endpoints.iter().filter(may_call).map(|e| e.id.to_string()).collect(),
+                id,
+            });
+        }
+    }
+    Ok(Lineage { nodes })
+}

@@ -1,0 +1,140 @@
+//! Server functions: the calls that pages make. One file a noun; each body takes the scope, does one use case, shapes the answer.
+//!
+//! A body begins with `let (platform, scope) = scope(&tenant).await?;`. Nothing here reads the database.
+
+pub mod admin;
+pub mod audit;
+pub mod base_models;
+pub mod chain;
+pub mod datasets;
+pub mod endpoints;
+pub mod frame;
+pub mod keys;
+pub mod lineage;
+pub mod models;
+pub mod playground;
+pub mod run_form;
+pub mod runs;
+pub mod tenants_home;
+pub mod usage;
+
+use domain::problem::{Problem, ProblemKind};
+use leptos::{
+    prelude::*,
+    server_fn::{codec::JsonEncoding, error::ServerFnErrorErr},
+};
+use serde::{Deserialize, Serialize};
+
+/// Where people and programs reach the portal from outside, without a slash at the end: `https://atelier.example`. Given by the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicUrl(pub String);
+
+/// A [`Problem`] on its way through a server function. Pages show it with `ui::load::Load` and `ui::form`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(transparent)]
+#[error("{0}")]
+pub struct AppError(pub Problem);
+
+impl FromServerFnError for AppError {
+    type Encoder = JsonEncoding;
+
+    fn from_server_fn_error(error: ServerFnErrorErr) -> Self {
+        let (kind, sentence, next) = match error {
+            ServerFnErrorErr::Request(_) => (ProblemKind::Unavailable, "The server could not be reached.", "Check the connection and try again."),
+            ServerFnErrorErr::Args(_) | ServerFnErrorErr::MissingArg(_) => {
+                (ProblemKind::Invalid, "A field holds something that cannot be read.", "Look at the numbers in the form; use digits and a point only.")
+            }
+            ServerFnErrorErr::Deserialization(_) => (ProblemKind::Unavailable, "The server's answer could not be read.", "Reload the page; a new version may have been installed."),
+            _ => (ProblemKind::Internal, "The server could not do this.", "Try again; if it stays, tell whoever runs the platform."),
+        };
+        #[cfg(feature = "ssr")]
+        tracing::warn!(?error, "server function");
+        Self(Problem::new(kind, sentence).next(next))
+    }
+}
+
+/// Also tells the HTTP status of the answer (404, 403...), on the server.
+impl From<Problem> for AppError {
+    fn from(problem: Problem) -> Self {
+        #[cfg(feature = "ssr")]
+        on_server::tell_status(problem.kind);
+        Self(problem)
+    }
+}
+
+#[cfg(feature = "ssr")]
+pub use on_server::{base_url, caller, maybe_caller, platform, platform_scope, redirect, scope};
+
+#[cfg(feature = "ssr")]
+mod on_server {
+    use super::{AppError, Problem, ProblemKind};
+    use http::{Method, StatusCode, header, request::Parts};
+    use leptos::prelude::*;
+    use leptos_axum::ResponseOptions;
+    use platform::{
+        Platform,
+        access::{Caller, PlatformScope, Scope},
+    };
+
+    /// The platform, given to every request by the server.
+    pub fn platform() -> Result<Platform, AppError> {
+        use_context::<Platform>().ok_or_else(|| Problem::new(ProblemKind::Internal, "The server gave no platform to this request.").into())
+    }
+
+    /// The address that OpenAI clients of this tenant are given.
+    pub fn base_url(tenant: &str) -> String {
+        let public = use_context::<super::PublicUrl>().map(|p| p.0).unwrap_or_default();
+        format!("{}/t/{tenant}/v1", public.trim_end_matches('/'))
+    }
+
+    /// Who is signed in, if anybody.
+    pub fn maybe_caller() -> Option<Caller> {
+        use_context::<Option<Caller>>().flatten()
+    }
+
+    /// Who is signed in; `Unauthenticated` when nobody is.
+    pub fn caller() -> Result<Caller, AppError> {
+        maybe_caller().ok_or_else(|| Problem::new(ProblemKind::Unauthenticated, "You are not signed in.").next("Sign in and you come back to this page.").into())
+    }
+
+    /// The platform and the caller's place in a tenant; `NotFound` for everybody who may not know that it exists.
+    pub async fn scope(tenant: &str) -> Result<(Platform, Scope), AppError> {
+        let (platform, caller) = (platform()?, caller()?);
+        let scope = caller.scope(&platform, tenant).await?;
+        Ok((platform, scope))
+    }
+
+    /// The platform and the caller's right to administer or audit it; `NotFound` for everybody else.
+    pub fn platform_scope() -> Result<(Platform, PlatformScope), AppError> {
+        let (platform, caller) = (platform()?, caller()?);
+        let scope = caller.platform_scope()?;
+        Ok((platform, scope))
+    }
+
+    /// Sends the browser on, with and without scripts. `path` must come from `crate::links`, never from a person.
+    pub fn redirect(path: &str) {
+        // A path with bytes that no header may hold would panic in leptos_axum.
+        if path.starts_with('/') && path.is_ascii() && !path.bytes().any(|b| b.is_ascii_control()) {
+            leptos_axum::redirect(path);
+        }
+    }
+
+    /// The status of the answer. A plain form post is left alone: it gets a redirect back to its page, which shows the problem.
+    pub(super) fn tell_status(kind: ProblemKind) {
+        let (Some(parts), Some(options)) = (use_context::<Parts>(), use_context::<ResponseOptions>()) else { return };
+        let wants_html = parts.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).is_some_and(|v| v.contains("text/html"));
+        if parts.method != Method::GET && wants_html {
+            return;
+        }
+        options.set_status(match kind {
+            ProblemKind::NotFound => StatusCode::NOT_FOUND,
+            ProblemKind::Forbidden => StatusCode::FORBIDDEN,
+            ProblemKind::Unauthenticated => StatusCode::UNAUTHORIZED,
+            ProblemKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+            ProblemKind::Conflict => StatusCode::CONFLICT,
+            ProblemKind::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
+            ProblemKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            ProblemKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        });
+    }
+}

@@ -1,0 +1,172 @@
+//! Models, their versions and their cards.
+
+use super::AppError;
+use domain::{
+    base_model::BaseModel,
+    endpoint::EndpointState,
+    model::{Model, ModelOverview, ModelVersion, Stage},
+    run::EvaluatedRow,
+};
+use leptos::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelList {
+    pub models: Vec<ModelOverview>,
+    pub base_models: Vec<BaseModel>,
+    /// Why the button “Fine-tune” is off.
+    pub launch_refused: Option<String>,
+}
+
+#[server(prefix = "/rpc", endpoint = "models/list")]
+pub async fn list_models(tenant: String) -> Result<ModelList, AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    Ok(ModelList {
+        models: platform.models(&scope).list().await?,
+        base_models: platform.base_models().list(&super::caller()?).await?,
+        launch_refused: scope.why_not(domain::policy::Action::RunLaunch),
+    })
+}
+
+/// A row of the list of versions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VersionLine {
+    pub number: u32,
+    pub stage: Stage,
+    /// Right answers of tuned, of base, and rows.
+    pub score: Option<(u64, u64, u64)>,
+    pub run: String,
+    pub run_name: String,
+    pub dataset: String,
+    pub author: String,
+    pub gaps: usize,
+    pub at: domain::time::Timestamp,
+}
+
+/// An endpoint that could take the version, or has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    pub name: String,
+    pub state: EndpointState,
+    /// It serves this very version.
+    pub serves: bool,
+    /// An adapter of this base can be attached to it.
+    pub fits: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelPage {
+    pub model: Model,
+    pub version: ModelVersion,
+    pub versions: Vec<VersionLine>,
+    pub base: Option<BaseModel>,
+    /// Held-out rows of which base and tuned differ in being right; worse first.
+    pub flipped: Vec<EvaluatedRow>,
+    pub places: Vec<Place>,
+    pub edit_refused: Option<String>,
+    pub stage_refused: Option<String>,
+    pub deploy_refused: Option<String>,
+}
+
+/// `number` 0 = the newest version.
+#[server(prefix = "/rpc", endpoint = "models/get")]
+pub async fn model_get(tenant: String, name: String, number: u32) -> Result<ModelPage, AppError> {
+    use domain::policy::Action;
+    let (platform, scope) = super::scope(&tenant).await?;
+    let models = platform.models(&scope);
+    let (model, versions) = models.get(&name).await?;
+    let version = models.version(&name, (number > 0).then_some(number)).await?;
+    let mut flipped = platform.runs(&scope).evaluated(version.run, platform::runs::EvaluatedFilter::Flipped).await?;
+    flipped.sort_by_key(|row| (row.tuned_right, row.row));
+    let places = platform
+        .endpoints(&scope)
+        .list()
+        .await?
+        .into_iter()
+        .map(|e| Place {
+            serves: e.merged_version == Some(version.id) || e.attachments.iter().any(|a| a.version == version.id),
+            fits: e.merged_version.is_none() && e.base_model == version.base_model,
+            name: e.name.to_string(),
+            state: e.state,
+        })
+        .filter(|p| p.fits || p.serves)
+        .collect();
+    let base = platform.base_models().get(version.base_model_name.as_str()).await.ok();
+    Ok(ModelPage {
+        versions: versions.iter().map(line).collect(),
+        edit_refused: scope.why_not(Action::CardEdit),
+        stage_refused: scope.why_not(Action::ModelStage),
+        deploy_refused: scope.why_not(Action::EndpointWrite),
+        model,
+        version,
+        base,
+        flipped,
+        places,
+    })
+}
+
+#[cfg(feature = "ssr")]
+fn line(v: &ModelVersion) -> VersionLine {
+    VersionLine {
+        number: v.number,
+        stage: v.stage,
+        score: v.scores.map(|s| (s.tuned_right, s.base_right, s.rows)),
+        run: v.run.to_string(),
+        run_name: v.run_name.to_string(),
+        dataset: format!("{} v{}", v.dataset_name, v.dataset_number),
+        author: v.author_name.clone(),
+        gaps: v.card.gaps(),
+        at: v.created_at,
+    }
+}
+
+#[server(prefix = "/rpc", endpoint = "models/stage")]
+pub async fn model_set_stage(tenant: String, name: String, number: u32, stage: String) -> Result<(), AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    let stage = Stage::from_word(&stage).ok_or_else(|| domain::problem::Problem::field("stage", "Choose candidate, approved or archived."))?;
+    platform.models(&scope).set_stage(&name, number, stage).await?;
+    Ok(())
+}
+
+/// What the card editor shows: the version with its card, its Markdown, and why saving is off.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CardPage {
+    pub version: ModelVersion,
+    pub markdown: String,
+    pub edit_refused: Option<String>,
+}
+
+#[server(prefix = "/rpc", endpoint = "models/card")]
+pub async fn card_get(tenant: String, name: String, number: u32) -> Result<CardPage, AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    let models = platform.models(&scope);
+    let version = models.version(&name, (number > 0).then_some(number)).await?;
+    let markdown = models.markdown(&name, Some(version.number)).await?;
+    Ok(CardPage { version, markdown, edit_refused: scope.why_not(domain::policy::Action::CardEdit) })
+}
+
+/// One field of the card as the form sends it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CardField {
+    pub key: String,
+    pub value: String,
+    /// What the form showed when it was opened; unchanged fields are not written.
+    pub was: String,
+}
+
+/// Saves what was changed and goes back to the model. Refused with a conflict when somebody saved in between.
+#[server(prefix = "/rpc", endpoint = "models/card-edit")]
+pub async fn card_edit(tenant: String, name: String, number: u32, revision: u32, fields: Vec<CardField>) -> Result<(), AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    // A browser sends line ends as CR LF.
+    let text = |s: &str| s.replace("\r\n", "\n").trim().to_owned();
+    let changes: Vec<(String, String)> =
+        fields.into_iter().filter(|f| text(&f.value) != text(&f.was)).map(|f| (f.key, text(&f.value))).collect();
+    let version = if changes.is_empty() {
+        platform.models(&scope).version(&name, Some(number)).await?
+    } else {
+        platform.models(&scope).edit_card(&name, number, revision, changes).await?
+    };
+    super::redirect(&crate::links::model_version(&version.tenant, &version.model_name, version.number));
+    Ok(())
+}

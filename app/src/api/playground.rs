@@ -1,0 +1,122 @@
+//! The playground: which models one can talk to, the history, one conversation with its answers as safe HTML.
+//! The talking itself is `POST /t/{tenant}/playground/chat`, which the server streams.
+
+use super::AppError;
+use domain::chat::{Chat, ChatOverview};
+use leptos::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// A model id that can be called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlayModel {
+    pub id: String,
+    /// A base model as it is, or tuned by us.
+    pub base: bool,
+    /// `v4` of a tuned one, empty for a base.
+    pub version: String,
+    pub endpoint: String,
+    /// Why it does not answer now; none = it answers.
+    pub not_ready: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlaygroundPage {
+    /// Those that answer first, tuned before base.
+    pub models: Vec<PlayModel>,
+    pub chats: Vec<ChatOverview>,
+    pub chat: Option<ChatView>,
+    pub infer_refused: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChatView {
+    pub chat: Chat,
+    /// For every exchange the answers' Markdown as cleaned HTML, in the order of the answers.
+    pub html: Vec<Vec<String>>,
+}
+
+/// `chat` empty = a new conversation.
+#[server(prefix = "/rpc", endpoint = "playground/get")]
+pub async fn playground_get(tenant: String, chat: String) -> Result<PlaygroundPage, AppError> {
+    use domain::{
+        endpoint::{AdapterState, EndpointState},
+        policy::Action,
+        problem::Problem,
+    };
+    let (platform, scope) = super::scope(&tenant).await?;
+    let mut models: Vec<PlayModel> = Vec::new();
+    for e in platform.endpoints(&scope).list().await? {
+        let down = (e.state != EndpointState::Ready).then(|| format!("{} is {}. {}", e.name, e.state.word(), e.reason));
+        let base = e.merged_version.is_none().then(|| PlayModel {
+            id: e.base_model_name.to_string(),
+            base: true,
+            version: String::new(),
+            endpoint: e.name.to_string(),
+            not_ready: down.clone(),
+        });
+        models.extend(base);
+        models.extend(e.attachments.iter().map(|a| PlayModel {
+            id: a.model_name.to_string(),
+            base: false,
+            version: format!("v{}", a.number),
+            endpoint: e.name.to_string(),
+            not_ready: down.clone().or_else(|| (a.state != AdapterState::Ready).then(|| format!("{} v{} is {} on {}.", a.model_name, a.number, a.state.word(), e.name))),
+        }));
+    }
+    // The same id on two endpoints is one choice; the one that answers counts.
+    models.sort_by(|a, b| (a.not_ready.is_some(), a.base, &a.id).cmp(&(b.not_ready.is_some(), b.base, &b.id)));
+    let mut seen = std::collections::HashSet::new();
+    models.retain(|m| seen.insert(m.id.clone()));
+    let infer_refused = scope.why_not(Action::Infer);
+    if infer_refused.is_some() {
+        return Ok(PlaygroundPage { models, chats: Vec::new(), chat: None, infer_refused });
+    }
+    let chats = platform.chats(&scope);
+    let chat = match chat.as_str() {
+        "" => None,
+        id => {
+            let id = id.parse().map_err(|_| Problem::not_found("The conversation"))?;
+            let chat = chats.get(id).await?;
+            let html = chat.exchanges.iter().map(|e| e.answers.iter().map(|a| rendered(&a.content)).collect()).collect();
+            Some(ChatView { chat, html })
+        }
+    };
+    Ok(PlaygroundPage { models, chats: chats.list().await?, chat, infer_refused })
+}
+
+#[server(prefix = "/rpc", endpoint = "playground/delete")]
+pub async fn chat_delete(tenant: String, chat: String) -> Result<(), AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    let id = chat.parse().map_err(|_| domain::problem::Problem::not_found("The conversation"))?;
+    platform.chats(&scope).delete(id).await?;
+    super::redirect(&crate::links::playground(&scope.tenant().name));
+    Ok(())
+}
+
+/// A model's Markdown as HTML that can do no harm: raw HTML becomes text, then everything goes through ammonia.
+#[cfg(feature = "ssr")]
+pub fn rendered(markdown: &str) -> String {
+    use pulldown_cmark::{Event, Options, Parser, html};
+    let events = Parser::new_ext(markdown, Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH).map(|event| match event {
+        Event::Html(raw) | Event::InlineHtml(raw) => Event::Text(raw),
+        // A model does not get to load pictures from elsewhere, and its line ends are meant.
+        Event::SoftBreak => Event::HardBreak,
+        other => other,
+    });
+    let mut out = String::new();
+    html::push_html(&mut out, events);
+    ammonia::Builder::default().rm_tags(["img"]).link_rel(Some("noopener noreferrer nofollow")).clean(&out).to_string()
+}
+
+#[cfg(all(test, feature = "ssr"))]
+mod tests {
+    use super::rendered;
+
+    #[test]
+    fn markdown_becomes_html_and_raw_html_stays_text() {
+        assert_eq!(rendered("**Aarhus**\nin Denmark").trim(), "<p><strong>Aarhus</strong><br>\nin Denmark</p>");
+        let evil = rendered("<script>alert(1)</script> [x](javascript:alert(1)) ![p](https://elsewhere.example/p.png) <b onclick=x>y</b>");
+        assert!(!evil.contains("<script") && !evil.contains("javascript:") && !evil.contains("<img") && !evil.contains("onclick=x>y</b>") , "{evil}");
+        assert!(evil.contains("&lt;script&gt;"), "{evil}");
+    }
+}

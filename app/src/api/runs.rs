@@ -1,0 +1,271 @@
+//! Runs: the list, one run with curves, log and scores, the form of a new one, launching and stopping.
+
+use super::{AppError, run_form::RunForm};
+use domain::{
+    run::{EvaluatedRow, LogLine, MetricPoint, Run},
+    time::Timestamp,
+};
+use leptos::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunList {
+    /// Newest first.
+    pub runs: Vec<Run>,
+    /// Without the filter: all, active (queued ones too), succeeded, failed.
+    pub counts: [usize; 4],
+    pub launch_refused: Option<String>,
+    pub now: Timestamp,
+}
+
+/// `state` is empty, `active`, `succeeded` or `failed`; `text` looks in names, dataset, base model and owner.
+#[server(prefix = "/rpc", endpoint = "runs/list")]
+pub async fn list_runs(tenant: String, state: String, text: String) -> Result<RunList, AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    let all = platform.runs(&scope).list(Default::default()).await?;
+    let number = |wanted: &str| all.iter().filter(|r| is(r.state, wanted)).count();
+    let counts = [all.len(), number("active"), number("succeeded"), number("failed")];
+    let wanted = text.trim().to_lowercase();
+    let says = |r: &Run| format!("{} {} {} {} {} {}", r.name, r.base_model_name, r.dataset_name, r.model_name, r.owner_name, r.id).to_lowercase();
+    Ok(RunList {
+        counts,
+        runs: all.into_iter().filter(|r| is(r.state, &state) && (wanted.is_empty() || says(r).contains(&wanted))).collect(),
+        launch_refused: scope.why_not(domain::policy::Action::RunLaunch),
+        now: platform.now(),
+    })
+}
+
+#[cfg(feature = "ssr")]
+fn is(state: domain::run::RunState, wanted: &str) -> bool {
+    use domain::run::RunState;
+    match wanted {
+        "active" => !state.is_final(),
+        "succeeded" => state == RunState::Succeeded,
+        "failed" => matches!(state, RunState::Failed | RunState::Cancelled),
+        _ => true,
+    }
+}
+
+/// One run, and what may be done to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunPage {
+    pub run: Run,
+    /// Name of the run that this one was cloned from.
+    pub parent: Option<String>,
+    /// Name and number of the model version that came out.
+    pub version: Option<(String, u32)>,
+    /// The trainer's file.
+    pub yaml: String,
+    pub cancel_refused: Option<String>,
+    pub launch_refused: Option<String>,
+    pub now: Timestamp,
+}
+
+#[server(prefix = "/rpc", endpoint = "runs/get")]
+pub async fn get_run(tenant: String, id: String) -> Result<RunPage, AppError> {
+    use domain::policy::Action;
+    let (platform, scope) = super::scope(&tenant).await?;
+    let runs = platform.runs(&scope);
+    let run = runs.get(known(&id)?).await?;
+    let parent = match run.cloned_from {
+        // A parent that is gone is no reason to refuse the page.
+        Some(id) => runs.get(id).await.ok().map(|r| r.name.to_string()),
+        None => None,
+    };
+    let version = match run.model_version {
+        Some(id) => platform.models(&scope).by_version_id(id).await.ok().map(|v| (v.model_name.to_string(), v.number)),
+        None => None,
+    };
+    Ok(RunPage {
+        parent,
+        version,
+        yaml: run.settings.yaml(run.base_model_name.as_str(), run.dataset_name.as_str()),
+        cancel_refused: scope.why_not(Action::RunCancel),
+        launch_refused: scope.why_not(Action::RunLaunch),
+        now: platform.now(),
+        run,
+    })
+}
+
+#[cfg(feature = "ssr")]
+fn known(id: &str) -> Result<domain::ids::RunId, AppError> {
+    id.parse().map_err(|_| domain::problem::Problem::not_found(format!("The run “{}”", id.chars().take(60).collect::<String>())).into())
+}
+
+/// The curves, thinned to about 600 points: first, last and every evaluated one stay.
+#[server(prefix = "/rpc", endpoint = "runs/metrics")]
+pub async fn get_metrics(tenant: String, id: String) -> Result<Vec<MetricPoint>, AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    Ok(thin(platform.runs(&scope).metrics(known(&id)?).await?, 600))
+}
+
+#[cfg(feature = "ssr")]
+fn thin(points: Vec<MetricPoint>, most: usize) -> Vec<MetricPoint> {
+    let every = points.len().div_ceil(most).max(1);
+    let last = points.len().saturating_sub(1);
+    points.into_iter().enumerate().filter(|(i, p)| i % every == 0 || *i == last || p.eval_loss.is_some()).map(|(_, p)| p).collect()
+}
+
+/// The newest lines of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogTail {
+    pub lines: Vec<LogLine>,
+    pub total: u64,
+    pub warnings: u64,
+}
+
+/// At most `lines` (1 to 2000) of the newest; `level` is empty or `warning` (warnings and errors only); `text` must be in the line.
+#[server(prefix = "/rpc", endpoint = "runs/log")]
+pub async fn get_log(tenant: String, id: String, lines: u32, level: String, text: String) -> Result<LogTail, AppError> {
+    use domain::run::LogLevel;
+    const AT_ONCE: u32 = 5000;
+    let (platform, scope) = super::scope(&tenant).await?;
+    let id = known(&id)?;
+    let keep = lines.clamp(1, 2000) as usize;
+    let wanted = text.to_lowercase();
+    let mut tail = LogTail { lines: Vec::new(), total: 0, warnings: 0 };
+    let mut after = 0;
+    loop {
+        let page = platform.runs(&scope).log(id, after, AT_ONCE).await?;
+        let Some(last) = page.last() else { break };
+        after = last.number;
+        let whole = page.len() < AT_ONCE as usize;
+        tail.total += page.len() as u64;
+        tail.warnings += page.iter().filter(|l| l.level != LogLevel::Info).count() as u64;
+        tail.lines.extend(page.into_iter().filter(|l| (level.is_empty() || l.level != LogLevel::Info) && (wanted.is_empty() || l.text.to_lowercase().contains(&wanted))));
+        let drop = tail.lines.len().saturating_sub(keep);
+        tail.lines.drain(..drop);
+        if whole {
+            break;
+        }
+    }
+    Ok(tail)
+}
+
+/// `which` is empty (flipped), `all` or `wrong`.
+#[server(prefix = "/rpc", endpoint = "runs/evaluated")]
+pub async fn get_evaluated(tenant: String, id: String, which: String) -> Result<Vec<EvaluatedRow>, AppError> {
+    use platform::runs::EvaluatedFilter;
+    let (platform, scope) = super::scope(&tenant).await?;
+    let filter = match which.as_str() {
+        "all" => EvaluatedFilter::All,
+        "wrong" => EvaluatedFilter::Wrong,
+        _ => EvaluatedFilter::Flipped,
+    };
+    Ok(platform.runs(&scope).evaluated(known(&id)?, filter).await?)
+}
+
+/// A base model in the form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseChoice {
+    pub name: String,
+    pub parameters: u64,
+    pub context: u32,
+    pub licence: String,
+}
+
+/// A dataset in the form: its newest version that can be trained on, or the one that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataChoice {
+    pub name: String,
+    pub number: u32,
+    pub train_rows: u64,
+    pub held_out_rows: u64,
+    pub tokens: u64,
+    pub left_out: u64,
+}
+
+/// What the form starts with and offers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Draft {
+    pub form: RunForm,
+    /// Name of the run that is cloned.
+    pub parent: Option<String>,
+    pub bases: Vec<BaseChoice>,
+    pub datasets: Vec<DataChoice>,
+    /// Names of models, for the field "becomes a version of".
+    pub models: Vec<String>,
+    pub runs_active: u32,
+    pub runs_queued: u32,
+    pub runs_quota: u32,
+    pub launch_refused: Option<String>,
+}
+
+/// A fresh form: from a run (`from`), from a preset, on a dataset (`name` or `name@3`). Each may be empty.
+#[server(prefix = "/rpc", endpoint = "runs/draft")]
+pub async fn get_draft(tenant: String, from: String, preset: String, dataset: String) -> Result<Draft, AppError> {
+    use domain::{base_model::BaseModelState, dataset::VersionState, settings::PRESETS};
+    let (platform, scope) = super::scope(&tenant).await?;
+    let parent = match from.as_str() {
+        "" => None,
+        id => Some(platform.runs(&scope).get(known(id)?).await?),
+    };
+    let mut new = platform.runs(&scope).draft(parent.as_ref().map(|r| r.id)).await?;
+    if let Some(p) = PRESETS.iter().find(|p| p.id == preset) {
+        new.settings = (p.settings)();
+    }
+    let mut form = RunForm::of(&new);
+    if !dataset.is_empty() {
+        form.dataset = dataset;
+    }
+    let mut datasets: Vec<DataChoice> = Vec::new();
+    for d in platform.datasets(&scope).list().await? {
+        let (_, versions) = platform.datasets(&scope).get(d.dataset.name.as_str()).await?;
+        let mut ready = versions.into_iter().filter(|v| v.state == VersionState::Ready);
+        let newest = ready.next();
+        let asked = ready.find(|v| form.dataset == format!("{}@{}", v.dataset_name, v.number));
+        datasets.extend(newest.into_iter().chain(asked).map(|v| {
+            let r = v.report.as_ref();
+            DataChoice {
+                name: v.dataset_name.to_string(),
+                number: v.number,
+                train_rows: r.map_or(0, |r| r.train_rows),
+                held_out_rows: r.map_or(0, |r| r.held_out_rows),
+                tokens: r.map_or(0, |r| r.tokens),
+                left_out: r.map_or(0, |r| r.rejected),
+            }
+        }));
+    }
+    // A name without number means the newest; the field then shows which one that is.
+    if let Some(d) = datasets.iter().find(|d| d.name == form.dataset).or_else(|| datasets.first().filter(|_| form.dataset.is_empty())) {
+        form.dataset = format!("{}@{}", d.name, d.number);
+    }
+    let bases: Vec<BaseChoice> = (platform.base_models().list(&super::caller()?).await?.into_iter())
+        .filter(|b| b.state == BaseModelState::Ready)
+        .map(|b| BaseChoice { name: b.name.to_string(), parameters: b.parameters, context: b.context, licence: b.licence })
+        .collect();
+    if let Some(first) = bases.first().filter(|_| form.base_model.is_empty()) {
+        form.base_model = first.name.clone();
+    }
+    let holding = platform.overview(&scope).await?.holding;
+    Ok(Draft {
+        parent: parent.map(|r| r.name.to_string()),
+        form,
+        bases,
+        datasets,
+        models: platform.models(&scope).list().await?.into_iter().map(|m| m.model.name.to_string()).collect(),
+        runs_active: holding.runs_active,
+        runs_queued: holding.runs_queued,
+        runs_quota: scope.tenant().quota.concurrent_runs,
+        launch_refused: scope.why_not(domain::policy::Action::RunLaunch),
+    })
+}
+
+/// Starts the run and leads to its page. The same form sent twice leads to the same run.
+#[server(prefix = "/rpc", endpoint = "runs/launch")]
+pub async fn launch(tenant: String, form: RunForm) -> Result<(), AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    let new = form.new_run().map_err(domain::problem::Problem::invalid)?;
+    let run = platform.runs(&scope).launch(new).await?;
+    super::redirect(&crate::links::run(&run.tenant, &run.id));
+    Ok(())
+}
+
+/// Asks the run to stop; what it has done so far stays on its page.
+#[server(prefix = "/rpc", endpoint = "runs/cancel")]
+pub async fn cancel(tenant: String, id: String) -> Result<(), AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    let run = platform.runs(&scope).cancel(known(&id)?).await?;
+    super::redirect(&crate::links::run(&run.tenant, &run.id));
+    Ok(())
+}

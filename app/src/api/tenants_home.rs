@@ -1,0 +1,62 @@
+//! Where one starts: the tenants that one may choose from, and the home of one tenant.
+
+use super::AppError;
+use domain::{
+    dataset::DatasetOverview,
+    endpoint::Endpoint,
+    model::ModelOverview,
+    people::Whoami,
+    run::Run,
+    tenant::{Holding, Tenant},
+    time::Timestamp,
+};
+use leptos::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// Who is signed in, with memberships; `None` when nobody is.
+#[server(prefix = "/rpc", endpoint = "whoami")]
+pub async fn get_whoami() -> Result<Option<Whoami>, AppError> {
+    Ok(super::maybe_caller().map(|c| c.whoami()))
+}
+
+/// Everything on a tenant's home.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Home {
+    pub tenant: Tenant,
+    pub holding: Holding,
+    /// At work or waiting, newest first.
+    pub runs_now: Vec<Run>,
+    /// Failed within the last three days, newest first, at most 3.
+    pub runs_failed: Vec<Run>,
+    pub runs_total: usize,
+    pub datasets: Vec<DatasetOverview>,
+    /// Newest first.
+    pub models: Vec<ModelOverview>,
+    pub endpoints: Vec<Endpoint>,
+    pub launch_refused: Option<String>,
+    pub upload_refused: Option<String>,
+    pub now: Timestamp,
+}
+
+#[server(prefix = "/rpc", endpoint = "home")]
+pub async fn get_home(tenant: String) -> Result<Home, AppError> {
+    use domain::{policy::Action, run::RunState, time::DAY};
+    let (platform, scope) = super::scope(&tenant).await?;
+    let now = platform.now();
+    let runs = platform.runs(&scope).list(Default::default()).await?;
+    let mut models = platform.models(&scope).list().await?;
+    models.sort_by_key(|m| std::cmp::Reverse(m.latest.created_at));
+    Ok(Home {
+        tenant: scope.tenant().clone(),
+        holding: platform.overview(&scope).await?.holding,
+        runs_failed: runs.iter().filter(|r| r.state == RunState::Failed && r.ended_at.is_some_and(|t| now.since(t) < 3 * DAY)).take(3).cloned().collect(),
+        runs_total: runs.len(),
+        runs_now: runs.into_iter().filter(|r| !r.state.is_final()).collect(),
+        datasets: platform.datasets(&scope).list().await?,
+        models,
+        endpoints: platform.endpoints(&scope).list().await?,
+        launch_refused: scope.why_not(Action::RunLaunch),
+        upload_refused: scope.why_not(Action::DatasetWrite),
+        now,
+    })
+}

@@ -1,0 +1,135 @@
+//! Every address of the portal, made in one place. Parts are names and ids, which need no escaping in a path;
+//! what people type goes through [`query`].
+
+use std::fmt::Display;
+
+pub fn home(tenant: &impl Display) -> String {
+    format!("/t/{tenant}")
+}
+pub fn datasets(tenant: &impl Display) -> String {
+    format!("/t/{tenant}/datasets")
+}
+/// `name` = the dataset that gets a further version, or empty.
+pub fn dataset_new(tenant: &impl Display, name: &str) -> String {
+    with(format!("/t/{tenant}/datasets-new"), &[("name", name)])
+}
+pub fn dataset(tenant: &impl Display, name: &impl Display) -> String {
+    format!("/t/{tenant}/datasets/{name}")
+}
+pub fn dataset_version(tenant: &impl Display, name: &impl Display, number: u32) -> String {
+    format!("/t/{tenant}/datasets/{name}?v={number}")
+}
+pub fn runs(tenant: &impl Display) -> String {
+    format!("/t/{tenant}/runs")
+}
+pub fn run_new(tenant: &impl Display) -> String {
+    format!("/t/{tenant}/runs-new")
+}
+pub fn run(tenant: &impl Display, id: &impl Display) -> String {
+    format!("/t/{tenant}/runs/{id}")
+}
+pub fn models(tenant: &impl Display) -> String {
+    format!("/t/{tenant}/models")
+}
+pub fn model(tenant: &impl Display, name: &impl Display) -> String {
+    format!("/t/{tenant}/models/{name}")
+}
+pub fn model_version(tenant: &impl Display, name: &impl Display, number: u32) -> String {
+    format!("/t/{tenant}/models/{name}?v={number}")
+}
+pub fn card_edit(tenant: &impl Display, name: &impl Display, number: u32) -> String {
+    format!("/t/{tenant}/models/{name}/card/edit?v={number}")
+}
+pub fn card_markdown(tenant: &impl Display, name: &impl Display, number: u32) -> String {
+    format!("/t/{tenant}/models/{name}/card.md?v={number}")
+}
+pub fn endpoints(tenant: &impl Display) -> String {
+    format!("/t/{tenant}/endpoints")
+}
+pub fn endpoint_new(tenant: &impl Display) -> String {
+    format!("/t/{tenant}/endpoints-new")
+}
+pub fn endpoint(tenant: &impl Display, name: &impl Display) -> String {
+    format!("/t/{tenant}/endpoints/{name}")
+}
+pub fn playground(tenant: &impl Display) -> String {
+    format!("/t/{tenant}/playground")
+}
+pub fn chat(tenant: &impl Display, id: &impl Display) -> String {
+    format!("/t/{tenant}/playground/{id}")
+}
+pub fn keys(tenant: &impl Display) -> String {
+    format!("/t/{tenant}/keys")
+}
+pub fn key_new(tenant: &impl Display) -> String {
+    format!("/t/{tenant}/keys-new")
+}
+pub fn usage(tenant: &impl Display) -> String {
+    format!("/t/{tenant}/usage")
+}
+pub fn lineage(tenant: &impl Display) -> String {
+    format!("/t/{tenant}/lineage")
+}
+pub fn audit(tenant: &impl Display) -> String {
+    format!("/t/{tenant}/audit")
+}
+pub fn base_models(tenant: &impl Display) -> String {
+    format!("/t/{tenant}/base-models")
+}
+pub fn admin_tenants() -> String {
+    "/admin/tenants".into()
+}
+pub fn admin_tenant_new() -> String {
+    "/admin/tenants-new".into()
+}
+pub fn admin_tenant(name: &impl Display) -> String {
+    format!("/admin/tenants/{name}")
+}
+pub fn admin_base_models() -> String {
+    "/admin/base-models".into()
+}
+pub fn admin_audit() -> String {
+    "/admin/audit".into()
+}
+/// Through the identity provider and back to `return_to`, a path of ours.
+pub fn sign_in(return_to: &str) -> String {
+    with("/auth/login".into(), &[("return_to", return_to)])
+}
+/// The page that offers signing in, and leads back to `return_to`.
+pub fn login(return_to: &str) -> String {
+    with("/login".into(), &[("return_to", return_to)])
+}
+
+/// `path` with the pairs that have a value, escaped.
+pub fn with(path: String, pairs: &[(&str, &str)]) -> String {
+    let mut out = path;
+    for (key, value) in pairs.iter().filter(|(_, v)| !v.is_empty()) {
+        out.push(if out.contains('?') { '&' } else { '?' });
+        out.push_str(key);
+        out.push('=');
+        out.push_str(&query(value));
+    }
+    out
+}
+
+/// A value for a query string: everything but letters, digits and `-_.~/` as `%XX`.
+pub fn query(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    for b in value.bytes() {
+        match b {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => out.push(char::from(b)),
+            _ => out.push_str(&format!("%{b:02X}")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_cannot_add_parameters_or_lines() {
+        assert_eq!(with("/t/a/runs".into(), &[("q", "x&admin=1\r\nä"), ("state", ""), ("b", "2")]), "/t/a/runs?q=x%26admin%3D1%0D%0A%C3%A4&b=2");
+    }
+}

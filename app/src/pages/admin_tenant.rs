@@ -1,0 +1,170 @@
+//! One tenant as the platform's admin sees it: state, quota, members. None of its data.
+
+use crate::{
+    api::admin::{QuotaForm, TenantPage as Page, TenantQuota, TenantResume, TenantSuspend, tenant_get},
+    links,
+    ui::{AdminPage, Chip, Crumb, Empty, Field, Icon, Load, Off, Place, ProblemSummary, Sheet, When, bytes, form::{error_of, fields_of}, use_param, use_query},
+};
+use domain::{people::Member, problem::FieldProblem, tenant::{Holding, Quota, TenantState}};
+use leptos::prelude::*;
+use leptos_meta::Title;
+
+#[component]
+pub fn AdminTenant() -> impl IntoView {
+    let (name, asked) = (use_param("name"), use_query("suspend"));
+    let quota = ServerAction::<TenantQuota>::new();
+    let (suspend, resume) = (ServerAction::<TenantSuspend>::new(), ServerAction::<TenantResume>::new());
+    let page = Resource::new(move || (name.get(), quota.version().get(), suspend.version().get(), resume.version().get()), |(name, ..)| tenant_get(name));
+    let crumbs = Signal::derive(move || vec![Crumb::to("Tenants", links::admin_tenants()), Crumb::here(name.get())]);
+    view! {
+        <Title text=move || name.get()/>
+        <AdminPage place=Place::AdminTenants crumbs>
+            <Load resource=page let:page>
+                <Head page=page.clone() resume/>
+                <ProblemSummary error=error_of(suspend)/>
+                <ProblemSummary error=error_of(resume)/>
+                {
+                    let tenant = page.overview.tenant.clone();
+                    let allowed = page.write_refused.is_none() && tenant.state == TenantState::Active;
+                    move || (allowed && !asked.read().is_empty()).then(|| view! { <Confirm name=tenant.name.to_string() title=tenant.title.clone() suspend/> })
+                }
+                <Facts page=page.clone()/>
+                <QuotaChange page=page.clone() quota/>
+                <Members members=page.members/>
+            </Load>
+        </AdminPage>
+    }
+}
+
+#[component]
+fn Head(page: Page, resume: ServerAction<TenantResume>) -> impl IntoView {
+    let t = page.overview.tenant;
+    let name = t.name.to_string();
+    let here = links::admin_tenant(&t.name);
+    let sentence = match t.state {
+        TenantState::Active => "Its people work; its keys answer.",
+        TenantState::Suspended => "Suspended: nothing new starts, its keys do not answer. What is stored stays.",
+    };
+    view! {
+        <header class="head">
+            <div><div class="row"><h1>{t.title}</h1><Chip status=t.state/><span class="tag mono">{name.clone()}</span></div><p>{sentence}</p></div>
+            <div class="row">{match (page.write_refused, t.state) {
+                (Some(why), TenantState::Active) => view! { <Off label="Suspend" why/> }.into_any(),
+                (Some(why), TenantState::Suspended) => view! { <Off label="Resume" why/> }.into_any(),
+                (None, TenantState::Active) => view! { <a class="btn danger" href=links::with(here, &[("suspend", "1")])>"Suspend"</a> }.into_any(),
+                (None, TenantState::Suspended) => view! {
+                    <ActionForm action=resume><input type="hidden" name="name" value=name/><button type="submit" class="btn primary">"Resume"</button></ActionForm>
+                }.into_any(),
+            }}</div>
+        </header>
+    }
+}
+
+#[component]
+fn Confirm(name: String, title: String, suspend: ServerAction<TenantSuspend>) -> impl IntoView {
+    let back = links::admin_tenant(&name);
+    view! {
+        <div class="reason danger" role="alertdialog" aria-labelledby="suspend-title">
+            <Icon name="failed"/>
+            <div><h2 id="suspend-title" class="as-h3">{format!("Suspend {title}?")}</h2><p>"Nothing new starts and its keys stop answering within a second. Runs that train go on to their end, what is stored stays. It can be resumed."</p></div>
+            <div class="row row-tight">
+                <a class="btn sm" href=back>"Leave it active"</a>
+                <ActionForm action=suspend><input type="hidden" name="name" value=name/><button type="submit" class="btn sm danger-solid">"Suspend"</button></ActionForm>
+            </div>
+        </div>
+    }
+}
+
+#[component]
+fn Facts(page: Page) -> impl IntoView {
+    let (t, h) = (page.overview.tenant, page.overview.holding);
+    view! {
+        <dl class="facts">
+            <div><dt>"Runs at work"</dt><dd>{h.runs_active}" "<small>{format!("of {}, {} wait", t.quota.concurrent_runs, h.runs_queued)}</small></dd></div>
+            <div><dt>"Storage"</dt><dd>{bytes(h.storage_bytes)}" "<small>{format!("of {}", bytes(t.quota.storage_bytes))}</small></dd></div>
+            <div><dt>"Endpoints"</dt><dd>{h.endpoints}" "<small>{format!("of {}", t.quota.endpoints)}</small></dd></div>
+            <div><dt>"Members"</dt><dd>{h.members}</dd></div>
+            <div><dt>"Since"</dt><dd>{t.created_at.human()}</dd></div>
+        </dl>
+    }
+}
+
+impl QuotaForm {
+    /// The quota as the form shows it.
+    pub fn of(quota: &Quota) -> Self {
+        let gb = quota.storage_bytes as f64 / crate::api::admin::GB as f64;
+        Self {
+            concurrent_runs: quota.concurrent_runs.to_string(),
+            storage_gb: format!("{:.2}", gb).trim_end_matches('0').trim_end_matches('.').to_owned(),
+            endpoints: quota.endpoints.to_string(),
+        }
+    }
+}
+
+/// The three fields of a quota; used for a new tenant too.
+#[component]
+pub(super) fn QuotaFields(form: QuotaForm, #[prop(into)] problems: Signal<Vec<FieldProblem>>, #[prop(optional)] holding: Option<Holding>) -> impl IntoView {
+    let now = move |word: fn(Holding) -> String, otherwise: &'static str| holding.map_or_else(|| otherwise.to_owned(), word);
+    view! {
+        <Field name="concurrent_runs" label="Runs at once" problems help=now(|h| format!("{} at work now, {} wait", h.runs_active, h.runs_queued), "Further ones wait in the queue")>
+            <input id="concurrent_runs" name="quota[concurrent_runs]" inputmode="numeric" required value=form.concurrent_runs aria-describedby="concurrent_runs-says"/>
+        </Field>
+        <Field name="storage_gb" label="Storage" problems help=now(|h| format!("{} used", bytes(h.storage_bytes)), "Datasets, models and logs together")>
+            <input id="storage_gb" name="quota[storage_gb]" inputmode="decimal" required value=form.storage_gb aria-describedby="storage_gb-says"/><span class="unit">"GB"</span>
+        </Field>
+        <Field name="endpoints" label="Endpoints" problems help=now(|h| format!("{} held now", h.endpoints), "Model servers that run at the same time")>
+            <input id="endpoints" name="quota[endpoints]" inputmode="numeric" required value=form.endpoints aria-describedby="endpoints-says"/>
+        </Field>
+    }
+}
+
+#[component]
+fn QuotaChange(page: Page, quota: ServerAction<TenantQuota>) -> impl IntoView {
+    let error = error_of(quota);
+    let problems = fields_of(error);
+    let t = page.overview.tenant;
+    let saved = move || quota.value().with(|v| matches!(v, Some(Ok(()))));
+    view! {
+        <section class="section" aria-labelledby="quota">
+            <header><h2 id="quota">"Quota"</h2><p>"nothing that runs is stopped by a lower one; it only holds for what starts"</p></header>
+            <ProblemSummary error/>
+            <ActionForm action=quota attr:class="stack-lg narrow">
+                <input type="hidden" name="name" value=t.name.to_string()/>
+                <div class="form"><QuotaFields form=QuotaForm::of(&t.quota) problems holding=page.overview.holding/></div>
+                <div class="row">
+                    {match page.write_refused {
+                        Some(why) => view! { <Off class="primary" label="Save quota" why/> }.into_any(),
+                        None => view! { <button type="submit" class="btn primary" aria-busy=move || quota.pending().get().then_some("true")>"Save quota"</button> }.into_any(),
+                    }}
+                    <span class="small fg-success" role="status">{move || saved().then_some("Saved.")}</span>
+                </div>
+            </ActionForm>
+        </section>
+    }
+}
+
+#[component]
+fn Members(members: Vec<Member>) -> impl IntoView {
+    view! {
+        <section class="section" aria-labelledby="members">
+            <header><h2 id="members">"Members"</h2><p>"from groups of the identity provider, as of their last sign-in; people are added and removed there"</p></header>
+            {if members.is_empty() {
+                view! { <Empty title="Nobody yet"><p>"Put people into a group of this tenant at the identity provider; they appear here when they sign in."</p></Empty> }.into_any()
+            } else {
+                view! {
+                    <Sheet label="members">
+                        <table class="table fold members">
+                            <thead><tr><th scope="col">"Member"</th><th scope="col">"Role"</th><th scope="col">"Since"</th><th scope="col">"Last seen"</th></tr></thead>
+                            <tbody>{members.into_iter().map(|m| view! {
+                                <tr>
+                                    <th scope="row">{m.person_name}<small>{m.email}</small></th><td>{super::models::capital(m.role.word())}</td>
+                                    <td class="nowrap drop"><When at=m.since/></td><td class="nowrap"><When at=m.last_seen_at/></td>
+                                </tr>
+                            }).collect_view()}</tbody>
+                        </table>
+                    </Sheet>
+                }.into_any()
+            }}
+        </section>
+    }
+}

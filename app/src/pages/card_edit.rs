@@ -1,0 +1,189 @@
+//! The card editor: what people write, what records say, and what to do when two people wrote at once.
+
+use super::model::Provenance;
+use crate::{
+    api::models::{CardEdit as Save, CardPage, card_get},
+    links,
+    ui::{Chip, Crumb, Icon, Load, Off, Place, ProblemSummary, TenantPage, form::error_of, on_change, use_param, use_query, use_tenant},
+};
+use domain::card::{FIELDS, Field, Origin};
+use leptos::prelude::*;
+use leptos_meta::Title;
+use std::collections::BTreeMap;
+
+/// What was typed and not yet saved, by field.
+#[derive(Clone, Debug, Default)]
+struct Typed {
+    text: String,
+    /// The saved value on which the person began to write; another one now means a conflict.
+    seen: String,
+}
+
+#[derive(Clone, Copy)]
+struct Draft(RwSignal<BTreeMap<String, Typed>>);
+
+impl Draft {
+    fn text(self, field: &Field) -> String {
+        self.0.with(|all| all.get(&field.key).map_or_else(|| field.value.clone(), |t| t.text.clone()))
+    }
+    fn write(self, field: &Field, text: String) {
+        self.0.update(|all| {
+            all.entry(field.key.clone()).or_insert_with(|| Typed { text: String::new(), seen: field.value.clone() }).text = text;
+        });
+    }
+    fn conflicts(self, field: &Field) -> bool {
+        self.0.with(|all| all.get(&field.key).is_some_and(|t| t.seen != field.value && t.text != field.value))
+    }
+    fn settle(self, field: &Field, text: String) {
+        self.0.update(|all| {
+            all.insert(field.key.clone(), Typed { text, seen: field.value.clone() });
+        });
+    }
+    fn drop(self, key: &str) {
+        self.0.update(|all| {
+            all.remove(key);
+        });
+    }
+    fn changes(self, fields: &[Field]) -> usize {
+        self.0.with(|all| fields.iter().filter(|f| all.get(&f.key).is_some_and(|t| t.text.trim() != f.value.trim())).count())
+    }
+}
+
+#[component]
+pub fn CardEdit() -> impl IntoView {
+    let (tenant, name, number) = (use_tenant(), use_param("name"), use_query("v"));
+    let page = Resource::new(
+        move || (tenant.get(), name.get(), number.get().parse().unwrap_or(0)),
+        |(tenant, name, number)| card_get(tenant, name, number),
+    );
+    let save = ServerAction::<Save>::new();
+    let draft = Draft(RwSignal::new(BTreeMap::new()));
+    let version = move || page.get().and_then(Result::ok).map(|p| p.version);
+    let id = Signal::derive(move || version().map(|v| v.id.to_string()).unwrap_or_default());
+    on_change(tenant, id, move || page.refetch());
+    // A refused save means that the card moved on: ask for what is there now, what was typed stays.
+    Effect::new(move |_| {
+        if save.value().with(|v| matches!(v, Some(Err(_)))) {
+            page.refetch();
+        }
+    });
+    let crumbs = Signal::derive(move || {
+        let model = links::model_version(&tenant.get(), &name.get(), version().map_or(0, |v| v.number));
+        vec![Crumb::to("Models", links::models(&tenant.get())), Crumb::to(name.get(), model), Crumb::here("Card")]
+    });
+    view! {
+        <Title text=move || format!("Card of {}", name.get())/>
+        <TenantPage place=Place::Models crumbs at=id>
+            <Load resource=page let:page>
+                <Editor page save draft/>
+            </Load>
+        </TenantPage>
+    }
+}
+
+#[component]
+fn Editor(page: CardPage, save: ServerAction<Save>, draft: Draft) -> impl IntoView {
+    let v = page.version;
+    let people = |f: &&Field| FIELDS.iter().any(|(key, _, people)| *key == f.key && *people);
+    let (written, recorded): (Vec<Field>, Vec<Field>) = v.card.fields.iter().cloned().partition(|f| people(&f));
+    let fields = StoredValue::new(written.clone());
+    let changes = move || fields.with_value(|f| draft.changes(f));
+    let conflicts = move || fields.with_value(|all| all.iter().filter(|f| draft.conflicts(f)).count());
+    let back = links::model_version(&v.tenant, &v.model_name, v.number);
+    let refused = page.edit_refused.clone();
+    let locked = refused.is_some();
+    // Nothing is sent while two texts stand against each other.
+    let hold = move |ev: leptos::ev::SubmitEvent| {
+        if conflicts() > 0 {
+            ev.prevent_default();
+        }
+    };
+    view! {
+        <ActionForm action=save attr:id="card-form" on:submit:capture=hold>
+            <input type="hidden" name="tenant" value=v.tenant.to_string()/><input type="hidden" name="name" value=v.model_name.to_string()/>
+            <input type="hidden" name="number" value=v.number/><input type="hidden" name="revision" value=v.card.revision prop:value=v.card.revision.to_string()/>
+            <header class="head">
+                <div>
+                    <div class="row"><h1>{format!("Card of {} v{}", v.model_name, v.number)}</h1><Chip status=v.stage/></div>
+                    <p>"What records say is filled in; people write the rest. Every field keeps its origin."</p>
+                </div>
+                <div class="row">
+                    <a class="btn quiet" href=back>"Discard mine"</a>
+                    {match refused {
+                        Some(why) => view! { <Off class="primary" label="Save" why/> }.into_any(),
+                        None => view! {
+                            <button type="submit" class="btn primary" aria-disabled=move || (conflicts() > 0).then_some("true") title=move || (conflicts() > 0).then_some("Settle the conflict first")>
+                                {move || match changes() { 0 => "Save".to_owned(), 1 => "Save 1 change".to_owned(), n => format!("Save {n} changes") }}
+                            </button>
+                        }.into_any(),
+                    }}
+                </div>
+            </header>
+            <ProblemSummary error=error_of(save)/>
+            <div class="cols cols-half">
+                <section aria-labelledby="fields">
+                    <div class="row between h"><h2 id="fields">"Fields"</h2><span class="small subtle">{format!("revision {}", v.card.revision)}</span></div>
+                    <div class="edit-card">
+                        {written.into_iter().enumerate().map(|(i, field)| view! { <Written i field draft locked/> }).collect_view()}
+                        {recorded.into_iter().map(|field| view! {
+                            <div><header><b>{field.label.clone()}</b><Provenance field=field.clone()/></header>
+                                <span class="fact"><span>{if field.value.is_empty() { "Nothing recorded".to_owned() } else { field.value }}</span><span class="subtle small"><Icon name="lock" inline=true/>" recorded"</span></span></div>
+                        }).collect_view()}
+                    </div>
+                </section>
+                <section aria-labelledby="reads">
+                    <div class="row between h"><h2 id="reads">"As saved"</h2><a class="small" href=links::card_markdown(&v.tenant, &v.model_name, v.number) rel="external">"Markdown file"</a></div>
+                    <article class="box paper"><div class="pad" tabindex="0" role="region" aria-label="The saved card as Markdown"><pre class="code front markdown">{page.markdown}</pre></div></article>
+                </section>
+            </div>
+        </ActionForm>
+    }
+}
+
+/// A field that people write.
+#[component]
+fn Written(i: usize, field: Field, draft: Draft, locked: bool) -> impl IntoView {
+    let key = field.key.clone();
+    let conflict = { let f = field.clone(); Memo::new(move |_| draft.conflicts(&f)) };
+    let text = { let f = field.clone(); move || draft.text(&f) };
+    let typed = field.clone();
+    let rows = if field.value.len() > 160 { 5 } else { 2 };
+    let both = field.clone();
+    let missing = field.origin == Origin::Missing;
+    view! {
+        <div class:conflict=move || conflict.get()>
+            <header><label for=key.clone()>{field.label.clone()}</label><Provenance field=field.clone()/></header>
+            {move || conflict.get().then(|| view! { <Conflict field=both.clone() draft/> })}
+            <input type="hidden" name=format!("fields[{i}][key]") value=key.clone()/>
+            <input type="hidden" name=format!("fields[{i}][was]") value=field.value.clone() prop:value=field.value.clone()/>
+            <span class="control tall" class:readonly=locked>
+                <textarea id=key name=format!("fields[{i}][value]") rows=rows readonly=locked prop:value=text on:input:target=move |ev| draft.write(&typed, ev.target().value())>{field.value}</textarea>
+            </span>
+            {missing.then(|| view! { <span class="help">"Nothing and nobody has filled this yet."</span> })}
+        </div>
+    }
+}
+
+/// Somebody saved the same field meanwhile: both texts, and what can be done.
+#[component]
+fn Conflict(field: Field, draft: Draft) -> impl IntoView {
+    let who = match &field.origin {
+        Origin::Person { name, .. } => name.clone(),
+        _ => "Somebody".into(),
+    };
+    let mine = draft.text(&field);
+    let (theirs, key) = (field.value.clone(), field.key.clone());
+    let (keep, join) = (field.clone(), field.clone());
+    let (my, my_too) = (mine.clone(), mine.clone());
+    view! {
+        <div class="stack gap-sm" role="group" aria-label="Conflict">
+            <b class="fg-warning"><Icon name="degraded" inline=true/>" "{format!("{who} changed this field while you wrote")}</b>
+            <div class="both"><div><b>{format!("{who}, saved")}</b><p>{theirs.clone()}</p></div><div><b>"You, not yet saved"</b><p>{mine}</p></div></div>
+            <div class="row row-tight">
+                <button type="button" class="btn sm" on:click=move |_| draft.settle(&join, format!("{theirs}\n{my}"))>"Put both together"</button>
+                <button type="button" class="btn sm" on:click=move |_| draft.drop(&key)>"Take theirs"</button>
+                <button type="button" class="btn sm" on:click=move |_| draft.settle(&keep, my_too.clone())>"Keep mine"</button>
+            </div>
+        </div>
+    }
+}

@@ -1,0 +1,144 @@
+//! `/t/{tenant}/datasets/{name}?v=&tab=`: one version of a dataset, and what was found in its rows.
+
+use crate::{
+    api::datasets::{DatasetPage, get_dataset},
+    links,
+    pages::{base_models::short_digest, datasets::warnings},
+    ui::{Chip, Crumb, Icon, Load, Place, Reason, TenantPage, bytes, count, number::some, on_change, use_param, use_query, use_tenant},
+};
+use domain::{
+    dataset::{DatasetVersion, VersionState},
+    inspect::{Report, Severity},
+};
+use leptos::prelude::*;
+use leptos_meta::Title;
+
+mod about;
+mod report;
+mod rows;
+
+#[component]
+pub fn Dataset() -> impl IntoView {
+    let (tenant, name, v, tab) = (use_tenant(), use_param("name"), use_query("v"), use_query("tab"));
+    let page = Resource::new(move || (tenant.get(), name.get(), v.get()), |(t, n, v)| get_dataset(t, n, v.parse().unwrap_or(0)));
+    let version_id = Signal::derive(move || page.get().and_then(Result::ok).map(|p| p.version.id.to_string()).unwrap_or_default());
+    on_change(tenant, String::new(), move || page.refetch());
+    let crumbs = Signal::derive(move || vec![Crumb::to("Datasets", links::datasets(&tenant.get())), Crumb::here(name.get())]);
+    view! {
+        <Title text=move || name.get()/>
+        <TenantPage place=Place::Datasets at=version_id crumbs>
+            <Load resource=page let:page>
+                <Head page=page.clone()/>
+                <Facts page=page.clone()/>
+                <Tabs page=page.clone() tab=tab.get()/>
+                {match tab.get().as_str() {
+                    "rows" => view! { <rows::RowsTab page/> }.into_any(),
+                    "card" => view! { <about::Documentation page/> }.into_any(),
+                    "versions" => view! { <about::Versions page/> }.into_any(),
+                    _ => view! { <Overview page/> }.into_any(),
+                }}
+            </Load>
+        </TenantPage>
+    }
+}
+
+#[component]
+fn Head(page: DatasetPage) -> impl IntoView {
+    let v = page.version;
+    let t = v.tenant.clone();
+    let latest = page.versions.first().is_some_and(|n| n.number == v.number);
+    let train = links::with(links::run_new(&t), &[("dataset", &format!("{}@{}", v.dataset_name, v.number))]);
+    view! {
+        <header class="head">
+            <div>
+                <div class="row">
+                    <h1>{v.dataset_name.to_string()}</h1>
+                    <a class="btn sm" href="?tab=versions">{format!("v{}{}", v.number, if latest { ", latest" } else { "" })}<Icon name="down"/></a>
+                    <Chip status=v.state/>
+                </div>
+                <p>{if v.documentation.source.is_empty() { format!("From {}; nobody has said yet where the rows come from.", v.file_name) } else { v.documentation.source.clone() }}</p>
+            </div>
+            <div class="row">
+                {page.write_refused.is_none().then(|| view! { <a class="btn" href=links::dataset_new(&t, v.dataset_name.as_str())><Icon name="upload"/>"New version"</a> })}
+                {match (page.launch_refused, v.state) {
+                    (None, VersionState::Ready) => view! { <a class="btn primary" href=train>"New run with this"</a> }.into_any(),
+                    (Some(why), _) => view! { <span class="small muted">{why}</span> }.into_any(),
+                    _ => ().into_any(),
+                }}
+            </div>
+        </header>
+        {v.reason.map(|reason| {
+            let (tone, title) = match v.state {
+                VersionState::Rejected => ("danger", "Nothing in this version can be trained on"),
+                VersionState::Ready => ("", "Look at this"),
+                _ => ("info", "Not ready yet"),
+            };
+            view! { <Reason icon=if tone == "danger" { "failed" } else { "clock" } tone title><p>{reason}</p></Reason> }
+        })}
+    }
+}
+
+#[component]
+fn Facts(page: DatasetPage) -> impl IntoView {
+    let v = page.version;
+    let gaps = v.documentation.gaps().len();
+    let report = v.report;
+    view! {
+        <dl class="facts">
+            {report.as_ref().map(|r| view! {
+                <div><dt>"Checks"</dt><dd>{rejected(r)}" "<small>{format!("{}, {} info", some(warnings(r), "warning", "warnings"), r.findings.iter().filter(|f| f.severity == Severity::Info).count())}</small></dd></div>
+                <div><dt>"Rows"</dt><dd>{count(r.train_rows)}" "<small>{format!("+ {} held out", count(r.held_out_rows))}</small></dd></div>
+                <div><dt>"Turns"</dt><dd>{count(r.turns)}</dd></div>
+                <div><dt>"Tokens"</dt><dd>{if r.tokens == 0 { "–".to_owned() } else { count(r.tokens) }}" "<small>{(r.tokens > 0).then(|| format!("mean {}", r.tokens / r.accepted.max(1)))}</small></dd></div>
+            })}
+            <div><dt>"Format"</dt><dd>{v.format.map_or("not recognised", |f| f.label())}</dd></div>
+            <div><dt>"Documentation"</dt><dd>{if gaps == 0 { view! { "complete" }.into_any() } else { view! { <span class="fg-warning">{format!("{gaps} missing")}</span> }.into_any() }}</dd></div>
+            <div><dt>"File"</dt><dd>{bytes(v.bytes)}" "<small class="mono" title=v.digest.clone()>{v.digest.as_deref().map(short_digest)}</small></dd></div>
+            <div><dt>"Used by"</dt><dd>{some(page.runs.len() as u64, "run", "runs")}</dd></div>
+        </dl>
+    }
+}
+
+fn rejected(report: &Report) -> impl IntoView + use<> {
+    match report.rejected {
+        0 => view! { "no row rejected" }.into_any(),
+        n => view! { <span class="fg-danger">{some(n, "row", "rows")}" left out"</span> }.into_any(),
+    }
+}
+
+#[component]
+fn Tabs(page: DatasetPage, tab: String) -> impl IntoView {
+    let rows = page.version.report.as_ref().map_or(0, |r| r.rows);
+    let number = page.version.number.to_string();
+    let all = [("", "Report", String::new()), ("rows", "Rows", count(rows)), ("card", "Documentation", String::new()), ("versions", "Versions", page.versions.len().to_string())];
+    let at = all.iter().map(|t| t.0).find(|t| *t == tab).unwrap_or("");
+    view! {
+        <nav class="tabs" aria-label="Dataset">
+            {all.into_iter().map(|(key, label, n)| {
+                let href = links::with(links::dataset(&page.version.tenant, &page.version.dataset_name), &[("v", &number), ("tab", key)]);
+                view! { <a href=href aria-current=(key == at).then_some("page")>{label}{(!n.is_empty()).then(|| view! { " "<small>{n}</small> })}</a> }
+            }).collect_view()}
+        </nav>
+    }
+}
+
+/// The report beside the histogram and what is said about the data.
+#[component]
+fn Overview(page: DatasetPage) -> impl IntoView {
+    let v: DatasetVersion = page.version.clone();
+    let tokenizer = page.tokenizer.clone();
+    match v.report.clone() {
+        None => view! { <section class="section"><div class="panel" role="status"><h2>"The rows are being judged"</h2><p>"The report appears here by itself."</p></div></section> }.into_any(),
+        Some(r) => view! {
+            <div class="cols cols-side">
+                <report::ReportList report=r.clone() version=v.clone()/>
+                <div>
+                    <report::Histogram report=r tokenizer/>
+                    <about::Summary version=v/>
+                    <about::UsedBy page/>
+                </div>
+            </div>
+        }
+        .into_any(),
+    }
+}

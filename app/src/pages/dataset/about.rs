@@ -1,0 +1,107 @@
+//! What people say about a version, its other versions, and who used it.
+
+use crate::{
+    api::datasets::{DatasetPage, Document},
+    links,
+    pages::{base_models::short_digest, dataset_new::Documented},
+    ui::{
+        ProblemSummary, Sheet, StateWord, When, bytes, count,
+        form::{error_of, fields_of},
+    },
+};
+use domain::dataset::DatasetVersion;
+use leptos::prelude::*;
+
+/// In the side column of the report.
+#[component]
+pub fn Summary(version: DatasetVersion) -> impl IntoView {
+    let d = version.documentation;
+    let said = |text: String| if text.trim().is_empty() { view! { <dd class="fg-warning">"missing"</dd> }.into_any() } else { view! { <dd>{text}</dd> }.into_any() };
+    view! {
+        <section class="section" aria-labelledby="doc">
+            <header><h2 id="doc">"Documentation"</h2><p class="end"><a href=format!("?v={}&tab=card", version.number)>"Edit"</a></p></header>
+            <dl class="kv">
+                <dt>"Source"</dt>{said(d.source)}
+                <dt>"Licence"</dt>{said(d.licence)}
+                <dt>"Personal data"</dt><dd>{d.personal_data.label()}</dd>
+                <dt>"Languages"</dt>{said(d.languages.join(", "))}
+                <dt>"Uploaded by"</dt><dd>{version.created_by_name}</dd>
+                <dt>"Digest, BLAKE3"</dt><dd class="mono" title=version.digest.clone()>{version.digest.as_deref().map(short_digest)}</dd>
+            </dl>
+        </section>
+    }
+}
+
+#[component]
+pub fn UsedBy(page: DatasetPage) -> impl IntoView {
+    let tenant = page.version.tenant.clone();
+    view! {
+        <section class="section" aria-labelledby="used">
+            <header><h2 id="used">"Used by"</h2></header>
+            <div class="lines">
+                {page.runs.is_empty().then(|| view! { <div class="item"><p>"No run has trained on this version."</p></div> })}
+                {page.runs.into_iter().take(8).map(|(id, name, state)| view! {
+                    <div class="item"><a class="title" href=links::run(&tenant, &id)>{name}</a><span class="end"><StateWord status=state/></span></div>
+                }).collect_view()}
+            </div>
+        </section>
+    }
+}
+
+/// The form; the rows of the version stay as they are.
+#[component]
+pub fn Documentation(page: DatasetPage) -> impl IntoView {
+    let v = page.version;
+    let save = ServerAction::<Document>::new();
+    let error = error_of(save);
+    view! {
+        <section class="section" aria-labelledby="edit">
+            <header><h2 id="edit">"Documentation"</h2><p>"May be completed at any time; rows, report and digest of a version never change."</p></header>
+            <ProblemSummary error/>
+            <ActionForm action=save attr:class="form narrow">
+                <input type="hidden" name="tenant" value=v.tenant.to_string()/>
+                <input type="hidden" name="name" value=v.dataset_name.to_string()/>
+                <input type="hidden" name="number" value=v.number.to_string()/>
+                <Documented said=v.documentation nested=true problems=fields_of(error)/>
+                <div class="full row">
+                    {match page.write_refused {
+                        None => view! { <button type="submit" class="btn primary" aria-busy=move || save.pending().get().then_some("true")>"Save"</button> }.into_any(),
+                        Some(why) => view! { <button type="button" class="btn primary" aria-disabled="true" aria-describedby="why">"Save"</button><span id="why" class="small muted">{why}</span> }.into_any(),
+                    }}
+                </div>
+            </ActionForm>
+        </section>
+    }
+}
+
+#[component]
+pub fn Versions(page: DatasetPage) -> impl IntoView {
+    let here = page.version.number;
+    view! {
+        <section class="section" aria-labelledby="ver">
+            <header><h2 id="ver">"Versions"</h2><p>"Each is immutable; a new upload under the same name makes the next one."</p></header>
+            <Sheet label="versions">
+                <table class="table fold">
+                    <thead><tr><th scope="col">"Version"</th><th scope="col">"State"</th><th scope="col">"File"</th><th scope="col" class="num">"Size"</th><th scope="col" class="num">"Rows"</th><th scope="col" class="num">"Left out"</th><th scope="col">"Digest, BLAKE3"</th><th scope="col">"Uploaded"</th></tr></thead>
+                    <tbody>
+                        {page.versions.into_iter().map(|v| {
+                            let r = v.report.as_ref();
+                            view! {
+                                <tr aria-selected=(v.number == here).then_some("true")>
+                                    <th scope="row"><a href=links::dataset_version(&v.tenant, &v.dataset_name, v.number)>{format!("v{}", v.number)}</a></th>
+                                    <td><StateWord status=v.state/></td>
+                                    <td class="mono">{v.file_name.clone()}</td>
+                                    <td class="num">{bytes(v.bytes)}</td>
+                                    <td class="num" data-label="rows">{r.map_or("–".into(), |r| count(r.accepted))}</td>
+                                    <td class="num" data-label="left out">{r.map_or("–".into(), |r| count(r.rejected))}</td>
+                                    <td class="mono drop" title=v.digest.clone()>{v.digest.as_deref().map(short_digest)}</td>
+                                    <td class="nowrap"><When at=v.created_at/><small>{v.created_by_name.clone()}</small></td>
+                                </tr>
+                            }
+                        }).collect_view()}
+                    </tbody>
+                </table>
+            </Sheet>
+        </section>
+    }
+}

@@ -1,0 +1,163 @@
+//! One endpoint: whether it answers, how to call it, what is attached, what it logs.
+
+mod adapters;
+mod snippets;
+
+use crate::{
+    api::endpoints::{EndpointPage, EndpointStart, EndpointStop, endpoint_get},
+    links,
+    ui::{Chip, Copy, Crumb, Empty, Load, Off, Place, ProblemSummary, Reason, TenantPage, count, form::error_of, number::some, on_change, use_param, use_query, use_tenant},
+};
+use domain::{
+    endpoint::{Endpoint as Noun, EndpointLogLine, EndpointState},
+    run::LogLevel,
+};
+use leptos::prelude::*;
+use leptos_meta::Title;
+
+#[component]
+pub fn Endpoint() -> impl IntoView {
+    let (tenant, name, code) = (use_tenant(), use_param("name"), use_query("code"));
+    let page = Resource::new(move || (tenant.get(), name.get()), |(tenant, name)| endpoint_get(tenant, name));
+    let (start, stop) = (ServerAction::<EndpointStart>::new(), ServerAction::<EndpointStop>::new());
+    on_change(tenant, "", move || page.refetch());
+    Effect::new(move |before: Option<usize>| {
+        let done = start.version().get() + stop.version().get();
+        if before.is_some() {
+            page.refetch();
+        }
+        done
+    });
+    let id = Signal::derive(move || page.get().and_then(Result::ok).map(|p| p.endpoint.id.to_string()).unwrap_or_default());
+    let crumbs = Signal::derive(move || vec![Crumb::to("Endpoints", links::endpoints(&tenant.get())), Crumb::here(name.get())]);
+    view! {
+        <Title text=move || name.get()/>
+        <TenantPage place=Place::Endpoints crumbs at=id>
+            <Load resource=page let:page>
+                <Head tenant page=page.clone() start stop/>
+                <ProblemSummary error=error_of(start)/>
+                <ProblemSummary error=error_of(stop)/>
+                <State endpoint=page.endpoint.clone()/>
+                <Address page=page.clone()/>
+                <Facts endpoint=page.endpoint.clone()/>
+                <div class="cols cols-code">
+                    <div>
+                        <adapters::Adapters tenant page=page.clone()/>
+                        <Log lines=page.log.clone()/>
+                    </div>
+                    <snippets::CallIt tenant name code base_url=page.base_url.clone() models=model_ids(&page.endpoint)/>
+                </div>
+            </Load>
+        </TenantPage>
+    }
+}
+
+/// What clients write as `model`: tuned ones first.
+fn model_ids(e: &Noun) -> Vec<String> {
+    let base = e.merged_version.is_none().then(|| e.base_model_name.to_string());
+    e.attachments.iter().map(|a| a.model_name.to_string()).chain(base).collect()
+}
+
+#[component]
+fn Head(tenant: Signal<String>, page: EndpointPage, start: ServerAction<EndpointStart>, stop: ServerAction<EndpointStop>) -> impl IntoView {
+    let e = page.endpoint;
+    let (t, name) = (e.tenant.to_string(), e.name.to_string());
+    let sentence = if e.merged_version.is_some() {
+        format!("Full weights made from {}.", e.base_model_name)
+    } else {
+        format!("{} with {}, made by {}.", e.base_model_name, some(e.attachments.len() as u64, "adapter", "adapters"), e.created_by_name)
+    };
+    let first = model_ids(&e).into_iter().next().unwrap_or_default();
+    let ready = e.state == EndpointState::Ready;
+    let switch = match (page.write_refused, e.state) {
+        (Some(why), state) => view! { <Off label=if state.is_wanted() { "Stop" } else { "Start" } why/> }.into_any(),
+        (None, EndpointState::Stopping) => view! { <Off label="Start" why="It is still stopping; start it again in a moment."/> }.into_any(),
+        (None, EndpointState::Stopped) => view! {
+            <ActionForm action=start><input type="hidden" name="tenant" value=t/><input type="hidden" name="endpoint" value=name/><button type="submit" class="btn">"Start"</button></ActionForm>
+        }.into_any(),
+        (None, EndpointState::Failed) => view! {
+            <ActionForm action=start><input type="hidden" name="tenant" value=t/><input type="hidden" name="endpoint" value=name/><button type="submit" class="btn">"Start again"</button></ActionForm>
+        }.into_any(),
+        (None, _) => view! {
+            <ActionForm action=stop><input type="hidden" name="tenant" value=t/><input type="hidden" name="endpoint" value=name/><button type="submit" class="btn danger">"Stop"</button></ActionForm>
+        }.into_any(),
+    };
+    view! {
+        <header class="head">
+            <div>
+                <div class="row"><h1>{e.name.to_string()}</h1><Chip status=e.state title=e.reason.clone()/><span class="tag">{format!("revision {}", e.revision)}</span></div>
+                <p>{sentence}</p>
+            </div>
+            <div class="row">
+                {switch}
+                {if ready {
+                    view! { <a class="btn primary" href=move || links::with(links::playground(&tenant.get()), &[("model", &first)])>"Try in playground"</a> }.into_any()
+                } else {
+                    view! { <Off class="primary" label="Try in playground" why="It does not answer now."/> }.into_any()
+                }}
+            </div>
+        </header>
+    }
+}
+
+/// Why it is not ready, or nothing.
+#[component]
+fn State(endpoint: Noun) -> impl IntoView {
+    let reason = endpoint.reason.clone();
+    let (tone, icon, title) = match endpoint.state {
+        EndpointState::Ready => return ().into_any(),
+        EndpointState::Wanted => ("info", "queued", "It will be started"),
+        EndpointState::Starting => ("info", "running", "The model server is loading"),
+        EndpointState::Degraded => ("", "degraded", "It does not answer and is being restarted"),
+        EndpointState::Stopping => ("info", "retiring", "It is being stopped"),
+        EndpointState::Stopped => ("info", "asleep", "It is stopped; nobody can call it"),
+        EndpointState::Failed => ("danger", "failed", "It was given up after repeated failures"),
+    };
+    view! { <div role="status"><Reason icon title tone><p>{reason}</p></Reason></div> }.into_any()
+}
+
+#[component]
+fn Address(page: EndpointPage) -> impl IntoView {
+    let ids = model_ids(&page.endpoint);
+    view! {
+        <div class="cols cols-2 urlrow">
+            <div class="field"><span class="label">"Base URL"</span><Copy value=page.base_url what="the base URL"/></div>
+            <div class="field"><span class="label">{if ids.len() > 1 { "Model ids" } else { "Model id" }}</span>
+                {ids.into_iter().map(|id| view! { <Copy value=id what="the model id"/> }).collect_view()}
+            </div>
+        </div>
+    }
+}
+
+#[component]
+fn Facts(endpoint: Noun) -> impl IntoView {
+    let e = endpoint;
+    view! {
+        <dl class="facts endpoint-facts">
+            <div><dt>"Base model"</dt><dd>{e.base_model_name.to_string()}</dd></div>
+            <div><dt>"Adapters"</dt><dd>{e.attachments.len()}</dd></div>
+            <div><dt>"Answers since"</dt><dd>{e.ready_at.filter(|_| e.state == EndpointState::Ready).map_or_else(|| "not now".to_owned(), |at| at.human())}</dd></div>
+            <div><dt>"Restarts"</dt><dd>{count(e.restarts)}</dd></div>
+            <div><dt>"Made"</dt><dd>{e.created_at.human()}" "<small>{e.created_by_name}</small></dd></div>
+        </dl>
+    }
+}
+
+#[component]
+fn Log(lines: Vec<EndpointLogLine>) -> impl IntoView {
+    view! {
+        <section class="section" aria-labelledby="log">
+            <header><h2 id="log">"Log"</h2><p>"of the model server, newest last; times in UTC"</p></header>
+            {if lines.is_empty() {
+                view! { <Empty title="No line yet"><p>"The model server writes its first lines some seconds after the start."</p></Empty> }.into_any()
+            } else {
+                view! {
+                    <div class="log" tabindex="0" role="region" aria-label="Log of the model server"><ol>{lines.into_iter().map(|l| {
+                        let class = match l.level { LogLevel::Info => "", LogLevel::Warning => "warn", LogLevel::Error => "err" };
+                        view! { <li class=class><span>{l.number}</span><span>{l.at.clock()}</span><span>{l.text}</span></li> }
+                    }).collect_view()}</ol></div>
+                }.into_any()
+            }}
+        </section>
+    }
+}

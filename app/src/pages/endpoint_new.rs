@@ -1,0 +1,60 @@
+//! A new endpoint of a base model; adapters come onto it later, without a restart.
+
+use crate::{
+    api::endpoints::{EndpointCreate, get_endpoint_choices},
+    links,
+    ui::{Crumb, Empty, Field, Load, Off, Place, ProblemSummary, TenantPage, count, form::{error_of, fields_of}, use_tenant},
+};
+use domain::base_model::BaseModelState;
+use leptos::prelude::*;
+use leptos_meta::Title;
+
+#[component]
+pub fn EndpointNew() -> impl IntoView {
+    let tenant = use_tenant();
+    let choices = Resource::new(move || tenant.get(), get_endpoint_choices);
+    let create = ServerAction::<EndpointCreate>::new();
+    let error = error_of(create);
+    let problems = fields_of(error);
+    let crumbs = Signal::derive(move || vec![Crumb::to("Endpoints", links::endpoints(&tenant.get())), Crumb::here("New")]);
+    view! {
+        <Title text="New endpoint"/>
+        <TenantPage place=Place::Endpoints crumbs>
+            <Load resource=choices let:choices>
+                <header class="head"><div><h1>"New endpoint"</h1><p>"One model server with a base model. Tuned adapters of that base are put onto it later, while it runs."</p></div></header>
+                {if choices.base_models.is_empty() {
+                    view! { <Empty title="No base model yet"><p>"The platform admin registers base models; ask for one."</p></Empty> }.into_any()
+                } else {
+                    let full = choices.wanted >= choices.quota;
+                    view! {
+                        <ProblemSummary error/>
+                        <ActionForm action=create attr:class="stack-lg narrow">
+                            <input type="hidden" name="tenant" value=move || tenant.get()/>
+                            <div class="form">
+                                <Field name="base_model" label="Base model" problems help="What it serves besides adapters" full=true>
+                                    <select id="base_model" name="base_model" aria-describedby="base_model-says">
+                                        {choices.base_models.into_iter().map(|b| {
+                                            let off = b.state != BaseModelState::Ready;
+                                            view! { <option value=b.name.to_string() disabled=off>{format!("{}, context {}{}", b.name, count(b.context), if off { ", not ready" } else { "" })}</option> }
+                                        }).collect_view()}
+                                    </select>
+                                </Field>
+                                <Field name="name" label="Name" problems help="In its address and in the log; lower-case letters, digits, “-” and “.”" full=true>
+                                    <input id="name" name="name" class="mono" required maxlength="63" autocomplete="off" aria-describedby="name-says"/>
+                                </Field>
+                            </div>
+                            <p class="small muted">{format!("{} of {} endpoints are held.", choices.wanted, choices.quota)}{full.then_some(" Stop one first, or ask the platform admin for more.")}</p>
+                            <div class="row">
+                                {match choices.write_refused {
+                                    Some(why) => view! { <Off class="primary" label="Create and start" why/> }.into_any(),
+                                    None => view! { <button type="submit" class="btn primary" aria-busy=move || create.pending().get().then_some("true")>"Create and start"</button> }.into_any(),
+                                }}
+                                <a class="btn quiet" href=move || links::endpoints(&tenant.get())>"Cancel"</a>
+                            </div>
+                        </ActionForm>
+                    }.into_any()
+                }}
+            </Load>
+        </TenantPage>
+    }
+}

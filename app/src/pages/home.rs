@@ -1,0 +1,177 @@
+//! `/t/{tenant}`: what needs a person, what runs now, what serves, what is held.
+
+use crate::{
+    api::tenants_home::{Home as HomeData, get_home},
+    links,
+    ui::{Crumb, Icon, Load, Place, StateWord, TenantPage, When, bytes, count, on_change, use_tenant},
+};
+use domain::{endpoint::EndpointState, run::Run, time::span};
+use leptos::prelude::*;
+use leptos_meta::Title;
+
+#[component]
+pub fn Home() -> impl IntoView {
+    let tenant = use_tenant();
+    let data = Resource::new(move || tenant.get(), get_home);
+    on_change(tenant, String::new(), move || data.refetch());
+    view! {
+        <Title text=move || tenant.get()/>
+        <TenantPage place=Place::Home crumbs=vec![Crumb::here("Home")]>
+            <Load resource=data let:home><Body home/></Load>
+        </TenantPage>
+    }
+}
+
+#[component]
+fn Body(home: HomeData) -> impl IntoView {
+    let t = home.tenant.name.clone();
+    let serving = home.endpoints.iter().filter(|e| e.state == EndpointState::Ready).count();
+    let working = home.runs_now.iter().filter(|r| r.state.is_active()).count();
+    let waiting = home.runs_now.len() - working;
+    let fresh = home.datasets.is_empty() || home.runs_total == 0 || home.models.is_empty() || home.endpoints.is_empty();
+    let failed = home.runs_failed.clone();
+    view! {
+        <header class="head">
+            <div><h1>{home.tenant.title.clone()}</h1><p>{format!("{working} runs at work, {waiting} waiting; {serving} of {} endpoints serve.", home.endpoints.len())}</p></div>
+            <div class="row">
+                {home.upload_refused.is_none().then(|| view! { <a class="btn" href=links::dataset_new(&t, "")><Icon name="upload"/>"Upload dataset"</a> })}
+                {home.launch_refused.is_none().then(|| view! { <a class="btn primary" href=links::run_new(&t)>"New run"</a> })}
+            </div>
+        </header>
+        {fresh.then(|| view! { <Firsts home=home.clone()/> })}
+        <div class="cols cols-side">
+            <div>
+                {(!failed.is_empty()).then(|| view! {
+                    <section class="section" aria-labelledby="need">
+                        <header><h2 id="need">"Needs you"</h2><p>{failed.len()}</p></header>
+                        <div class="lines needs">{failed.iter().map(|r| needs(&t.to_string(), r)).collect_view()}</div>
+                    </section>
+                })}
+                <section class="section" aria-labelledby="now">
+                    <header><h2 id="now">"Running now"</h2><p class="end"><a href=links::runs(&t)>"All runs"</a></p></header>
+                    <div class="lines runs-now">
+                        {if home.runs_now.is_empty() {
+                            view! { <div class="item"><p>"Nothing trains or waits."</p></div> }.into_any()
+                        } else {
+                            home.runs_now.iter().map(|r| running(&t.to_string(), r)).collect_view().into_any()
+                        }}
+                    </div>
+                </section>
+                <section class="section" aria-labelledby="eps">
+                    <header><h2 id="eps">"Endpoints"</h2><p class="end"><a href=links::endpoints(&t)>"All endpoints"</a></p></header>
+                    <table class="table fold">
+                        <thead><tr><th scope="col">"Endpoint"</th><th scope="col">"State"</th><th scope="col">"Serves"</th></tr></thead>
+                        <tbody>
+                            {home.endpoints.iter().map(|e| view! {
+                                <tr>
+                                    <th scope="row"><a href=links::endpoint(&t, &e.name)>{e.name.to_string()}</a><small>{e.base_model_name.to_string()}</small></th>
+                                    <td><StateWord status=e.state/></td>
+                                    <td>{if e.attachments.is_empty() { "base model only".to_owned() } else { e.attachments.iter().map(|a| format!("{} v{}", a.model_name, a.number)).collect::<Vec<_>>().join(", ") }}</td>
+                                </tr>
+                            }).collect_view()}
+                            {home.endpoints.is_empty().then(|| view! { <tr><td colspan="3">"No endpoint yet; a model version is deployed from its page."</td></tr> })}
+                        </tbody>
+                    </table>
+                </section>
+            </div>
+            <aside>
+                <section class="section" aria-labelledby="quo">
+                    <header><h2 id="quo">{home.tenant.title.clone()}" holds"</h2></header>
+                    <div class="quotas">
+                        {quota("Runs at once", home.holding.runs_active.into(), home.tenant.quota.concurrent_runs.into(), |n| count(n), (home.holding.runs_queued > 0).then(|| format!(", {} waiting", home.holding.runs_queued)))}
+                        {quota("Endpoints", home.holding.endpoints.into(), home.tenant.quota.endpoints.into(), |n| count(n), None)}
+                        {quota("Storage", home.holding.storage_bytes, home.tenant.quota.storage_bytes, bytes, None)}
+                    </div>
+                </section>
+                <section class="section" aria-labelledby="mod">
+                    <header><h2 id="mod">"Recent models"</h2></header>
+                    <div class="lines">
+                        {home.models.iter().take(4).map(|m| {
+                            let v = &m.latest;
+                            view! {
+                                <div class="item">
+                                    <a class="title" href=links::model_version(&t, &m.model.name, v.number)>{format!("{} v{}", m.model.name, v.number)}</a>
+                                    <span class="end"><StateWord status=v.stage/></span>
+                                    <p>{v.scores.map_or_else(|| "not evaluated".to_owned(), |s| format!("held-out {} of {}, base {}", s.tuned_right, s.rows, s.base_right))}</p>
+                                </div>
+                            }
+                        }).collect_view()}
+                        {home.models.is_empty().then(|| view! { <div class="item"><p>"None yet. Every run that succeeds makes one."</p></div> })}
+                    </div>
+                </section>
+            </aside>
+        </div>
+    }
+}
+
+/// A failed run: what went wrong and the next step.
+fn needs(tenant: &String, run: &Run) -> impl IntoView + use<> {
+    let step = run.failure.as_ref().map(|f| f.next_step.clone()).unwrap_or_default();
+    view! {
+        <div class="item">
+            <Icon name="failed"/>
+            <div><a class="title" href=links::run(tenant, &run.id)>{run.name.to_string()}" failed: "{run.reason.clone()}</a><p>{step}</p></div>
+            <div class="end row row-tight">
+                <a class="btn sm" href=links::with(links::run_new(tenant), &[("from", &run.id.to_string())])>"Clone and change"</a>
+                <a class="btn sm quiet" href=links::with(links::run(tenant, &run.id), &[("tab", "log")])>"Log"</a>
+            </div>
+        </div>
+    }
+}
+
+fn running(tenant: &String, run: &Run) -> impl IntoView + use<> {
+    let progress = match run.progress {
+        Some(p) if p.total_steps > 0 => {
+            let rest = p.remaining_ms.map(|ms| format!(", about {} left", span(ms))).unwrap_or_default();
+            format!("{} of {}{rest}", count(p.step), count(p.total_steps))
+        }
+        _ => run.reason.clone(),
+    };
+    view! {
+        <article>
+            <div><a class="title" href=links::run(tenant, &run.id)>{run.name.to_string()}</a><p>{format!("{}, {} v{}", run.base_model_name, run.dataset_name, run.dataset_number)}</p></div>
+            <div><StateWord status=run.state/><p>{progress}</p></div>
+            <div class="live"><p>"since "<When at=run.started_at.unwrap_or(run.created_at)/></p></div>
+        </article>
+    }
+}
+
+/// One line of "holds": the number with its limit, amber from 80 %.
+fn quota(label: &'static str, used: u64, of: u64, say: fn(u64) -> String, more: Option<String>) -> impl IntoView {
+    let share = if of == 0 { 100.0 } else { (used as f64 / of as f64 * 100.0).min(100.0) };
+    let tone = if share >= 80.0 { ";--c:var(--color-warning)" } else { "" };
+    view! {
+        <div>
+            <span>{label}</span>
+            <span><b>{say(used)}</b>" of "{say(of)}{more}</span>
+            <span class="meter ticks" style=format!("--v:{share:.1}%{tone}") role="img" aria-label=format!("{} of {}", say(used), say(of))><i></i></span>
+        </div>
+    }
+}
+
+/// The way from nothing to a first call; each line ticks itself when it has happened.
+#[component]
+fn Firsts(home: HomeData) -> impl IntoView {
+    let t = home.tenant.name.clone();
+    let steps = [
+        (!home.datasets.is_empty(), "Upload a dataset", "Examples in JSON or JSONL; every row is judged first.", "Upload", links::dataset_new(&t, "")),
+        (home.runs_total > 0, "Start a run", "The quick check tells whether the data is worth more.", "New run", links::with(links::run_new(&t), &[("preset", "quick-check")])),
+        (!home.models.is_empty() && !home.endpoints.is_empty(), "Deploy the model", "On an endpoint, from the page of the model version.", "Models", links::models(&t)),
+        (false, "Call it with the OpenAI client", "Two values change: base URL and key.", "New key", links::key_new(&t)),
+    ];
+    let at = steps.iter().position(|s| !s.0).unwrap_or(3);
+    view! {
+        <section class="section" aria-labelledby="first">
+            <header><h2 id="first">"First steps"</h2></header>
+            <ol class="firsts">
+                {steps.into_iter().enumerate().map(|(i, (done, title, text, button, href))| view! {
+                    <li class:done=done class:active=(i == at)>
+                        <Icon name=if done { "succeeded" } else { "pending" }/>
+                        <div><b>{title}</b><p>{text}</p></div>
+                        {(i == at).then(|| view! { <a class="btn sm" href=href>{button}</a> })}
+                    </li>
+                }).collect_view()}
+            </ol>
+        </section>
+    }
+}

@@ -1,0 +1,134 @@
+//! A new API key. The secret is shown once, on the answer to this form, and is never in an address.
+
+use crate::{
+    api::keys::{KeyChoices, KeyCreate, KeyForm, Posted, get_key_choices},
+    links,
+    ui::{Copy, Crumb, Field, Icon, Load, Off, Place, ProblemSummary, TenantPage, copy::put, form::{Said, fields_of}, use_tenant},
+};
+use domain::key::CreatedKey;
+use leptos::{form::FromFormData, prelude::*};
+use leptos_meta::Title;
+
+#[component]
+pub fn KeyNew() -> impl IntoView {
+    let tenant = use_tenant();
+    let choices = Resource::new(move || tenant.get(), get_key_choices);
+    let create = ServerAction::<KeyCreate>::new();
+    // With scripts off the form is posted to this page's own address; what came of it is given by the server.
+    let posted = SharedValue::new(|| {
+        #[cfg(feature = "ssr")]
+        return use_context::<Posted>();
+        #[cfg(not(feature = "ssr"))]
+        None::<Posted>
+    })
+    .into_inner();
+    let typed = posted.as_ref().map(|p| p.form.clone()).unwrap_or_else(|| KeyForm { may: "all".into(), expires_in_days: "90".into(), ..KeyForm::default() });
+    let first = posted.map(|p| p.answer);
+    let answer = Signal::derive(move || create.value().get().or_else(|| first.clone()));
+    let crumbs = Signal::derive(move || vec![Crumb::to("API keys", links::keys(&tenant.get())), Crumb::here("New")]);
+    view! {
+        <Title text="New API key"/>
+        <TenantPage place=Place::Keys crumbs at="keys">
+            <Load resource=choices let:choices>
+                {
+                    let (choices, typed) = (choices.clone(), typed.clone());
+                    move || match answer.get() {
+                        Some(Ok(made)) => view! { <ShownOnce made base_url=choices.base_url.clone() tenant/> }.into_any(),
+                        other => view! { <Ask tenant choices=choices.clone() typed=typed.clone() create error=Signal::stored(other.and_then(Result::err))/> }.into_any(),
+                    }
+                }
+            </Load>
+        </TenantPage>
+    }
+}
+
+#[component]
+fn Ask(
+    tenant: Signal<String>,
+    choices: KeyChoices,
+    typed: KeyForm,
+    create: ServerAction<KeyCreate>,
+    error: Signal<Option<crate::api::AppError>>,
+) -> impl IntoView {
+    let problems = fields_of(error);
+    let models_problem = move || problems.with(|all| all.iter().find(|p| p.field == "models").cloned());
+    let send = move |ev: leptos::ev::SubmitEvent| {
+        // By script the answer is drawn in place; without, the browser posts to the page.
+        if let Ok(data) = KeyCreate::from_event(&ev) {
+            ev.prevent_default();
+            create.dispatch(data);
+        }
+    };
+    let some = typed.may == "some";
+    view! {
+        <header class="head"><div><h1>"New API key"</h1><p>"For programs that call this tenant's models. Shown once; only a fingerprint is kept."</p></div></header>
+        <ProblemSummary error/>
+        <div class="cols cols-side">
+            <form method="post" action=move || links::key_new(&tenant.get()) class="stack-lg" id="key-form" on:submit=send>
+                <input type="hidden" name="tenant" value=move || tenant.get()/>
+                <fieldset class="form"><legend><h2>"What for, until when"</h2></legend>
+                    <Field name="label" label="Name" problems help="Seen in usage and in the audit log">
+                        <input id="label" name="form[label]" required maxlength="80" value=typed.label autocomplete="off" aria-describedby="label-says"/>
+                    </Field>
+                    <Field name="expires_in_days" label="Expires after" problems help="Empty = never; 90 days is a good habit" optional=true>
+                        <input id="expires_in_days" name="form[expires_in_days]" inputmode="numeric" value=typed.expires_in_days aria-describedby="expires_in_days-says"/><span class="unit">"days"</span>
+                    </Field>
+                </fieldset>
+                <fieldset class="stack gap-sm"><legend><h2>"May call"</h2></legend>
+                    <div class="choice two">
+                        <label><input type="radio" name="form[may]" value="all" checked=!some/><span><b>"Every model of the tenant"</b><small>"also those that come later"</small></span></label>
+                        <label><input type="radio" name="form[may]" value="some" checked=some/><span><b>"Only these"</b><small>"anything else answers as if it did not exist"</small></span></label>
+                    </div>
+                    <div class="pack">{choices.models.iter().enumerate().map(|(i, id)| view! {
+                        <label class="check"><input type="checkbox" name=format!("form[models][{i}]") value=id.clone() checked=typed.models.contains(id)/><span class="mono">{id.clone()}</span></label>
+                    }).collect_view()}</div>
+                    {move || models_problem().map(|problem| view! { <div class="field"><Said name="models" problem/></div> })}
+                </fieldset>
+                <fieldset class="form"><legend><h2>"Limits"</h2></legend>
+                    <Field name="requests_per_minute" label="Requests" problems help="Empty = no limit of its own" optional=true>
+                        <input id="requests_per_minute" name="form[requests_per_minute]" inputmode="numeric" value=typed.requests_per_minute aria-describedby="requests_per_minute-says"/><span class="unit">"a minute"</span>
+                    </Field>
+                    <Field name="tokens_per_minute" label="Tokens" problems help="Prompt and answer together; reserved before a call, settled after it" optional=true>
+                        <input id="tokens_per_minute" name="form[tokens_per_minute]" inputmode="numeric" value=typed.tokens_per_minute aria-describedby="tokens_per_minute-says"/><span class="unit">"a minute"</span>
+                    </Field>
+                </fieldset>
+            </form>
+            <aside class="preflight" aria-labelledby="holds">
+                <header class="row between"><h2 id="holds">"What will hold"</h2></header>
+                <dl class="kv">
+                    <dt>"Address"</dt><dd class="mono">{choices.base_url}</dd>
+                    <dt>"Prompts kept"</dt><dd>"no "<small>"calls are counted, never their words"</small></dd>
+                    <dt>"Can be revoked by"</dt><dd>"you, owners "<small>"within a second"</small></dd>
+                </dl>
+                <div class="stack gap-sm">
+                    {match choices.write_refused {
+                        Some(why) => view! { <Off class="primary" label="Create key" why=why.clone()/><p class="small muted">{why}</p> }.into_any(),
+                        None => view! { <button type="submit" form="key-form" class="btn primary" aria-busy=move || create.pending().get().then_some("true")>"Create key"</button> }.into_any(),
+                    }}
+                    <p class="small muted">"You see it once. Have a place for it ready."</p>
+                </div>
+            </aside>
+        </div>
+    }
+}
+
+/// The only moment the key is seen.
+#[component]
+fn ShownOnce(made: CreatedKey, base_url: String, tenant: Signal<String>) -> impl IntoView {
+    let lines = format!("export OPENAI_BASE_URL={base_url}\nexport OPENAI_API_KEY={}", made.secret);
+    let copied = lines.clone();
+    view! {
+        <header class="head"><div><h1>{format!("“{}” is ready", made.key.label)}</h1><p>"Copy it now. Nobody, not even an admin, can show it again."</p></div></header>
+        <section class="stack narrow" aria-label="The key" role="status">
+            <Copy class="key" value=made.secret what="the key"/>
+            <div class="field"><span class="label">"Ready for a shell"</span>
+                <pre class="code" tabindex="0" role="region" aria-label="Variables for a shell">{lines}</pre>
+                <p><button type="button" class="btn sm scripted" on:click=move |_| put(&copied)><Icon name="copy"/>"Copy both lines"</button></p>
+            </div>
+            <div class="row">
+                <a class="btn primary" href=move || links::keys(&tenant.get())>"I have stored it"</a>
+                <a class="btn" href=move || links::usage(&tenant.get())>"Watch its calls"</a>
+            </div>
+        </section>
+    }
+}

@@ -1,0 +1,31 @@
+//! One file a page, reading from top to bottom like the page.
+
+pub mod admin_audit;
+pub mod admin_base_models;
+pub mod admin_tenant;
+pub mod admin_tenant_new;
+pub mod admin_tenants;
+pub mod audit;
+pub mod base_models;
+pub mod card_edit;
+pub mod dataset;
+pub mod dataset_new;
+pub mod datasets;
+pub mod endpoint;
+pub mod endpoint_new;
+pub mod endpoints;
+pub mod home;
+pub mod key_new;
+pub mod keys;
+pub mod lineage;
+pub mod login;
+pub mod model;
+pub mod models;
+pub mod no_access;
+pub mod not_found;
+pub mod picker;
+pub mod playground;
+pub mod run;
+pub mod run_new;
+pub mod runs;
+pub mod usage;

@@ -1,0 +1,104 @@
+//! Did it help? Base against tuned on the held-out rows, and the rows that flipped.
+
+use super::tab_href;
+use crate::{
+    api::models::ModelPage,
+    links,
+    ui::{Empty, Icon, Sheet, count, number::percent},
+};
+use domain::run::{EvaluatedRow, Scores};
+use leptos::prelude::*;
+
+/// Rows shown on the first tab.
+const FIRST: usize = 6;
+
+/// `whole` = its own tab with every flipped row.
+#[component]
+pub fn Evaluation(page: ModelPage, whole: bool, tenant: Signal<String>) -> impl IntoView {
+    let run = links::run(&tenant.get_untracked(), &page.version.run);
+    let all = tab_href(&tenant.get_untracked(), &page, "evaluation");
+    let total = page.flipped.len();
+    let better = page.flipped.iter().filter(|r| r.tuned_right).count();
+    let shown: Vec<EvaluatedRow> = if whole { page.flipped } else { page.flipped.into_iter().take(FIRST).collect() };
+    view! {
+        <section class="section" aria-labelledby="help">
+            <header><h2 id="help">"Did it help?"</h2><p>"Exact match, greedy, base against tuned, same prompts, on rows that were not trained on. By run "<a href=run>{page.version.run_name.to_string()}</a>"."</p></header>
+            {match page.version.scores {
+                None => view! { <Empty title="Not measured"><p>"The dataset had no held-out rows, so nothing could be compared. Upload a version that keeps some back."</p></Empty> }.into_any(),
+                Some(s) => view! { <div class="cols cols-eval">{score(s)}{verdict(s)}</div> }.into_any(),
+            }}
+            {(total > 0).then(|| view! {
+                <h3 class="flips-head">"Rows that flipped "<span class="subtle">{format!("{better} better, {} worse", total - better)}</span></h3>
+                <Sheet label="rows that flipped">
+                    <table class="table flips">
+                        <thead><tr><th scope="col"><span class="sr">"Better or worse"</span></th><th scope="col">"Question"</th><th scope="col">"Base said"</th><th scope="col">"Tuned says"</th><th scope="col">"Right answer"</th></tr></thead>
+                        <tbody>{shown.into_iter().map(flipped).collect_view()}</tbody>
+                    </table>
+                </Sheet>
+                {(!whole && total > FIRST).then(|| view! { <p class="small after"><a href=all>{format!("All {total} flipped rows")}</a></p> })}
+            })}
+        </section>
+    }
+}
+
+fn score(s: Scores) -> impl IntoView {
+    let (base, tuned) = (percent(s.base_right, s.rows), percent(s.tuned_right, s.rows));
+    let low = percent(s.base_right.min(s.tuned_right), s.rows);
+    let wide = percent(s.base_right.abs_diff(s.tuned_right), s.rows);
+    let (sign, tone) = match s.tuned_right.cmp(&s.base_right) {
+        std::cmp::Ordering::Greater => ("+", "num fg-success"),
+        std::cmp::Ordering::Less => ("−", "num fg-danger"),
+        std::cmp::Ordering::Equal => ("", "num"),
+    };
+    view! {
+        <table class="table fold eval">
+            <thead><tr><th scope="col">"Set"</th><th scope="col" class="num">"Base"</th><th scope="col" class="num">"Tuned"</th><th scope="col" aria-label="Scale"><span class="small subtle">"0"</span><span class="small subtle">"100 %"</span></th><th scope="col" class="num">"Change"</th></tr></thead>
+            <tbody>
+                <tr>
+                    <th scope="row">"Held-out rows"</th>
+                    <td class="num" data-label="base">{format!("{} / {}", count(s.base_right), count(s.rows))}</td>
+                    <td class="num" data-label="tuned"><b>{format!("{} / {}", count(s.tuned_right), count(s.rows))}</b></td>
+                    <td class="drop"><span class="dots" aria-hidden="true"><i class="span" style=format!("left:{low};width:{wide}")></i><i class="base" style=format!("left:{base}")></i><i class="tuned" style=format!("left:{tuned}")></i></span></td>
+                    <td class=tone>{sign}{count(s.base_right.abs_diff(s.tuned_right))}</td>
+                </tr>
+            </tbody>
+        </table>
+    }
+}
+
+fn verdict(s: Scores) -> impl IntoView {
+    let heading = match (s.gained, s.lost) {
+        (0, 0) => "It answers as before.",
+        (_, 0) => "It learnt, and lost nothing that was right.",
+        (0, _) => "It got worse.",
+        (g, l) if g > l => "It learnt, and lost some answers.",
+        _ => "It lost more than it learnt.",
+    };
+    view! {
+        <div class="read-note">
+            <p><b>{heading}</b>{format!(" {} that the base had wrong {} right now; {} that it had right {} wrong now.", rows(s.gained), is_are(s.gained), rows(s.lost), is_are(s.lost))}</p>
+            <p class="legend"><span class="key dotkey base">"base"</span><span class="key dotkey tuned">"tuned"</span></p>
+        </div>
+    }
+}
+
+fn rows(n: u64) -> String {
+    crate::ui::number::some(n, "row", "rows")
+}
+
+fn is_are(n: u64) -> &'static str {
+    if n == 1 { "is" } else { "are" }
+}
+
+fn flipped(row: EvaluatedRow) -> impl IntoView {
+    let better = row.tuned_right;
+    view! {
+        <tr>
+            <td><span class=if better { "fg-success" } else { "fg-danger" }>{if better { view! { <Icon name="up_"/> } } else { view! { <Icon name="down"/> } }}</span><span class="sr">{if better { "better" } else { "worse" }}</span></td>
+            <th scope="row">{row.prompt}</th>
+            <td>{row.base}</td>
+            <td>{if better { view! { <ins>{row.tuned}</ins> }.into_any() } else { view! { <del>{row.tuned}</del> }.into_any() }}</td>
+            <td>{row.expected}</td>
+        </tr>
+    }
+}

@@ -1,0 +1,84 @@
+//! What a version is made of: its sisters, its files, the settings of its run.
+
+use super::capital;
+use crate::{
+    api::models::ModelPage,
+    links,
+    ui::{Sheet, StateWord, When, bytes, count},
+};
+use domain::{card, settings::{FinetuningType, yaml_float}};
+use leptos::prelude::*;
+
+#[component]
+pub fn Versions(page: ModelPage, tenant: Signal<String>) -> impl IntoView {
+    let t = tenant.get_untracked();
+    let (name, here, fields) = (page.model.name, page.version.number, card::FIELDS.len());
+    view! {
+        <section class="section" aria-labelledby="versions">
+            <header><h2 id="versions">"Versions"</h2><p>"each made by one run; a version never changes"</p></header>
+            <Sheet label="versions">
+                <table class="table fold">
+                    <thead><tr><th scope="col">"Version"</th><th scope="col">"Stage"</th><th scope="col">"Held-out score"</th><th scope="col">"Data"</th><th scope="col">"Run"</th><th scope="col">"Card fields"</th><th scope="col">"Made"</th></tr></thead>
+                    <tbody>{page.versions.into_iter().map(|v| view! {
+                        <tr aria-selected=(v.number == here).then_some("true")>
+                            <th scope="row"><a href=links::model_version(&t, &name, v.number)>{format!("v{}", v.number)}</a></th>
+                            <td><StateWord status=v.stage/></td>
+                            <td>{v.score.map_or_else(|| "not measured".to_owned(), |(tuned, base, rows)| format!("{} of {}, base {}", count(tuned), count(rows), count(base)))}</td>
+                            <td class="mono drop">{v.dataset}</td>
+                            <td class="mono drop"><a class="obj" href=links::run(&t, &v.run)>{v.run_name}</a></td>
+                            <td data-label="card">{format!("{} of {fields}", fields - v.gaps)}</td>
+                            <td class="nowrap"><When at=v.at/><small>{v.author}</small></td>
+                        </tr>
+                    }).collect_view()}</tbody>
+                </table>
+            </Sheet>
+        </section>
+    }
+}
+
+#[component]
+pub fn Files(page: ModelPage) -> impl IntoView {
+    let v = page.version;
+    view! {
+        <section class="section" aria-labelledby="files">
+            <header><h2 id="files">"Files"</h2><p>"with the BLAKE3 digest that is checked whenever they are fetched"</p></header>
+            <Sheet label="files">
+                <table class="table fold">
+                    <thead><tr><th scope="col">"File"</th><th scope="col" class="num">"Size"</th><th scope="col">"Digest, BLAKE3"</th></tr></thead>
+                    <tbody>{v.files.into_iter().map(|f| view! {
+                        <tr><th scope="row" class="mono">{f.path}</th><td class="num">{bytes(f.bytes)}</td><td class="mono digest">{f.digest}</td></tr>
+                    }).collect_view()}</tbody>
+                </table>
+            </Sheet>
+            <dl class="kv digests">
+                <dt>"Whole version"</dt><dd class="mono">{v.digest}</dd>
+                <dt>"Base model "{v.base_model_name.to_string()}</dt><dd class="mono">{v.base_model_digest}</dd>
+            </dl>
+        </section>
+    }
+}
+
+#[component]
+pub fn Settings(page: ModelPage) -> impl IntoView {
+    let s = page.version.settings;
+    let mut rows: Vec<(&'static str, String)> = vec![("finetuning_type", s.finetuning_type.word().into())];
+    if s.finetuning_type == FinetuningType::Lora {
+        rows.extend([("lora_rank", s.lora_rank.to_string()), ("lora_alpha", s.lora_alpha.to_string()), ("lora_target", s.lora_target)]);
+    }
+    rows.extend([
+        ("num_train_epochs", yaml_float(s.num_train_epochs)),
+        ("learning_rate", yaml_float(s.learning_rate)),
+        ("lr_scheduler_type", s.lr_scheduler_type.word().into()),
+        ("warmup_steps", s.warmup_steps.to_string()),
+        ("per_device_train_batch_size", s.per_device_train_batch_size.to_string()),
+        ("gradient_accumulation_steps", s.gradient_accumulation_steps.to_string()),
+        ("cutoff_len", s.cutoff_len.to_string()),
+        ("seed", s.seed.to_string()),
+    ]);
+    view! {
+        <section class="section" aria-labelledby="settings">
+            <header><h2 id="settings">"Settings of the run"</h2><p>{format!("{}, by LLaMA-Factory's key names", capital(s.finetuning_type.word()))}</p></header>
+            <dl class="kv settings">{rows.into_iter().map(|(key, value)| view! { <dt class="mono">{key}</dt><dd class="mono">{value}</dd> }).collect_view()}</dl>
+        </section>
+    }
+}

@@ -1,0 +1,33 @@
+//! `/no-access`: signed in, but no group leads to a tenant.
+
+use crate::{
+    api::tenants_home::get_whoami,
+    ui::{Icon, Load},
+};
+use leptos::prelude::*;
+use leptos_meta::Title;
+
+#[component]
+pub fn NoAccess() -> impl IntoView {
+    let who = Resource::new(|| (), |()| get_whoami());
+    view! {
+        <Title text="No tenant yet"/>
+        <div class="door">
+            <main id="main" tabindex="-1">
+                <p class="mark">"Atelier"</p>
+                <h1>"You are signed in, but no team knows you yet"</h1>
+                <p class="muted">"The identity provider says who you are. It names no group that belongs to a tenant here; somebody who manages groups has to add you, and then you sign in again."</p>
+                <Load resource=who let:who>
+                    {who.map(|who| view! {
+                        <dl class="kv ruled">
+                            <dt>"Signed in as"</dt><dd>{who.email.clone().unwrap_or(who.name)}</dd>
+                            <dt>"Groups received"</dt><dd class="mono">{if who.groups.is_empty() { "none".to_owned() } else { who.groups.join(", ") }}</dd>
+                            <dt>"Would do"</dt><dd class="mono">"atelier/<tenant>/<role>"</dd>
+                        </dl>
+                    })}
+                </Load>
+                <form method="post" action="/auth/logout"><button type="submit" class="btn"><Icon name="left"/>"Sign out and use another account"</button></form>
+            </main>
+        </div>
+    }
+}

@@ -1,0 +1,57 @@
+//! `/`: where to go. One tenant leads straight there; several are a list; none is a page that says why.
+
+use crate::{
+    api::tenants_home::get_whoami,
+    links,
+    ui::{Icon, Load, load::Refusal, use_query},
+};
+use domain::{
+    people::Whoami,
+    problem::{Problem, ProblemKind},
+};
+use leptos::prelude::*;
+use leptos_meta::Title;
+use leptos_router::components::Redirect;
+
+#[component]
+pub fn Picker() -> impl IntoView {
+    let who = Resource::new(|| (), |()| get_whoami());
+    let choose = use_query("choose");
+    view! {
+        <Title text="Tenants"/>
+        <div class="door">
+            <main id="main" tabindex="-1">
+                <p class="mark">"Atelier"</p>
+                <Load resource=who let:who>
+                    {match who {
+                        None => view! { <Refusal error=Problem::new(ProblemKind::Unauthenticated, "").into()/> }.into_any(),
+                        Some(who) => view! { <Choice who choose=!choose.get_untracked().is_empty()/> }.into_any(),
+                    }}
+                </Load>
+            </main>
+        </div>
+    }
+}
+
+#[component]
+fn Choice(who: Whoami, choose: bool) -> impl IntoView {
+    match (who.memberships.as_slice(), who.platform_role) {
+        ([], None) => return view! { <Redirect path="/no-access"/> }.into_any(),
+        ([(only, _)], None) if !choose => return view! { <Redirect path=links::home(only)/> }.into_any(),
+        ([], Some(_)) if !choose => return view! { <Redirect path=links::admin_tenants()/> }.into_any(),
+        _ => {}
+    }
+    view! {
+        <h1>"Where to, "{who.name.clone()}"?"</h1>
+        <ul class="lines">
+            {who.memberships.iter().map(|(tenant, role)| view! {
+                <li class="item"><a class="title" href=links::home(tenant)>{tenant.to_string()}</a><span class="end small subtle">{role.word()}</span></li>
+            }).collect_view()}
+            {who.platform_role.map(|role| view! {
+                <li class="item"><a class="title" href=links::admin_tenants()>"Platform"</a><span class="end small subtle">{role.word()}</span></li>
+            })}
+        </ul>
+        <form method="post" action="/auth/logout"><button type="submit" class="btn"><Icon name="left"/>"Sign out"</button></form>
+    }
+    .into_any()
+}

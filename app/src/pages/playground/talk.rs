@@ -1,0 +1,382 @@
+//! One question under way: sends it, follows the stream, can stop it. Works in the browser; without scripts the form is posted.
+
+use crate::api::{AppError, playground::ChatView};
+use domain::chat::Answer;
+use leptos::{
+    ev::{KeyboardEvent, SubmitEvent},
+    prelude::*,
+};
+
+/// How far one model's answer is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum State {
+    Waiting,
+    /// Milliseconds to the first token, as this page saw them.
+    Answering(u32),
+    Done(Answer),
+    Failed(String),
+}
+
+#[derive(Clone)]
+pub struct Live {
+    pub model: String,
+    pub text: RwSignal<String>,
+    pub state: RwSignal<State>,
+}
+
+#[derive(Clone)]
+pub struct Said {
+    pub question: String,
+    pub answers: Vec<Live>,
+}
+
+#[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "hydrate"), allow(dead_code))]
+pub struct Talk {
+    tenant: Signal<String>,
+    chat: RwSignal<String>,
+    pub now: RwSignal<Option<Said>>,
+    pub busy: RwSignal<bool>,
+    pub problem: RwSignal<Option<AppError>>,
+    /// What a screen reader is told: that an answer began, and that it ended.
+    pub announced: RwSignal<String>,
+    /// Exchanges that were saved when the question was sent.
+    before: RwSignal<usize>,
+    #[cfg(feature = "hydrate")]
+    abort: StoredValue<Option<web_sys::AbortController>, LocalStorage>,
+}
+
+impl Talk {
+    pub fn new(tenant: Signal<String>, chat: RwSignal<String>) -> Self {
+        Self {
+            tenant,
+            chat,
+            now: RwSignal::new(None),
+            busy: RwSignal::new(false),
+            problem: RwSignal::new(None),
+            announced: RwSignal::new(String::new()),
+            before: RwSignal::new(0),
+            #[cfg(feature = "hydrate")]
+            abort: StoredValue::new_local(None),
+        }
+    }
+
+    /// Once the saved conversation holds the exchange, the live copy goes.
+    pub fn settle(self, saved: Option<&ChatView>) {
+        let count = saved.map_or(0, |c| c.chat.exchanges.len());
+        if self.busy.get_untracked() {
+            return;
+        }
+        if self.now.with_untracked(Option::is_some) && count > self.before.get_untracked() {
+            self.now.set(None);
+        }
+        self.before.set(count);
+    }
+
+    pub fn key(self, ev: KeyboardEvent) {
+        match ev.key().as_str() {
+            "Escape" => self.stop(),
+            "Enter" if ev.ctrl_key() || ev.meta_key() => {
+                ev.prevent_default();
+                #[cfg(feature = "hydrate")]
+                browser::submit();
+            }
+            _ => {}
+        }
+    }
+
+    #[cfg_attr(not(feature = "hydrate"), allow(unused_variables))]
+    pub fn send(self, ev: SubmitEvent) {
+        #[cfg(feature = "hydrate")]
+        browser::send(self, ev);
+    }
+
+    /// Ends the answer here; what came is kept, by the server too.
+    pub fn stop(self) {
+        #[cfg(feature = "hydrate")]
+        self.abort.with_value(|a| {
+            if let Some(a) = a {
+                a.abort();
+            }
+        });
+    }
+}
+
+/// What the server's stream says.
+#[cfg(any(feature = "hydrate", test))]
+#[derive(Debug, PartialEq)]
+enum Heard {
+    Delta { model: String, text: String },
+    Done(Answer),
+    Failed { model: String, sentence: String },
+    Saved { chat: String },
+}
+
+/// Cuts a stream of server-sent events into what it says, wherever the pieces were cut.
+#[cfg(any(feature = "hydrate", test))]
+#[derive(Default)]
+struct Ear {
+    buffer: String,
+}
+
+#[cfg(any(feature = "hydrate", test))]
+impl Ear {
+    fn push(&mut self, piece: &str) -> Vec<Heard> {
+        self.buffer.push_str(&piece.replace('\r', ""));
+        let mut out = Vec::new();
+        while let Some(end) = self.buffer.find("\n\n") {
+            let block: String = self.buffer.drain(..end + 2).collect();
+            let line = |name: &str| block.lines().filter_map(|l| l.strip_prefix(name)).map(|v| v.strip_prefix(' ').unwrap_or(v)).collect::<Vec<_>>().join("\n");
+            out.extend(hear(&line("event:"), &line("data:")));
+        }
+        out
+    }
+}
+
+#[cfg(any(feature = "hydrate", test))]
+fn hear(event: &str, data: &str) -> Option<Heard> {
+    let json: serde_json::Value = serde_json::from_str(data).ok()?;
+    let text = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
+    Some(match event {
+        "delta" => Heard::Delta { model: text("model"), text: text("text") },
+        "done" => Heard::Done(serde_json::from_value(json).ok()?),
+        "failed" => Heard::Failed { model: text("model"), sentence: text("sentence") },
+        "saved" => Heard::Saved { chat: text("chat") },
+        _ => return None,
+    })
+}
+
+#[cfg(feature = "hydrate")]
+mod browser {
+    use super::{Ear, Heard, Live, Said, State, Talk};
+    use crate::{
+        api::{AppError, playground::playground_get},
+        links,
+    };
+    use domain::problem::{Problem, ProblemKind};
+    use js_sys::{Reflect, Uint8Array, futures::JsFuture};
+    use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
+    use std::time::Duration;
+    use wasm_bindgen::{JsCast, JsValue};
+    use web_sys::{AbortController, FormData, Headers, HtmlFormElement, HtmlTextAreaElement, ReadableStreamDefaultReader, RequestInit, Response};
+
+    fn form() -> Option<HtmlFormElement> {
+        document().get_element_by_id("play")?.dyn_into().ok()
+    }
+
+    pub fn submit() {
+        if let Some(form) = form() {
+            let _ = form.request_submit();
+        }
+    }
+
+    pub fn send(talk: Talk, ev: SubmitEvent) {
+        ev.prevent_default();
+        let Some(data) = form().and_then(|f| FormData::new_with_form(&f).ok()) else { return };
+        let text = |name: &str| data.get(name).as_string().unwrap_or_default();
+        let question = text("question").trim().to_owned();
+        if question.is_empty() || talk.busy.get_untracked() {
+            return;
+        }
+        let mut models: Vec<String> = data.get_all("models").iter().filter_map(|v| v.as_string()).filter(|m| !m.is_empty()).collect();
+        models.dedup();
+        let body = serde_json::json!({
+            "chat": Some(talk.chat.get_untracked()).filter(|c| !c.is_empty()),
+            "models": models,
+            "system": text("system"),
+            "question": question,
+            "temperature": text("temperature").parse::<f64>().ok(),
+            "max_tokens": text("max_tokens").parse::<u32>().ok(),
+        });
+        let answers: Vec<Live> =
+            models.into_iter().map(|model| Live { model, text: RwSignal::new(String::new()), state: RwSignal::new(State::Waiting) }).collect();
+        talk.problem.set(None);
+        talk.busy.set(true);
+        talk.announced.set("Answer started".into());
+        talk.now.set(Some(Said { question: question.clone(), answers: answers.clone() }));
+        if let Some(area) = document().get_element_by_id("question").and_then(|e| e.dyn_into::<HtmlTextAreaElement>().ok()) {
+            area.set_value("");
+        }
+        spawn_local(async move {
+            let chat = follow(talk, &answers, body.to_string()).await;
+            talk.busy.set(false);
+            let words: usize = answers.iter().map(|a| a.text.with_untracked(|t| t.split_whitespace().count())).sum();
+            talk.announced.set(format!("Answer complete, {words} words"));
+            match chat {
+                Ok(Some(chat)) => adopt(talk, &chat),
+                // Stopped before it was saved: the server saves it a moment later.
+                Ok(None) => find_stopped(talk, question).await,
+                Err(problem) => {
+                    talk.now.set(None);
+                    put_back(&question);
+                    talk.problem.set(Some(AppError(problem)));
+                }
+            }
+        });
+    }
+
+    /// The conversation has an id now: the address says so, and the page asks for what was saved.
+    fn adopt(talk: Talk, chat: &str) {
+        let href = links::chat(&talk.tenant.get_untracked(), &chat);
+        if let Ok(history) = window().history() {
+            let _ = history.replace_state_with_url(&JsValue::NULL, "", Some(&href));
+        }
+        // Set even when it is the same: the page is asked again.
+        talk.chat.set(chat.to_owned());
+    }
+
+    async fn find_stopped(talk: Talk, question: String) {
+        for answer in talk.now.get_untracked().map(|s| s.answers).unwrap_or_default() {
+            answer.state.update(|s| {
+                if matches!(s, State::Waiting | State::Answering(_)) {
+                    *s = State::Failed("Stopped. What came is kept.".into());
+                }
+            });
+        }
+        pause(Duration::from_millis(600)).await;
+        let known = talk.chat.get_untracked();
+        if !known.is_empty() {
+            return talk.chat.set(known);
+        }
+        if let Ok(page) = playground_get(talk.tenant.get_untracked(), String::new()).await {
+            let start = question.lines().next().unwrap_or_default();
+            let newest = page.chats.first().filter(|c| start.starts_with(c.title.trim_end_matches('…').trim_end()));
+            if let Some(chat) = newest {
+                adopt(talk, &chat.id.to_string());
+            }
+        }
+    }
+
+    async fn pause(time: Duration) {
+        let promise = js_sys::Promise::new(&mut |done, _| {
+            set_timeout(move || drop(done.call0(&JsValue::NULL)), time);
+        });
+        let _ = JsFuture::from(promise).await;
+    }
+
+    fn put_back(question: &str) {
+        crate::ui::form::fill("question", question);
+    }
+
+    fn away() -> Problem {
+        Problem::new(ProblemKind::Unavailable, "The server could not be reached.").next("Check the connection and send it again; your question is back in the field.")
+    }
+
+    /// Sends the question and writes what comes into `answers`. The saved conversation's id, or none when it was stopped.
+    async fn follow(talk: Talk, answers: &[Live], body: String) -> Result<Option<String>, Problem> {
+        let controller = AbortController::new().map_err(|_| away())?;
+        let signal = controller.signal();
+        talk.abort.set_value(Some(controller));
+        let headers = Headers::new().map_err(|_| away())?;
+        for (name, value) in [("content-type", "application/json"), ("accept", "text/event-stream, application/json")] {
+            let _ = headers.set(name, value);
+        }
+        let init = RequestInit::new();
+        init.set_method("POST");
+        init.set_headers(&headers);
+        init.set_body(&JsValue::from_str(&body));
+        init.set_signal(Some(&signal));
+        let url = format!("/t/{}/playground/chat", talk.tenant.get_untracked());
+        let began = js_sys::Date::now();
+        let response: Response = match JsFuture::from(window().fetch_with_str_and_init(&url, &init)).await {
+            Ok(response) => response.dyn_into().map_err(|_| away())?,
+            Err(_) if signal.aborted() => return Ok(None),
+            Err(_) => return Err(away()),
+        };
+        if !response.ok() {
+            let text = match response.text() {
+                Ok(promise) => JsFuture::from(promise).await.ok().and_then(|t| t.as_string()).unwrap_or_default(),
+                Err(_) => String::new(),
+            };
+            return Err(serde_json::from_str(&text).unwrap_or_else(|_| Problem::new(ProblemKind::Unavailable, format!("The server answered {}.", response.status()))));
+        }
+        let reader: ReadableStreamDefaultReader = response.body().ok_or_else(away)?.get_reader().dyn_into().map_err(|_| away())?;
+        // Splits letters of several bytes at the seams of pieces correctly.
+        let decoder = web_sys::TextDecoder::new().map_err(|_| away())?;
+        let decode = web_sys::TextDecodeOptions::new();
+        decode.set_stream(true);
+        let mut ear = Ear::default();
+        let mut saved = None;
+        loop {
+            let piece = match JsFuture::from(reader.read()).await {
+                Ok(piece) => piece,
+                Err(_) if signal.aborted() => return Ok(None),
+                Err(_) => break,
+            };
+            if Reflect::get(&piece, &"done".into()).ok().and_then(|d| d.as_bool()).unwrap_or(true) {
+                break;
+            }
+            let Ok(bytes) = Reflect::get(&piece, &"value".into()).map(Uint8Array::from) else { break };
+            let text = decoder.decode_with_js_u8_array_and_options(&bytes, &decode).unwrap_or_default();
+            for heard in ear.push(&text) {
+                tell(answers, heard, began, &mut saved);
+            }
+            scroll_down();
+        }
+        for answer in answers {
+            answer.state.update(|s| {
+                if matches!(s, State::Waiting | State::Answering(_)) {
+                    *s = State::Failed("The answer broke off. What came until then is kept.".into());
+                }
+            });
+        }
+        Ok(saved)
+    }
+
+    fn tell(answers: &[Live], heard: Heard, began: f64, saved: &mut Option<String>) {
+        let of = |model: &str| answers.iter().filter(move |a| a.model == model || model.is_empty()).cloned().collect::<Vec<_>>();
+        match heard {
+            Heard::Delta { model, text } => {
+                for live in of(&model) {
+                    if live.state.with_untracked(|s| *s == State::Waiting) {
+                        live.state.set(State::Answering((js_sys::Date::now() - began) as u32));
+                    }
+                    live.text.update(|t| t.push_str(&text));
+                }
+            }
+            Heard::Done(answer) => {
+                for live in of(&answer.model) {
+                    live.state.set(State::Done(answer.clone()));
+                }
+            }
+            Heard::Failed { model, sentence } => {
+                for live in of(&model) {
+                    live.state.set(State::Failed(sentence.clone()));
+                }
+            }
+            Heard::Saved { chat } => *saved = Some(chat),
+        }
+    }
+
+    /// Follows the text, unless the reader has scrolled up to read.
+    fn scroll_down() {
+        let panes = document().get_elements_by_class_name("pane");
+        for i in 0..panes.length() {
+            let Some(pane) = panes.item(i) else { continue };
+            if pane.scroll_height() - pane.scroll_top() - pane.client_height() < 120 {
+                pane.set_scroll_top(pane.scroll_height());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_heard_whole_wherever_the_stream_was_cut() {
+        let stream = "event: delta\ndata: {\"model\":\"a\",\"text\":\"Aar\"}\n\n: still here\n\nevent: failed\ndata: {\"model\":\"b\",\"sentence\":\"Stopped.\"}\n\nevent: saved\ndata: {\"chat\":\"chat_1\"}\n\n";
+        let whole = [
+            Heard::Delta { model: "a".into(), text: "Aar".into() },
+            Heard::Failed { model: "b".into(), sentence: "Stopped.".into() },
+            Heard::Saved { chat: "chat_1".into() },
+        ];
+        for cut in 0..stream.len() {
+            let mut ear = Ear::default();
+            let mut heard = ear.push(&stream[..cut]);
+            heard.extend(ear.push(&stream[cut..]));
+            assert_eq!(heard, whole, "cut at {cut}");
+        }
+    }
+}

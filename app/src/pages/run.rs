@@ -1,0 +1,153 @@
+//! `/t/{tenant}/runs/{id}?tab=`: one run, from its plan to whether it helped.
+
+use crate::{
+    api::runs::{Cancel, RunPage, get_run},
+    links,
+    ui::{Chip, Crumb, Icon, Load, Place, ProblemSummary, TenantPage, count, form::error_of, number::some, on_change, short_id, use_param, use_query, use_tenant},
+};
+use domain::{
+    run::{Run as RunData, RunState},
+    settings::FinetuningType,
+    time::span,
+};
+use leptos::prelude::*;
+use leptos_meta::Title;
+
+mod config;
+mod curves;
+mod log;
+mod outcome;
+mod plan;
+
+#[component]
+pub fn Run() -> impl IntoView {
+    let (tenant, id, tab) = (use_tenant(), use_param("id"), use_query("tab"));
+    let page = Resource::new(move || (tenant.get(), id.get()), |(t, id)| get_run(t, id));
+    on_change(tenant, id, move || page.refetch());
+    let cancel = ServerAction::<Cancel>::new();
+    let name = move || page.get().and_then(Result::ok).map(|p| p.run.name.to_string()).unwrap_or_default();
+    let crumbs = Signal::derive(move || vec![Crumb::to("Runs", links::runs(&tenant.get())), Crumb::here(name())]);
+    view! {
+        <TenantPage place=Place::Runs at=id crumbs>
+            <Load resource=page let:page>
+                <Title text=window_title(&page.run)/>
+                <Head page=page.clone() cancel/>
+                <ProblemSummary error=error_of(cancel)/>
+                <Facts page=page.clone()/>
+                <Tabs run=page.run.clone() tab=tab.get()/>
+                {match tab.get().as_str() {
+                    "log" => view! { <log::LogTab run=page.run whole=true/> }.into_any(),
+                    "config" => view! { <config::Config page/> }.into_any(),
+                    "results" => view! { <outcome::Results page/> }.into_any(),
+                    _ => view! { <Overview page/> }.into_any(),
+                }}
+            </Load>
+        </TenantPage>
+    }
+}
+
+/// `62 % facts-lora-7` while it trains, so that the browser's tab tells.
+fn window_title(run: &RunData) -> String {
+    match (run.state, run.progress) {
+        (RunState::Training, Some(p)) if p.total_steps > 0 => format!("{} % {}", p.step * 100 / p.total_steps, run.name),
+        _ => run.name.to_string(),
+    }
+}
+
+#[component]
+fn Head(page: RunPage, cancel: ServerAction<Cancel>) -> impl IntoView {
+    let r = page.run;
+    let clone = links::with(links::run_new(&r.tenant), &[("from", &r.id.to_string())]);
+    let running = matches!(r.state, RunState::Queued | RunState::Preparing | RunState::Training | RunState::Evaluating);
+    let since = r.started_at.unwrap_or(r.created_at);
+    let parent = r.cloned_from.zip(page.parent);
+    let (tenant, id) = (r.tenant.to_string(), r.id.to_string());
+    let data = links::dataset_version(&r.tenant, &r.dataset_name, r.dataset_number);
+    let version = page.version.map(|(model, number)| (links::model_version(&r.tenant, &model, number), format!("{model} v{number}")));
+    view! {
+        <header class="head">
+            <div>
+                <div class="row"><h1>{r.name.to_string()}</h1><Chip status=r.state title=format!("since {}", since.human())/></div>
+                <p>
+                    {format!("{} of ", method(&r))}<span class="mono">{r.base_model_name.to_string()}</span>
+                    {format!(" on {} v{}, to become a version of {}.", r.dataset_name, r.dataset_number, r.model_name)}
+                    {parent.map(|(id, name)| view! { " Clone of "<a href=links::run(&r.tenant, &id)>{name}</a>"." })}
+                </p>
+            </div>
+            <div class="row">
+                {running.then(|| match page.cancel_refused {
+                    None => view! {
+                        <ActionForm action=cancel>
+                            <input type="hidden" name="tenant" value=tenant/><input type="hidden" name="id" value=id/>
+                            <button type="submit" class="btn danger" aria-busy=move || cancel.pending().get().then_some("true")><Icon name="stop"/>"Stop"</button>
+                        </ActionForm>
+                    }.into_any(),
+                    Some(why) => view! { <button type="button" class="btn" aria-disabled="true" title=why><Icon name="stop"/>"Stop"</button> }.into_any(),
+                })}
+                <details class="more">
+                    <summary class="btn">"More"<Icon name="down"/></summary>
+                    <div class="menu">
+                        {page.launch_refused.is_none().then(|| view! { <a href=clone><Icon name="branch"/>"Clone"</a> })}
+                        <a href="?tab=config"><Icon name="settings"/>"Settings and details"</a>
+                        <a href=data><Icon name="datasets"/>"Dataset"</a>
+                    </div>
+                </details>
+                {version.map(|(href, label)| view! { <a class="btn primary" href=href>{label}</a> })}
+            </div>
+        </header>
+    }
+}
+
+fn method(r: &RunData) -> String {
+    match r.settings.finetuning_type {
+        FinetuningType::Lora => "LoRA".into(),
+        FinetuningType::Full => "Full fine-tune".into(),
+    }
+}
+
+#[component]
+fn Facts(page: RunPage) -> impl IntoView {
+    let r = page.run;
+    let took = r.started_at.map(|t| span(r.ended_at.unwrap_or(page.now).since(t)));
+    let remaining = r.progress.and_then(|p| p.remaining_ms).filter(|_| r.state == RunState::Training);
+    view! {
+        <dl class="facts">
+            {r.progress.filter(|p| p.total_steps > 0).map(|p| view! { <div><dt>"Progress"</dt><dd>{count(p.step)}" "<small>{format!("of {} steps", count(p.total_steps))}</small></dd></div> })}
+            <div><dt>{if r.state.is_final() { "Took" } else { "Elapsed" }}</dt><dd>{took.unwrap_or_else(|| "not started".into())}</dd></div>
+            {remaining.map(|ms| view! { <div><dt>"Remaining"</dt><dd>"about "{span(ms)}</dd></div> })}
+            {r.scores.map(|s| view! { <div><dt>"Held-out right"</dt><dd>{count(s.tuned_right)}" "<small>{format!("of {}, base {}", count(s.rows), count(s.base_right))}</small></dd></div> })}
+            <div><dt>"Base model"</dt><dd><span class="mono">{r.base_model_name.to_string()}</span></dd></div>
+            <div><dt>"Method"</dt><dd>{method(&r)}" "<small>{(r.settings.finetuning_type == FinetuningType::Lora).then(|| format!("rank {}, {}", r.settings.lora_rank, if r.settings.lora_target == "all" { "all layers" } else { &r.settings.lora_target }))}</small></dd></div>
+            <div><dt>"Rate, epochs"</dt><dd>{domain::settings::yaml_float(r.settings.learning_rate)}" "<small>{some(r.settings.num_train_epochs.ceil() as u64, "epoch", "epochs")}</small></dd></div>
+            <div><dt>"Owner"</dt><dd>{r.owner_name.clone()}</dd></div>
+            <div><dt>"Id"</dt><dd class="mono" title=r.id.to_string()>{short_id(&r.id.to_string())}</dd></div>
+        </dl>
+    }
+}
+
+#[component]
+fn Tabs(run: RunData, tab: String) -> impl IntoView {
+    let flipped = run.scores.map(|s| (s.gained + s.lost).to_string()).unwrap_or_default();
+    let all = [("", "Overview", String::new()), ("log", "Log", String::new()), ("config", "Config", String::new()), ("results", "Results", flipped)];
+    let at = all.iter().map(|t| t.0).find(|t| *t == tab).unwrap_or("");
+    view! {
+        <nav class="tabs" aria-label="Run">
+            {all.into_iter().map(|(key, label, n)| {
+                let href = links::with(links::run(&run.tenant, &run.id), &[("tab", key)]);
+                view! { <a href=href aria-current=(key == at).then_some("page")>{label}{(!n.is_empty()).then(|| view! { " "<small>{n}</small> })}</a> }
+            }).collect_view()}
+        </nav>
+    }
+}
+
+#[component]
+fn Overview(page: RunPage) -> impl IntoView {
+    let r = page.run;
+    view! {
+        <plan::Plan run=r.clone() now=page.now/>
+        {r.failure.clone().map(|failure| view! { <outcome::Failed run=r.clone() failure/> })}
+        <curves::Curves run=r.clone()/>
+        {r.scores.map(|_| view! { <outcome::Helped run=r.clone()/> })}
+        <log::LogTab run=r whole=false/>
+    }
+}

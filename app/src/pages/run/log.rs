@@ -1,0 +1,81 @@
+//! The log: the newest lines, searched and narrowed by the address; follows while the run works.
+
+use crate::{
+    api::runs::get_log,
+    links,
+    ui::{Icon, Load, count, number::some, on_change, use_query, use_tenant},
+};
+use domain::run::{LogLevel, LogLine, Run};
+use leptos::{html::Div, prelude::*};
+use leptos_router::components::Form;
+
+#[component]
+pub fn LogTab(run: Run, whole: bool) -> impl IntoView {
+    let tenant = use_tenant();
+    let (text, level) = (use_query("q"), use_query("level"));
+    let id = run.id.to_string();
+    let lines = if whole { 2000 } else { 200 };
+    let tail = Resource::new(move || (level.get(), text.get()), {
+        let (tenant, id) = (run.tenant.to_string(), id.clone());
+        move |(level, text)| get_log(tenant.clone(), id.clone(), lines, level, text)
+    });
+    on_change(tenant, id, move || tail.refetch());
+    let ended = run.state.is_final();
+    let following = RwSignal::new(!ended);
+    let sheet = NodeRef::<Div>::new();
+    // The newest line is in sight, until a person scrolls up.
+    Effect::new(move |_| {
+        tail.track();
+        if following.get()
+            && let Some(sheet) = sheet.get()
+        {
+            request_animation_frame(move || sheet.set_scroll_top(sheet.scroll_height()));
+        }
+    });
+    let at = move |level: &str, text: &str| links::with(links::run(&run.tenant, &run.id), &[("tab", if whole { "log" } else { "" }), ("level", level), ("q", text)]);
+    let at = StoredValue::new(at);
+    view! {
+        <section class="section" aria-labelledby="log">
+            <Load resource=tail let:tail>
+                <header>
+                    <h2 id="log">"Log"</h2>
+                    <p>{some(tail.total, "line", "lines")}{((tail.lines.len() as u64) < tail.total).then(|| format!(", {} shown", count(tail.lines.len() as u64)))}</p>
+                    <span class="end row row-tight">
+                        <Form method="get" action="">
+                            {whole.then(|| view! { <input type="hidden" name="tab" value="log"/> })}
+                            <input type="hidden" name="level" value=level.get()/>
+                            <label class="control slim"><Icon name="search"/><input type="search" name="q" value=text.get() placeholder="Search this log" aria-label="Search this log"/></label>
+                        </Form>
+                        <span class="seg" role="group" aria-label="Level">
+                            <a href=at.with_value(|h| h("", &text.get())) aria-current=level.get().is_empty().then_some("true")>"All"</a>
+                            <a href=at.with_value(|h| h("warning", &text.get())) aria-current=(!level.get().is_empty()).then_some("true")>"Warnings "{count(tail.warnings)}</a>
+                        </span>
+                        {(!ended).then(|| view! {
+                            <button type="button" class="btn sm scripted" aria-pressed=move || following.get().to_string() on:click=move |_| following.update(|f| *f = !*f)>
+                                <Icon name="sort"/>{move || if following.get() { "Following" } else { "Follow" }}
+                            </button>
+                        })}
+                    </span>
+                </header>
+                {if tail.lines.is_empty() {
+                    view! { <p class="small muted">{if tail.total == 0 { "Nothing has been written yet." } else { "No line matches." }}</p> }.into_any()
+                } else {
+                    view! {
+                        <div class="log" class:whole=whole tabindex="0" role="region" aria-label="Log lines" node_ref=sheet>
+                            <ol>{tail.lines.into_iter().map(line).collect_view()}</ol>
+                        </div>
+                    }.into_any()
+                }}
+            </Load>
+        </section>
+    }
+}
+
+fn line(l: LogLine) -> impl IntoView {
+    let class = match l.level {
+        LogLevel::Info => "",
+        LogLevel::Warning => "warn",
+        LogLevel::Error => "err",
+    };
+    view! { <li class=class id=format!("L{}", l.number)><span>{l.number}</span><span>{l.at.clock()}</span><span>{l.text}</span></li> }
+}

@@ -1,0 +1,112 @@
+//! How it ended: why it failed and what to do, or whether it helped and on which rows.
+
+use crate::{
+    api::runs::{RunPage, get_evaluated},
+    links,
+    ui::{Empty, Load, Reason, count, use_query},
+};
+use domain::run::{EvaluatedRow, Failure, Run, Scores};
+use leptos::prelude::*;
+
+/// The sentence, the next step, and the lines that say it.
+#[component]
+pub fn Failed(run: Run, failure: Failure) -> impl IntoView {
+    let clone = links::with(links::run_new(&run.tenant), &[("from", &run.id.to_string())]);
+    let log = links::with(links::run(&run.tenant, &run.id), &[("tab", "log"), ("level", "warning")]);
+    let actions = ViewFn::from(move || view! { <a class="btn sm" href=clone.clone()>"Clone and change"</a><a class="btn sm quiet" href=log.clone()>"Log"</a> });
+    view! {
+        <section class="section" aria-label="Why it failed">
+            <Reason icon="failed" tone="danger" title=failure.sentence actions>
+                <p>{failure.next_step}</p>
+                <p class="small">"Cause: "<span class="mono">{failure.cause}</span>{failure.exit.map(|e| format!(", {e}"))}</p>
+            </Reason>
+            {(!failure.evidence.is_empty()).then(|| view! { <pre class="code evidence" tabindex="0" role="region" aria-label="What the trainer wrote">{failure.evidence.join("\n")}</pre> })}
+        </section>
+    }
+}
+
+/// In the overview: the scores and the way to the rows.
+#[component]
+pub fn Helped(run: Run) -> impl IntoView {
+    let Some(s) = run.scores else { return ().into_any() };
+    let rows = links::with(links::run(&run.tenant, &run.id), &[("tab", "results")]);
+    view! {
+        <section class="section" aria-labelledby="helped">
+            <header><h2 id="helped">"Did it help?"</h2><p>"Exact match on the held-out rows, base against tuned."</p><p class="end"><a href=rows>"Rows that flipped"</a></p></header>
+            <ScoreFacts scores=s/>
+        </section>
+    }
+    .into_any()
+}
+
+#[component]
+fn ScoreFacts(scores: Scores) -> impl IntoView {
+    let s = scores;
+    view! {
+        <dl class="facts facts-fig">
+            <div><dt>"Base right"</dt><dd>{count(s.base_right)}" "<small>{format!("of {}", count(s.rows))}</small></dd></div>
+            <div><dt>"Tuned right"</dt><dd>{count(s.tuned_right)}" "<small>{format!("of {}", count(s.rows))}</small></dd></div>
+            <div><dt>"Gained"</dt><dd class="fg-success">{count(s.gained)}" "<small>"wrong before"</small></dd></div>
+            <div><dt>"Lost"</dt><dd class:fg-danger=(s.lost > 0)>{count(s.lost)}" "<small>"right before"</small></dd></div>
+        </dl>
+    }
+}
+
+/// The tab: every evaluated row, the flipped ones first seen.
+#[component]
+pub fn Results(page: RunPage) -> impl IntoView {
+    let r = page.run;
+    let Some(s) = r.scores else {
+        let text = if r.state.is_final() { "The run ended before its evaluation, or the dataset has no held-out rows." } else { "Base and tuned model answer the held-out rows after the training; the answers appear here by themselves." };
+        return view! { <section class="section"><Empty title="No results yet"><p>{text}</p></Empty></section> }.into_any();
+    };
+    let which = use_query("rows");
+    let list = Resource::new(move || which.get(), {
+        let (tenant, id) = (r.tenant.to_string(), r.id.to_string());
+        move |which| get_evaluated(tenant.clone(), id.clone(), which)
+    });
+    let at = move |which: &str| links::with(links::run(&r.tenant, &r.id), &[("tab", "results"), ("rows", which)]);
+    let at = StoredValue::new(at);
+    view! {
+        <section class="section" aria-labelledby="res">
+            <header>
+                <h2 id="res">"Results"</h2><p>"Greedy decoding, exact match after trimming, on rows that were never trained on."</p>
+                <span class="end seg" role="group" aria-label="Which rows">
+                    {move || [("", "Flipped"), ("wrong", "Wrong now"), ("all", "All")].map(|(w, label)| view! { <a href=at.with_value(|h| h(w)) aria-current=(which.get() == w).then_some("true")>{label}</a> }).collect_view()}
+                </span>
+            </header>
+            <ScoreFacts scores=s/>
+            <Load resource=list let:rows>
+                {if rows.is_empty() { view! { <p class="small muted gap">"No row of this kind."</p> }.into_any() } else { view! { <Rows rows/> }.into_any() }}
+            </Load>
+        </section>
+    }
+    .into_any()
+}
+
+#[component]
+fn Rows(rows: Vec<EvaluatedRow>) -> impl IntoView {
+    view! {
+        <div class="scroll" tabindex="0" role="region" aria-label="Table: evaluated rows">
+            <table class="table fold answers">
+                <thead><tr><th scope="col">"Question"</th><th scope="col">"Expected"</th><th scope="col">"Base"</th><th scope="col">"Tuned"</th></tr></thead>
+                <tbody>
+                    {rows.into_iter().map(|r| view! {
+                        <tr>
+                            <th scope="row" class="wrap">{r.prompt}<small>{format!("row {}", r.row)}</small></th>
+                            <td class="wrap" data-label="expected">{r.expected}</td>
+                            <td class="wrap" data-label="base"><Answer text=r.base right=r.base_right/></td>
+                            <td class="wrap" data-label="tuned"><Answer text=r.tuned right=r.tuned_right/></td>
+                        </tr>
+                    }).collect_view()}
+                </tbody>
+            </table>
+        </div>
+    }
+}
+
+#[component]
+fn Answer(text: String, right: bool) -> impl IntoView {
+    let (tone, word) = if right { ("fg-success", "right") } else { ("fg-danger", "wrong") };
+    view! { <span class=tone>{if text.is_empty() { "(nothing)".to_owned() } else { text }}<span class="sr">{format!(" ({word})")}</span></span> }
+}

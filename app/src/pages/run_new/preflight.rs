@@ -1,0 +1,56 @@
+//! Beside the form: what it comes to, the trainer's file as it will be, and the button.
+
+use super::Typed;
+use crate::{
+    api::runs::Draft,
+    links,
+    ui::{Icon, count},
+};
+use leptos::prelude::*;
+
+#[component]
+pub(super) fn Preflight(typed: Typed, draft: Draft, busy: Signal<bool>, tenant: String) -> impl IntoView {
+    let yaml = move || typed.form.with(|f| f.settings().0.yaml(&f.base_model, f.dataset_and_number().0));
+    let datasets = draft.datasets.clone();
+    let chosen = Memo::new(move |_| typed.form.with(|f| datasets.iter().find(|d| f.dataset == format!("{}@{}", d.name, d.number)).cloned()));
+    let steps = move || chosen.get().map(|d| typed.form.with(|f| f.settings().0.total_steps(d.train_rows)));
+    let tokens = move || chosen.get().filter(|d| d.tokens > 0).map(|d| typed.form.with(|f| (d.tokens as f64 * f.settings().0.num_train_epochs) as u64));
+    let ready = move || typed.problems.with(Vec::is_empty);
+    let waits = draft.runs_active >= draft.runs_quota;
+    view! {
+        <aside class="preflight" aria-labelledby="pf">
+            <header class="row between"><h2 id="pf">"Preflight"</h2><span class="small subtle scripted">"checked as you type"</span></header>
+            <dl class="kv">
+                <dt>"Steps"</dt><dd>{move || steps().map(count)}</dd>
+                <dt>"Tokens"</dt><dd>{move || tokens().map_or_else(|| "not counted".to_owned(), count)}</dd>
+                <dt>"Evaluation"</dt><dd>{move || chosen.get().map(|d| if d.held_out_rows > 0 { format!("{} held-out rows", count(d.held_out_rows)) } else { "none: no held-out rows".into() })}</dd>
+            </dl>
+            <ul class="checks">
+                {move || typed.problems.get().into_iter().map(|p| view! {
+                    <li class="fg-danger"><Icon name="failed"/><span><a href=format!("#{}", p.field) rel="external">{p.field.clone()}</a>": "{p.sentence}</span></li>
+                }).collect_view()}
+                {move || ready().then(|| view! { <li class="fg-success"><Icon name="succeeded"/><span>"Every field is in its range"</span></li> })}
+                <li class=if waits { "fg-warning" } else { "fg-success" }>
+                    <Icon name=if waits { "degraded" } else { "succeeded" }/>
+                    <span>{format!("{} of {} runs at once in use{}", draft.runs_active, draft.runs_quota, if waits { format!("; it will wait, {} before it", draft.runs_queued) } else { String::new() })}</span>
+                </li>
+            </ul>
+            <div class="stack gap-sm">
+                {match draft.launch_refused {
+                    Some(why) => view! { <button type="button" class="btn primary" aria-disabled="true" aria-describedby="why">"Start run"</button><p id="why" class="small muted">{why}</p> }.into_any(),
+                    None => view! {
+                        <button type="submit" class="btn primary" aria-busy=move || busy.get().then_some("true") aria-disabled=move || (!ready()).then_some("true") aria-describedby="why"
+                            on:click=move |e| if !ready() || busy.get() { e.prevent_default() }>"Start run"</button>
+                        <button type="submit" class="btn unscripted" formmethod="get" formaction=links::run_new(&tenant)>"Check"</button>
+                        <p id="why" class="small muted">{move || (!ready()).then(|| typed.problems.with(|p| format!("{} above {} a change before it can start.", p.len(), if p.len() == 1 { "needs" } else { "need" })))}</p>
+                    }.into_any(),
+                }}
+            </div>
+            <section aria-labelledby="yml">
+                <h3 id="yml">"run.yaml"</h3>
+                <pre class="code yaml-text" tabindex="0" role="region" aria-label="The run as YAML">{yaml}</pre>
+            </section>
+        </aside>
+    }
+}
+

@@ -1,0 +1,113 @@
+//! Forms: a field with its help or its problem, and the summary above. All work as plain posts.
+
+use super::icon::Icon;
+use crate::api::AppError;
+use domain::problem::FieldProblem;
+use leptos::prelude::*;
+
+/// A labelled field. The control inside must have `id=name`, and `aria-describedby=format!("{name}-says")` helps screen readers.
+///
+/// `problems` are those of the whole form; the field shows its own, with a button for the suggested value. `full` spans both columns.
+#[component]
+pub fn Field(
+    name: &'static str,
+    #[prop(into)] label: String,
+    #[prop(optional)] optional: bool,
+    #[prop(optional)] full: bool,
+    #[prop(into, optional)] help: Signal<String>,
+    #[prop(into, optional)] problems: Signal<Vec<FieldProblem>>,
+    children: Children,
+) -> impl IntoView {
+    let own = Memo::new(move |_| problems.with(|all| all.iter().find(|p| p.field == name).cloned()));
+    view! {
+        <div class="field" class:full=full>
+            <label for=name>{label}{optional.then(|| view! { " "<span class="opt">"optional"</span> })}</label>
+            <span class="control" class:invalid=move || own.with(Option::is_some)>{children()}</span>
+            <span class="says" id=format!("{name}-says")>
+                {move || match own.get() {
+                    Some(problem) => view! { <Said name problem/> }.into_any(),
+                    None => (!help.with(String::is_empty)).then(|| view! { <span class="help">{help.get()}</span> }).into_any(),
+                }}
+            </span>
+        </div>
+    }
+}
+
+/// The problem of a field, with the value that works.
+#[component]
+pub fn Said(name: &'static str, problem: FieldProblem) -> impl IntoView {
+    view! {
+        <span class="err">
+            <Icon name="failed"/>
+            <span>
+                {problem.sentence}" "
+                {problem.suggestion.map(|value| {
+                    let label = format!("Use {value}");
+                    view! { <button type="button" class="link scripted" on:click=move |_| fill(name, &value)>{label}</button> }
+                })}
+            </span>
+        </span>
+    }
+}
+
+/// What came back from the form: one problem as a banner, more as a list that leads to the fields. Empty while all is well.
+#[component]
+pub fn ProblemSummary(#[prop(into)] error: Signal<Option<AppError>>) -> impl IntoView {
+    move || {
+        error.get().map(|AppError(problem)| {
+            let many = problem.fields.len() > 1;
+            view! {
+                <div class="banner danger summary" role="alert">
+                    <Icon name="failed"/>
+                    <span>
+                        {problem.sentence}" "{problem.next_step}
+                        {many.then(|| view! {
+                            <ul>{problem.fields.iter().map(|f| view! { <li><a href=format!("#{}", f.field) rel="external">{f.sentence.clone()}</a></li> }).collect_view()}</ul>
+                        })}
+                        {problem.request_id.map(|id| view! { " "<span class="mono">{id}</span> })}
+                    </span>
+                </div>
+            }
+        })
+    }
+}
+
+/// The problem that an action came back with, on both paths: by script, or in the address after a plain post.
+pub fn error_of<S>(action: ServerAction<S>) -> Signal<Option<AppError>>
+where
+    S: leptos::server_fn::ServerFn<Error = AppError> + Clone + Send + Sync + 'static,
+    S::Output: Clone + Send + Sync + 'static,
+{
+    let value = action.value();
+    Signal::derive(move || value.get().and_then(Result::err))
+}
+
+/// The wrong fields of a problem, for [`Field`].
+pub fn fields_of(error: Signal<Option<AppError>>) -> Signal<Vec<FieldProblem>> {
+    Signal::derive(move || error.with(|e| e.as_ref().map(|AppError(p)| p.fields.clone()).unwrap_or_default()))
+}
+
+/// Puts a value into the field with this id, as if it had been typed.
+#[cfg_attr(not(feature = "hydrate"), allow(unused_variables))]
+pub fn fill(id: &str, value: &str) {
+    #[cfg(feature = "hydrate")]
+    {
+        use wasm_bindgen::JsCast;
+        let Some(element) = document().get_element_by_id(id) else { return };
+        if let Some(input) = element.dyn_ref::<web_sys::HtmlInputElement>() {
+            input.set_value(value);
+        } else if let Some(select) = element.dyn_ref::<web_sys::HtmlSelectElement>() {
+            select.set_value(value);
+        } else if let Some(area) = element.dyn_ref::<web_sys::HtmlTextAreaElement>() {
+            area.set_value(value);
+        }
+        let init = web_sys::EventInit::new();
+        init.set_bubbles(true);
+        if let Ok(event) = web_sys::Event::new_with_event_init_dict("input", &init) {
+            let _ = element.dispatch_event(&event);
+        }
+        if let Some(e) = element.dyn_ref::<web_sys::HtmlElement>() {
+            let _ = e.focus();
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Live pages: one stream of events per tab, shared by everything on the page that listens.
+//!
+//! The stream tells only *that* something changed; the page then asks for what it shows.
+
+use super::icon::Icon;
+use leptos::prelude::*;
+
+/// What the tab's stream is doing; provided once by the app.
+#[derive(Clone, Copy)]
+pub struct Live {
+    /// Since when nothing could be heard; the browser is trying again.
+    lost: RwSignal<bool>,
+    #[cfg(feature = "hydrate")]
+    listeners: StoredValue<Vec<stream::Listener>, LocalStorage>,
+}
+
+/// Calls `callback` after something changed: the object with this id, or anything of the tenant when `object` is empty.
+///
+/// At most every 400 ms, the last change always counts. Ends with the component that called it. Does nothing on the server.
+/// The callback usually is `move || resource.refetch()`; a `Load` keeps the old picture meanwhile.
+#[cfg_attr(not(feature = "hydrate"), allow(unused_variables))]
+pub fn on_change(tenant: Signal<String>, object: impl Into<Signal<String>>, callback: impl Fn() + 'static) {
+    #[cfg(feature = "hydrate")]
+    stream::listen(expect_context(), tenant, object.into(), std::rc::Rc::new(callback));
+}
+
+/// Opens the stream of the tenant in the address, and follows it to another tenant. Called once, inside the router.
+#[cfg_attr(not(feature = "hydrate"), allow(unused_variables))]
+pub(crate) fn provide_live(place: Signal<Option<String>>) {
+    let live = Live {
+        lost: RwSignal::new(false),
+        #[cfg(feature = "hydrate")]
+        listeners: StoredValue::new_local(Vec::new()),
+    };
+    provide_context(live);
+    #[cfg(feature = "hydrate")]
+    stream::follow(live, place);
+}
+
+/// The bar that says that the page may be old. Empty while all is well.
+#[component]
+pub(super) fn LostBar() -> impl IntoView {
+    let live = expect_context::<Live>();
+    move || {
+        live.lost.get().then(|| {
+            view! {
+                <div class="banner" role="status">
+                    <Icon name="degraded"/>
+                    <span>"Live updates lost, trying again. What you see may be some moments old."</span>
+                    <button type="button" on:click=move |_| { let _ = window().location().reload(); }>"Reload"</button>
+                </div>
+            }
+        })
+    }
+}
+
+#[cfg(feature = "hydrate")]
+mod stream {
+    use super::Live;
+    use leptos::{leptos_dom::helpers::TimeoutHandle, prelude::*};
+    use std::{rc::Rc, time::Duration};
+    use wasm_bindgen::{JsCast, closure::Closure};
+
+    const AT_MOST_EVERY: Duration = Duration::from_millis(400);
+
+    pub(super) struct Listener {
+        id: usize,
+        object: Signal<String>,
+        callback: Rc<dyn Fn()>,
+        waiting: Option<TimeoutHandle>,
+    }
+
+    pub(super) fn listen(live: Live, _tenant: Signal<String>, object: Signal<String>, callback: Rc<dyn Fn()>) {
+        let id = live.listeners.try_update_value(|all| {
+            let id = all.iter().map(|l| l.id + 1).max().unwrap_or(0);
+            all.push(Listener { id, object, callback, waiting: None });
+            id
+        });
+        let Some(id) = id else { return };
+        on_cleanup(move || {
+            let _ = live.listeners.try_update_value(|all| {
+                if let Some(at) = all.iter().position(|l| l.id == id)
+                    && let Some(handle) = all.remove(at).waiting
+                {
+                    handle.clear();
+                }
+            });
+        });
+    }
+
+    /// Tells every listener that waits for `object`; an empty one means "anything may have changed".
+    fn tell(live: Live, object: &str) {
+        let _ = live.listeners.try_update_value(|all| {
+            for listener in all.iter_mut() {
+                let concerned = object.is_empty() || listener.object.try_with_untracked(|o| o.is_empty() || o == object).unwrap_or(false);
+                if !concerned || listener.waiting.is_some() {
+                    continue;
+                }
+                let (id, callback) = (listener.id, listener.callback.clone());
+                listener.waiting = set_timeout_with_handle(
+                    move || {
+                        let _ = live.listeners.try_update_value(|all| {
+                            if let Some(l) = all.iter_mut().find(|l| l.id == id) {
+                                l.waiting = None;
+                            }
+                        });
+                        callback();
+                    },
+                    AT_MOST_EVERY,
+                )
+                .ok();
+            }
+        });
+    }
+
+    pub(super) fn follow(live: Live, place: Signal<Option<String>>) {
+        Effect::new(move |_| {
+            let Some(tenant) = place.get().filter(|t| !t.is_empty()) else { return };
+            let Ok(source) = web_sys::EventSource::new(&format!("/t/{tenant}/events")) else { return };
+            let heard = Closure::<dyn Fn(web_sys::MessageEvent)>::new(move |event: web_sys::MessageEvent| {
+                let Some(text) = event.data().as_string() else { return };
+                // Only the object's id matters here; an event that cannot be read still means that something changed.
+                let object = serde_json::from_str::<domain::event::Event>(&text).map(|e| e.object).unwrap_or_default();
+                tell(live, &object);
+            });
+            let opened = Closure::<dyn Fn()>::new(move || {
+                // What happened while nobody listened is asked for once.
+                if live.lost.get_untracked() {
+                    live.lost.set(false);
+                    tell(live, "");
+                }
+            });
+            let failed = Closure::<dyn Fn()>::new(move || live.lost.set(true));
+            let _ = source.add_event_listener_with_callback("change", heard.as_ref().unchecked_ref());
+            source.set_onopen(Some(opened.as_ref().unchecked_ref()));
+            source.set_onerror(Some(failed.as_ref().unchecked_ref()));
+            let kept = StoredValue::new_local((source, heard, opened, failed));
+            on_cleanup(move || {
+                let _ = kept.try_with_value(|(source, ..)| {
+                    source.set_onopen(None);
+                    source.set_onerror(None);
+                    source.close();
+                });
+            });
+        });
+    }
+}

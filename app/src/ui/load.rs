@@ -1,0 +1,82 @@
+//! Data that is asked for: bones while it comes, the old picture while it comes again, and a plain sentence when it does not.
+
+use super::icon::Icon;
+use crate::{api::AppError, links};
+use domain::problem::ProblemKind;
+use leptos::{either::Either, prelude::*};
+use leptos_router::hooks::use_location;
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Shows what a resource brings: `<Load resource=runs let:runs>..</Load>`.
+///
+/// Drawn by the server first. When the resource is asked again the old picture stays until the new one is there, and is then
+/// changed in place. A problem takes the place of the content (see [`Refusal`]).
+#[component]
+pub fn Load<T, F, V>(resource: Resource<Result<T, AppError>>, children: F) -> impl IntoView
+where
+    T: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
+    F: Fn(T) -> V + Clone + Send + Sync + 'static,
+    V: IntoView + Send + 'static,
+{
+    view! {
+        <Transition fallback=Bones>
+            {move || {
+                let children = children.clone();
+                Suspend::new(async move {
+                    match resource.await {
+                        Ok(value) => Either::Left(children(value)),
+                        Err(error) => Either::Right(view! { <Refusal error/> }),
+                    }
+                })
+            }}
+        </Transition>
+    }
+}
+
+/// The shape of what comes, for the first moment of a page that is opened by a click.
+#[component]
+fn Bones() -> impl IntoView {
+    view! {
+        <div class="panel bones" aria-busy="true">
+            <span class="sr">"Loading"</span>
+            <span class="bone" style="--w:40%"></span><span class="bone" style="--w:85%"></span><span class="bone" style="--w:70%"></span>
+        </div>
+    }
+}
+
+/// A problem in place of a page's content: what happened, what to do, whom to tell. Sends people who are not signed in to `/login`.
+#[component]
+pub fn Refusal(error: AppError) -> impl IntoView {
+    let problem = error.0;
+    let location = use_location();
+    let here = location.pathname.get_untracked() + &location.search.with_untracked(|s| if s.is_empty() { String::new() } else { format!("?{s}") });
+    let sign_in = links::login(&here);
+    #[cfg(feature = "ssr")]
+    if problem.kind == ProblemKind::Unauthenticated {
+        crate::api::redirect(&sign_in);
+    }
+    let (icon, heading) = match problem.kind {
+        ProblemKind::NotFound => ("search", "There is nothing here, or not for you"),
+        ProblemKind::Unauthenticated => ("clock", "You are not signed in"),
+        ProblemKind::Forbidden => ("lock", "Your role does not allow this"),
+        ProblemKind::Unavailable | ProblemKind::Internal => ("failed", "This page could not be made"),
+        _ => ("info", "This cannot be done now"),
+    };
+    view! {
+        <div class="refusal" role="alert">
+            <Icon name=icon/>
+            <h1>{heading}</h1>
+            <p>{problem.sentence}" "{problem.next_step}</p>
+            {problem.request_id.map(|id| view! {
+                <div class="field"><span class="label">"Request, for whoever helps you"</span><span class="copy"><span>{id}</span></span></div>
+            })}
+            <div class="row">
+                {if problem.kind == ProblemKind::Unauthenticated {
+                    view! { <a class="btn primary" href=sign_in>"Sign in and go on"</a> }.into_any()
+                } else {
+                    view! { <a class="btn primary" href=here.clone() rel="external">"Try again"</a><a class="btn" href="/?choose=1">"Your tenants"</a> }.into_any()
+                }}
+            </div>
+        </div>
+    }
+}

@@ -1,0 +1,29 @@
+//! The parts that pages are made of. Classes come from `style/`; what is plain HTML with a class has no component here.
+
+pub mod chain;
+pub mod chart;
+pub mod copy;
+pub mod form;
+pub mod icon;
+pub mod live;
+pub mod load;
+pub mod number;
+pub mod off;
+pub mod page;
+pub mod parts;
+pub mod rail;
+pub mod status;
+pub mod theme;
+pub mod topbar;
+
+pub use chain::ChainStrip;
+pub use copy::Copy;
+pub use form::{Field, ProblemSummary};
+pub use icon::Icon;
+pub use live::on_change;
+pub use load::{Load, Refusal};
+pub use number::{bytes, count, short_id};
+pub use off::Off;
+pub use page::{AdminPage, Crumb, Place, TenantPage, use_param, use_query, use_tenant};
+pub use parts::{Empty, Pages, Reason, Sheet, When};
+pub use status::{Chip, StateWord, Status};

@@ -1,0 +1,153 @@
+//! The frame of a page: top bar, rail, chain strip, and the page itself in `<main>`.
+
+use super::{chain::ChainStrip, live::LostBar, rail::Rail, topbar::TopBar};
+use crate::api::{
+    AppError,
+    frame::{Frame, get_frame},
+};
+use domain::problem::{Problem, ProblemKind};
+use leptos::prelude::*;
+use leptos_router::hooks::{use_location, use_params_map, use_query_map};
+
+/// Which entry of the rail is lit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Home,
+    Datasets,
+    Runs,
+    Models,
+    BaseModels,
+    Endpoints,
+    Playground,
+    Keys,
+    Usage,
+    Lineage,
+    Audit,
+    AdminTenants,
+    AdminBaseModels,
+    AdminAudit,
+}
+
+/// One step of the breadcrumb; the last one has no address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crumb {
+    pub label: String,
+    pub href: Option<String>,
+}
+
+impl Crumb {
+    /// A step that leads somewhere.
+    pub fn to(label: impl Into<String>, href: String) -> Self {
+        Self { label: label.into(), href: Some(href) }
+    }
+    /// The page one is on.
+    pub fn here(label: impl Into<String>) -> Self {
+        Self { label: label.into(), href: None }
+    }
+}
+
+/// A page inside a tenant.
+///
+/// `crumbs` may read resources (it is drawn inside a `Transition`): `Signal::derive(move || vec![...])`, or `vec![..]` as it is.
+/// `at` is where the chain strip stands: empty, `datasets`, an id (`run_..`, `dsv_..`, `mv_..`, `ep_..`), `keys` or `usage`;
+/// it may read resources too. `bare` leaves out the page's width and padding (the playground).
+#[component]
+pub fn TenantPage(
+    place: Place,
+    #[prop(into)] crumbs: Signal<Vec<Crumb>>,
+    #[prop(into, optional)] at: Signal<String>,
+    #[prop(optional)] bare: bool,
+    children: Children,
+) -> impl IntoView {
+    let tenant = use_tenant();
+    view! {
+        <div class="shell">
+            <TopBar crumbs admin=false/>
+            <Rail place admin=false/>
+            <main id="main" tabindex="-1">
+                <ChainStrip tenant at/>
+                <LostBar/>
+                {if bare { children().into_any() } else { view! { <div class="wide">{children()}</div> }.into_any() }}
+            </main>
+        </div>
+    }
+}
+
+/// A page of the platform's administration: grey top bar, its own rail, no chain.
+#[component]
+pub fn AdminPage(place: Place, #[prop(into)] crumbs: Signal<Vec<Crumb>>, children: Children) -> impl IntoView {
+    view! {
+        <div class="shell">
+            <TopBar crumbs admin=true/>
+            <Rail place admin=true/>
+            <main id="main" tabindex="-1">
+                <div class="wide">{children()}</div>
+            </main>
+        </div>
+    }
+}
+
+/// The tenant in the address; empty outside of a tenant.
+pub fn use_tenant() -> Signal<String> {
+    use_param("tenant")
+}
+
+/// A part of the path, as in `path!("/t/:tenant/datasets/:name")`.
+pub fn use_param(name: &'static str) -> Signal<String> {
+    let params = use_params_map();
+    Memo::new(move |_| params.read().get(name).unwrap_or_default()).into()
+}
+
+/// A parameter of the query string; empty when it is absent.
+pub fn use_query(name: &'static str) -> Signal<String> {
+    let query = use_query_map();
+    Memo::new(move |_| query.read().get(name).unwrap_or_default()).into()
+}
+
+/// What top bar and rail show, for the tenant in the address; asked once and kept while one stays in the tenant.
+#[derive(Clone, Copy)]
+pub struct FrameData(pub Resource<Result<Frame, AppError>>);
+
+/// The frame of the page; read it inside a `Transition` or `Load`.
+pub fn use_frame() -> Resource<Result<Frame, AppError>> {
+    expect_context::<FrameData>().0
+}
+
+/// Makes the frame's data known to all pages. Called once, inside the router.
+pub(crate) fn provide_frame() -> Signal<Option<String>> {
+    let path = use_location().pathname;
+    let place = Memo::new(move |_| path.with(|p| place_of(p)));
+    let data = Resource::new(
+        move || place.get(),
+        |place| async move {
+            match place {
+                Some(tenant) => get_frame(tenant).await,
+                None => Err(AppError(Problem::new(ProblemKind::Unauthenticated, String::new()))),
+            }
+        },
+    );
+    provide_context(FrameData(data));
+    place.into()
+}
+
+/// The tenant of a path; an empty one for pages outside of tenants, none for pages that nobody needs to be signed in for.
+fn place_of(path: &str) -> Option<String> {
+    let mut parts = path.trim_start_matches('/').split('/');
+    match parts.next() {
+        Some("t") => parts.next().map(str::to_owned),
+        Some("admin") => Some(String::new()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_frame_follows_the_tenant_in_the_address() {
+        assert_eq!(place_of("/t/lumenta/runs/run_1"), Some("lumenta".into()));
+        assert_eq!(place_of("/admin/tenants"), Some(String::new()));
+        assert_eq!(place_of("/login"), None);
+    }
+}

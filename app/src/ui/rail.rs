@@ -1,0 +1,74 @@
+//! The rail at the left: build, serve, govern. On phones a sheet that the menu button opens, without scripts too.
+
+use super::{
+    icon::Icon,
+    page::{Place, use_frame, use_tenant},
+};
+use crate::{api::frame::Frame, links};
+use domain::policy::Action;
+use leptos::prelude::*;
+
+#[component]
+pub(super) fn Rail(place: Place, admin: bool) -> impl IntoView {
+    let frame = use_frame();
+    let tenant = use_tenant();
+    view! {
+        <nav class="rail" id="rail" popover="auto" aria-label="Main">
+            <Transition>
+                {move || Suspend::new(async move {
+                    let frame = frame.await.ok()?;
+                    Some(if admin { admin_entries(place, &frame).into_any() } else { tenant_entries(place, &tenant.get_untracked(), &frame).into_any() })
+                })}
+            </Transition>
+        </nav>
+    }
+}
+
+fn tenant_entries(here: Place, tenant: &String, frame: &Frame) -> impl IntoView {
+    let n = frame.tenant.as_ref().map(|t| t.counts).unwrap_or_default();
+    let audit = frame.may(Action::AuditRead);
+    view! {
+        <ul>{entry(here, Place::Home, links::home(tenant), "home", "Home", None)}</ul>
+        <h2>"Build"</h2>
+        <ul>
+            {entry(here, Place::Datasets, links::datasets(tenant), "datasets", "Datasets", Some(n.datasets))}
+            {entry(here, Place::Runs, links::runs(tenant), "runs", "Runs", Some(n.runs))}
+            {entry(here, Place::Models, links::models(tenant), "models", "Models", Some(n.models))}
+            {entry(here, Place::BaseModels, links::base_models(tenant), "catalog", "Base models", None)}
+        </ul>
+        <h2>"Serve"</h2>
+        <ul>
+            {entry(here, Place::Endpoints, links::endpoints(tenant), "endpoints", "Endpoints", Some(n.endpoints))}
+            {entry(here, Place::Playground, links::playground(tenant), "playground", "Playground", None)}
+            {entry(here, Place::Keys, links::keys(tenant), "keys", "API keys", Some(n.keys))}
+        </ul>
+        <h2>"Govern"</h2>
+        <ul>
+            {entry(here, Place::Usage, links::usage(tenant), "usage", "Usage", None)}
+            {entry(here, Place::Lineage, links::lineage(tenant), "graph", "Lineage", None)}
+            {audit.then(|| entry(here, Place::Audit, links::audit(tenant), "audit", "Audit log", None))}
+        </ul>
+    }
+}
+
+fn admin_entries(here: Place, frame: &Frame) -> impl IntoView {
+    let audit = frame.may(Action::PlatformAuditRead);
+    view! {
+        <ul>{entry(here, Place::AdminTenants, links::admin_tenants(), "tenants", "Tenants", None)}</ul>
+        <h2>"Platform"</h2>
+        <ul>
+            {entry(here, Place::AdminBaseModels, links::admin_base_models(), "catalog", "Base models", None)}
+            {audit.then(|| entry(here, Place::AdminAudit, links::admin_audit(), "audit", "Audit log", None))}
+        </ul>
+    }
+}
+
+fn entry(here: Place, place: Place, href: String, icon: &'static str, label: &'static str, n: Option<u64>) -> impl IntoView {
+    view! {
+        <li>
+            <a href=href title=label aria-current=(here == place).then_some("page")>
+                <Icon name=icon/>{label}{n.map(|n| view! { <span class="n">{n}</span> })}
+            </a>
+        </li>
+    }
+}
