@@ -1,0 +1,187 @@
+//! The command line: `atelier serve`, what runs beside trainer and model server, and what is done on the server itself.
+
+mod audit;
+mod base_model;
+mod doctor;
+mod serve;
+mod tenant;
+
+use crate::{
+    config::{Places, ServeArgs},
+    portal,
+};
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use platform::Platform;
+use std::{
+    path::PathBuf,
+    process::{ExitCode, Termination},
+};
+
+/// Fine-tune, serve and account for language models, in your own house.
+#[derive(Parser)]
+#[command(name = "atelier", version)]
+struct Line {
+    #[command(flatten)]
+    places: Places,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the portal until SIGTERM.
+    Serve(Box<ServeArgs>),
+    /// Runs beside trainer and model server; started by the portal, not by people.
+    #[command(subcommand)]
+    Task(TaskCommand),
+    /// Brings the database's schema up to date.
+    Migrate,
+    /// Says what is missing on this machine, and how to get it.
+    Doctor(Box<ServeArgs>),
+    /// Tenants: the teams that share the portal.
+    #[command(subcommand)]
+    Tenant(tenant::TenantCommand),
+    /// Base models: what runs start from.
+    #[command(subcommand)]
+    BaseModel(base_model::BaseModelCommand),
+    /// The audit record.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Prints who may do what.
+    Rights,
+}
+
+#[derive(Subcommand)]
+enum TaskCommand {
+    /// Does one job: training or evaluation.
+    Run {
+        #[arg(long)]
+        spec: PathBuf,
+    },
+    /// Serves one model.
+    Serve {
+        #[arg(long)]
+        spec: PathBuf,
+        #[arg(long)]
+        port: u16,
+    },
+    /// Watches over one task of the local engine.
+    Supervise {
+        #[arg(long)]
+        folder: PathBuf,
+    },
+}
+
+pub fn main() -> ExitCode {
+    // First of all: two crates bring TLS, and neither may guess which cryptography it uses. It fails only when one is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let line = Line::parse();
+    match line.command {
+        // These never see the portal's runtime or its log: their output is read by the portal.
+        Command::Task(TaskCommand::Run { spec }) => exit(task::run(&spec)),
+        Command::Task(TaskCommand::Serve { spec, port }) => exit(task::serve(&spec, port)),
+        Command::Task(TaskCommand::Supervise { folder }) => exit(engine::local::supervise(&folder)),
+        Command::Rights => {
+            print!("{}", domain::policy::matrix());
+            ExitCode::SUCCESS
+        }
+        command => {
+            log();
+            in_words(run(command, line.places))
+        }
+    }
+}
+
+fn run(command: Command, places: Places) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot start")?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve(args) => serve::serve(*args, places).await,
+            Command::Migrate => {
+                open(&places).await?;
+                println!("The database's schema is up to date.");
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Doctor(args) => Ok(doctor::doctor(&args, &places)),
+            Command::Tenant(command) => tenant::run(command, &open(&places).await?).await,
+            Command::BaseModel(command) => base_model::run(command, &open(&places).await?).await,
+            Command::Audit(command) => audit::run(command, &open(&places).await?).await,
+            Command::Task(_) | Command::Rights => Ok(ExitCode::SUCCESS),
+        }
+    })
+}
+
+/// The platform for a command on the server itself: same data, no listener.
+async fn open(places: &Places) -> anyhow::Result<Platform> {
+    let config = platform::Config {
+        database_url: places.database_url()?,
+        store: places.store()?,
+        engine: portal::engine(places, std::env::current_exe()?)?,
+        task_env: places.task_env(),
+        session_hours: platform::SESSION_HOURS,
+        upload_bytes: platform::UPLOAD_BYTES,
+    };
+    Platform::open(config, portal::now).await.context("The portal's data cannot be opened")
+}
+
+fn exit(code: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+fn in_words(outcome: anyhow::Result<ExitCode>) -> ExitCode {
+    match outcome {
+        Ok(code) => code,
+        Err(e) => {
+            eprintln!("{e:#}");
+            ExitCode::FAILURE.report()
+        }
+    }
+}
+
+/// To stderr: lines for people, or JSON with `ATELIER_LOG_FORMAT=json`. `ATELIER_LOG` chooses what: `info`, `server=debug,info`.
+fn log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("ATELIER_LOG").unwrap_or_else(|_| "info,sqlx=warn".into());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::env::var("ATELIER_LOG_FORMAT").is_ok_and(|f| f == "json") {
+        log.json().init();
+    } else {
+        log.with_target(false).init();
+    }
+}
+
+/// A problem, as a command says it.
+fn said(problem: domain::problem::Problem) -> anyhow::Error {
+    let mut text = problem.sentence;
+    if !problem.next_step.is_empty() {
+        text = format!("{text} {}", problem.next_step);
+    }
+    let first = text.clone();
+    for field in problem.fields.iter().filter(|f| !first.starts_with(&f.sentence) || f.suggestion.is_some()) {
+        let example = field.suggestion.as_ref().map(|s| format!(" For example “{s}”.")).unwrap_or_default();
+        text = format!("{text}\n  {}: {}{example}", field.field, field.sentence);
+    }
+    anyhow::anyhow!(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Line::command().debug_assert();
+    }
+
+    #[test]
+    fn a_task_is_started_as_the_engine_starts_it() {
+        for line in [
+            &["atelier", "task", "run", "--spec", "/x/spec.json"][..],
+            &["atelier", "task", "serve", "--spec", "/x/spec.json", "--port", "4000"],
+            &["atelier", "task", "supervise", "--folder", "/x"],
+        ] {
+            assert!(Line::try_parse_from(line).is_ok(), "{line:?}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! `atelier tenant create|list`.
+
+use super::said;
+use clap::Subcommand;
+use domain::tenant::Quota;
+use platform::{Platform, access::PlatformScope, tenants::NewTenant};
+use std::process::ExitCode;
+
+#[derive(Subcommand)]
+pub enum TenantCommand {
+    /// Makes a tenant. Its people come from groups of the identity provider (`atelier/NAME/owner`).
+    Create {
+        /// Small letters, digits and `-`; stays for ever.
+        name: String,
+        /// What people read; default: the name.
+        #[arg(long, default_value = "")]
+        title: String,
+        /// Runs that train at the same time.
+        #[arg(long, default_value_t = Quota::default().concurrent_runs)]
+        runs: u32,
+        /// Gigabytes (2^30 bytes) in the store.
+        #[arg(long, default_value_t = Quota::default().storage_bytes >> 30)]
+        storage_gb: u64,
+        /// Endpoints that are wanted at the same time.
+        #[arg(long, default_value_t = Quota::default().endpoints)]
+        endpoints: u32,
+    },
+    /// Lists the tenants with what they hold.
+    List,
+}
+
+pub async fn run(command: TenantCommand, platform: &Platform) -> anyhow::Result<ExitCode> {
+    let scope = PlatformScope::command_line();
+    let tenants = platform.tenants(&scope);
+    match command {
+        TenantCommand::Create { name, title, runs, storage_gb, endpoints } => {
+            let quota = Quota { concurrent_runs: runs, storage_bytes: storage_gb.saturating_mul(1 << 30), endpoints };
+            let tenant = tenants.create(NewTenant { name, title, quota }).await.map_err(said)?;
+            println!("Tenant {} is there: /t/{}", tenant.name, tenant.name);
+        }
+        TenantCommand::List => {
+            println!("{:<24} {:<10} {:>7} {:>6} {:>10} {:>9}", "name", "state", "members", "runs", "endpoints", "stored MB");
+            for t in tenants.list().await.map_err(said)? {
+                let h = t.holding;
+                println!("{:<24} {:<10} {:>7} {:>6} {:>10} {:>9}", t.tenant.name.as_str(), t.tenant.state.word(), h.members, h.runs_active + h.runs_queued, h.endpoints, h.storage_bytes >> 20);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

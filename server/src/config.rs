@@ -1,0 +1,350 @@
+//! What the portal is told: flags, or environment variables of the same name with `ATELIER_` before them.
+//! [`ServeArgs::settle`] turns them into a [`Config`] that holds no contradiction, or says in one sentence what is wrong.
+
+use clap::{Args, ValueEnum};
+use domain::store_location::StoreLocation;
+use openidconnect::url::Url;
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+
+/// Where things lie: for every command.
+#[derive(Args, Clone, Debug)]
+pub struct Places {
+    /// Folder of everything that the portal keeps, unless told otherwise below.
+    #[arg(long = "data", env = "ATELIER_DATA", default_value = "./data", global = true)]
+    pub data: PathBuf,
+    /// `sqlite:PATH` or `postgres://...`; default: atelier.db in the data folder.
+    #[arg(long, env = "ATELIER_DATABASE_URL", global = true, hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// Folder of datasets, weights and logs; default: store in the data folder.
+    #[arg(long, env = "ATELIER_STORE", global = true)]
+    pub store: Option<PathBuf>,
+    /// Python of the trainer's environment (LLaMA-Factory).
+    #[arg(long, env = "ATELIER_TRAINER_PYTHON", global = true)]
+    pub trainer_python: Option<PathBuf>,
+    /// Python of the model server's environment (vLLM).
+    #[arg(long, env = "ATELIER_VLLM_PYTHON", global = true)]
+    pub vllm_python: Option<PathBuf>,
+}
+
+impl Places {
+    /// The data folder with its parents, made if needed, as an absolute path: tasks run in other folders.
+    pub fn data_folder(&self) -> Result<PathBuf, Refused> {
+        std::fs::create_dir_all(&self.data)
+            .and_then(|()| self.data.canonicalize())
+            .map_err(|e| Refused(format!("The data folder {} cannot be used: {e}.", self.data.display())))
+    }
+
+    pub fn database_url(&self) -> Result<String, Refused> {
+        match &self.database_url {
+            Some(url) => Ok(url.clone()),
+            None => Ok(format!("sqlite:{}", self.data_folder()?.join("atelier.db").display())),
+        }
+    }
+
+    pub fn store(&self) -> Result<StoreLocation, Refused> {
+        let folder = match &self.store {
+            Some(folder) => folder.clone(),
+            None => self.data_folder()?.join("store"),
+        };
+        std::fs::create_dir_all(&folder).map_err(|e| Refused(format!("The store {} cannot be made: {e}.", folder.display())))?;
+        let root = folder.canonicalize().map_err(|e| Refused(format!("The store {} cannot be read: {e}.", folder.display())))?;
+        Ok(StoreLocation::Local { root: root.display().to_string() })
+    }
+
+    /// What every task gets in its environment.
+    pub fn task_env(&self) -> BTreeMap<String, String> {
+        let mut env = BTreeMap::new();
+        for (name, python) in [("ATELIER_TRAINER_PYTHON", &self.trainer_python), ("ATELIER_VLLM_PYTHON", &self.vllm_python)] {
+            if let Some(python) = python {
+                env.insert(name.to_owned(), absolute(python).display().to_string());
+            }
+        }
+        env
+    }
+}
+
+/// Not `canonicalize`: the Python of an environment is a link, and works only under its own name.
+fn absolute(path: &std::path::Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RoleName {
+    /// Pages, sign-in, uploads, events.
+    Web,
+    /// `/v1`: the way to the model servers.
+    Gateway,
+    /// Starts and watches runs and endpoints.
+    Controller,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ServeArgs {
+    /// Address to listen on.
+    #[arg(long, env = "ATELIER_LISTEN", default_value = "127.0.0.1:3000")]
+    pub listen: SocketAddr,
+    /// How browsers reach the portal: `https://atelier.example.org`; default: http with the listening address.
+    #[arg(long, env = "ATELIER_PUBLIC_URL")]
+    pub public_url: Option<String>,
+    /// What this process does; default: everything.
+    #[arg(long = "role", env = "ATELIER_ROLE", value_enum, value_delimiter = ',')]
+    pub roles: Vec<RoleName>,
+    /// Where the playground reaches the gateway, when that runs elsewhere; default: this process.
+    #[arg(long, env = "ATELIER_GATEWAY_URL")]
+    pub gateway_url: Option<String>,
+    /// OpenID Connect issuer; without one the development provider signs people in.
+    #[arg(long, env = "ATELIER_ISSUER")]
+    pub issuer: Option<String>,
+    /// Our name at the issuer.
+    #[arg(long, env = "ATELIER_CLIENT_ID", default_value = "atelier")]
+    pub client_id: String,
+    /// Our secret at the issuer; leave out for a public client with PKCE only.
+    #[arg(long, env = "ATELIER_CLIENT_SECRET", hide_env_values = true)]
+    pub client_secret: Option<String>,
+    /// Claim with the list of groups.
+    #[arg(long, env = "ATELIER_GROUPS_CLAIM", default_value = "groups")]
+    pub groups_claim: String,
+    /// Group of the platform's admins.
+    #[arg(long, env = "ATELIER_ADMIN_GROUP", default_value = "atelier-admins")]
+    pub admin_group: String,
+    /// Group of the platform's auditors.
+    #[arg(long, env = "ATELIER_AUDITOR_GROUP", default_value = "atelier-auditors")]
+    pub auditor_group: String,
+    /// How a group names a tenant and a role (viewer, engineer, owner). A leading slash in what the provider sends is ignored.
+    #[arg(long, env = "ATELIER_TENANT_GROUP", default_value = "atelier/{tenant}/{role}")]
+    pub tenant_group: String,
+    /// Hours until a session ends.
+    #[arg(long, env = "ATELIER_SESSION_HOURS", default_value_t = platform::SESSION_HOURS, value_parser = clap::value_parser!(i64).range(1..=168))]
+    pub session_hours: i64,
+    /// Largest dataset file, bytes.
+    #[arg(long, env = "ATELIER_UPLOAD_BYTES", default_value_t = platform::UPLOAD_BYTES)]
+    pub upload_bytes: u64,
+    /// Refuse whatever is fit for development only.
+    #[arg(long, env = "ATELIER_PRODUCTION", default_value_t = false, value_parser = clap::builder::BoolishValueParser::new(), num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub production: bool,
+    /// Folder of the built browser files; default: `site` beside the program's folder, then ./target/site.
+    #[arg(long, env = "ATELIER_SITE")]
+    pub site: Option<PathBuf>,
+}
+
+/// Why the portal does not start: one sentence for whoever started it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(pub String);
+
+/// Which parts of the portal this process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roles {
+    pub web: bool,
+    pub gateway: bool,
+    pub controller: bool,
+}
+
+/// Who signs people in.
+#[derive(Clone, Debug)]
+pub enum IdentityProvider {
+    /// The one inside this program: loopback only.
+    Development,
+    Issuer(String),
+}
+
+#[derive(Clone, Debug)]
+pub struct Groups {
+    pub claim: String,
+    pub admin: String,
+    pub auditor: String,
+    /// With `{tenant}` and `{role}`.
+    pub tenant: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub places: Places,
+    pub listen: SocketAddr,
+    /// Scheme, host and port only: `http://127.0.0.1:3000`, no slash at the end.
+    pub public_url: String,
+    pub roles: Roles,
+    /// No slash at the end.
+    pub gateway_url: String,
+    pub provider: IdentityProvider,
+    pub client_id: String,
+    pub client_secret: Option<String>,
+    pub groups: Groups,
+    pub session_hours: i64,
+    pub upload_bytes: u64,
+    pub production: bool,
+    pub site: PathBuf,
+}
+
+impl ServeArgs {
+    /// `listening` is the address that was really taken (the port may have been 0).
+    pub fn settle(self, places: Places, listening: SocketAddr) -> Result<Config, Refused> {
+        let public_url = match &self.public_url {
+            Some(url) => origin(url, "The public URL")?,
+            None => format!("http://{listening}"),
+        };
+        let https = public_url.starts_with("https://");
+        let public_is_loopback = Url::parse(&public_url).ok().is_some_and(|u| is_loopback(&u));
+        let provider = match self.issuer {
+            Some(issuer) => IdentityProvider::Issuer(issuer),
+            None => IdentityProvider::Development,
+        };
+        match &provider {
+            IdentityProvider::Development if self.production => {
+                return Err(Refused("In production people sign in at an OpenID Connect provider: set ATELIER_ISSUER (and ATELIER_CLIENT_ID, ATELIER_CLIENT_SECRET). The development provider lets anybody in.".into()));
+            }
+            IdentityProvider::Development if !listening.ip().is_loopback() || !public_is_loopback => {
+                return Err(Refused(format!(
+                    "The development sign-in lets anybody in, so it works on this machine only, not on {listening} as {public_url}: listen on 127.0.0.1, or set ATELIER_ISSUER."
+                )));
+            }
+            IdentityProvider::Issuer(issuer) => {
+                let url = Url::parse(issuer).map_err(|e| Refused(format!("ATELIER_ISSUER “{issuer}” is no URL: {e}.")))?;
+                if url.scheme() != "https" && (self.production || !is_loopback(&url)) {
+                    return Err(Refused(format!("The issuer {issuer} must be reached by https; plain http would show the tokens to everybody on the way.")));
+                }
+            }
+            IdentityProvider::Development => {}
+        }
+        if self.production && !https {
+            return Err(Refused(format!("In production the public URL must begin with https://; it is {public_url}. Set ATELIER_PUBLIC_URL.")));
+        }
+        if !https && !public_is_loopback {
+            return Err(Refused(format!("{public_url} would send session cookies in the clear. Use an https URL, or a loopback address for development.")));
+        }
+        if self.production && places.database_url.is_none() {
+            tracing::warn!("production on the embedded SQLite database: one replica only. Set ATELIER_DATABASE_URL for PostgreSQL");
+        }
+        if !self.tenant_group.contains("{tenant}") || !self.tenant_group.contains("{role}") {
+            return Err(Refused(format!("ATELIER_TENANT_GROUP “{}” must contain {{tenant}} and {{role}}.", self.tenant_group)));
+        }
+        let all = self.roles.is_empty();
+        let has = |role| all || self.roles.contains(&role);
+        let roles = Roles { web: has(RoleName::Web), gateway: has(RoleName::Gateway), controller: has(RoleName::Controller) };
+        let gateway_url = match self.gateway_url {
+            Some(url) => origin(&url, "The gateway URL")?,
+            None if roles.web && !roles.gateway => {
+                return Err(Refused("A web role without the gateway role must be told where the gateway is: set ATELIER_GATEWAY_URL.".into()));
+            }
+            // Never by the public name: that may lead through a proxy, or be unreachable from here.
+            None if listening.ip().is_unspecified() => format!("http://127.0.0.1:{}", listening.port()),
+            None => format!("http://{listening}"),
+        };
+        Ok(Config {
+            listen: listening,
+            public_url,
+            roles,
+            gateway_url,
+            provider,
+            client_id: self.client_id,
+            client_secret: self.client_secret.filter(|s| !s.is_empty()),
+            groups: Groups { claim: self.groups_claim, admin: self.admin_group, auditor: self.auditor_group, tenant: self.tenant_group },
+            session_hours: self.session_hours,
+            upload_bytes: self.upload_bytes,
+            production: self.production,
+            site: self.site.unwrap_or_else(site_beside_the_program),
+            places,
+        })
+    }
+}
+
+impl Config {
+    /// Whether cookies can carry `Secure` and the `__Host-` prefix.
+    pub fn https(&self) -> bool {
+        self.public_url.starts_with("https://")
+    }
+
+    pub fn platform(&self, engine: engine::Engine) -> Result<platform::Config, Refused> {
+        Ok(platform::Config {
+            database_url: self.places.database_url()?,
+            store: self.places.store()?,
+            engine,
+            task_env: self.places.task_env(),
+            session_hours: self.session_hours,
+            upload_bytes: self.upload_bytes,
+        })
+    }
+}
+
+/// Scheme, host and port of a URL, nothing else; a path, a user or a query in it is a mistake.
+fn origin(text: &str, what: &str) -> Result<String, Refused> {
+    let url = Url::parse(text).map_err(|e| Refused(format!("{what} “{text}” is no URL: {e}.")))?;
+    let plain = matches!(url.scheme(), "http" | "https") && url.path() == "/" && url.query().is_none() && url.username().is_empty();
+    if !plain {
+        return Err(Refused(format!("{what} “{text}” must be http or https with a host and nothing behind it.")));
+    }
+    Ok(url.origin().ascii_serialization())
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host_str() {
+        Some("localhost" | "[::1]") => true,
+        Some(host) => host.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_loopback()),
+        None => false,
+    }
+}
+
+/// `target/debug/atelier` finds `target/site`; an installed `/opt/atelier/bin/atelier` finds `/opt/atelier/site`.
+pub fn site_beside_the_program() -> PathBuf {
+    let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.join("site")));
+    beside.filter(|site| site.is_dir()).unwrap_or_else(|| "target/site".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        places: Places,
+        #[command(flatten)]
+        serve: ServeArgs,
+    }
+
+    fn settle(flags: &[&str]) -> Result<Config, Refused> {
+        let line = Line::try_parse_from([&["atelier"], flags].concat()).unwrap();
+        let listen = line.serve.listen;
+        line.serve.settle(line.places, listen)
+    }
+
+    #[test]
+    fn a_development_machine_needs_no_settings() {
+        let config = settle(&[]).unwrap();
+        assert_eq!((config.public_url.as_str(), config.gateway_url.as_str()), ("http://127.0.0.1:3000", "http://127.0.0.1:3000"));
+        assert!(matches!(config.provider, IdentityProvider::Development));
+        assert_eq!(config.roles, Roles { web: true, gateway: true, controller: true });
+    }
+
+    #[test]
+    fn what_is_unsafe_is_refused_with_the_setting_that_repairs_it() {
+        for (flags, names) in [
+            (&["--production"][..], "ATELIER_ISSUER"),
+            (&["--listen", "0.0.0.0:3000"], "ATELIER_ISSUER"),
+            (&["--public-url", "http://portal.example"], "127.0.0.1"),
+            (&["--issuer", "http://sso.example/realms/a"], "https"),
+            (&["--issuer", "https://sso.example", "--production"], "ATELIER_PUBLIC_URL"),
+            (&["--issuer", "https://sso.example", "--public-url", "http://portal.example"], "cookies"),
+            (&["--issuer", "https://sso.example", "--public-url", "https://portal.example/atelier"], "nothing behind"),
+            (&["--tenant-group", "teams/{tenant}"], "{role}"),
+            (&["--role", "web"], "ATELIER_GATEWAY_URL"),
+        ] {
+            let refused = settle(flags).unwrap_err();
+            assert!(refused.0.contains(names), "{flags:?}: {refused}");
+        }
+    }
+
+    #[test]
+    fn production_with_everything_named_starts() {
+        let config = settle(&["--production", "--issuer", "https://sso.example/realms/a", "--public-url", "https://portal.example", "--listen", "0.0.0.0:80"]).unwrap();
+        assert!(config.https());
+        assert_eq!(config.gateway_url, "http://127.0.0.1:80");
+    }
+
+    #[test]
+    fn roles_can_be_listed_with_commas_and_flags() {
+        let config = settle(&["--role", "web,gateway"]).unwrap();
+        assert_eq!(config.roles, Roles { web: true, gateway: true, controller: false });
+    }
+}

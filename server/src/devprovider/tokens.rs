@@ -1,0 +1,82 @@
+//! A code for tokens: once, within a minute, with the verifier that fits.
+
+use super::{Provider, random};
+use axum::{
+    Json,
+    extract::{Form, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use openidconnect::{
+    AccessToken, AdditionalClaims, Audience, EmptyExtraTokenFields, EndUserEmail, EndUserName, IdToken, IdTokenClaims, IdTokenFields, IssuerUrl,
+    LocalizedClaim, Nonce, PkceCodeChallenge, PkceCodeVerifier, StandardClaims, StandardTokenResponse, SubjectIdentifier,
+    core::{CoreGenderClaim, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreTokenType},
+};
+use std::time::{Duration, SystemTime};
+
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct Groups {
+    groups: Vec<String>,
+}
+impl AdditionalClaims for Groups {}
+
+type Fields = IdTokenFields<Groups, EmptyExtraTokenFields, CoreGenderClaim, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm>;
+
+#[derive(serde::Deserialize)]
+pub struct Asked {
+    #[serde(default)]
+    grant_type: String,
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    redirect_uri: String,
+    #[serde(default)]
+    code_verifier: String,
+    client_id: Option<String>,
+}
+
+pub async fn token(State(provider): Provider, headers: HeaderMap, Form(asked): Form<Asked>) -> Response {
+    if asked.grant_type != "authorization_code" {
+        return refused("unsupported_grant_type");
+    }
+    let Some(grant) = provider.take(&asked.code) else { return refused("invalid_grant") };
+    let client = asked.client_id.or_else(|| basic_user(&headers));
+    let verifier = PkceCodeVerifier::new(asked.code_verifier);
+    let fits = grant.redirect_uri == asked.redirect_uri
+        && client.as_deref() == Some(provider.client_id.as_str())
+        && PkceCodeChallenge::from_code_verifier_sha256(&verifier).as_str() == grant.challenge;
+    if !fits {
+        return refused("invalid_grant");
+    }
+    let person = grant.person;
+    let mut name = LocalizedClaim::new();
+    name.insert(None, EndUserName::new(person.name.to_owned()));
+    let standard = StandardClaims::new(SubjectIdentifier::new(format!("dev|{}", person.login)))
+        .set_name(Some(name))
+        .set_email(Some(EndUserEmail::new(format!("{}@example.test", person.login))))
+        .set_email_verified(Some(true));
+    let Ok(issuer) = IssuerUrl::new(provider.issuer.clone()) else { return refused("server_error") };
+    let now = SystemTime::now();
+    let lives = Duration::from_secs(3600);
+    let groups = Groups { groups: person.groups.iter().map(|g| (*g).to_owned()).collect() };
+    let audience = vec![Audience::new(provider.client_id.clone())];
+    let claims = IdTokenClaims::new(issuer, audience, (now + lives).into(), now.into(), standard, groups).set_nonce(grant.nonce.map(Nonce::new));
+    // Nothing here accepts the access token: it only proves that the hash in the ID token is checked.
+    let access = AccessToken::new(random());
+    let Ok(id_token) = IdToken::new(claims, &provider.key, CoreJwsSigningAlgorithm::EdDsa, Some(&access), None) else { return refused("server_error") };
+    let mut answer = StandardTokenResponse::<Fields, CoreTokenType>::new(access, CoreTokenType::Bearer, Fields::new(Some(id_token), EmptyExtraTokenFields {}));
+    answer.set_expires_in(Some(&lives));
+    ([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response()
+}
+
+/// The client's name, when it comes as HTTP Basic.
+fn basic_user(headers: &HeaderMap) -> Option<String> {
+    let encoded = headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Basic ")?;
+    let text = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
+    Some(text.split_once(':')?.0.to_owned())
+}
+
+fn refused(code: &str) -> Response {
+    (StatusCode::BAD_REQUEST, [(header::CACHE_CONTROL, "no-store")], Json(serde_json::json!({ "error": code }))).into_response()
+}

@@ -1,0 +1,165 @@
+//! `GET /t/{tenant}/events?topic=&object=`: server-sent events of one tenant. They tell that something changed; the page asks what.
+
+use super::problem_page::{self, Wants};
+use crate::{
+    layers::{
+        caller::{Signed, SignedIn},
+        request::Seen,
+    },
+    web::Web,
+};
+use axum::{
+    Extension,
+    extract::{Path, Query, State},
+    http::{HeaderMap, HeaderValue, header},
+    response::{
+        IntoResponse, Response,
+        sse::{self, KeepAlive, Sse},
+    },
+};
+use domain::{
+    event::{Event, Topic},
+    problem::Problem,
+};
+use futures::{SinkExt, Stream, channel::mpsc};
+use platform::access::Scope;
+use std::{convert::Infallible, time::Duration};
+
+/// How often a line is sent when nothing happens, so that nobody on the way closes the connection.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How often the session and the membership are looked at again: a leaver hears nothing after this.
+const STILL_ALLOWED: Duration = Duration::from_secs(30);
+/// How soon a browser comes back after the portal stopped.
+const RETRY: Duration = Duration::from_secs(1);
+
+#[derive(serde::Deserialize)]
+pub struct Filter {
+    /// Topics, with commas; none = all.
+    topic: Option<String>,
+    /// Id of the one object that matters.
+    object: Option<String>,
+}
+
+pub async fn events(
+    State(web): State<Web>,
+    SignedIn(caller): SignedIn,
+    Extension(signed): Extension<Signed>,
+    Extension(seen): Extension<Seen>,
+    Path(tenant): Path<String>,
+    Query(filter): Query<Filter>,
+    headers: HeaderMap,
+) -> Response {
+    match caller.scope(web.platform(), &tenant).await {
+        Ok(scope) => {
+            // A browser that comes back says what it heard last; a new one begins now.
+            let last = headers.get("last-event-id").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+            let after = last.unwrap_or_else(|| web.platform().latest_event());
+            let (sender, receiver) = mpsc::channel(16);
+            let listener = Listener { web, scope, signed, seen, tenant, filter: Wanted::of(&filter), after };
+            tokio::spawn(listener.run(sender));
+            stream(receiver)
+        }
+        Err(problem) => problem_page::answer(&problem, Wants::Json),
+    }
+}
+
+fn stream(events: impl Stream<Item = Result<sse::Event, Infallible>> + Send + 'static) -> Response {
+    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Some proxies collect answers unless told not to.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+struct Wanted {
+    topics: Vec<Topic>,
+    object: Option<String>,
+}
+
+impl Wanted {
+    fn of(filter: &Filter) -> Self {
+        let topics = filter.topic.iter().flat_map(|t| t.split(',')).filter_map(|t| Topic::from_word(t.trim())).collect();
+        Self { topics, object: filter.object.clone().filter(|o| !o.is_empty()) }
+    }
+    fn matches(&self, event: &Event) -> bool {
+        (self.topics.is_empty() || self.topics.contains(&event.topic)) && self.object.as_ref().is_none_or(|o| *o == event.object)
+    }
+}
+
+struct Listener {
+    web: Web,
+    scope: Scope,
+    signed: Signed,
+    seen: Seen,
+    tenant: String,
+    filter: Wanted,
+    after: i64,
+}
+
+type Line = Result<sse::Event, Infallible>;
+
+impl Listener {
+    /// Until the reader goes away, the portal stops, or the person may no longer listen.
+    async fn run(mut self, mut to: mpsc::Sender<Line>) {
+        let mut changes = self.web.platform().changes();
+        let mut look_again = tokio::time::interval(STILL_ALLOWED);
+        look_again.tick().await;
+        let stopping = self.web.stopping().clone();
+        if to.send(Ok(sse::Event::default().retry(RETRY).comment("listening"))).await.is_err() {
+            return;
+        }
+        loop {
+            if self.tell(&mut to).await.is_err() {
+                return;
+            }
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                changed = changes.changed() => if changed.is_err() { return },
+                _ = look_again.tick() => if !self.still_allowed().await { return },
+                // Notices a reader that went away while nothing happens.
+                () = gone(&to) => return,
+            }
+        }
+    }
+
+    /// Sends what happened since. An error means that nobody listens, or that the database is away: the browser will come again.
+    async fn tell(&mut self, to: &mut mpsc::Sender<Line>) -> Result<(), Problem> {
+        loop {
+            let events = self.web.platform().events_after(&self.scope, self.after, 200).await?;
+            let Some(last) = events.last() else { return Ok(()) };
+            self.after = last.seq;
+            for event in events.iter().filter(|e| self.filter.matches(e)) {
+                let data = serde_json::to_string(event).unwrap_or_default();
+                let line = sse::Event::default().event("change").id(event.seq.to_string()).data(data);
+                to.send(Ok(line)).await.map_err(|_| Problem::not_found("The listener"))?;
+            }
+        }
+    }
+
+    async fn still_allowed(&mut self) -> bool {
+        let Some(secret) = &self.signed.secret else { return false };
+        let caller = match self.web.platform().sessions().caller(secret, self.seen.origin()).await {
+            Ok(caller) => caller,
+            Err(_) => return false,
+        };
+        let Some(caller) = caller else { return false };
+        match caller.scope(self.web.platform(), &self.tenant).await {
+            Ok(scope) => {
+                self.scope = scope;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+/// Ends when the other side of the channel is gone.
+async fn gone(to: &mpsc::Sender<Line>) {
+    loop {
+        if to.is_closed() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+}

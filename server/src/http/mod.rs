@@ -1,0 +1,94 @@
+//! The web role's doors: pages and server functions of the app, and what is not a page (sign-in, uploads, events, files).
+//! Every door is counted as it is hung, so that a test can compare them all with the rights table.
+
+pub mod card;
+pub mod events;
+pub mod health;
+mod pages;
+mod playground;
+pub mod problem_page;
+pub mod static_files;
+pub mod uploads;
+
+use crate::{
+    devprovider::DevProvider,
+    layers::{caller, foreign, headers},
+    signin::{callback, login, logout},
+    web::Web,
+};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::Method,
+    middleware::{from_fn, from_fn_with_state},
+    routing::{MethodRouter, get, post},
+};
+use std::{collections::BTreeSet, sync::Arc};
+use tower_http::compression::CompressionLayer;
+
+/// Largest body of a form or a server function; uploads have their own limit.
+const BODY_BYTES: usize = 2 * 1024 * 1024;
+
+
+/// Routes that know what they are.
+struct Doors {
+    router: Router<Web>,
+    hung: BTreeSet<(String, String)>,
+}
+
+impl Doors {
+    fn new() -> Self {
+        Self { router: Router::new(), hung: BTreeSet::new() }
+    }
+    fn hang(mut self, method: Method, path: &str, handler: MethodRouter<Web>) -> Self {
+        self.hung.insert((method.to_string(), path.to_owned()));
+        self.router = self.router.route(path, handler);
+        self
+    }
+    fn get<H: axum::handler::Handler<T, Web>, T: 'static>(self, path: &str, handler: H) -> Self {
+        self.hang(Method::GET, path, get(handler))
+    }
+    fn post<H: axum::handler::Handler<T, Web>, T: 'static>(self, path: &str, handler: H) -> Self {
+        self.hang(Method::POST, path, post(handler))
+    }
+}
+
+/// Everything that the web role answers, and the list of it (method, path), sorted.
+pub fn web_routes(web: &Web, development: Option<Arc<DevProvider>>) -> (Router, Vec<(String, String)>) {
+    let mut doors = Doors::new()
+        .get("/auth/login", login::login)
+        .get("/auth/callback", callback::callback)
+        .post("/auth/logout", logout::logout)
+        .get("/t/{tenant}/events", events::events)
+        .get("/t/{tenant}/models/{name}/card.md", card::card)
+        .post("/t/{tenant}/playground/chat", playground::chat)
+        // The platform counts the bytes against its own limit and the tenant's quota.
+        .hang(Method::POST, "/t/{tenant}/datasets-upload", post(uploads::upload).layer(DefaultBodyLimit::disable()));
+    let (pages, listed) = pages::routes(web);
+    doors.hung.extend(listed);
+    let inside = doors
+        .router
+        .with_state(web.clone())
+        .merge(pages)
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(from_fn_with_state(web.clone(), caller::find))
+        .layer(from_fn_with_state(web.clone(), foreign::refuse_foreign))
+        .layer(CompressionLayer::new());
+    // These read no session, so nothing of the above is for them.
+    let files = Router::new().route("/pkg/{*path}", get(static_files::file)).with_state(web.clone());
+    doors.hung.insert(("GET".into(), "/pkg/{*path}".into()));
+    let mut router = inside.merge(files);
+    if let Some(provider) = development {
+        for (method, path) in crate::devprovider::DOORS {
+            doors.hung.insert((method.into(), path.into()));
+        }
+        router = router.merge(provider.routes());
+    }
+    let router = router.layer(from_fn_with_state(web.clone(), headers::harden));
+    (router, doors.hung.into_iter().collect())
+}
+
+/// Around everything, the gateway too: number, log, panics.
+pub fn seen(router: Router) -> Router {
+    router.layer(from_fn(crate::layers::request::see))
+}

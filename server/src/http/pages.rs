@@ -1,0 +1,80 @@
+//! The app's pages and server functions, with what they find in their context: the platform, who asks, the public address.
+
+use crate::{layers::caller::Signed, web::Web};
+use app::{App, api::PublicUrl, shell};
+use axum::{
+    Router,
+    extract::Request,
+    http::{Method, StatusCode, request::Parts},
+    response::Response,
+};
+use domain::problem::Problem;
+use leptos::{config::LeptosOptions, prelude::*, server_fn};
+use leptos_axum::{LeptosRoutes, generate_route_list};
+use platform::access::Caller;
+
+/// The built files are `/pkg/atelier.js`, `/pkg/atelier_bg.wasm`, `/pkg/atelier.css`.
+fn options(web: &Web) -> LeptosOptions {
+    LeptosOptions::builder()
+        .output_name("atelier")
+        .site_root(web.config().site.display().to_string())
+        .site_pkg_dir("pkg")
+        .site_addr(web.config().listen)
+        .env(leptos::config::Env::PROD)
+        .build()
+}
+
+/// What `platform()`, `maybe_caller()` and `base_url()` in `app::api` look for.
+fn provide(web: &Web) {
+    provide_context(web.platform().clone());
+    provide_context(PublicUrl(web.config().public_url.clone()));
+    let caller: Option<Caller> = use_context::<Parts>().and_then(|parts| parts.extensions.get::<Signed>().and_then(|s| s.caller.clone()));
+    provide_context(caller);
+}
+
+/// The router, and the list of its doors.
+pub fn routes(web: &Web) -> (Router, Vec<(String, String)>) {
+    let options = options(web);
+    let pages = generate_route_list(App);
+    let mut doors: Vec<_> = pages.iter().flat_map(|p| p.methods().map(|m| (method_word(m).to_owned(), p.path().to_owned()))).collect();
+    doors.extend(server_fn::axum::server_fn_paths().map(|(path, method)| (method.to_string(), path.to_owned())));
+    let context = {
+        let web = web.clone();
+        move || provide(&web)
+    };
+    let app = {
+        let options = options.clone();
+        move || shell(options.clone())
+    };
+    let elsewhere = leptos_axum::render_app_async_with_context(context.clone(), app.clone());
+    let nowhere = move |request: Request| {
+        let page = (request.method() == Method::GET).then(|| elsewhere(request));
+        async move { nowhere(page).await }
+    };
+    let router = Router::new().leptos_routes_with_context(&options, pages, context, app).fallback(nowhere).with_state(options);
+    (router, doors)
+}
+
+/// An address that nothing answers: the app's own page says so, with the right status.
+async fn nowhere(page: Option<impl Future<Output = Response>>) -> Response {
+    match page {
+        Some(page) => {
+            let mut response = page.await;
+            if response.status() == StatusCode::OK {
+                *response.status_mut() = StatusCode::NOT_FOUND;
+            }
+            response
+        }
+        None => super::problem_page::answer(&Problem::not_found("This address"), super::problem_page::Wants::Json),
+    }
+}
+
+const fn method_word(method: leptos_router::Method) -> &'static str {
+    match method {
+        leptos_router::Method::Get => "GET",
+        leptos_router::Method::Post => "POST",
+        leptos_router::Method::Put => "PUT",
+        leptos_router::Method::Delete => "DELETE",
+        leptos_router::Method::Patch => "PATCH",
+    }
+}

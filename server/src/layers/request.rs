@@ -1,0 +1,79 @@
+//! The outermost layer: every request gets a number, a line in the log, and an answer, even when a handler panics.
+
+use crate::http::problem_page;
+use axum::{
+    body::Body,
+    extract::{ConnectInfo, Request},
+    http::{HeaderValue, header::HeaderName},
+    middleware::Next,
+    response::Response,
+};
+use domain::problem::{Problem, ProblemKind};
+use futures::FutureExt;
+use platform::access::Origin;
+use std::{any::Any, net::SocketAddr, panic::AssertUnwindSafe, time::Instant};
+use tracing::Instrument;
+
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Which request this is and where it came from.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub request_id: String,
+    pub from_ip: String,
+}
+
+impl Seen {
+    pub fn origin(&self) -> Origin {
+        Origin { request_id: self.request_id.clone(), from_ip: self.from_ip.clone() }
+    }
+}
+
+/// Numbers the request, logs it once (never its query: that may hold a code), and turns a panic into an answer.
+pub async fn see(mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let request_id = fresh_id();
+    let from_ip = request.extensions().get::<ConnectInfo<SocketAddr>>().map_or_else(String::new, |c| c.0.ip().to_string());
+    let header = HeaderValue::from_str(&request_id).unwrap_or(HeaderValue::from_static("req"));
+    // The number that a client sent is not believed: it would let one request hide behind another's number.
+    request.headers_mut().insert(REQUEST_ID, header.clone());
+    request.extensions_mut().insert(Seen { request_id: request_id.clone(), from_ip });
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let wants = problem_page::Wants::of(request.headers());
+    let span = tracing::info_span!("request", id = request_id);
+    let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
+    let mut response = match outcome {
+        Ok(response) => response,
+        Err(panic) => {
+            tracing::error!(parent: &span, %method, path, panic = what(&*panic), "a handler panicked");
+            let problem = Problem {
+                request_id: Some(request_id),
+                ..Problem::new(ProblemKind::Internal, "Something broke on our side; this request was not finished.")
+                    .next("Look whether it was done before you try again. If it stays, give the request number to whoever runs this portal.")
+            };
+            problem_page::answer(&problem, wants)
+        }
+    };
+    response.headers_mut().insert(REQUEST_ID, header);
+    let (status, ms) = (response.status().as_u16(), began.elapsed().as_millis() as u64);
+    let quiet = path.starts_with("/pkg/") || path == "/healthz" || path == "/readyz";
+    if status >= 500 {
+        tracing::warn!(parent: &span, %method, path, status, ms, "answered");
+    } else if quiet {
+        tracing::debug!(parent: &span, %method, path, status, ms, "answered");
+    } else {
+        tracing::info!(parent: &span, %method, path, status, ms, "answered");
+    }
+    response.map(Body::new)
+}
+
+fn fresh_id() -> String {
+    let mut bytes = [0u8; 8];
+    // A number that is not random is still a number: better than no answer.
+    let _ = getrandom::fill(&mut bytes);
+    format!("req_{}", hex::encode(bytes))
+}
+
+fn what(panic: &(dyn Any + Send)) -> String {
+    panic.downcast_ref::<&str>().map(|s| (*s).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
+}

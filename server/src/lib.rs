@@ -1,0 +1,13 @@
+//! The portal's program: configuration, command line, listener, sign-in, HTTP. It puts the parts together and decides nothing itself:
+//! rules are in `domain`, deeds in `platform`, pages in `app`.
+
+pub mod command;
+pub mod config;
+pub mod devprovider;
+pub mod http;
+pub mod layers;
+pub mod portal;
+pub mod rights;
+pub mod signin;
+mod usage_relay;
+pub mod web;

@@ -1,0 +1,5 @@
+//! The program `atelier`.
+
+fn main() -> std::process::ExitCode {
+    server::command::main()
+}

@@ -1,0 +1,49 @@
+//! What every handler of the web role gets: the platform, sign-in, and how to reach the gateway.
+
+use crate::{config::Config, signin::SignIn};
+use platform::Platform;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+#[derive(Clone)]
+pub struct Web {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: Config,
+    platform: Platform,
+    sign_in: SignIn,
+    /// To the gateway; never follows a redirect.
+    http: reqwest::Client,
+    /// Cancelled when the portal stops: streams then end.
+    stopping: CancellationToken,
+}
+
+impl Web {
+    pub fn new(config: Config, platform: Platform, stopping: CancellationToken) -> anyhow::Result<Self> {
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(std::time::Duration::from_secs(5))
+            .build()?;
+        let sign_in = SignIn::new(&config);
+        Ok(Self { inner: Arc::new(Inner { config, platform, sign_in, http, stopping }) })
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+    pub fn platform(&self) -> &Platform {
+        &self.inner.platform
+    }
+    pub fn sign_in(&self) -> &SignIn {
+        &self.inner.sign_in
+    }
+    pub fn http(&self) -> &reqwest::Client {
+        &self.inner.http
+    }
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.inner.stopping
+    }
+}

@@ -1,0 +1,90 @@
+//! A real PostgreSQL for one test: own folder, own port, gone at the end.
+
+use super::free_port;
+use std::{
+    fs,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+pub struct Postgres {
+    server: Child,
+    pub url: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Postgres {
+    /// `None` where PostgreSQL is not installed: told loudly, and an error under `CI=true`.
+    pub fn start() -> Option<Self> {
+        let Some(programs) = programs() else {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "PostgreSQL is needed: apt-get install postgresql");
+            eprintln!("SKIPPED: there is no PostgreSQL here (apt-get install postgresql)");
+            return None;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        // It refuses to run as root.
+        let user = (nobody_else_than_root()).then(unprivileged);
+        let as_user = |mut command: Command| {
+            if let Some((uid, gid)) = user {
+                command.uid(uid).gid(gid);
+            }
+            command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            command
+        };
+        if let Some((uid, gid)) = user {
+            std::os::unix::fs::chown(folder.path(), Some(uid), Some(gid)).unwrap();
+        }
+        let mut init = Command::new(programs.join("initdb"));
+        init.arg("-D").arg(&data).args(["-U", "atelier", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
+        assert!(as_user(init).status().unwrap().success(), "initdb failed");
+        let port = free_port();
+        let mut server = Command::new(programs.join("postgres"));
+        server.arg("-D").arg(&data).args(["-h", "127.0.0.1", "-p", &port.to_string(), "-c", "fsync=off", "-c", "unix_socket_directories="]);
+        let server = as_user(server).spawn().unwrap();
+        let me = Self { server, url: format!("postgres://atelier@127.0.0.1:{port}/postgres"), _folder: folder };
+        let until = Instant::now() + Duration::from_secs(30);
+        let mut ready = Command::new(programs.join("pg_isready"));
+        ready.args(["-q", "-h", "127.0.0.1", "-U", "atelier", "-p", &port.to_string()]);
+        while !ready.status().unwrap().success() {
+            assert!(Instant::now() < until, "PostgreSQL was not ready within 30 s");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Some(me)
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // SIGQUIT ends it at once, with its children.
+        let _ = Command::new("sh").args(["-c", &format!("kill -QUIT {}", self.server.id())]).status();
+        let _ = self.server.wait();
+    }
+}
+
+/// On the path, or where Debian keeps its versions.
+fn programs() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let mut versions: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|e| e.path().join("bin")).collect();
+    versions.sort();
+    folders.extend(versions.into_iter().rev());
+    folders.into_iter().find(|f| f.join("initdb").exists() && f.join("postgres").exists())
+}
+
+fn nobody_else_than_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
+}
+
+/// User and group `postgres`, or `nobody`.
+fn unprivileged() -> (u32, u32) {
+    let users = fs::read_to_string(Path::new("/etc/passwd")).unwrap_or_default();
+    let find = |name: &str| {
+        let line = users.lines().find(|l| l.split(':').next() == Some(name))?;
+        let mut fields = line.split(':').skip(2);
+        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+    };
+    find("postgres").or_else(|| find("nobody")).unwrap_or((65534, 65534))
+}

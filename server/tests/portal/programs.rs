@@ -1,0 +1,53 @@
+//! What the portal starts: the stand-ins, or the real programs with their starts counted.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+/// A folder with `python` and `llamafactory-cli`, as an environment has them in `bin`.
+pub struct Programs {
+    folder: PathBuf,
+}
+
+impl Programs {
+    /// Quick doubles; `pace` = seconds a training step takes.
+    pub fn standins(folder: &Path, pace: f64) -> Self {
+        let me = Self { folder: folder.to_owned() };
+        fs::create_dir_all(folder).unwrap();
+        for name in ["python", "llamafactory-cli"] {
+            me.put(name, include_str!("standins.py"));
+        }
+        fs::write(folder.join("pace"), pace.to_string()).unwrap();
+        me
+    }
+
+    /// The real environment of this Python, behind two scripts that note every start.
+    pub fn real(folder: &Path, python: &Path) -> Self {
+        let me = Self { folder: folder.to_owned() };
+        fs::create_dir_all(folder).unwrap();
+        let starts = folder.join("starts");
+        let script = |real: &Path, noted: &str| format!("#!/bin/sh\n{noted}\nexec '{}' \"$@\"\n", real.display());
+        let note = |what: &str| format!("echo \"{what} $$\" >> '{}'", starts.display());
+        me.put("llamafactory-cli", &script(&python.with_file_name("llamafactory-cli"), &note("train")));
+        me.put("python", &script(python, &format!("case \"$*\" in *evaluate.py*) {};; esac", note("evaluate"))));
+        me
+    }
+
+    fn put(&self, name: &str, text: &str) {
+        let path = self.folder.join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    pub fn python(&self) -> PathBuf {
+        self.folder.join("python")
+    }
+
+    /// How often `train`, `evaluate` or `serve` was started.
+    pub fn starts(&self, what: &str) -> usize {
+        let noted = fs::read_to_string(self.folder.join("starts")).unwrap_or_default();
+        noted.lines().filter(|line| line.split(' ').next() == Some(what)).count()
+    }
+}
