@@ -1,0 +1,36 @@
+# Every command is a subcommand of xtask; `cargo run -p xtask -- --help` lists them all.
+XTASK = cargo run --quiet -p xtask --
+
+.PHONY: build check demo dev screens test test-quick wasm
+
+# The whole of it on this machine: builds, trains, deploys, calls. ARGS: --exit, --port N, --data DIR, --summary FILE.
+demo: wasm
+	$(XTASK) demo $(ARGS)
+
+# Everything that can be tested, on the real parts.
+test: wasm
+	$(XTASK) test
+
+# Without trainer, model server and browser.
+test-quick:
+	$(XTASK) test-quick
+
+# A picture of every page: make screens DIR=pictures
+screens: wasm
+	$(XTASK) screens $(DIR)
+
+# rust-toolchain.toml names the target; rustup is asked in case the toolchain was installed before it did.
+wasm:
+	@rustup target list --installed | grep -q wasm32-unknown-unknown || rustup target add wasm32-unknown-unknown
+
+# The program and the browser files, as they are shipped.
+build: wasm
+	$(XTASK) build
+
+# Builds, starts the portal on http://127.0.0.1:3000, and does both again when a source changes. ARGS go to `atelier serve`.
+dev: wasm
+	$(XTASK) dev -- $(ARGS)
+
+# Format, clippy with warnings as errors, generated files fresh, dependency arrows, licences.
+check: wasm
+	$(XTASK) check

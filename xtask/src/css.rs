@@ -1,0 +1,49 @@
+//! The style sheet: Tailwind's own compiler over `style/` and the classes in `app/src`, written to `style/out.css`, which is committed.
+
+use anyhow::{Context, Result, bail};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// The root of the repository.
+pub fn root() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map_or(here.clone(), Path::to_path_buf)
+}
+
+/// Writes `style/out.css`, or with `check` compares it with what would be written.
+/// Without the compiler (`npm ci` in `style/`) the committed file is kept, and `check` fails.
+pub fn css(check: bool) -> Result<()> {
+    let style = root().join("style");
+    let compiler = style.join("node_modules/.bin/tailwindcss");
+    if !compiler.exists() {
+        if check {
+            bail!("Tailwind's compiler is not there; run `npm ci` in style/ first");
+        }
+        println!("  css: Tailwind is not installed (npm ci in style/), the committed style/out.css is used");
+        return Ok(());
+    }
+    let fresh = style.join("out.fresh.css");
+    let status = (Command::new(compiler).current_dir(&style).args(["-i", "main.css", "-o", "out.fresh.css", "--minify"]))
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .context("cannot start Tailwind's compiler")?;
+    if !status.success() {
+        bail!("Tailwind's compiler failed ({status}); run it by hand in style/ to see why");
+    }
+    let (new, committed) = (fs::read(&fresh)?, style.join("out.css"));
+    let same = fs::read(&committed).is_ok_and(|old| old == new);
+    if check {
+        fs::remove_file(&fresh)?;
+        if !same {
+            bail!("style/out.css is stale: run `cargo xtask css` and commit it");
+        }
+        return Ok(());
+    }
+    // Only a real change touches the file: its time is what builds look at.
+    if same { fs::remove_file(&fresh)? } else { fs::rename(&fresh, &committed)? }
+    Ok(())
+}

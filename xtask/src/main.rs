@@ -1,0 +1,86 @@
+//! Everything that is done with this repository, with cargo alone: `cargo run -p xtask -- COMMAND`. The Makefile names the usual ones.
+
+mod check;
+mod css;
+mod demo;
+mod dev;
+mod envs;
+mod job;
+mod screens;
+mod suite;
+mod visitor;
+mod web;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use std::{path::Path, process::Command};
+
+#[derive(Parser)]
+#[command(name = "xtask")]
+struct Line {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Makes the style sheet from style/ and the classes in app/.
+    Css {
+        /// Changes nothing; fails when the committed sheet is stale.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Builds the browser files into target/site.
+    Web {
+        /// Small and compressed.
+        #[arg(long)]
+        release: bool,
+    },
+    /// Builds the program and the browser files, as they are shipped.
+    Build,
+    /// Builds, runs, and does both again on every change.
+    Dev {
+        /// For `atelier serve`.
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+    /// Format, clippy, generated files, dependency arrows, licences.
+    Check,
+    /// Installs, builds, and does the main job through the public surfaces; keeps serving until Ctrl-C.
+    Demo {
+        #[command(flatten)]
+        options: demo::Options,
+        /// End after the job, with success only if the tuned model beat the base.
+        #[arg(long)]
+        exit: bool,
+    },
+    /// Every test, against real parts.
+    Test,
+    /// The tests without trainer, model server and browser.
+    TestQuick,
+    /// A picture of every page on the demo's data.
+    Screens {
+        /// Where the pictures go.
+        dir: std::path::PathBuf,
+    },
+}
+
+fn main() -> Result<()> {
+    // Every path below is relative to the repository.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the repository")?;
+    std::env::set_current_dir(root).with_context(|| format!("{} cannot be entered", root.display()))?;
+    match Line::parse().task {
+        Task::Css { check } => css::css(check),
+        Task::Web { release } => web::web(release).map(|site| println!("  {}", site.display())),
+        Task::Build => {
+            web::web(true)?;
+            envs::run(Command::new("cargo").args(["build", "--release", "-p", "server"]))
+        }
+        Task::Dev { args } => dev::dev(&args),
+        Task::Check => check::check(),
+        Task::Demo { options, exit } => demo::demo(&options, exit),
+        Task::Test => suite::whole(),
+        Task::TestQuick => suite::quick(),
+        Task::Screens { dir } => screens::screens(&dir),
+    }
+}

@@ -1,0 +1,21 @@
+//! `make screens DIR=...`: starts the demo on its data, takes a picture of every page (light, dark, 360 px, 1440 px), and ends.
+
+use crate::{demo, envs, suite};
+use anyhow::Result;
+use std::{path::Path, process::Command};
+
+pub fn screens(dir: &Path) -> Result<()> {
+    suite::system_packages()?;
+    suite::browser_packages()?;
+    std::fs::create_dir_all(dir)?;
+    let dir = dir.canonicalize()?;
+    let data = Path::new("data/demo");
+    std::fs::create_dir_all(data)?;
+    let summary = data.canonicalize()?.join("summary.json");
+    let mut served = demo::Served::start(&demo::Options { data: data.to_owned(), port: 0, summary: Some(summary.clone()) })?;
+    let taken = served
+        .main_job()
+        .and_then(|()| envs::run(Command::new("node").current_dir("end2end").arg("screens.mjs").arg(&summary).arg(&dir)));
+    served.stop();
+    taken.map(|()| println!("  {}", dir.display()))
+}

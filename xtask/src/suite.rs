@@ -1,0 +1,172 @@
+//! `make test`: installs what the tests need, runs every suite against the real parts, and counts.
+//! `make test-quick`: the part without trainer, model server and browser; under three minutes once built.
+
+use crate::{
+    demo,
+    envs::{self, run, which},
+};
+use anyhow::{Context, Result, bail};
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+/// Crates whose tests run in one build; `app` gets its server features through `server`.
+const CRATES: [&str; 7] = ["domain", "engine", "gateway", "task", "platform", "app", "server"];
+
+#[derive(Default, Clone, Copy)]
+struct Count {
+    passed: u32,
+    failed: u32,
+    skipped: u32,
+}
+
+/// The environment that the Rust tests of trainer and model server look for.
+pub struct Parts {
+    pub trainer: std::path::PathBuf,
+    pub vllm: std::path::PathBuf,
+}
+
+pub fn quick() -> Result<()> {
+    let mut all = Count::default();
+    cargo_tests(&mut all, None)?;
+    close(all)
+}
+
+pub fn whole() -> Result<()> {
+    system_packages()?;
+    let parts = Parts { trainer: envs::TRAINER.ensure()?, vllm: envs::MODEL_SERVER.ensure()? };
+    let mut all = Count::default();
+    cargo_tests(&mut all, Some(&parts))?;
+    end_to_end(&mut all)?;
+    close(all)
+}
+
+fn close(all: Count) -> Result<()> {
+    println!("{} passed, {} failed, {} skipped", all.passed, all.failed, all.skipped);
+    if all.failed > 0 || all.passed == 0 {
+        bail!("{} tests failed", all.failed);
+    }
+    Ok(())
+}
+
+/// Chromium and PostgreSQL come from Debian; whoever is not root is told what to install.
+pub fn system_packages() -> Result<()> {
+    let missing: Vec<&str> =
+        [("chromium", which("chromium").is_some()), ("postgresql-15", Path::new("/usr/lib/postgresql/15/bin/initdb").exists())]
+            .into_iter()
+            .filter_map(|(package, there)| (!there).then_some(package))
+            .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if which("apt-get").is_none() || nix_uid() != 0 {
+        bail!("the tests need {}: install with `apt-get install {}`", missing.join(" and "), missing.join(" "));
+    }
+    println!("installing {}", missing.join(", "));
+    run(Command::new("apt-get").args(["update", "-qq"]))?;
+    run(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(["install", "-qq", "-y", "--no-install-recommends"]).args(&missing))
+}
+
+fn nix_uid() -> u32 {
+    std::fs::metadata("/proc/self").map_or(1, |m| std::os::unix::fs::MetadataExt::uid(&m))
+}
+
+fn cargo_tests(all: &mut Count, parts: Option<&Parts>) -> Result<()> {
+    let mut command = Command::new("cargo");
+    command.args(["test", "--no-fail-fast"]);
+    for name in CRATES {
+        command.args(["-p", name]);
+    }
+    if let Some(parts) = parts {
+        command.env("ATELIER_TRAINER_PYTHON", &parts.trainer).env("ATELIER_VLLM_PYTHON", &parts.vllm);
+    }
+    counted("Rust", &mut command, all, |line| {
+        let rest = line.strip_prefix("test result: ")?;
+        let number = |word: &str| rest.split([';', '.']).find_map(|part| part.trim().strip_suffix(word)?.trim().parse().ok());
+        Some(Count { passed: number(" passed")?, failed: number(" failed")?, skipped: number(" ignored").unwrap_or(0) })
+    })
+}
+
+/// The demo is the main job through the public surfaces; what it leaves running is what the browser and the clients test.
+fn end_to_end(all: &mut Count) -> Result<()> {
+    browser_packages()?;
+    let clients = envs::CLIENTS.ensure()?;
+    let data = tempdir()?;
+    let summary = data.join("summary.json");
+    let began = Instant::now();
+    let mut served = demo::Served::start(&demo::Options { data: data.join("data"), port: 0, summary: Some(summary.clone()) })?;
+    match served.main_job() {
+        Ok(()) => all.passed += 1,
+        Err(e) => {
+            println!("demo: the main job failed: {e:#}");
+            all.failed += 1;
+            served.stop();
+            return Ok(());
+        }
+    }
+    println!("demo: the main job took {:.0} s", began.elapsed().as_secs_f32());
+    let plain = |line: &str| {
+        // `12 passed, 0 failed` alone on a line, as our own client tests print it
+        let (passed, rest) = line.trim().split_once(" passed, ")?;
+        Some(Count { passed: passed.parse().ok()?, failed: rest.split_once(" failed")?.0.parse().ok()?, skipped: 0 })
+    };
+    counted("openai for Python", Command::new(clients).arg("end2end/clients/client_test.py").arg(&summary), all, plain)?;
+    counted("openai for JavaScript", Command::new("node").arg("end2end/clients/client_test.mjs").arg(&summary), all, plain)?;
+    counted("browser", Command::new("npx").current_dir("end2end").args(["playwright", "test"]).env("ATELIER_SUMMARY", &summary), all, |line| {
+        let line = line.trim();
+        let (number, what) = line.split_once(' ')?;
+        let number = number.parse().ok()?;
+        match what.split(' ').next()? {
+            "passed" => Some(Count { passed: number, ..Count::default() }),
+            "failed" | "flaky" | "interrupted" => Some(Count { failed: number, ..Count::default() }),
+            "skipped" => Some(Count { skipped: number, ..Count::default() }),
+            _ => None,
+        }
+    })?;
+    served.stop();
+    let _ = std::fs::remove_dir_all(&data);
+    Ok(())
+}
+
+/// Playwright and the official client for JavaScript; the browser itself is Debian's.
+pub fn browser_packages() -> Result<()> {
+    run(Command::new("npm").current_dir("end2end").env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1").args(["ci", "--no-audit", "--no-fund"]))
+}
+
+fn tempdir() -> Result<std::path::PathBuf> {
+    let dir = std::env::temp_dir().join(format!("atelier-test-{}", std::process::id()));
+    std::fs::create_dir_all(&dir)?;
+    Ok(dir)
+}
+
+/// Runs a suite, shows what it prints, and adds up the lines in which it counts. A suite that ends badly without
+/// having counted a failure counts as one.
+fn counted(name: &str, command: &mut Command, all: &mut Count, count: impl Fn(&str) -> Option<Count>) -> Result<()> {
+    println!("--- {name}");
+    let began = Instant::now();
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(|| format!("{name}: cannot start {command:?}"))?;
+    let mut here = Count::default();
+    if let Some(out) = child.stdout.take() {
+        for line in BufReader::new(out).lines() {
+            let line = String::from_utf8_lossy(line?.as_bytes()).into_owned();
+            println!("{line}");
+            if let Some(c) = count(&line) {
+                here.passed += c.passed;
+                here.failed += c.failed;
+                here.skipped += c.skipped;
+            }
+        }
+    }
+    let status = child.wait()?;
+    if !status.success() && here.failed == 0 {
+        here.failed = 1;
+    }
+    println!("--- {name}: {} passed, {} failed after {:.0} s", here.passed, here.failed, began.elapsed().as_secs_f32());
+    all.passed += here.passed;
+    all.failed += here.failed;
+    all.skipped += here.skipped;
+    Ok(())
+}
