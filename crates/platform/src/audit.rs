@@ -21,7 +21,7 @@ pub struct AuditFilter {
     pub actor: Option<String>,
     /// `run.launch`, or the beginning of it: `run.`.
     pub action: Option<String>,
-    /// Id of the thing.
+    /// Id of the thing, or the beginning of its name.
     pub object: Option<String>,
     /// Only older records: the next page.
     pub before_seq: Option<i64>,

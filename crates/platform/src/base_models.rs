@@ -65,8 +65,9 @@ impl BaseModels<'_> {
         let (platform, path, template) = (self.platform, new.folder.clone(), new.template.clone());
         let read = tokio::task::spawn_blocking(move || folder::read(&path, template.as_deref())).await;
         let read = read.map_err(|e| crate::problem::internal(&e, "reading the model’s folder"))?;
-        let name = new.name.trim().parse::<Name>().map_err(|bad| {
-            FieldProblem { suggestion: bad.suggestion.clone().map(String::from), ..FieldProblem::new("name", bad.to_string()) }
+        let name = new.name.trim().parse::<Name>().map_err(|bad| FieldProblem {
+            suggestion: bad.suggestion.clone().map(String::from),
+            ..FieldProblem::new("name", bad.to_string())
         });
         let (found, name) = match (read, name) {
             (Ok(found), Ok(name)) => (found, name),

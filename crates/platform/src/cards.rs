@@ -84,7 +84,9 @@ fn base_model(b: &BaseModel) -> String {
 fn method(run: &Run) -> String {
     let s = &run.settings;
     match s.finetuning_type {
-        FinetuningType::Lora => format!("Supervised fine-tuning, LoRA rank {}, alpha {}, target {}", s.lora_rank, s.lora_alpha, s.lora_target),
+        FinetuningType::Lora => {
+            format!("Supervised fine-tuning, LoRA rank {}, alpha {}, target {}", s.lora_rank, s.lora_alpha, s.lora_target)
+        }
         FinetuningType::Full => "Supervised fine-tuning of all weights".into(),
     }
 }
@@ -144,7 +146,8 @@ fn training(e: &Evidence<'_>) -> String {
 fn compute(e: &Evidence<'_>) -> Option<String> {
     let step = e.run.steps.iter().find(|s| s.kind == StepKind::Train)?;
     let took = step.ended_at?.since(step.started_at?);
-    let flops = e.results.train.as_ref().and_then(|o| o.results.get("total_flos")).map(|f| format!(", {f:.2e} FLOP as counted by the trainer"));
+    let flops =
+        e.results.train.as_ref().and_then(|o| o.results.get("total_flos")).map(|f| format!(", {f:.2e} FLOP as counted by the trainer"));
     Some(format!("{} of training{}", span(took), flops.unwrap_or_default()))
 }
 

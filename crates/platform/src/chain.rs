@@ -65,7 +65,12 @@ impl Platform {
         let links = Link::ALL
             .into_iter()
             .zip(links)
-            .map(|(link, (text, href))| ChainLink { link, text, href: href.map(|h| format!("/t/{}/{h}", scope.tenant_name())), here: at.link() == Some(link) })
+            .map(|(link, (text, href))| ChainLink {
+                link,
+                text,
+                href: href.map(|h| format!("/t/{}/{h}", scope.tenant_name())),
+                here: at.link() == Some(link),
+            })
             .collect();
         Ok(Chain { links })
     }
@@ -105,7 +110,8 @@ impl Platform {
         };
         let run = run.map_or_else(no_run, |r| (r.name.to_string(), Some(format!("runs/{}", r.id))));
         let callable = endpoint.is_some();
-        let endpoint = endpoint.map_or_else(|| ("not deployed".into(), None), |e| (e.name.to_string(), Some(format!("endpoints/{}", e.name))));
+        let endpoint =
+            endpoint.map_or_else(|| ("not deployed".into(), None), |e| (e.name.to_string(), Some(format!("endpoints/{}", e.name))));
         let keys = if callable { (counted(keys, "key", "keys"), Some("keys".into())) } else { ("nothing to call yet".into(), None) };
         Ok([data, run, model, endpoint, keys, (usage(requests), Some("usage".into()))])
     }
@@ -116,7 +122,13 @@ impl Platform {
         let mut t = Things::default();
         match at {
             At::DatasetVersion(id) => {
-                t.data = Some(store.dataset_version(tenant, id).await.doing(doing)?.ok_or_else(|| Problem::not_found(format!("The dataset version “{id}”")))?);
+                t.data = Some(
+                    store
+                        .dataset_version(tenant, id)
+                        .await
+                        .doing(doing)?
+                        .ok_or_else(|| Problem::not_found(format!("The dataset version “{id}”")))?,
+                );
                 if let Some(run) = store.newest_run_on(tenant, id).await.doing(doing)? {
                     t.run = store.run(tenant, run).await.doing(doing)?;
                 }
@@ -124,7 +136,12 @@ impl Platform {
             At::Run(id) => t.run = Some(self.runs(scope).get(id).await?),
             At::ModelVersion(id) => t.version = Some(self.models(scope).by_version_id(id).await?),
             At::Endpoint(id) => {
-                let found = store.endpoint(tenant, id).await.doing(doing)?.ok_or_else(|| Problem::not_found(format!("The endpoint “{id}”")))?.endpoint;
+                let found = store
+                    .endpoint(tenant, id)
+                    .await
+                    .doing(doing)?
+                    .ok_or_else(|| Problem::not_found(format!("The endpoint “{id}”")))?
+                    .endpoint;
                 let newest = found.attachments.iter().max_by_key(|a| (a.state == domain::endpoint::AdapterState::Ready, a.attached_at));
                 if let Some(id) = found.merged_version.or(newest.map(|a| a.version)) {
                     t.version = store.model_version(tenant, id).await.doing(doing)?;
@@ -155,7 +172,9 @@ impl Platform {
         let keys = self.store().keys(scope.tenant_name()).await.doing("reading the keys")?;
         let now = self.now();
         let active = keys.iter().filter(|k| matches!(k.state(now), KeyState::Active | KeyState::Expiring));
-        let may = |models: &Vec<String>| version.is_none_or(|v| models.iter().any(|m| *m == v.model_name.as_str() || *m == format!("{}@v{}", v.model_name, v.number)));
+        let may = |models: &Vec<String>| {
+            version.is_none_or(|v| models.iter().any(|m| *m == v.model_name.as_str() || *m == format!("{}@v{}", v.model_name, v.number)))
+        };
         Ok(active.filter(|k| k.models.as_ref().is_none_or(may)).count() as u64)
     }
 
@@ -202,7 +221,10 @@ mod tests {
 
     #[test]
     fn large_numbers_are_grouped_and_one_is_singular() {
-        assert_eq!([0, 1, 999, 1_000, 41_208, 1_234_567].map(grouped), ["0", "1", "999", "1\u{202f}000", "41\u{202f}208", "1\u{202f}234\u{202f}567"]);
+        assert_eq!(
+            [0, 1, 999, 1_000, 41_208, 1_234_567].map(grouped),
+            ["0", "1", "999", "1\u{202f}000", "41\u{202f}208", "1\u{202f}234\u{202f}567"]
+        );
         assert_eq!((usage(0), usage(1)), ("no requests, 7 d".into(), "1 request, 7 d".into()));
     }
 }

@@ -36,7 +36,8 @@ impl Chats<'_> {
 
     pub async fn get(&self, id: ChatId) -> Result<Chat, Problem> {
         self.scope.permit(Action::Infer)?;
-        let found = self.scope.platform().store().chat(self.scope.tenant_name(), self.scope.person().id, id).await.doing("reading the chat")?;
+        let found =
+            self.scope.platform().store().chat(self.scope.tenant_name(), self.scope.person().id, id).await.doing("reading the chat")?;
         found.ok_or_else(|| not_found(id))
     }
 
@@ -72,7 +73,8 @@ fn not_found(id: ChatId) -> Problem {
 
 /// The one it has, or the first question, shortened.
 fn title(chat: &Chat) -> String {
-    let text = if chat.title.trim().is_empty() { chat.exchanges.first().map_or("New chat", |e| e.question.as_str()) } else { chat.title.as_str() };
+    let text =
+        if chat.title.trim().is_empty() { chat.exchanges.first().map_or("New chat", |e| e.question.as_str()) } else { chat.title.as_str() };
     let mut title: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(80).collect();
     if title.is_empty() {
         title.push_str("New chat");

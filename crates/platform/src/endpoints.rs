@@ -116,15 +116,29 @@ impl Endpoints<'_> {
         }
     }
 
-    async fn deploy_adapter(&self, permit: &Permit<'_>, version: ModelVersion, base: &BaseModel, wanted: Option<&str>) -> Result<Endpoint, Problem> {
+    async fn deploy_adapter(
+        &self,
+        permit: &Permit<'_>,
+        version: ModelVersion,
+        base: &BaseModel,
+        wanted: Option<&str>,
+    ) -> Result<Endpoint, Problem> {
         let mut tx = self.platform().begin().await?;
         let mut record = match wanted {
             Some(text) => {
                 let name: Name = text.parse().map_err(|_| not_found(text))?;
-                let found = tx.endpoint_by_name(self.tenant(), &name).await.doing("reading the endpoint")?.ok_or_else(|| not_found(text))?;
+                let found =
+                    tx.endpoint_by_name(self.tenant(), &name).await.doing("reading the endpoint")?.ok_or_else(|| not_found(text))?;
                 if found.endpoint.base_model != base.id || found.endpoint.merged_version.is_some() {
-                    let serves = if found.endpoint.merged_version.is_some() { "full weights".into() } else { found.endpoint.base_model_name.to_string() };
-                    let sentence = format!("The endpoint “{name}” serves {serves}; {} v{} is an adapter for {}.", version.model_name, version.number, base.name);
+                    let serves = if found.endpoint.merged_version.is_some() {
+                        "full weights".into()
+                    } else {
+                        found.endpoint.base_model_name.to_string()
+                    };
+                    let sentence = format!(
+                        "The endpoint “{name}” serves {serves}; {} v{} is an adapter for {}.",
+                        version.model_name, version.number, base.name
+                    );
                     return Err(Problem::conflict(sentence).next("Choose an endpoint of that base model, or leave the choice to us."));
                 }
                 found
@@ -148,12 +162,19 @@ impl Endpoints<'_> {
         self.commit(tx, permit, record, &format!("attach {} v{}", version.model_name, version.number)).await
     }
 
-    async fn deploy_merged(&self, permit: &Permit<'_>, version: ModelVersion, base: &BaseModel, wanted: Option<&str>) -> Result<Endpoint, Problem> {
+    async fn deploy_merged(
+        &self,
+        permit: &Permit<'_>,
+        version: ModelVersion,
+        base: &BaseModel,
+        wanted: Option<&str>,
+    ) -> Result<Endpoint, Problem> {
         let mine = self.list().await?.into_iter().find(|e| e.merged_version == Some(version.id));
         let mut tx = self.platform().begin().await?;
         let record = match mine {
             Some(e) => {
-                let mut record = tx.endpoint(self.tenant(), e.id).await.doing("reading the endpoint")?.ok_or_else(|| not_found(e.name.as_str()))?;
+                let mut record =
+                    tx.endpoint(self.tenant(), e.id).await.doing("reading the endpoint")?.ok_or_else(|| not_found(e.name.as_str()))?;
                 if !self.start_again(&mut tx, &mut record).await? {
                     return Ok(record.endpoint);
                 }

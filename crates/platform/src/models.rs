@@ -45,7 +45,8 @@ impl Models<'_> {
             let Some(latest) = of_model.next().cloned() else { continue };
             let ids: Vec<ModelVersionId> = versions.iter().filter(|v| v.model == model.id).map(|v| v.id).collect();
             let serves = |e: &&domain::endpoint::Endpoint| {
-                e.state.is_wanted() && (e.attachments.iter().any(|a| ids.contains(&a.version)) || e.merged_version.is_some_and(|v| ids.contains(&v)))
+                e.state.is_wanted()
+                    && (e.attachments.iter().any(|a| ids.contains(&a.version)) || e.merged_version.is_some_and(|v| ids.contains(&v)))
             };
             let endpoints = endpoints.iter().filter(serves).map(|e| e.name.clone()).collect();
             out.push(ModelOverview { latest, versions: ids.len() as u32, endpoints, model });
@@ -99,7 +100,13 @@ impl Models<'_> {
 
     /// Writes fields of the card. `base_revision`: the card that the person saw; when it has moved on, nothing is written.
     /// An empty value takes the person's words back: what evidence had said returns.
-    pub async fn edit_card(&self, name: &str, number: u32, base_revision: u32, values: Vec<(String, String)>) -> Result<ModelVersion, Problem> {
+    pub async fn edit_card(
+        &self,
+        name: &str,
+        number: u32,
+        base_revision: u32,
+        values: Vec<(String, String)>,
+    ) -> Result<ModelVersion, Problem> {
         let permit = self.scope.permit(Action::CardEdit)?;
         let version = self.version(name, Some(number)).await?;
         let tenant = self.scope.tenant_name();

@@ -243,12 +243,18 @@ impl Runs<'_> {
         {
             let sentence = format!("“{name}” is a base model; clients could not tell the two apart.");
             let other = format!("{name}-tuned");
-            wrong.push(FieldProblem { suggestion: other.parse::<Name>().ok().map(String::from), ..FieldProblem::new("model_name", sentence) });
+            wrong.push(FieldProblem {
+                suggestion: other.parse::<Name>().ok().map(String::from),
+                ..FieldProblem::new("model_name", sentence)
+            });
         }
         let version = self.dataset_version(new, &mut wrong).await?;
         let rows = version.as_ref().and_then(|v| v.report.as_ref()).map_or((0, 0), |r| (r.train_rows, r.held_out_rows));
         if version.is_some() && rows.0 == 0 {
-            wrong.push(FieldProblem::new("dataset", "This version has no row to train on. Upload one with accepted rows, or keep fewer back."));
+            wrong.push(FieldProblem::new(
+                "dataset",
+                "This version has no row to train on. Upload one with accepted rows, or keep fewer back.",
+            ));
         }
         wrong.extend(new.settings.check(base.as_ref().map_or(0, |b| b.context)));
         if let Some(id) = new.cloned_from

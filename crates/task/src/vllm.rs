@@ -26,9 +26,13 @@ pub fn command(machine: &Machine, python: &Path, work: &Serve, weights: &Path, f
     command.env_clear().envs(machine.environment(python, folder)).current_dir(folder);
     // Only the portal's own task can reach these calls: the server listens on this machine, and the gateway does not route them.
     command.env("VLLM_ALLOW_RUNTIME_LORA_UPDATING", "1").env("VLLM_NO_USAGE_STATS", "1");
+    // Its processes meet at sockets, whose paths may have 107 characters: a folder deep in the data would be too long.
+    command.env("VLLM_RPC_BASE_PATH", "/tmp");
     if !machine.gpu {
-        command.args(["--dtype", "float32", "--enforce-eager"]);
-        command.envs([("VLLM_TARGET_DEVICE", "cpu"), ("VLLM_CPU_KVCACHE_SPACE", "1"), ("OMP_NUM_THREADS", "2")]);
+        // One process for server and engine: half the memory and half the time to start; measured in docs/decisions/0008.
+        command.args(["--dtype", "float32", "--enforce-eager", "--distributed-executor-backend", "uni", "--max-num-seqs", "16"]);
+        command.envs([("VLLM_TARGET_DEVICE", "cpu"), ("VLLM_CPU_KVCACHE_SPACE", "1"), ("VLLM_ENABLE_V1_MULTIPROCESSING", "0")]);
+        command.envs([("OMP_NUM_THREADS", "1"), ("OMP_WAIT_POLICY", "PASSIVE")]);
     }
     command
 }

@@ -80,11 +80,16 @@ pub(super) fn read(folder: &Path, template: Option<&str>) -> Answer<Found> {
     };
     let mut parameters = 0;
     for name in weights {
-        parameters += parameters_in(&folder.join(name)).map_err(|why| FieldProblem::new("folder", format!("The weights file {name} {why}.")))?;
+        parameters +=
+            parameters_in(&folder.join(name)).map_err(|why| FieldProblem::new("folder", format!("The weights file {name} {why}.")))?;
     }
     let template = match template.map(str::trim).filter(|t| !t.is_empty()) {
         Some(t) if t.len() <= 40 && t.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') => t.to_owned(),
-        Some(_) => return Err(FieldProblem::new("template", "A template’s name has lower-case letters, digits and “_” only.").suggesting("default")),
+        Some(_) => {
+            return Err(
+                FieldProblem::new("template", "A template’s name has lower-case letters, digits and “_” only.").suggesting("default")
+            );
+        }
         None => template_of(&chat_template(folder, has("chat_template.jinja"))).to_owned(),
     };
     Ok(Found { architecture: architecture.to_owned(), parameters, context, template, files })
@@ -156,7 +161,8 @@ mod tests {
     use super::*;
 
     fn safetensors(values: u64, cut: usize) -> Vec<u8> {
-        let header = format!(r#"{{"__metadata__":{{"format":"pt"}},"w":{{"dtype":"F32","shape":[2,{values}],"data_offsets":[0,{}]}}}}"#, values * 8);
+        let header =
+            format!(r#"{{"__metadata__":{{"format":"pt"}},"w":{{"dtype":"F32","shape":[2,{values}],"data_offsets":[0,{}]}}}}"#, values * 8);
         let mut out = (header.len() as u64).to_le_bytes().to_vec();
         out.extend(header.as_bytes());
         out.extend(vec![0; values as usize * 8 - cut]);
@@ -192,7 +198,9 @@ mod tests {
     #[test]
     fn each_thing_that_is_missing_is_named() {
         assert!(refusal(Path::new("/nowhere/at/all")).contains("/nowhere/at/all"));
-        for (file, said) in [("config.json", "no config.json"), ("tokenizer.json", "no tokenizer.json"), ("model.safetensors", "no weights")] {
+        for (file, said) in
+            [("config.json", "no config.json"), ("tokenizer.json", "no tokenizer.json"), ("model.safetensors", "no weights")]
+        {
             let dir = model();
             std::fs::remove_file(dir.path().join(file)).unwrap();
             assert!(refusal(dir.path()).contains(said), "{file}: {}", refusal(dir.path()));

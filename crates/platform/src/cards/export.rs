@@ -7,8 +7,20 @@ use domain::{
 
 /// Licences that Hugging Face knows by this id; any other is `other` with its name.
 const KNOWN_LICENCES: [&str; 14] = [
-    "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "gpl-3.0", "lgpl-3.0", "agpl-3.0", "mpl-2.0", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0",
-    "cc-by-nc-4.0", "unlicense", "isc",
+    "apache-2.0",
+    "mit",
+    "bsd-2-clause",
+    "bsd-3-clause",
+    "gpl-3.0",
+    "lgpl-3.0",
+    "agpl-3.0",
+    "mpl-2.0",
+    "cc0-1.0",
+    "cc-by-4.0",
+    "cc-by-sa-4.0",
+    "cc-by-nc-4.0",
+    "unlicense",
+    "isc",
 ];
 
 pub fn markdown(v: &ModelVersion) -> String {
@@ -58,7 +70,8 @@ fn front_matter(v: &ModelVersion) -> String {
             out += &format!("license: other\nlicense_name: {}\n", quoted(licence));
         }
     }
-    let languages: Vec<&str> = said("languages").map(|l| l.split(',').map(str::trim).filter(|l| !l.is_empty()).collect()).unwrap_or_default();
+    let languages: Vec<&str> =
+        said("languages").map(|l| l.split(',').map(str::trim).filter(|l| !l.is_empty()).collect()).unwrap_or_default();
     list(&mut out, "language", &languages);
     let (library, kind) = match v.kind {
         WeightsKind::Adapter => ("peft", "lora"),

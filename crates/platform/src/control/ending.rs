@@ -34,9 +34,12 @@ pub(super) fn failure_without_verdict(state: &TaskState, evidence: Vec<String>) 
             "Use a smaller batch or a shorter cut-off, or a machine with more memory; then launch a clone.",
             Some("signal 9".to_owned()),
         ),
-        TaskState::Signalled { signal } => {
-            ("killed", format!("The process was ended by signal {signal} from outside the portal."), again, Some(format!("signal {signal}")))
-        }
+        TaskState::Signalled { signal } => (
+            "killed",
+            format!("The process was ended by signal {signal} from outside the portal."),
+            again,
+            Some(format!("signal {signal}")),
+        ),
         TaskState::Exited { code } => (
             "unknown",
             format!("The process ended with status {code} without saying why."),
@@ -54,7 +57,9 @@ pub(super) fn failure_without_verdict(state: &TaskState, evidence: Vec<String>) 
 pub(super) fn server_end(state: Option<&TaskState>) -> String {
     match state {
         Some(TaskState::Exited { code }) => format!("it ended with status {code}"),
-        Some(TaskState::Signalled { signal: 9 }) => "it was killed by the kernel or a person (signal 9), often because memory ran out".into(),
+        Some(TaskState::Signalled { signal: 9 }) => {
+            "it was killed by the kernel or a person (signal 9), often because memory ran out".into()
+        }
         Some(TaskState::Signalled { signal }) => format!("it was ended by signal {signal}"),
         Some(TaskState::Lost) | None => "it is gone; the machine may have restarted".into(),
         Some(TaskState::Running) => "it does not answer".into(),

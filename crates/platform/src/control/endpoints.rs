@@ -176,7 +176,8 @@ async fn read(leader: &Leader, record: &EndpointRecord, task: &str, address: Opt
         for (version, state, reason) in &heard.adapters {
             tx.set_attachment(tenant, id, *version, *state, reason.as_deref()).await.doing("writing an adapter’s state")?;
         }
-        let routes = !heard.adapters.is_empty() || now.endpoint.state != before.endpoint.state || now.endpoint.address != before.endpoint.address;
+        let routes =
+            !heard.adapters.is_empty() || now.endpoint.state != before.endpoint.state || now.endpoint.address != before.endpoint.address;
         save(tx, &now, routes).await?;
     }
 }
@@ -185,7 +186,9 @@ async fn read(leader: &Leader, record: &EndpointRecord, task: &str, address: Opt
 async fn no_longer_serves(tx: &mut Tx, record: &mut EndpointRecord) -> Result<(), Halt> {
     record.endpoint.address = None;
     for a in &record.endpoint.attachments {
-        tx.set_attachment(&record.endpoint.tenant, record.endpoint.id, a.version, AdapterState::Loading, None).await.doing("writing an adapter’s state")?;
+        tx.set_attachment(&record.endpoint.tenant, record.endpoint.id, a.version, AdapterState::Loading, None)
+            .await
+            .doing("writing an adapter’s state")?;
     }
     Ok(())
 }
@@ -240,7 +243,8 @@ async fn restart_for_rank(leader: &Leader, seen: &EndpointRecord, rank: u32) -> 
     let Some(mut now) = tx.endpoint(tenant, id).await.doing("reading an endpoint")? else { return Ok(()) };
     let Ok(state) = now.endpoint.state.next(EndpointEvent::Died) else { return Ok(()) };
     now.endpoint.state = state;
-    now.endpoint.reason = format!("Restarting, because an adapter needs rank {rank} and the server was started for {}.", seen.max_lora_rank);
+    now.endpoint.reason =
+        format!("Restarting, because an adapter needs rank {rank} and the server was started for {}.", seen.max_lora_rank);
     now.retry_at = None;
     let line = (tx.at(), LogLevel::Warning, now.endpoint.reason.clone());
     tx.append_endpoint_log(tenant, id, &[line]).await.doing("writing a server’s log")?;

@@ -47,7 +47,9 @@ pub(super) fn hear(run: &mut Run, job: Job, line: Line) -> Heard {
             }
             heard.metric = metric;
         }
-        Said::Evaluated { done, total } => find(run, StepKind::Evaluate).reason = format!("{done} of {total} answers, base and tuned together"),
+        Said::Evaluated { done, total } => {
+            find(run, StepKind::Evaluate).reason = format!("{done} of {total} answers, base and tuned together")
+        }
         Said::Log { level, text } => {
             heard.log = Some(LogLine { number: 0, at, step: current(run, job), level, text: clean(&text) });
         }
@@ -138,7 +140,11 @@ pub(super) fn trained(run: &mut Run, outcome: &Outcome, held_out_rows: u64, at: 
     finish(run, StepKind::Prepare, None, at);
     let took = find(run, StepKind::Train).started_at.map(|began| format!(" in {}", span(at.since(began)))).unwrap_or_default();
     let steps = run.progress.map_or(0, |p| p.total_steps);
-    let done = if steps > 0 { format!("{steps} steps{took}, {} files", outcome.files.len()) } else { format!("Done{took}, {} files", outcome.files.len()) };
+    let done = if steps > 0 {
+        format!("{steps} steps{took}, {} files", outcome.files.len())
+    } else {
+        format!("Done{took}, {} files", outcome.files.len())
+    };
     finish(run, StepKind::Train, Some(done), at);
     if let Some(progress) = &mut run.progress {
         progress.remaining_ms = Some(0);

@@ -26,7 +26,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 
 /// The lease that the leading controller holds.
 const LEASE: &str = "controller";
@@ -170,32 +170,28 @@ impl Platform {
 /// The leader's work: one comparison per thing at a time, many things at once, so that a large upload holds up nobody.
 struct Term {
     leader: Leader,
-    under_way: JoinSet<(String, Result<(), Halt>)>,
-    busy: HashSet<String>,
+    under_way: JoinSet<Result<(), Halt>>,
+    /// What each of them is about.
+    busy: HashMap<task::Id, String>,
     left_alone_until: HashMap<String, Instant>,
 }
 
 impl Term {
     fn new(leader: Leader) -> Self {
-        Self { leader, under_way: JoinSet::new(), busy: HashSet::new(), left_alone_until: HashMap::new() }
+        Self { leader, under_way: JoinSet::new(), busy: HashMap::new(), left_alone_until: HashMap::new() }
     }
 
     async fn round(&mut self) {
-        while let Some(done) = self.under_way.try_join_next() {
-            match done {
-                Ok((what, result)) => {
-                    self.busy.remove(&what);
-                    if let Err(Halt::Trouble(problem)) = result {
-                        tracing::warn!(what, %problem, "could not be brought forward now");
-                        self.left_alone_until.insert(what, Instant::now() + AFTER_TROUBLE);
-                    }
-                }
-                // A panic in one comparison must not look as if the thing were busy for ever.
-                Err(e) => {
-                    tracing::error!(error = %e, "a comparison broke off");
-                    self.busy.clear();
-                    self.under_way.abort_all();
-                }
+        while let Some(done) = self.under_way.try_join_next_with_id() {
+            let (id, trouble) = match done {
+                Ok((id, Ok(()) | Err(Halt::Deposed))) => (id, None),
+                Ok((id, Err(Halt::Trouble(problem)))) => (id, Some(problem.sentence)),
+                Err(broke_off) => (broke_off.id(), Some(broke_off.to_string())),
+            };
+            let Some(what) = self.busy.remove(&id) else { continue };
+            if let Some(trouble) = trouble {
+                tracing::warn!(what, trouble, "could not be brought forward now");
+                self.left_alone_until.insert(what, Instant::now() + AFTER_TROUBLE);
             }
         }
         let now = Instant::now();
@@ -222,9 +218,13 @@ impl Term {
     }
 
     fn begin(&mut self, what: String, work: impl Future<Output = Result<(), Halt>> + Send + 'static) {
-        if self.left_alone_until.contains_key(&what) || !self.busy.insert(what.clone()) {
+        if self.left_alone_until.contains_key(&what) || self.busy.values().any(|busy| *busy == what) {
             return;
         }
-        self.under_way.spawn(async move { (what, work.await) });
+        let id = self.under_way.spawn(work).id();
+        self.busy.insert(id, what);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,7 +42,11 @@ pub(super) async fn publish(leader: &Leader, run: &Run) -> Result<(), Halt> {
     };
     let missing = |what| Halt::Trouble(Problem::not_found(what));
     let base = store.base_model(run.base_model).await.doing("reading the base model")?.ok_or_else(|| missing("The base model"))?;
-    let data = store.dataset_version(&run.tenant, run.dataset_version).await.doing("reading the dataset")?.ok_or_else(|| missing("The dataset"))?;
+    let data = store
+        .dataset_version(&run.tenant, run.dataset_version)
+        .await
+        .doing("reading the dataset")?
+        .ok_or_else(|| missing("The dataset"))?;
     let digest = models::files_digest(&files);
 
     let mut tx = leader.begin().await?;
@@ -77,7 +81,8 @@ pub(super) async fn publish(leader: &Leader, run: &Run) -> Result<(), Halt> {
     let said = format!("{} v{number}, candidate; {} files, digests checked", now.model_name, files.len());
     hearing::finish(&mut now, StepKind::Publish, Some(said), at);
     tx.save_run(&now).await.doing("writing the run")?;
-    let mut entry = audit::by_system(at, Some(&now.tenant), "model.publish", "model_version", version, format!("{} v{number}", now.model_name));
+    let mut entry =
+        audit::by_system(at, Some(&now.tenant), "model.publish", "model_version", version, format!("{} v{number}", now.model_name));
     entry.detail = format!("from run {}, digest {digest}", now.name);
     audit::append(&mut tx, entry).await.doing("writing the audit record")?;
     events::tell(&mut tx, &now.tenant, Topic::Run, now.id).await.doing("telling of the run")?;

@@ -86,7 +86,11 @@ mod tests {
         let open = [run("facts-6", RunState::Queued), run("facts-7", RunState::Queued), run("facts-8", RunState::Queued)];
         assert_eq!(
             said(&tenant(1, TenantState::Active), &open),
-            ["start", "Waits for run facts-6: 1 of 1 slots busy. Place 1 of 2 in the queue.", "Waits for run facts-6: 1 of 1 slots busy. Place 2 of 2 in the queue."]
+            [
+                "start",
+                "Waits for run facts-6: 1 of 1 slots busy. Place 1 of 2 in the queue.",
+                "Waits for run facts-6: 1 of 1 slots busy. Place 2 of 2 in the queue."
+            ]
         );
     }
 

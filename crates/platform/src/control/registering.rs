@@ -28,7 +28,9 @@ pub(crate) async fn work(platform: &Platform, job: &Claimed) -> Result<(), Probl
     let broken = |e: &dyn std::fmt::Display| Problem::new(ProblemKind::Internal, format!("A job cannot be read: {e}."));
     let what: Registering = serde_json::from_str(&job.payload).map_err(|e| broken(&e))?;
     let id = job.object.parse().map_err(|e| broken(&e))?;
-    let Some(mut model) = platform.store().base_model(id).await.doing("reading the base model")? else { return close(platform, job, None).await };
+    let Some(mut model) = platform.store().base_model(id).await.doing("reading the base model")? else {
+        return close(platform, job, None).await;
+    };
     if model.state != BaseModelState::Registering {
         return close(platform, job, None).await;
     }

@@ -115,7 +115,11 @@ async fn start(leader: &Leader, run: &Run, job: Job) -> Result<(), Halt> {
     }
     let missing = |what| Halt::Trouble(domain::problem::Problem::not_found(what));
     let base = store.base_model(run.base_model).await.doing("reading the base model")?.ok_or_else(|| missing("The base model"))?;
-    let version = store.dataset_version(&run.tenant, run.dataset_version).await.doing("reading the dataset")?.ok_or_else(|| missing("The dataset"))?;
+    let version = store
+        .dataset_version(&run.tenant, run.dataset_version)
+        .await
+        .doing("reading the dataset")?
+        .ok_or_else(|| missing("The dataset"))?;
     let place = Place { location: leader.platform.location(), env: leader.platform.task_env() };
     let task = match job {
         Job::Train => place.train(run, &base, &version),
@@ -166,7 +170,9 @@ async fn read(leader: &Leader, run: &Run, job: Job) -> Result<bool, Halt> {
     let (store, engine) = (leader.platform.store(), leader.platform.engine());
     let (tenant, id, name) = (&run.tenant, run.id, tasks::run_task(run.id, job));
     loop {
-        let Some(from) = store.output_offset(tenant, id, job.word()).await.doing("reading where the output was left")? else { return Ok(false) };
+        let Some(from) = store.output_offset(tenant, id, job.word()).await.doing("reading where the output was left")? else {
+            return Ok(false);
+        };
         let (bytes, to) = engine.output(&name, from, CHUNK).await.doing("reading a process’s output")?;
         if to == from {
             return Ok(false);

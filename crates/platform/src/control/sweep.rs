@@ -19,7 +19,8 @@ pub(super) async fn sweep(leader: Leader) -> Result<(), Halt> {
         let Some((endpoint, launch)) = tasks::endpoint_of(&seen.name) else { continue };
         let Some((state, current)) = store.endpoint_state_anywhere(endpoint).await.doing("reading an endpoint")? else { continue };
         // A stopping one is its own controller's business.
-        let over = matches!(state, EndpointState::Stopped | EndpointState::Failed) || (launch < current && state != EndpointState::Stopping);
+        let over =
+            matches!(state, EndpointState::Stopped | EndpointState::Failed) || (launch < current && state != EndpointState::Stopping);
         if over && seen.state == TaskState::Running {
             leader.stop(&seen.name, Duration::from_secs(10)).await?;
         } else if over {

@@ -65,22 +65,23 @@ where
     }
     if let Some(actor) = &filter.actor {
         q.push(" AND (actor = ").push_bind(actor.clone());
-        q.push(" OR LOWER(entry_json) LIKE ").push_bind(actor_pattern(actor)).push(" ESCAPE '!')");
+        q.push(" OR LOWER(entry_json) LIKE ").push_bind(name_pattern("actor_name", actor)).push(" ESCAPE '!')");
     }
     if let Some(action) = &filter.action {
         q.push(" AND action LIKE ").push_bind(format!("{}%", escaped(action))).push(" ESCAPE '!'");
     }
     if let Some(object) = &filter.object {
-        q.push(" AND object = ").push_bind(object.clone());
+        q.push(" AND (object = ").push_bind(object.clone());
+        q.push(" OR LOWER(entry_json) LIKE ").push_bind(name_pattern("object_name", object)).push(" ESCAPE '!')");
     }
     q.push(" ORDER BY seq DESC LIMIT ").push_bind(i64::from(filter.limit.clamp(1, 500)));
     q
 }
 
-/// The actor's name stands in the entry only; the pattern stays inside that one JSON string.
-fn actor_pattern(actor: &str) -> String {
-    let text = serde_json::to_string(&actor.to_lowercase()).unwrap_or_default();
-    format!("%\"actor_name\":\"{}%", escaped(text.trim_matches('"')))
+/// Names stand in the entry only; the pattern fits the beginning of that one JSON string.
+fn name_pattern(field: &str, text: &str) -> String {
+    let text = serde_json::to_string(&text.to_lowercase()).unwrap_or_default();
+    format!("%\"{}\":\"{}%", escaped(field), escaped(text.trim_matches('"')))
 }
 
 fn escaped(text: &str) -> String {

@@ -1,6 +1,6 @@
 //! Base models: rows of the platform, seen by every tenant.
 
-use super::{Result, Store, Tx, at, from_json, in_tx, json, word, on_both, parsed};
+use super::{Result, Store, Tx, at, from_json, in_tx, json, on_both, parsed, word};
 use domain::{
     base_model::{BaseModel, BaseModelState},
     ids::BaseModelId,

@@ -17,7 +17,8 @@ impl Store {
     }
 
     pub(crate) async fn chat(&self, tenant: &Name, person: PersonId, id: ChatId) -> Result<Option<Chat>> {
-        let sql = "SELECT title, models_json, system_text, exchanges_json, updated_at FROM chats WHERE tenant = $1 AND person = $2 AND id = $3";
+        let sql =
+            "SELECT title, models_json, system_text, exchanges_json, updated_at FROM chats WHERE tenant = $1 AND person = $2 AND id = $3";
         let row: Option<(String, String, String, String, i64)> = on_both!(self, db => sqlx::query_as(sql)
             .bind(tenant.as_str()).bind(person.to_string()).bind(id.to_string()).fetch_optional(db).await)?;
         row.map(|(title, models, system, exchanges, updated)| {

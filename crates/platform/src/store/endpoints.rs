@@ -1,8 +1,9 @@
 //! Endpoints, what is attached to them, and their logs.
 
 use super::{
-    Result, Store, Tx, at, in_tx, word, on_both, parsed,
+    Result, Store, Tx, at, in_tx, on_both, parsed,
     run_live::{level_from_word, level_word},
+    word,
 };
 use domain::{
     endpoint::{AdapterState, Attachment, Endpoint, EndpointLogLine, EndpointState},
@@ -188,7 +189,8 @@ impl Store {
     }
 
     pub(crate) async fn endpoint_log(&self, tenant: &Name, id: EndpointId, after: u64, limit: u32) -> Result<Vec<EndpointLogLine>> {
-        let sql = "SELECT number, at, level, text FROM endpoint_log WHERE tenant = $1 AND endpoint = $2 AND number > $3 ORDER BY number LIMIT $4";
+        let sql =
+            "SELECT number, at, level, text FROM endpoint_log WHERE tenant = $1 AND endpoint = $2 AND number > $3 ORDER BY number LIMIT $4";
         let rows: Vec<(i64, i64, String, String)> = on_both!(self, db => sqlx::query_as(sql)
             .bind(tenant.as_str()).bind(id.to_string()).bind(after as i64).bind(i64::from(limit)).fetch_all(db).await)?;
         rows.into_iter()
@@ -313,12 +315,18 @@ impl Tx {
         Ok(gone == 1)
     }
 
-    pub(crate) async fn append_endpoint_log(&mut self, tenant: &Name, id: EndpointId, lines: &[(Timestamp, domain::run::LogLevel, String)]) -> Result<()> {
+    pub(crate) async fn append_endpoint_log(
+        &mut self,
+        tenant: &Name,
+        id: EndpointId,
+        lines: &[(Timestamp, domain::run::LogLevel, String)],
+    ) -> Result<()> {
         if lines.is_empty() {
             return Ok(());
         }
         let last = "SELECT COALESCE(MAX(number), 0) FROM endpoint_log WHERE tenant = $1 AND endpoint = $2";
-        let (mut number,): (i64,) = in_tx!(self, db => sqlx::query_as(last).bind(tenant.as_str()).bind(id.to_string()).fetch_one(db).await)?;
+        let (mut number,): (i64,) =
+            in_tx!(self, db => sqlx::query_as(last).bind(tenant.as_str()).bind(id.to_string()).fetch_one(db).await)?;
         let sql = "INSERT INTO endpoint_log (tenant, endpoint, number, at, level, text) VALUES ($1, $2, $3, $4, $5, $6)";
         for (when, level, text) in lines {
             number += 1;

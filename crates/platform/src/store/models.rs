@@ -1,6 +1,6 @@
 //! Models and their versions. A version is written once; only its stage and its card change.
 
-use super::{Result, Store, Tx, at, from_json, in_tx, json, word, on_both, parsed};
+use super::{Result, Store, Tx, at, from_json, in_tx, json, on_both, parsed, word};
 use domain::{
     base_model::StoredFile,
     card::Card,
@@ -120,14 +120,17 @@ impl Store {
         let sql = "SELECT id, created_at FROM models WHERE tenant = $1 AND name = $2";
         let row: Option<(String, i64)> =
             on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(name.as_str()).fetch_optional(db).await)?;
-        row.map(|(id, created)| Ok(Model { id: parsed(&id)?, tenant: tenant.clone(), name: name.clone(), created_at: at(created) })).transpose()
+        row.map(|(id, created)| Ok(Model { id: parsed(&id)?, tenant: tenant.clone(), name: name.clone(), created_at: at(created) }))
+            .transpose()
     }
 
     pub(crate) async fn models(&self, tenant: &Name) -> Result<Vec<Model>> {
         let sql = "SELECT id, name, created_at FROM models WHERE tenant = $1 ORDER BY name";
         let rows: Vec<(String, String, i64)> = on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).fetch_all(db).await)?;
         rows.into_iter()
-            .map(|(id, name, created)| Ok(Model { id: parsed(&id)?, tenant: tenant.clone(), name: parsed(&name)?, created_at: at(created) }))
+            .map(|(id, name, created)| {
+                Ok(Model { id: parsed(&id)?, tenant: tenant.clone(), name: parsed(&name)?, created_at: at(created) })
+            })
             .collect()
     }
 
@@ -159,7 +162,13 @@ impl Tx {
     }
 
     /// The model of this name, made when it is new (then under `fresh`), and the number of its next version.
-    pub(crate) async fn model_for_new_version(&mut self, tenant: &Name, name: &Name, fresh: ModelId, now: Timestamp) -> Result<(ModelId, u32)> {
+    pub(crate) async fn model_for_new_version(
+        &mut self,
+        tenant: &Name,
+        name: &Name,
+        fresh: ModelId,
+        now: Timestamp,
+    ) -> Result<(ModelId, u32)> {
         let make = "INSERT INTO models (tenant, id, name, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT (tenant, name) DO UPDATE SET name = excluded.name RETURNING id";
         let (id,): (String,) = in_tx!(self, db => sqlx::query_as(make)
             .bind(tenant.as_str()).bind(fresh.to_string()).bind(name.as_str()).bind(now.0).fetch_one(db).await)?;

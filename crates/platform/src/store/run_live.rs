@@ -1,6 +1,6 @@
 //! What a run says while it works: how far its output was read, curves, log, and the evaluated rows.
 
-use super::{Result, Store, Tx, at, in_tx, word, on_both};
+use super::{Result, Store, Tx, at, in_tx, on_both, word};
 use domain::{
     ids::RunId,
     name::Name,
@@ -67,7 +67,8 @@ impl Store {
     pub(crate) async fn run_metrics(&self, tenant: &Name, run: RunId) -> Result<Vec<MetricPoint>> {
         let sql = "SELECT step, epoch, loss, eval_loss, learning_rate, tokens_per_second, total_tokens, at FROM run_metrics \
                    WHERE tenant = $1 AND run = $2 ORDER BY step, part DESC";
-        let rows: Vec<MetricRow> = on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(run.to_string()).fetch_all(db).await)?;
+        let rows: Vec<MetricRow> =
+            on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(run.to_string()).fetch_all(db).await)?;
         Ok(rows
             .into_iter()
             .map(|m| MetricPoint {
@@ -84,7 +85,8 @@ impl Store {
     }
 
     pub(crate) async fn run_log(&self, tenant: &Name, run: RunId, after: u64, limit: u32) -> Result<Vec<LogLine>> {
-        let sql = "SELECT number, at, step, level, text FROM run_log WHERE tenant = $1 AND run = $2 AND number > $3 ORDER BY number LIMIT $4";
+        let sql =
+            "SELECT number, at, step, level, text FROM run_log WHERE tenant = $1 AND run = $2 AND number > $3 ORDER BY number LIMIT $4";
         let rows: Vec<(i64, i64, String, String, String)> = on_both!(self, db => sqlx::query_as(sql)
             .bind(tenant.as_str()).bind(run.to_string()).bind(after as i64).bind(i64::from(limit)).fetch_all(db).await)?;
         rows.into_iter()
@@ -103,8 +105,7 @@ impl Store {
     /// The texts of the last lines, oldest of them first.
     pub(crate) async fn last_log_lines(&self, tenant: &Name, run: RunId, most: u32) -> Result<Vec<String>> {
         let sql = "SELECT text FROM run_log WHERE tenant = $1 AND run = $2 ORDER BY number DESC LIMIT $3";
-        let rows: Vec<(String,)> =
-            on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(run.to_string()).bind(i64::from(most)).fetch_all(db).await)?;
+        let rows: Vec<(String,)> = on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(run.to_string()).bind(i64::from(most)).fetch_all(db).await)?;
         Ok(rows.into_iter().rev().map(|(text,)| text).collect())
     }
 

@@ -1,6 +1,6 @@
 //! Runs and their steps. What arrives while a run works (metrics, log, offsets) is in [`super::run_live`].
 
-use super::{Result, Store, Tx, at, from_json, in_tx, json, word, on_both, parsed};
+use super::{Result, Store, Tx, at, from_json, in_tx, json, on_both, parsed, word};
 use domain::{
     ids::{BaseModelId, DatasetVersionId, ModelVersionId, PersonId, RunId},
     name::Name,
@@ -170,7 +170,8 @@ impl Store {
         let row: Option<RunRow> =
             on_both!(self, db => sqlx::query_as(BY_ID).bind(tenant.as_str()).bind(id.to_string()).fetch_optional(db).await)?;
         let Some(row) = row else { return Ok(None) };
-        let found: Vec<StepRow> = on_both!(self, db => sqlx::query_as(STEPS).bind(tenant.as_str()).bind(id.to_string()).fetch_all(db).await)?;
+        let found: Vec<StepRow> =
+            on_both!(self, db => sqlx::query_as(STEPS).bind(tenant.as_str()).bind(id.to_string()).fetch_all(db).await)?;
         Ok(Some(row.run(steps(found)?.remove(&id.to_string()).unwrap_or_default())?))
     }
 
@@ -296,7 +297,8 @@ impl Tx {
             .bind(run.started_at.map(|t| t.0))
             .bind(run.ended_at.map(|t| t.0))
             .execute(db).await.map(|_| ()))?;
-        let sql = "UPDATE run_steps SET state = $4, reason = $5, started_at = $6, ended_at = $7 WHERE tenant = $1 AND run = $2 AND kind = $3";
+        let sql =
+            "UPDATE run_steps SET state = $4, reason = $5, started_at = $6, ended_at = $7 WHERE tenant = $1 AND run = $2 AND kind = $3";
         for step in &run.steps {
             in_tx!(self, db => sqlx::query(sql)
                 .bind(run.tenant.as_str())

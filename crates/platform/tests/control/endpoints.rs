@@ -1,28 +1,19 @@
 //! Endpoints under their controller, with real processes that play the model server.
 
+use crate::house::{House, controller, plan, until};
 use domain::{
     endpoint::{AdapterState, Endpoint, EndpointState},
     problem::ProblemKind,
     run::RunState,
     settings::RunSettings,
 };
-use crate::house::{House, controller, plan, until};
 use platform::{
     access::Scope,
     endpoints::{Deploy, NewEndpoint},
 };
 use std::time::{Duration, Instant};
 
-macro_rules! on_each_database {
-    ($($name:ident),* $(,)?) => {
-        mod sqlite { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(crate::house::House::new(None).await).await })* }
-        mod postgres { $(#[tokio::test(flavor = "multi_thread")] async fn $name() {
-            let server = crate::house::postgres::database().await;
-            super::$name(crate::house::House::new(Some(server)).await).await
-        })* }
-    };
-}
-on_each_database!(
+crate::on_each_database!(
     an_adapter_is_deployed_without_a_restart_and_taken_off_again,
     a_server_that_is_killed_comes_back_with_its_adapters,
     a_server_that_never_answers_is_given_up_with_its_reason,
@@ -73,7 +64,10 @@ async fn an_adapter_is_deployed_without_a_restart_and_taken_off_again(house: Hou
         async move { platform.directory().await.unwrap().tenants[&"lumenta".parse().unwrap()].routes.get(&model).cloned() }
     };
     let answered = route("assistant").await.unwrap();
-    assert_eq!((answered.upstream_model, answered.upstream.is_some(), answered.parent.as_deref()), (first.to_string(), true, Some("world")));
+    assert_eq!(
+        (answered.upstream_model, answered.upstream.is_some(), answered.parent.as_deref()),
+        (first.to_string(), true, Some("world"))
+    );
 
     let asked = Instant::now();
     assert_eq!(endpoints.deploy(deploy(2)).await.unwrap().id, made.id);
@@ -114,7 +108,11 @@ async fn a_server_that_never_answers_is_given_up_with_its_reason(house: House) {
     let new = NewEndpoint { name: "helpdesk".into(), base_model: "world".into() };
     let made = house.platform.endpoints(&scope).create(new).await.unwrap();
     let failed = endpoint_until(&house, &scope, "helpdesk", |e| e.state == EndpointState::Failed).await;
-    assert!(failed.reason.contains("5 starts") && failed.reason.contains("status 3") && failed.reason.contains("no such device"), "{}", failed.reason);
+    assert!(
+        failed.reason.contains("5 starts") && failed.reason.contains("status 3") && failed.reason.contains("no such device"),
+        "{}",
+        failed.reason
+    );
     assert_eq!(house.starts(&made.id.to_string()).len(), 5);
     // A person may try again once the cause is gone.
     std::fs::remove_file(house.control_file("crash")).unwrap();

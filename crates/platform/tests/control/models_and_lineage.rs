@@ -1,5 +1,6 @@
 //! Stages, cards and their Markdown, and the lineage strip, on the result of a run with real processes.
 
+use crate::house::{House, until};
 use domain::{
     card::Origin,
     chain::{Chain, Link},
@@ -8,21 +9,28 @@ use domain::{
     problem::ProblemKind,
     run::RunState,
 };
-use crate::house::{House, until};
 use platform::{chain::At, endpoints::Deploy};
+
+crate::on_each_database!(stages_cards_and_the_strip_follow_the_record);
 
 fn texts(chain: &Chain) -> Vec<String> {
     assert_eq!(chain.links.iter().map(|l| l.link).collect::<Vec<_>>(), Link::ALL);
     chain.links.iter().map(|l| format!("{}{}", if l.here { "> " } else { "" }, l.text)).collect()
 }
 
-async fn scenario(house: House) {
+async fn stages_cards_and_the_strip_follow_the_record(house: House) {
     let scope = house.owner().await;
     let p = &house.platform;
     let data = house.dataset(&scope, "facts", 20).await;
-    assert_eq!(texts(&p.chain(&scope, At::DatasetVersion(data.id)).await.unwrap()), ["> facts v1", "no run yet", "no model yet", "not deployed", "nothing to call yet", "no requests, 7 d"]);
+    assert_eq!(
+        texts(&p.chain(&scope, At::DatasetVersion(data.id)).await.unwrap()),
+        ["> facts v1", "no run yet", "no model yet", "not deployed", "nothing to call yet", "no requests, 7 d"]
+    );
     let run = house.launch(&scope, "facts-1", 42).await;
-    assert_eq!(texts(&p.chain(&scope, At::Run(run.id)).await.unwrap())[..4], ["facts v1", "> facts-1", "assistant, not yet registered", "not deployed"]);
+    assert_eq!(
+        texts(&p.chain(&scope, At::Run(run.id)).await.unwrap())[..4],
+        ["facts v1", "> facts-1", "assistant, not yet registered", "not deployed"]
+    );
     let _controller = house.controller("a");
     let run = house.run_until(&scope, &run, |r| r.state.is_final()).await;
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.failure);
@@ -89,14 +97,4 @@ async fn scenario(house: House) {
     }
     let whole = p.chain(&scope, At::Usage).await.unwrap();
     assert_eq!(texts(&whole), ["1 dataset", "1 run", "1 model", "1 endpoint", "0 keys", "> no requests, 7 d"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn sqlite() {
-    scenario(House::new(None).await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn postgres() {
-    scenario(House::new(Some(crate::house::postgres::database().await)).await).await;
 }

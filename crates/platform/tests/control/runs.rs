@@ -1,34 +1,27 @@
 //! Runs under their controller, with real processes: to success, to each failure, cancelled, queued, and with controllers killed.
 
+use crate::house::{House, controller, plan, until};
 use domain::{
+    event::Topic,
     policy::Action,
     problem::ProblemKind,
     run::{Run, RunState, StepKind, StepState},
     settings::RunSettings,
 };
-use crate::house::{House, controller, plan, until};
 use platform::{
     access::{PlatformScope, Scope},
     audit::AuditFilter,
     runs::{EvaluatedFilter, RunFilter},
 };
 
-macro_rules! on_each_database {
-    ($($name:ident),* $(,)?) => {
-        mod sqlite { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(crate::house::House::new(None).await).await })* }
-        mod postgres { $(#[tokio::test(flavor = "multi_thread")] async fn $name() {
-            let server = crate::house::postgres::database().await;
-            super::$name(crate::house::House::new(Some(server)).await).await
-        })* }
-    };
-}
-on_each_database!(
+crate::on_each_database!(
     a_run_goes_the_whole_way_and_leaves_a_version_with_its_evidence,
     a_failure_says_its_cause_and_the_rest_of_the_plan_is_skipped,
     a_process_that_dies_without_a_word_is_still_explained,
     a_stored_verdict_decides_when_the_spoken_one_is_lost,
     without_held_out_rows_the_evaluation_is_skipped_with_a_reason,
     a_controller_killed_in_the_middle_loses_and_doubles_nothing,
+    handing_over_again_and_again_changes_nothing,
     a_run_can_be_cancelled_in_every_state_that_allows_it,
     the_second_run_waits_for_the_first_and_says_so,
     the_same_form_twice_is_one_run_and_every_problem_is_named_at_once,
@@ -56,6 +49,14 @@ async fn a_run_goes_the_whole_way_and_leaves_a_version_with_its_evidence(house: 
     let run = house.run_until(&scope, &run, ended).await;
 
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.failure);
+    let events = house.platform.events_after(&scope, 0, 1000).await.unwrap();
+    for (topic, object) in [
+        (Topic::Run, run.id.to_string()),
+        (Topic::RunLive, run.id.to_string()),
+        (Topic::ModelVersion, run.model_version.unwrap().to_string()),
+    ] {
+        assert!(events.iter().any(|e| e.topic == topic && e.object == object), "{topic:?}");
+    }
     for kind in StepKind::ALL {
         assert_eq!(step(&run, kind).0, StepState::Done, "{kind:?}");
     }
@@ -63,7 +64,10 @@ async fn a_run_goes_the_whole_way_and_leaves_a_version_with_its_evidence(house: 
     let expected = ["inputs fetched", "a line that is not of the protocol", "step 1", "step 2", "step 3", "step 4"];
     assert_eq!(texts, (1..).zip(expected.map(String::from)).collect::<Vec<_>>());
     let metrics = house.platform.runs(&scope).metrics(run.id).await.unwrap();
-    assert_eq!(metrics.iter().map(|m| (m.step, m.loss)).collect::<Vec<_>>(), [(1, Some(2.0)), (2, Some(1.0)), (3, Some(2.0 / 3.0)), (4, Some(0.5))]);
+    assert_eq!(
+        metrics.iter().map(|m| (m.step, m.loss)).collect::<Vec<_>>(),
+        [(1, Some(2.0)), (2, Some(1.0)), (3, Some(2.0 / 3.0)), (4, Some(0.5))]
+    );
     assert_eq!(run.progress.unwrap().remaining_ms, Some(0));
     assert_eq!(run.scores.unwrap().gained, 1);
     let rows = house.platform.runs(&scope).evaluated(run.id, EvaluatedFilter::All).await.unwrap();
@@ -102,7 +106,10 @@ async fn a_failure_says_its_cause_and_the_rest_of_the_plan_is_skipped(house: Hou
     let run = house.launch(&scope, "facts-1", 13).await;
     let run = house.run_until(&scope, &run, ended).await;
     let failure = run.failure.clone().unwrap();
-    assert_eq!((run.state, failure.cause.as_str(), failure.next_step.as_str()), (RunState::Failed, "out_of_memory", "Use a smaller batch."));
+    assert_eq!(
+        (run.state, failure.cause.as_str(), failure.next_step.as_str()),
+        (RunState::Failed, "out_of_memory", "Use a smaller batch.")
+    );
     assert_eq!(failure.evidence, ["torch.OutOfMemoryError"]);
     assert_eq!(step(&run, StepKind::Prepare).0, StepState::Done);
     assert_eq!(step(&run, StepKind::Train), (StepState::Failed, "The memory ran out."));
@@ -170,6 +177,31 @@ async fn a_controller_killed_in_the_middle_loses_and_doubles_nothing(house: Hous
     assert_eq!(house.starts(&run.id.to_string()).len(), 1, "the training was started more than once");
 }
 
+/// Where leadership changes all the time, at whatever point of the run, the result is the same.
+async fn handing_over_again_and_again_changes_nothing(house: House) {
+    let scope = house.owner().await;
+    house.dataset(&scope, "facts", 20).await;
+    let run = house.launch(&scope, "facts-1", 100).await;
+    let others = [house.another().await, house.platform.clone()];
+    let mut terms = 0;
+    let run = loop {
+        let shutdown = tokio::time::sleep(std::time::Duration::from_millis(230 + 37 * (terms % 7)));
+        others[terms as usize % 2].control("x".into(), shutdown).await;
+        terms += 1;
+        let now = house.platform.runs(&scope).get(run.id).await.unwrap();
+        if now.state.is_final() {
+            break now;
+        }
+        assert!(terms < 200, "{now:?}");
+    };
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.failure);
+    assert!(terms > 5, "only {terms} terms");
+    let texts: Vec<String> = log(&house, &scope, &run).await.into_iter().map(|(_, text)| text).filter(|t| t.starts_with("step ")).collect();
+    assert_eq!(texts, (1..=60).map(|n| format!("step {n}")).collect::<Vec<_>>());
+    assert_eq!(house.starts(&run.id.to_string()).len(), 1);
+    assert_eq!(house.platform.models(&scope).get("assistant").await.unwrap().1.len(), 1);
+}
+
 async fn a_run_can_be_cancelled_in_every_state_that_allows_it(house: House) {
     let scope = house.owner().await;
     house.dataset(&scope, "facts", 20).await;
@@ -189,6 +221,19 @@ async fn a_run_can_be_cancelled_in_every_state_that_allows_it(house: House) {
     let working = house.run_until(&scope, &working, ended).await;
     assert_eq!((working.state, step(&working, StepKind::Train).0), (RunState::Cancelled, StepState::Skipped));
     assert!(working.failure.is_none());
+    let preparing = house.launch(&scope, "facts-3", 201).await;
+    house.run_until(&scope, &preparing, |r| step(r, StepKind::Prepare).1 == "fetching inputs").await;
+    assert_eq!(runs.cancel(preparing.id).await.unwrap().state, RunState::Cancelling);
+    assert_eq!(house.run_until(&scope, &preparing, ended).await.state, RunState::Cancelled);
+
+    std::fs::write(house.control_file("hold"), "").unwrap();
+    let evaluating = house.launch(&scope, "facts-4", 42).await;
+    house.run_until(&scope, &evaluating, |r| step(r, StepKind::Evaluate).1 == "answering").await;
+    runs.cancel(evaluating.id).await.unwrap();
+    let evaluating = house.run_until(&scope, &evaluating, ended).await;
+    assert_eq!((evaluating.state, step(&evaluating, StepKind::Train).0), (RunState::Cancelled, StepState::Done));
+    assert_eq!((step(&evaluating, StepKind::Evaluate).0, step(&evaluating, StepKind::Publish).0), (StepState::Skipped, StepState::Skipped));
+    assert!(house.platform.models(&scope).list().await.unwrap().is_empty());
     assert_eq!(house.starts(&working.id.to_string()).len(), 1);
     assert!(house.starts(&queued.id.to_string()).is_empty(), "a cancelled run was started");
 }
@@ -207,7 +252,8 @@ async fn the_second_run_waits_for_the_first_and_says_so(house: House) {
     house.run_until(&scope, &second, |r| r.reason.contains("suspended")).await;
     house.platform.tenants(&admin).resume("lumenta").await.unwrap();
     assert_eq!(house.run_until(&scope, &second, ended).await.state, RunState::Succeeded);
-    let (first, second) = (house.platform.runs(&scope).get(first.id).await.unwrap(), house.platform.runs(&scope).get(second.id).await.unwrap());
+    let (first, second) =
+        (house.platform.runs(&scope).get(first.id).await.unwrap(), house.platform.runs(&scope).get(second.id).await.unwrap());
     assert!(second.started_at >= first.ended_at, "both held the only slot at once");
 }
 
@@ -231,7 +277,13 @@ async fn the_same_form_twice_is_one_run_and_every_problem_is_named_at_once(house
     let fields: Vec<_> = problem.fields.iter().map(|f| (f.field.as_str(), f.suggestion.as_deref())).collect();
     assert_eq!(
         fields,
-        [("name", Some("facts-2")), ("base_model", Some("world")), ("model_name", Some("world-tuned")), ("dataset_number", Some("1")), ("learning_rate", Some("2e-4"))]
+        [
+            ("name", Some("facts-2")),
+            ("base_model", Some("world")),
+            ("model_name", Some("world-tuned")),
+            ("dataset_number", Some("1")),
+            ("learning_rate", Some("2e-4"))
+        ]
     );
     assert_eq!(runs.launch(wrong).await.unwrap_err().kind, ProblemKind::Invalid);
 

@@ -1,5 +1,6 @@
 //! People of another tenant, and people without the right, against every use case of runs, models, endpoints, chats and lineage.
 
+use crate::house::{House, plan};
 use domain::{
     chat::Chat,
     ids::EndpointId,
@@ -8,7 +9,6 @@ use domain::{
     problem::{Problem, ProblemKind},
     run::RunState,
 };
-use crate::house::{House, plan};
 use platform::{
     base_models::NewBaseModel,
     chain::At,
@@ -16,11 +16,13 @@ use platform::{
     runs::{EvaluatedFilter, RunFilter},
 };
 
+crate::on_each_database!(strangers_meet_not_found_and_viewers_a_refusal);
+
 fn kind<T>(result: Result<T, Problem>) -> Option<ProblemKind> {
     result.err().map(|p| p.kind)
 }
 
-async fn scenario(house: House) {
+async fn strangers_meet_not_found_and_viewers_a_refusal(house: House) {
     let scope = house.owner().await;
     let data = house.dataset(&scope, "facts", 20).await;
     let controller = house.controller("a");
@@ -31,7 +33,14 @@ async fn scenario(house: House) {
     let p = &house.platform;
     let version = p.models(&scope).version("assistant", None).await.unwrap();
     let endpoint = p.endpoints(&scope).create(NewEndpoint { name: "helpdesk".into(), base_model: "world".into() }).await.unwrap();
-    let chat = Chat { id: p.new_chat_id(), title: String::new(), models: vec!["assistant".into()], system: String::new(), exchanges: Vec::new(), updated_at: crate::house::now() };
+    let chat = Chat {
+        id: p.new_chat_id(),
+        title: String::new(),
+        models: vec!["assistant".into()],
+        system: String::new(),
+        exchanges: Vec::new(),
+        updated_at: crate::house::now(),
+    };
     p.chats(&scope).save(chat.clone()).await.unwrap();
 
     // Another tenant's owner meets "not found" everywhere, in the words asked with.
@@ -58,7 +67,10 @@ async fn scenario(house: House) {
         ("endpoints.stop", kind(endpoints.stop("helpdesk").await)),
         ("endpoints.start", kind(endpoints.start("helpdesk").await)),
         ("chats.get", kind(chats.get(chat.id).await)),
-        ("chats.save", kind(chats.save(chat.clone()).await.map(|_| ()).and_then(|()| Err(Problem::not_found("its own copy"))).map(|(): ()| ()))),
+        (
+            "chats.save",
+            kind(chats.save(chat.clone()).await.map(|_| ()).and_then(|()| Err(Problem::not_found("its own copy"))).map(|(): ()| ())),
+        ),
         ("chats.delete of the owner's", kind(p.chats(&other).delete(p.new_chat_id()).await)),
         ("chain of a dataset", kind(p.chain(&other, At::DatasetVersion(data.id)).await)),
         ("chain of a run", kind(p.chain(&other, At::Run(run.id)).await)),
@@ -104,14 +116,4 @@ async fn scenario(house: House) {
     assert_eq!(kind(p.base_models().list(&nobody).await), Some(ProblemKind::NotFound));
     let new = NewBaseModel { folder: house.model_folder(), name: "second".into(), licence: String::new(), template: None };
     assert_eq!(kind(p.base_models().register(&auditor.platform_scope().unwrap(), new).await), Some(ProblemKind::Forbidden));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn sqlite() {
-    scenario(House::new(None).await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn postgres() {
-    scenario(House::new(Some(crate::house::postgres::database().await)).await).await;
 }

@@ -51,7 +51,7 @@ const OPEN_POSTGRES: [&str; 1] = ["DROP TRIGGER audit_is_append_only ON audit"];
 async fn unlock(world: &World) {
     let statements = if world.config.database_url.starts_with("sqlite") { &OPEN_SQLITE[..] } else { &OPEN_POSTGRES[..] };
     for sql in statements {
-        world.execute(sql).await.unwrap();
+        world.execute(*sql).await.unwrap();
     }
 }
 

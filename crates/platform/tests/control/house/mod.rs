@@ -1,6 +1,7 @@
 //! A whole platform on a temporary folder, with the local engine and real processes: the program is a script that plays
 //! `atelier task` (`task.py`) and hands `supervise` to this very test executable, so that what supervises is the real thing.
 
+#[path = "../../support/postgres.rs"]
 pub mod postgres;
 
 use domain::{
@@ -48,6 +49,15 @@ pub struct House {
     pub platform: Platform,
     pub folder: tempfile::TempDir,
     database: String,
+}
+
+impl Drop for House {
+    /// Without this folder every process of the script ends by itself, also one that is just being started.
+    fn drop(&mut self) {
+        if let Err(e) = std::fs::remove_dir_all(self.folder.path().join("control")) {
+            eprintln!("processes may stay behind: {e}");
+        }
+    }
 }
 
 impl House {
@@ -140,7 +150,12 @@ impl House {
     pub async fn dataset(&self, scope: &Scope, name: &str, held_out_percent: u8) -> DatasetVersion {
         let row = |i: u32| format!(r#"{{"messages":[{{"role":"user","content":"q{i}"}},{{"role":"assistant","content":"a{i}"}}]}}"#) + "\n";
         let text: String = (0..10).map(row).collect();
-        let documentation = Documentation { licence: "CC-BY-4.0".into(), personal_data: PersonalData::None, languages: vec!["en".into()], ..Documentation::default() };
+        let documentation = Documentation {
+            licence: "CC-BY-4.0".into(),
+            personal_data: PersonalData::None,
+            languages: vec!["en".into()],
+            ..Documentation::default()
+        };
         let new = NewUpload { name: name.into(), file_name: "rows.jsonl".into(), held_out_percent, documentation, ..NewUpload::default() };
         let body = futures::stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from(text))]);
         self.platform.datasets(scope).upload(new, body).await.unwrap();
@@ -159,6 +174,11 @@ impl House {
         controller(self.platform.clone(), holder)
     }
 
+    /// On a real PostgreSQL; `None` where there is none.
+    pub async fn on_postgres() -> Option<Self> {
+        Some(Self::new(Some(postgres::fresh_database().await?)).await)
+    }
+
     pub async fn run_until(&self, scope: &Scope, run: &Run, what: impl Fn(&Run) -> bool) -> Run {
         until(|| async {
             let now = self.platform.runs(scope).get(run.id).await.unwrap();
@@ -166,6 +186,19 @@ impl House {
         })
         .await
     }
+}
+
+/// Writes each test twice: `sqlite::name` and `postgres::name`.
+#[macro_export]
+macro_rules! on_each_database {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name($crate::house::House::new(None).await).await })* }
+        mod postgres { $(#[tokio::test(flavor = "multi_thread")] async fn $name() {
+            if let Some(house) = $crate::house::House::on_postgres().await {
+                super::$name(house).await
+            }
+        })* }
+    };
 }
 
 pub fn plan(name: &str, seed: u32) -> NewRun {

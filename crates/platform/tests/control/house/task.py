@@ -1,8 +1,8 @@
 """Plays `atelier task` for the controllers' tests: speaks the report protocol, does no training.
 
-What it does is chosen by the run's seed: 13 fails with a verdict, 9 is killed without one, 100 is slow, 200 waits to be stopped,
+What it does is chosen by the run's seed: 13 fails with a verdict, 9 is killed without one, 100 is slow, 200 and 201 wait to be stopped,
 14 stores its verdict and dies before saying it, every other succeeds. A server crashes at once while CONTROL/crash exists,
-and dies when CONTROL/die appears.
+an evaluation waits while CONTROL/hold exists, and a server dies when CONTROL/die appears.
 """
 import json
 import os
@@ -70,6 +70,8 @@ def train():
     seed, total = work["settings"]["seed"], 60 if work["settings"]["seed"] == 100 else 4
     phase("prepare", "fetching inputs")
     log("inputs fetched")
+    while seed == 201:
+        wait()
     phase("train", "training")
     print("a line that is not of the protocol", flush=True)
     for step in range(1, total + 1):
@@ -91,6 +93,8 @@ def train():
 
 def evaluate():
     phase("evaluate", "answering")
+    while os.path.exists(os.path.join(control, "hold")):
+        wait()
     rows = [
         {"row": 1, "prompt": "a", "expected": "x", "base": "y", "tuned": "x", "base_right": False, "tuned_right": True},
         {"row": 2, "prompt": "b", "expected": "x", "base": "x", "tuned": "y\x00", "base_right": True, "tuned_right": False},
