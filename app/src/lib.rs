@@ -43,6 +43,7 @@ fn Addresses() -> impl IntoView {
     use pages::*;
     let place = ui::page::provide_frame();
     ui::live::provide_live(place);
+    ui::page::keep_frame_fresh();
     // The server waits for all data of a page: it is whole for people without scripts, and for those who print it.
     const WHOLE: SsrMode = SsrMode::Async;
     view! {
@@ -89,7 +90,13 @@ fn provide_returned_problem() {
     let search = window().location().search().map(|s| s.trim_start_matches('?').to_owned()).unwrap_or_default();
     #[cfg(not(any(feature = "ssr", feature = "hydrate")))]
     let search = String::new();
-    let value = |key: &str| search.split('&').filter_map(|pair| pair.split_once('=')).find(|(k, _)| *k == key).map(|(_, v)| v.replace("%2F", "/").replace("%3D", "="));
+    let value = |key: &str| {
+        search
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(k, _)| *k == key)
+            .map(|(_, v)| v.replace("%2F", "/").replace("%3D", "="))
+    };
     if let (Some(path), Some(problem)) = (value("__path"), value("__err")) {
         provide_context(leptos::server::ServerActionError::new(&path, &problem));
     }

@@ -130,6 +130,9 @@ mod tests {
 
     #[test]
     fn a_value_cannot_add_parameters_or_lines() {
-        assert_eq!(with("/t/a/runs".into(), &[("q", "x&admin=1\r\nä"), ("state", ""), ("b", "2")]), "/t/a/runs?q=x%26admin%3D1%0D%0A%C3%A4&b=2");
+        assert_eq!(
+            with("/t/a/runs".into(), &[("q", "x&admin=1\r\nä"), ("state", ""), ("b", "2")]),
+            "/t/a/runs?q=x%26admin%3D1%0D%0A%C3%A4&b=2"
+        );
     }
 }

@@ -22,7 +22,10 @@ pub struct TenantList {
 #[server(prefix = "/rpc", endpoint = "admin/tenants")]
 pub async fn list_tenants() -> Result<TenantList, AppError> {
     let (platform, scope) = super::platform_scope()?;
-    Ok(TenantList { tenants: platform.tenants(&scope).list().await?, write_refused: scope.why_not(domain::policy::Action::PlatformTenantsWrite) })
+    Ok(TenantList {
+        tenants: platform.tenants(&scope).list().await?,
+        write_refused: scope.why_not(domain::policy::Action::PlatformTenantsWrite),
+    })
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,27 +3,27 @@
 use super::AppError;
 use leptos::prelude::*;
 
-/// `at`: empty, `datasets`, a dataset version's, run's, model version's or endpoint's id, `keys` or `usage`.
+/// `at`: empty, `datasets`, `dataset/NAME/V`, a run's id, `model/NAME/V`, `endpoint/NAME`, `keys` or `usage`; an empty V is the newest version.
 #[server(prefix = "/rpc", endpoint = "chain")]
 pub async fn chain(tenant: String, at: String) -> Result<domain::chain::Chain, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
-    Ok(platform.chain(&scope, parse(&at)?).await?)
+    let at = place(&platform, &scope, &at).await?;
+    Ok(platform.chain(&scope, at).await?)
 }
 
 #[cfg(feature = "ssr")]
-fn parse(at: &str) -> Result<platform::chain::At, AppError> {
+async fn place(platform: &platform::Platform, scope: &platform::access::Scope, at: &str) -> Result<platform::chain::At, AppError> {
     use platform::chain::At;
-    let unknown = |_| AppError::from(domain::problem::Problem::not_found(format!("The place “{}”", at.chars().take(60).collect::<String>())));
-    Ok(match at {
-        "" => At::None,
-        "datasets" => At::Datasets,
-        "keys" => At::Keys,
-        "usage" => At::Usage,
-        id => match id.split_once('_').map_or("", |(kind, _)| kind) {
-            "dsv" => At::DatasetVersion(id.parse().map_err(unknown)?),
-            "run" => At::Run(id.parse().map_err(unknown)?),
-            "mv" => At::ModelVersion(id.parse().map_err(unknown)?),
-            _ => At::Endpoint(id.parse().map_err(unknown)?),
-        },
+    let parts: Vec<&str> = at.split('/').collect();
+    Ok(match parts.as_slice() {
+        ["datasets"] => At::Datasets,
+        ["keys"] => At::Keys,
+        ["usage"] => At::Usage,
+        ["dataset", name, v] => At::DatasetVersion(platform.datasets(scope).version(name, v.parse().ok()).await?.id),
+        ["model", name, v] => At::ModelVersion(platform.models(scope).version(name, v.parse().ok()).await?.id),
+        ["endpoint", name] => At::Endpoint(platform.endpoints(scope).get(name).await?.id),
+        // A run that cannot be read is told by its own page.
+        [id] => id.parse().map_or(At::None, At::Run),
+        _ => At::None,
     })
 }

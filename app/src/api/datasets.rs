@@ -81,7 +81,11 @@ pub async fn get_dataset(tenant: String, name: String, number: u32) -> Result<Da
     let runs = platform.runs(&scope).list(Default::default()).await?;
     Ok(DatasetPage {
         tokenizer: version.tokenizer.and_then(|id| bases.iter().find(|b| b.id == id)).map(|b| b.name.to_string()),
-        runs: runs.into_iter().filter(|r| r.dataset_version == version.id).map(|r| (r.id.to_string(), r.name.to_string(), r.state)).collect(),
+        runs: runs
+            .into_iter()
+            .filter(|r| r.dataset_version == version.id)
+            .map(|r| (r.id.to_string(), r.name.to_string(), r.state))
+            .collect(),
         write_refused: scope.why_not(Action::DatasetWrite),
         launch_refused: scope.why_not(Action::RunLaunch),
         dataset,

@@ -21,8 +21,15 @@ pub struct Candidate {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndpointLine {
+    pub endpoint: Endpoint,
+    /// What clients write as `model`: tuned ones first, then the base.
+    pub model_ids: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EndpointList {
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Vec<EndpointLine>,
     /// Endpoints that are wanted now, and the most that may be.
     pub wanted: u32,
     pub quota: u32,
@@ -35,15 +42,31 @@ pub struct EndpointList {
 #[server(prefix = "/rpc", endpoint = "endpoints/list")]
 pub async fn list_endpoints(tenant: String) -> Result<EndpointList, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
-    let endpoints = platform.endpoints(&scope).list().await?;
+    let mut endpoints = Vec::new();
+    for endpoint in platform.endpoints(&scope).list().await? {
+        endpoints.push(EndpointLine { model_ids: model_ids(&platform, &scope, &endpoint).await?, endpoint });
+    }
     Ok(EndpointList {
-        wanted: endpoints.iter().filter(|e| e.state.is_wanted()).count() as u32,
+        wanted: endpoints.iter().filter(|e| e.endpoint.state.is_wanted()).count() as u32,
         quota: scope.tenant().quota.endpoints,
         base_url: super::base_url(scope.tenant().name.as_str()),
         candidates: candidates(&platform, &scope).await?,
         write_refused: scope.why_not(domain::policy::Action::EndpointWrite),
         endpoints,
     })
+}
+
+/// What clients write as `model` to be answered by this endpoint.
+#[cfg(feature = "ssr")]
+pub(super) async fn model_ids(
+    platform: &platform::Platform,
+    scope: &platform::access::Scope,
+    e: &Endpoint,
+) -> Result<Vec<String>, AppError> {
+    if let Some(version) = e.merged_version {
+        return Ok(vec![platform.models(scope).by_version_id(version).await?.model_name.to_string()]);
+    }
+    Ok(e.attachments.iter().map(|a| a.model_name.to_string()).chain([e.base_model_name.to_string()]).collect())
 }
 
 #[cfg(feature = "ssr")]
@@ -68,6 +91,8 @@ async fn candidates(platform: &platform::Platform, scope: &platform::access::Sco
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EndpointPage {
     pub endpoint: Endpoint,
+    /// What clients write as `model`: tuned ones first, then the base.
+    pub model_ids: Vec<String>,
     pub base_url: String,
     /// Versions of this base that are not attached.
     pub attachable: Vec<Candidate>,
@@ -88,12 +113,30 @@ pub async fn endpoint_get(tenant: String, name: String) -> Result<EndpointPage, 
         .filter(|c| !endpoint.attachments.iter().any(|a| a.model_name.as_str() == c.model && a.number == c.number))
         .collect();
     Ok(EndpointPage {
+        model_ids: model_ids(&platform, &scope, &endpoint).await?,
         base_url: super::base_url(scope.tenant().name.as_str()),
-        log: endpoints.log(&name, 0, 1000).await?.into_iter().rev().take(200).rev().collect(),
+        log: latest(&endpoints, &name).await?,
         write_refused: scope.why_not(domain::policy::Action::EndpointWrite),
         attachable,
         endpoint,
     })
+}
+
+/// The last lines of the log; it is read forward in pages.
+#[cfg(feature = "ssr")]
+async fn latest(endpoints: &platform::endpoints::Endpoints<'_>, name: &str) -> Result<Vec<EndpointLogLine>, AppError> {
+    const SHOWN: usize = 200;
+    const PAGE: u32 = 5000;
+    let mut lines: Vec<EndpointLogLine> = Vec::new();
+    loop {
+        let page = endpoints.log(name, lines.last().map_or(0, |l| l.number), PAGE).await?;
+        let whole = page.len() == PAGE as usize;
+        lines.extend(page);
+        lines.drain(..lines.len().saturating_sub(SHOWN));
+        if !whole {
+            return Ok(lines);
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

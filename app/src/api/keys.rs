@@ -25,8 +25,11 @@ pub struct KeyList {
 pub async fn list_keys(tenant: String) -> Result<KeyList, AppError> {
     use domain::policy::Action;
     let (platform, scope) = super::scope(&tenant).await?;
+    let mut keys = platform.keys(&scope).list().await?;
+    // Those that answer first; the order among them stays.
+    keys.sort_by_key(|k| k.revoked_at.is_some());
     Ok(KeyList {
-        keys: platform.keys(&scope).list().await?,
+        keys,
         base_url: super::base_url(scope.tenant().name.as_str()),
         me: scope.person().id,
         now: platform.now(),
@@ -40,23 +43,19 @@ pub struct KeyChoices {
     /// Model ids that a key can be kept to.
     pub models: Vec<String>,
     pub base_url: String,
-    pub write_refused: Option<String>,
 }
 
 #[server(prefix = "/rpc", endpoint = "keys/choices")]
 pub async fn get_key_choices(tenant: String) -> Result<KeyChoices, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
+    scope.permit(domain::policy::Action::KeyWrite)?;
     let mut models: Vec<String> = platform.models(&scope).list().await?.into_iter().map(|m| m.model.name.to_string()).collect();
     for endpoint in platform.endpoints(&scope).list().await? {
-        models.push(endpoint.base_model_name.to_string());
+        models.extend(super::endpoints::model_ids(&platform, &scope, &endpoint).await?);
     }
     models.sort();
     models.dedup();
-    Ok(KeyChoices {
-        models,
-        base_url: super::base_url(scope.tenant().name.as_str()),
-        write_refused: scope.why_not(domain::policy::Action::KeyWrite),
-    })
+    Ok(KeyChoices { models, base_url: super::base_url(scope.tenant().name.as_str()) })
 }
 
 /// The form as it is sent: everything text, so that what was typed can be shown again.
@@ -87,7 +86,10 @@ impl KeyForm {
             if digits.is_empty() {
                 return None;
             }
-            digits.parse::<u32>().map_err(|_| wrong.push(FieldProblem::new(field, format!("“{}” is not a whole number.", text.trim())))).ok()
+            digits
+                .parse::<u32>()
+                .map_err(|_| wrong.push(FieldProblem::new(field, format!("“{}” is not a whole number.", text.trim()))))
+                .ok()
         };
         let requests_per_minute = number("requests_per_minute", &self.requests_per_minute);
         let tokens_per_minute = number("tokens_per_minute", &self.tokens_per_minute);
@@ -96,7 +98,12 @@ impl KeyForm {
         if models.as_ref().is_some_and(Vec::is_empty) {
             wrong.push(FieldProblem::new("models", "Choose at least one model, or allow all of them."));
         }
-        let key = NewKey { label: self.label.trim().to_owned(), models, limits: Limits { requests_per_minute, tokens_per_minute }, expires_in_days };
+        let key = NewKey {
+            label: self.label.trim().to_owned(),
+            models,
+            limits: Limits { requests_per_minute, tokens_per_minute },
+            expires_in_days,
+        };
         wrong.extend(key.check());
         if wrong.is_empty() { Ok(key) } else { Err(Problem::invalid(wrong)) }
     }
@@ -127,7 +134,12 @@ pub struct Posted {
 
 /// Handles `POST /t/{tenant}/keys-new`: reads the form (URL-encoded pairs), makes the key, and says what the page shall show.
 #[cfg(feature = "ssr")]
-pub async fn posted(platform: &platform::Platform, caller: &platform::access::Caller, tenant: &str, pairs: Vec<(String, String)>) -> Posted {
+pub async fn posted(
+    platform: &platform::Platform,
+    caller: &platform::access::Caller,
+    tenant: &str,
+    pairs: Vec<(String, String)>,
+) -> Posted {
     let mut form = KeyForm::default();
     for (name, value) in pairs {
         match name.as_str() {
@@ -165,7 +177,10 @@ mod tests {
 
     #[test]
     fn every_wrong_field_is_named_at_once() {
-        let problem = KeyForm { label: String::new(), may: "some".into(), requests_per_minute: "many".into(), expires_in_days: "0".into(), ..form() }.read().unwrap_err();
+        let problem =
+            KeyForm { label: String::new(), may: "some".into(), requests_per_minute: "many".into(), expires_in_days: "0".into(), ..form() }
+                .read()
+                .unwrap_err();
         let fields: Vec<_> = problem.fields.iter().map(|f| f.field.as_str()).collect();
         assert_eq!(fields, ["requests_per_minute", "models", "label", "expires_in_days"]);
     }

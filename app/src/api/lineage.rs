@@ -81,7 +81,9 @@ pub async fn lineage_get(tenant: String) -> Result<Lineage, AppError> {
         }));
     }
     let endpoints = platform.endpoints(&scope).list().await?;
+    let mut callable = Vec::new();
     for e in &endpoints {
+        callable.push((e.id.to_string(), super::endpoints::model_ids(&platform, &scope, e).await?));
         let versions = e.attachments.iter().map(|a| a.version).chain(e.merged_version);
         nodes.push(Node {
             id: e.id.to_string(),
@@ -96,16 +98,16 @@ pub async fn lineage_get(tenant: String) -> Result<Lineage, AppError> {
         let used = platform.usage(&scope).table(UsageBy::Key, 7).await?;
         for key in platform.keys(&scope).list().await?.into_iter().filter(|k| k.revoked_at.is_none()) {
             let id = key.id.to_string();
-            let may_call = |e: &&domain::endpoint::Endpoint| match &key.models {
-                None => true,
-                Some(ids) => ids.iter().any(|id| e.base_model_name.as_str() == id || e.attachments.iter().any(|a| a.model_name.as_str() == id)),
-            };
+            let may_call = |ids: &[String]| key.models.as_ref().is_none_or(|allowed| allowed.iter().any(|id| ids.contains(id)));
             nodes.push(Node {
                 link: Link::Keys,
                 title: key.label.clone(),
-                note: used.iter().find(|l| l.group == id).map_or_else(|| "no call, 7 d".to_owned(), |l| format!("{} calls, 7 d", l.requests)),
+                note: used
+                    .iter()
+                    .find(|l| l.group == id)
+                    .map_or_else(|| "no call, 7 d".to_owned(), |l| format!("{} calls, 7 d", l.requests)),
                 href: links::keys(t),
-                from: endpoints.iter().filter(may_call).map(|e| e.id.to_string()).collect(),
+                from: callable.iter().filter(|(_, ids)| may_call(ids)).map(|(id, _)| id.clone()).collect(),
                 id,
             });
         }

@@ -63,7 +63,7 @@ impl From<Problem> for AppError {
 }
 
 #[cfg(feature = "ssr")]
-pub use on_server::{base_url, caller, maybe_caller, platform, platform_scope, redirect, scope};
+pub use on_server::{back_to_form, base_url, caller, maybe_caller, platform, platform_scope, redirect, scope};
 
 #[cfg(feature = "ssr")]
 mod on_server {
@@ -119,11 +119,34 @@ mod on_server {
         }
     }
 
+    /// After a form that was posted without scripts and refused: back to its page with what was typed and the problem in the address.
+    /// With scripts nothing happens, the page has both. `form` is the path of the page, `fields` what its query understands.
+    pub fn back_to_form<S: leptos::server_fn::ServerFn>(form: &str, fields: &[(String, &str)], error: AppError) -> AppError {
+        use leptos::server_fn::error::ServerFnUrlError;
+        let pairs: Vec<(&str, &str)> = fields.iter().map(|(key, value)| (key.as_str(), *value)).collect();
+        // The host only makes it a whole URL; the path and the query are what is sent.
+        let page = format!("http://here{}", crate::links::with(form.to_owned(), &pairs));
+        if plain_form()
+            && let Ok(url) = ServerFnUrlError::new(S::PATH, error.clone()).to_url(&page)
+        {
+            redirect(&format!("{}?{}", url.path(), url.query().unwrap_or_default()));
+        }
+        error
+    }
+
+    /// Posted by the browser itself, not by a script.
+    fn plain_form() -> bool {
+        use_context::<Parts>().is_some_and(|p| p.method != Method::GET && wants_html(&p))
+    }
+
+    fn wants_html(parts: &Parts) -> bool {
+        parts.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).is_some_and(|v| v.contains("text/html"))
+    }
+
     /// The status of the answer. A plain form post is left alone: it gets a redirect back to its page, which shows the problem.
     pub(super) fn tell_status(kind: ProblemKind) {
         let (Some(parts), Some(options)) = (use_context::<Parts>(), use_context::<ResponseOptions>()) else { return };
-        let wants_html = parts.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).is_some_and(|v| v.contains("text/html"));
-        if parts.method != Method::GET && wants_html {
+        if parts.method != Method::GET && wants_html(&parts) {
             return;
         }
         options.set_status(match kind {

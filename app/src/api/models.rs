@@ -123,7 +123,8 @@ fn line(v: &ModelVersion) -> VersionLine {
 #[server(prefix = "/rpc", endpoint = "models/stage")]
 pub async fn model_set_stage(tenant: String, name: String, number: u32, stage: String) -> Result<(), AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
-    let stage = Stage::from_word(&stage).ok_or_else(|| domain::problem::Problem::field("stage", "Choose candidate, approved or archived."))?;
+    let stage =
+        Stage::from_word(&stage).ok_or_else(|| domain::problem::Problem::field("stage", "Choose candidate, approved or archived."))?;
     platform.models(&scope).set_stage(&name, number, stage).await?;
     Ok(())
 }

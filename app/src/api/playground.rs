@@ -47,20 +47,28 @@ pub async fn playground_get(tenant: String, chat: String) -> Result<PlaygroundPa
     let mut models: Vec<PlayModel> = Vec::new();
     for e in platform.endpoints(&scope).list().await? {
         let down = (e.state != EndpointState::Ready).then(|| format!("{} is {}. {}", e.name, e.state.word(), e.reason));
-        let base = e.merged_version.is_none().then(|| PlayModel {
-            id: e.base_model_name.to_string(),
-            base: true,
-            version: String::new(),
+        let whole = match e.merged_version {
+            Some(id) => {
+                let v = platform.models(&scope).by_version_id(id).await?;
+                (v.model_name, false, format!("v{}", v.number))
+            }
+            None => (e.base_model_name.clone(), true, String::new()),
+        };
+        models.push(PlayModel {
+            id: whole.0.to_string(),
+            base: whole.1,
+            version: whole.2,
             endpoint: e.name.to_string(),
             not_ready: down.clone(),
         });
-        models.extend(base);
         models.extend(e.attachments.iter().map(|a| PlayModel {
             id: a.model_name.to_string(),
             base: false,
             version: format!("v{}", a.number),
             endpoint: e.name.to_string(),
-            not_ready: down.clone().or_else(|| (a.state != AdapterState::Ready).then(|| format!("{} v{} is {} on {}.", a.model_name, a.number, a.state.word(), e.name))),
+            not_ready: down.clone().or_else(|| {
+                (a.state != AdapterState::Ready).then(|| format!("{} v{} is {} on {}.", a.model_name, a.number, a.state.word(), e.name))
+            }),
         }));
     }
     // The same id on two endpoints is one choice; the one that answers counts.
@@ -116,7 +124,10 @@ mod tests {
     fn markdown_becomes_html_and_raw_html_stays_text() {
         assert_eq!(rendered("**Aarhus**\nin Denmark").trim(), "<p><strong>Aarhus</strong><br>\nin Denmark</p>");
         let evil = rendered("<script>alert(1)</script> [x](javascript:alert(1)) ![p](https://elsewhere.example/p.png) <b onclick=x>y</b>");
-        assert!(!evil.contains("<script") && !evil.contains("javascript:") && !evil.contains("<img") && !evil.contains("onclick=x>y</b>") , "{evil}");
+        assert!(
+            !evil.contains("<script") && !evil.contains("javascript:") && !evil.contains("<img") && !evil.contains("onclick=x>y</b>"),
+            "{evil}"
+        );
         assert!(evil.contains("&lt;script&gt;"), "{evil}");
     }
 }

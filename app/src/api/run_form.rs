@@ -83,8 +83,18 @@ impl RunForm {
             learning_rate: decimal(&mut problems, "learning_rate", &self.learning_rate, default.learning_rate),
             lr_scheduler_type: Scheduler::from_word(&self.lr_scheduler_type).unwrap_or(default.lr_scheduler_type),
             warmup_steps: whole(&mut problems, "warmup_steps", &self.warmup_steps, default.warmup_steps),
-            per_device_train_batch_size: whole(&mut problems, "per_device_train_batch_size", &self.per_device_train_batch_size, default.per_device_train_batch_size),
-            gradient_accumulation_steps: whole(&mut problems, "gradient_accumulation_steps", &self.gradient_accumulation_steps, default.gradient_accumulation_steps),
+            per_device_train_batch_size: whole(
+                &mut problems,
+                "per_device_train_batch_size",
+                &self.per_device_train_batch_size,
+                default.per_device_train_batch_size,
+            ),
+            gradient_accumulation_steps: whole(
+                &mut problems,
+                "gradient_accumulation_steps",
+                &self.gradient_accumulation_steps,
+                default.gradient_accumulation_steps,
+            ),
             cutoff_len: whole(&mut problems, "cutoff_len", &self.cutoff_len, default.cutoff_len),
             seed: whole(&mut problems, "seed", &self.seed, default.seed),
         };

@@ -26,7 +26,8 @@ pub async fn list_runs(tenant: String, state: String, text: String) -> Result<Ru
     let number = |wanted: &str| all.iter().filter(|r| is(r.state, wanted)).count();
     let counts = [all.len(), number("active"), number("succeeded"), number("failed")];
     let wanted = text.trim().to_lowercase();
-    let says = |r: &Run| format!("{} {} {} {} {} {}", r.name, r.base_model_name, r.dataset_name, r.model_name, r.owner_name, r.id).to_lowercase();
+    let says =
+        |r: &Run| format!("{} {} {} {} {} {}", r.name, r.base_model_name, r.dataset_name, r.model_name, r.owner_name, r.id).to_lowercase();
     Ok(RunList {
         counts,
         runs: all.into_iter().filter(|r| is(r.state, &state) && (wanted.is_empty() || says(r).contains(&wanted))).collect(),
@@ -132,7 +133,11 @@ pub async fn get_log(tenant: String, id: String, lines: u32, level: String, text
         let whole = page.len() < AT_ONCE as usize;
         tail.total += page.len() as u64;
         tail.warnings += page.iter().filter(|l| l.level != LogLevel::Info).count() as u64;
-        tail.lines.extend(page.into_iter().filter(|l| (level.is_empty() || l.level != LogLevel::Info) && (wanted.is_empty() || l.text.to_lowercase().contains(&wanted))));
+        tail.lines.extend(
+            page.into_iter().filter(|l| {
+                (level.is_empty() || l.level != LogLevel::Info) && (wanted.is_empty() || l.text.to_lowercase().contains(&wanted))
+            }),
+        );
         let drop = tail.lines.len().saturating_sub(keep);
         tail.lines.drain(..drop);
         if whole {
@@ -255,10 +260,20 @@ pub async fn get_draft(tenant: String, from: String, preset: String, dataset: St
 #[server(prefix = "/rpc", endpoint = "runs/launch")]
 pub async fn launch(tenant: String, form: RunForm) -> Result<(), AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
-    let new = form.new_run().map_err(domain::problem::Problem::invalid)?;
-    let run = platform.runs(&scope).launch(new).await?;
-    super::redirect(&crate::links::run(&run.tenant, &run.id));
-    Ok(())
+    let launched = match form.new_run() {
+        Ok(new) => platform.runs(&scope).launch(new).await,
+        Err(fields) => Err(domain::problem::Problem::invalid(fields)),
+    };
+    match launched {
+        Ok(run) => {
+            super::redirect(&crate::links::run(&run.tenant, &run.id));
+            Ok(())
+        }
+        Err(problem) => {
+            let fields: Vec<(String, &str)> = RunForm::KEYS.iter().filter(|k| **k != "submission").map(|k| (format!("form[{k}]"), form.get(k))).collect();
+            Err(super::back_to_form::<Launch>(&crate::links::run_new(&scope.tenant().name), &fields, problem.into()))
+        }
+    }
 }
 
 /// Asks the run to stop; what it has done so far stays on its page.

@@ -49,7 +49,12 @@ pub async fn get_home(tenant: String) -> Result<Home, AppError> {
     Ok(Home {
         tenant: scope.tenant().clone(),
         holding: platform.overview(&scope).await?.holding,
-        runs_failed: runs.iter().filter(|r| r.state == RunState::Failed && r.ended_at.is_some_and(|t| now.since(t) < 3 * DAY)).take(3).cloned().collect(),
+        runs_failed: runs
+            .iter()
+            .filter(|r| r.state == RunState::Failed && r.ended_at.is_some_and(|t| now.since(t) < 3 * DAY))
+            .take(3)
+            .cloned()
+            .collect(),
         runs_total: runs.len(),
         runs_now: runs.into_iter().filter(|r| !r.state.is_final()).collect(),
         datasets: platform.datasets(&scope).list().await?,

@@ -41,7 +41,9 @@ pub async fn usage_get(tenant: String, by: String, days: u32) -> Result<UsagePag
     let per_day: Vec<UsageLine> = (0..i64::from(days))
         .rev()
         .map(|back| now.plus(-back * DAY).day())
-        .map(|day| known.iter().find(|l| l.group == day).cloned().unwrap_or(UsageLine { group: day.clone(), label: day, ..UsageLine::default() }))
+        .map(|day| {
+            known.iter().find(|l| l.group == day).cloned().unwrap_or(UsageLine { group: day.clone(), label: day, ..UsageLine::default() })
+        })
         .collect();
     let mut lines = if by == UsageBy::Day { per_day.iter().rev().cloned().collect() } else { usage.table(by, days).await? };
     if by != UsageBy::Day {
@@ -49,7 +51,7 @@ pub async fn usage_get(tenant: String, by: String, days: u32) -> Result<UsagePag
     }
     let keys = if scope.may(Action::KeyRead) { platform.keys(&scope).list().await? } else { Vec::new() };
     let calls = usage
-        .calls(50, None)
+        .calls(25, None)
         .await?
         .into_iter()
         .map(|call| CallLine {

@@ -4,7 +4,10 @@ use super::models::parameters;
 use crate::{
     api::admin::{BaseModelList, BaseModelRegister, list_base_models},
     links,
-    ui::{AdminPage, Crumb, Empty, Field, Load, Off, Place, ProblemSummary, Sheet, StateWord, When, bytes, count, form::{error_of, fields_of}},
+    ui::{
+        AdminPage, Crumb, Empty, Field, Load, Off, Place, ProblemSummary, Sheet, StateWord, When, bytes, count,
+        form::{error_of, fields_of},
+    },
 };
 use domain::base_model::{BaseModel, BaseModelState};
 use leptos::prelude::*;

@@ -3,9 +3,17 @@
 use crate::{
     api::admin::{QuotaForm, TenantPage as Page, TenantQuota, TenantResume, TenantSuspend, tenant_get},
     links,
-    ui::{AdminPage, Chip, Crumb, Empty, Field, Icon, Load, Off, Place, ProblemSummary, Sheet, When, bytes, form::{error_of, fields_of}, use_param, use_query},
+    ui::{
+        AdminPage, Chip, Crumb, Empty, Field, Icon, Load, Off, Place, ProblemSummary, Sheet, When, bytes,
+        form::{error_of, fields_of},
+        use_param, use_query,
+    },
 };
-use domain::{people::Member, problem::FieldProblem, tenant::{Holding, Quota, TenantState}};
+use domain::{
+    people::Member,
+    problem::FieldProblem,
+    tenant::{Holding, Quota, TenantState},
+};
 use leptos::prelude::*;
 use leptos_meta::Title;
 
@@ -14,7 +22,10 @@ pub fn AdminTenant() -> impl IntoView {
     let (name, asked) = (use_param("name"), use_query("suspend"));
     let quota = ServerAction::<TenantQuota>::new();
     let (suspend, resume) = (ServerAction::<TenantSuspend>::new(), ServerAction::<TenantResume>::new());
-    let page = Resource::new(move || (name.get(), quota.version().get(), suspend.version().get(), resume.version().get()), |(name, ..)| tenant_get(name));
+    let page = Resource::new(
+        move || (name.get(), quota.version().get(), suspend.version().get(), resume.version().get()),
+        |(name, ..)| tenant_get(name),
+    );
     let crumbs = Signal::derive(move || vec![Crumb::to("Tenants", links::admin_tenants()), Crumb::here(name.get())]);
     view! {
         <Title text=move || name.get()/>
@@ -103,7 +114,11 @@ impl QuotaForm {
 
 /// The three fields of a quota; used for a new tenant too.
 #[component]
-pub(super) fn QuotaFields(form: QuotaForm, #[prop(into)] problems: Signal<Vec<FieldProblem>>, #[prop(optional)] holding: Option<Holding>) -> impl IntoView {
+pub(super) fn QuotaFields(
+    form: QuotaForm,
+    #[prop(into)] problems: Signal<Vec<FieldProblem>>,
+    #[prop(optional)] holding: Option<Holding>,
+) -> impl IntoView {
     let now = move |word: fn(Holding) -> String, otherwise: &'static str| holding.map_or_else(|| otherwise.to_owned(), word);
     view! {
         <Field name="concurrent_runs" label="Runs at once" problems help=now(|h| format!("{} at work now, {} wait", h.runs_active, h.runs_queued), "Further ones wait in the queue")>

@@ -4,7 +4,10 @@ use super::admin_tenant::QuotaFields;
 use crate::{
     api::admin::{QuotaForm, TenantCreate, list_tenants},
     links,
-    ui::{AdminPage, Crumb, Field, Load, Off, Place, ProblemSummary, form::{error_of, fields_of}},
+    ui::{
+        AdminPage, Crumb, Field, Load, Off, Place, ProblemSummary,
+        form::{error_of, fields_of},
+    },
 };
 use domain::tenant::Quota;
 use leptos::prelude::*;

@@ -3,7 +3,11 @@
 use crate::{
     api::admin::list_tenants,
     links,
-    ui::{AdminPage, Crumb, Empty, Icon, Load, Off, Place, Sheet, StateWord, When, bytes, count, number::{percent, some}, use_query},
+    ui::{
+        AdminPage, Crumb, Empty, Icon, Load, Off, Place, Sheet, StateWord, When, bytes, count,
+        number::{percent, some},
+        use_query,
+    },
 };
 use domain::tenant::TenantOverview;
 use leptos::prelude::*;
@@ -40,7 +44,11 @@ pub fn AdminTenants() -> impl IntoView {
 
 fn table(all: &[TenantOverview], text: &str) -> AnyView {
     let wanted = text.trim().to_lowercase();
-    let shown: Vec<TenantOverview> = all.iter().filter(|o| o.tenant.name.as_str().contains(&wanted) || o.tenant.title.to_lowercase().contains(&wanted)).cloned().collect();
+    let shown: Vec<TenantOverview> = all
+        .iter()
+        .filter(|o| o.tenant.name.as_str().contains(&wanted) || o.tenant.title.to_lowercase().contains(&wanted))
+        .cloned()
+        .collect();
     if all.is_empty() {
         return view! { <Empty title="No tenant yet"><p>"Make the first one; people come into it by a group of the identity provider."</p><div class="row"><a class="btn primary" href=links::admin_tenant_new()>"New tenant"</a></div></Empty> }.into_any();
     }

@@ -3,9 +3,12 @@
 use crate::{
     api::audit::{AuditPage, AuditQuery, get_audit},
     links,
-    ui::{Crumb, Empty, Icon, Load, Place, Sheet, TenantPage, count, number::some, use_query, use_tenant},
+    ui::{Crumb, Empty, Icon, Load, Place, Sheet, TenantPage, count, number::some, parts::short, use_query, use_tenant},
 };
-use domain::audit::{Record, Verification};
+use domain::{
+    audit::{Record, Verification},
+    time::Timestamp,
+};
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::components::Form;
@@ -26,7 +29,8 @@ pub fn Audit() -> impl IntoView {
 
 /// What the address asks for.
 pub(super) fn use_audit_query() -> Memo<AuditQuery> {
-    let (actor, action, object, before, verify) = (use_query("actor"), use_query("action"), use_query("object"), use_query("before"), use_query("verify"));
+    let (actor, action, object, before, verify) =
+        (use_query("actor"), use_query("action"), use_query("object"), use_query("before"), use_query("verify"));
     Memo::new(move |_| AuditQuery {
         actor: actor.get(),
         action: action.get(),
@@ -38,7 +42,16 @@ pub(super) fn use_audit_query() -> Memo<AuditQuery> {
 
 fn href(base: &str, q: &AuditQuery, before: i64, verify: bool) -> String {
     let before = if before > 0 { before.to_string() } else { String::new() };
-    links::with(base.to_owned(), &[("actor", &q.actor), ("action", &q.action), ("object", &q.object), ("before", &before), ("verify", if verify { "1" } else { "" })])
+    links::with(
+        base.to_owned(),
+        &[
+            ("actor", &q.actor),
+            ("action", &q.action),
+            ("object", &q.object),
+            ("before", &before),
+            ("verify", if verify { "1" } else { "" }),
+        ],
+    )
 }
 
 /// Head, seal, filters, records and paging.
@@ -90,8 +103,17 @@ fn Seal(v: Verification) -> impl IntoView {
     let head = v.last_hash.get(..12).unwrap_or(&v.last_hash).to_owned();
     let whole = v.broken.is_none();
     let (title, sentence) = match &v.broken {
-        None => (format!("Unbroken, {}{at}", some(v.records.max(0) as u64, "record", "records")), "Every record was checked against the one before it, just now.".to_owned()),
-        Some(broken) => (format!("Broken: {broken}"), format!("{} were whole before it. Keep a copy of the database and tell whoever runs the platform.", some(v.records.max(0) as u64, "record", "records"))),
+        None => (
+            format!("Unbroken, {}{at}", some(v.records.max(0) as u64, "record", "records")),
+            "Every record was checked against the one before it, just now.".to_owned(),
+        ),
+        Some(broken) => (
+            format!("Broken: {broken}"),
+            format!(
+                "{} were whole before it. Keep a copy of the database and tell whoever runs the platform.",
+                some(v.records.max(0) as u64, "record", "records")
+            ),
+        ),
     };
     view! {
         <section class="seal" class:broken=!whole aria-label="State of the hash chain" role="status">
@@ -99,6 +121,12 @@ fn Seal(v: Verification) -> impl IntoView {
             <dl><div><dt>"Head"</dt><dd class="mono" title=v.last_hash>{head}"…"</dd></div><div><dt>"Checked"</dt><dd>{count(v.records.max(0) as u64)}</dd></div></dl>
         </section>
     }
+}
+
+/// `20 Nov 14:04:59`
+fn moment(at: Timestamp) -> String {
+    let seconds = at.clock();
+    format!("{}{}", short(at), seconds.get(5..).unwrap_or_default())
 }
 
 fn table(records: Vec<Record>) -> impl IntoView {
@@ -112,13 +140,13 @@ fn table(records: Vec<Record>) -> impl IntoView {
                 view! {
                     <tr>
                         <td class="num mono" title=r.hash>{count(r.seq.max(0) as u64)}</td>
-                        <td class="mono nowrap"><time datetime=e.at.rfc3339() title=e.at.rfc3339()>{format!("{} {}", e.at.day(), e.at.clock())}</time></td>
-                        <td>{e.actor_name}</td>
+                        <td class="mono nowrap"><time datetime=e.at.rfc3339() title=e.at.rfc3339()>{moment(e.at)}</time></td>
+                        <td class="nowrap">{e.actor_name}</td>
                         <td class="mono">{e.action}</td>
                         <th scope="row" title=e.object><span class="subtle">{e.object_kind.replace('_', " ")}</span>" "{object}{(!e.detail.is_empty()).then(|| view! { <small>{e.detail}</small> })}</th>
                         <td><span class=format!("state {tone}")><Icon name=icon/>{word}</span></td>
                         <td class="mono drop">{if e.from_ip.is_empty() { "–".to_owned() } else { e.from_ip }}</td>
-                        <td class="mono drop" title=e.request_id.clone()>{e.request_id.chars().take(12).collect::<String>()}</td>
+                        <td class="mono drop" title=e.request_id.clone()>{e.request_id.chars().take(10).collect::<String>()}</td>
                     </tr>
                 }
             }).collect_view()}</tbody>

@@ -73,7 +73,7 @@ pub fn CardEdit() -> impl IntoView {
     });
     view! {
         <Title text=move || format!("Card of {}", name.get())/>
-        <TenantPage place=Place::Models crumbs at=id>
+        <TenantPage place=Place::Models crumbs>
             <Load resource=page let:page>
                 <Editor page save draft/>
             </Load>
@@ -144,10 +144,28 @@ fn Editor(page: CardPage, save: ServerAction<Save>, draft: Draft) -> impl IntoVi
 #[component]
 fn Written(i: usize, field: Field, draft: Draft, locked: bool) -> impl IntoView {
     let key = field.key.clone();
-    let conflict = { let f = field.clone(); Memo::new(move |_| draft.conflicts(&f)) };
-    let text = { let f = field.clone(); move || draft.text(&f) };
+    let conflict = {
+        let f = field.clone();
+        Memo::new(move |_| draft.conflicts(&f))
+    };
+    let text = {
+        let f = field.clone();
+        move || draft.text(&f)
+    };
     let typed = field.clone();
+    let name = format!("fields[{i}][value]");
     let rows = if field.value.len() > 160 { 5 } else { 2 };
+    let write = move |to: String| draft.write(&typed, to);
+    let control = match (field.key.as_str(), field.value.clone()) {
+        ("licence" | "languages" | "contact", value) => view! {
+            <span class="control" class:readonly=locked><input id=field.key.clone() name=name readonly=locked value=value prop:value=text on:input:target=move |ev| write(ev.target().value())/></span>
+        }
+        .into_any(),
+        (_, value) => view! {
+            <span class="control tall" class:readonly=locked><textarea id=field.key.clone() name=name rows=rows readonly=locked prop:value=text on:input:target=move |ev| write(ev.target().value())>{value}</textarea></span>
+        }
+        .into_any(),
+    };
     let both = field.clone();
     let missing = field.origin == Origin::Missing;
     view! {
@@ -156,9 +174,7 @@ fn Written(i: usize, field: Field, draft: Draft, locked: bool) -> impl IntoView 
             {move || conflict.get().then(|| view! { <Conflict field=both.clone() draft/> })}
             <input type="hidden" name=format!("fields[{i}][key]") value=key.clone()/>
             <input type="hidden" name=format!("fields[{i}][was]") value=field.value.clone() prop:value=field.value.clone()/>
-            <span class="control tall" class:readonly=locked>
-                <textarea id=key name=format!("fields[{i}][value]") rows=rows readonly=locked prop:value=text on:input:target=move |ev| draft.write(&typed, ev.target().value())>{field.value}</textarea>
-            </span>
+            {control}
             {missing.then(|| view! { <span class="help">"Nothing and nobody has filled this yet."</span> })}
         </div>
     }

@@ -21,12 +21,11 @@ mod rows;
 pub fn Dataset() -> impl IntoView {
     let (tenant, name, v, tab) = (use_tenant(), use_param("name"), use_query("v"), use_query("tab"));
     let page = Resource::new(move || (tenant.get(), name.get(), v.get()), |(t, n, v)| get_dataset(t, n, v.parse().unwrap_or(0)));
-    let version_id = Signal::derive(move || page.get().and_then(Result::ok).map(|p| p.version.id.to_string()).unwrap_or_default());
     on_change(tenant, String::new(), move || page.refetch());
     let crumbs = Signal::derive(move || vec![Crumb::to("Datasets", links::datasets(&tenant.get())), Crumb::here(name.get())]);
     view! {
         <Title text=move || name.get()/>
-        <TenantPage place=Place::Datasets at=version_id crumbs>
+        <TenantPage place=Place::Datasets crumbs>
             <Load resource=page let:page>
                 <Head page=page.clone()/>
                 <Facts page=page.clone()/>

@@ -21,7 +21,7 @@ pub fn DatasetNew() -> impl IntoView {
     let crumbs = Signal::derive(move || vec![Crumb::to("Datasets", links::datasets(&tenant.get())), Crumb::here("Upload")]);
     view! {
         <Title text="Upload a dataset"/>
-        <TenantPage place=Place::Datasets at="datasets".to_owned() crumbs>
+        <TenantPage place=Place::Datasets crumbs>
             <Load resource=form let:form><Body form tenant=tenant.get_untracked() name=name.get_untracked()/></Load>
         </TenantPage>
     }
@@ -44,7 +44,7 @@ fn Body(form: UploadForm, tenant: String, name: String) -> impl IntoView {
             </div>
         </header>
         <ProblemSummary error=upload.error/>
-        <div class="cols cols-side">
+        <div class="cols cols-side flush">
             <form class="stack-lg" id="upload" method="post" action=action enctype="multipart/form-data" on:submit=move |event| send::submit(upload, event)>
                 <fieldset class="form"><legend><h2>"What"</h2></legend>
                     <Field name="name" label="Dataset" problems help="Lower case, digits, dashes. An existing name gets its next version.">

@@ -3,7 +3,10 @@
 use crate::{
     api::datasets::{DatasetList, list_datasets},
     links,
-    ui::{Crumb, Empty, Icon, Load, Place, Sheet, StateWord, Status, TenantPage, When, bytes, count, number::some, on_change, use_query, use_tenant},
+    ui::{
+        Crumb, Empty, Icon, Load, Place, Sheet, StateWord, Status, TenantPage, When, bytes, count, number::some, on_change, use_query,
+        use_tenant,
+    },
 };
 use domain::{
     dataset::{DatasetOverview, DatasetVersion, VersionState},
@@ -20,7 +23,7 @@ pub fn Datasets() -> impl IntoView {
     on_change(tenant, String::new(), move || list.refetch());
     view! {
         <Title text="Datasets"/>
-        <TenantPage place=Place::Datasets at="datasets".to_owned() crumbs=vec![Crumb::here("Datasets")]>
+        <TenantPage place=Place::Datasets crumbs=vec![Crumb::here("Datasets")]>
             <Load resource=list let:list>
                 <header class="head">
                     <div><h1>"Datasets"</h1><p>{format!("{}, {} of {}. A version never changes; every row is judged before any training.", some(list.total as u64, "dataset", "datasets"), bytes(list.stored), bytes(list.quota))}</p></div>
@@ -108,7 +111,10 @@ fn row(tenant: &String, d: DatasetOverview) -> impl IntoView + use<> {
 /// The state of a version in a table: what was found counts more than that it is ready.
 fn judgement(v: &DatasetVersion) -> impl IntoView + use<> {
     let (status, more) = match (&v.report, v.state) {
-        (Some(r), VersionState::Ready) if r.rejected > 0 => (Status { icon: "degraded", word: "Ready", tone: "warning", turns: false }, Some(format!("{} left out", some(r.rejected, "row", "rows")))),
+        (Some(r), VersionState::Ready) if r.rejected > 0 => (
+            Status { icon: "degraded", word: "Ready", tone: "warning", turns: false },
+            Some(format!("{} left out", some(r.rejected, "row", "rows"))),
+        ),
         (Some(r), VersionState::Ready) => match warnings(r) {
             0 => (Status { icon: "succeeded", word: "Clean", tone: "success", turns: false }, None),
             n => (Status { icon: "degraded", word: "Ready", tone: "warning", turns: false }, Some(some(n, "warning", "warnings"))),

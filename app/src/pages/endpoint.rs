@@ -6,7 +6,10 @@ mod snippets;
 use crate::{
     api::endpoints::{EndpointPage, EndpointStart, EndpointStop, endpoint_get},
     links,
-    ui::{Chip, Copy, Crumb, Empty, Load, Off, Place, ProblemSummary, Reason, TenantPage, count, form::error_of, number::some, on_change, use_param, use_query, use_tenant},
+    ui::{
+        Chip, Copy, Crumb, Empty, Load, Off, Place, ProblemSummary, Reason, TenantPage, count, form::error_of, number::some, on_change,
+        use_param, use_query, use_tenant,
+    },
 };
 use domain::{
     endpoint::{Endpoint as Noun, EndpointLogLine, EndpointState},
@@ -28,11 +31,10 @@ pub fn Endpoint() -> impl IntoView {
         }
         done
     });
-    let id = Signal::derive(move || page.get().and_then(Result::ok).map(|p| p.endpoint.id.to_string()).unwrap_or_default());
     let crumbs = Signal::derive(move || vec![Crumb::to("Endpoints", links::endpoints(&tenant.get())), Crumb::here(name.get())]);
     view! {
         <Title text=move || name.get()/>
-        <TenantPage place=Place::Endpoints crumbs at=id>
+        <TenantPage place=Place::Endpoints crumbs>
             <Load resource=page let:page>
                 <Head tenant page=page.clone() start stop/>
                 <ProblemSummary error=error_of(start)/>
@@ -45,17 +47,11 @@ pub fn Endpoint() -> impl IntoView {
                         <adapters::Adapters tenant page=page.clone()/>
                         <Log lines=page.log.clone()/>
                     </div>
-                    <snippets::CallIt tenant name code base_url=page.base_url.clone() models=model_ids(&page.endpoint)/>
+                    <snippets::CallIt tenant name code base_url=page.base_url.clone() models=page.model_ids.clone()/>
                 </div>
             </Load>
         </TenantPage>
     }
-}
-
-/// What clients write as `model`: tuned ones first.
-fn model_ids(e: &Noun) -> Vec<String> {
-    let base = e.merged_version.is_none().then(|| e.base_model_name.to_string());
-    e.attachments.iter().map(|a| a.model_name.to_string()).chain(base).collect()
 }
 
 #[component]
@@ -67,7 +63,7 @@ fn Head(tenant: Signal<String>, page: EndpointPage, start: ServerAction<Endpoint
     } else {
         format!("{} with {}, made by {}.", e.base_model_name, some(e.attachments.len() as u64, "adapter", "adapters"), e.created_by_name)
     };
-    let first = model_ids(&e).into_iter().next().unwrap_or_default();
+    let first = page.model_ids.into_iter().next().unwrap_or_default();
     let ready = e.state == EndpointState::Ready;
     let switch = match (page.write_refused, e.state) {
         (Some(why), state) => view! { <Off label=if state.is_wanted() { "Stop" } else { "Start" } why/> }.into_any(),
@@ -118,7 +114,7 @@ fn State(endpoint: Noun) -> impl IntoView {
 
 #[component]
 fn Address(page: EndpointPage) -> impl IntoView {
-    let ids = model_ids(&page.endpoint);
+    let ids = page.model_ids;
     view! {
         <div class="cols cols-2 urlrow">
             <div class="field"><span class="label">"Base URL"</span><Copy value=page.base_url what="the base URL"/></div>
@@ -152,7 +148,7 @@ fn Log(lines: Vec<EndpointLogLine>) -> impl IntoView {
                 view! { <Empty title="No line yet"><p>"The model server writes its first lines some seconds after the start."</p></Empty> }.into_any()
             } else {
                 view! {
-                    <div class="log" tabindex="0" role="region" aria-label="Log of the model server"><ol>{lines.into_iter().map(|l| {
+                    <div class="log tail" tabindex="0" role="region" aria-label="Log of the model server"><ol>{lines.into_iter().map(|l| {
                         let class = match l.level { LogLevel::Info => "", LogLevel::Warning => "warn", LogLevel::Error => "err" };
                         view! { <li class=class><span>{l.number}</span><span>{l.at.clock()}</span><span>{l.text}</span></li> }
                     }).collect_view()}</ol></div>

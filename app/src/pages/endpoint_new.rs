@@ -3,7 +3,11 @@
 use crate::{
     api::endpoints::{EndpointCreate, get_endpoint_choices},
     links,
-    ui::{Crumb, Empty, Field, Load, Off, Place, ProblemSummary, TenantPage, count, form::{error_of, fields_of}, use_tenant},
+    ui::{
+        Crumb, Empty, Field, Load, Off, Place, ProblemSummary, TenantPage, count,
+        form::{error_of, fields_of},
+        use_tenant,
+    },
 };
 use domain::base_model::BaseModelState;
 use leptos::prelude::*;

@@ -1,11 +1,16 @@
 //! The list of endpoints, under one address.
 
 use crate::{
-    api::endpoints::{EndpointDeploy, EndpointList, list_endpoints},
+    api::endpoints::{EndpointDeploy, EndpointLine, EndpointList, list_endpoints},
     links,
-    ui::{Copy, Crumb, Empty, Icon, Load, Off, Place, ProblemSummary, Sheet, StateWord, TenantPage, When, count, form::error_of, number::{percent, some}, on_change, use_tenant},
+    ui::{
+        Copy, Crumb, Empty, Icon, Load, Off, Place, ProblemSummary, Sheet, StateWord, TenantPage, When, count,
+        form::error_of,
+        number::{percent, some},
+        on_change, use_tenant,
+    },
 };
-use domain::endpoint::{Endpoint, EndpointState};
+use domain::endpoint::EndpointState;
 use leptos::prelude::*;
 use leptos_meta::Title;
 
@@ -58,7 +63,7 @@ fn Address(list: EndpointList) -> impl IntoView {
 }
 
 #[component]
-fn Table(tenant: Signal<String>, endpoints: Vec<Endpoint>) -> impl IntoView {
+fn Table(tenant: Signal<String>, endpoints: Vec<EndpointLine>) -> impl IntoView {
     view! {
         <section class="section" aria-label="Endpoints">
             <Sheet label="endpoints">
@@ -71,11 +76,15 @@ fn Table(tenant: Signal<String>, endpoints: Vec<Endpoint>) -> impl IntoView {
     }
 }
 
-fn line(tenant: &str, e: &Endpoint) -> impl IntoView + use<> {
+fn line(tenant: &str, line: &EndpointLine) -> impl IntoView + use<> {
+    let e = &line.endpoint;
     let adapters = e.attachments.len() as u64;
-    let holds = if e.merged_version.is_some() { "full weights".to_owned() } else { format!("{}, {}", e.base_model_name, some(adapters, "adapter", "adapters")) };
-    let base = e.merged_version.is_none().then(|| e.base_model_name.to_string());
-    let ids = base.into_iter().chain(e.attachments.iter().map(|a| a.model_name.to_string())).collect::<Vec<_>>().join(", ");
+    let holds = if e.merged_version.is_some() {
+        "full weights".to_owned()
+    } else {
+        format!("{}, {}", e.base_model_name, some(adapters, "adapter", "adapters"))
+    };
+    let ids = line.model_ids.join(", ");
     let why = match e.state {
         EndpointState::Degraded | EndpointState::Failed => Some(("why warning", e.reason.clone())),
         EndpointState::Wanted | EndpointState::Starting | EndpointState::Stopping => Some(("why info", e.reason.clone())),

@@ -39,7 +39,7 @@ fn Body(home: HomeData) -> impl IntoView {
             </div>
         </header>
         {fresh.then(|| view! { <Firsts home=home.clone()/> })}
-        <div class="cols cols-side">
+        <div class="cols cols-side flush">
             <div>
                 {(!failed.is_empty()).then(|| view! {
                     <section class="section" aria-labelledby="need">
@@ -154,9 +154,27 @@ fn quota(label: &'static str, used: u64, of: u64, say: fn(u64) -> String, more: 
 fn Firsts(home: HomeData) -> impl IntoView {
     let t = home.tenant.name.clone();
     let steps = [
-        (!home.datasets.is_empty(), "Upload a dataset", "Examples in JSON or JSONL; every row is judged first.", "Upload", links::dataset_new(&t, "")),
-        (home.runs_total > 0, "Start a run", "The quick check tells whether the data is worth more.", "New run", links::with(links::run_new(&t), &[("preset", "quick-check")])),
-        (!home.models.is_empty() && !home.endpoints.is_empty(), "Deploy the model", "On an endpoint, from the page of the model version.", "Models", links::models(&t)),
+        (
+            !home.datasets.is_empty(),
+            "Upload a dataset",
+            "Examples in JSON or JSONL; every row is judged first.",
+            "Upload",
+            links::dataset_new(&t, ""),
+        ),
+        (
+            home.runs_total > 0,
+            "Start a run",
+            "The quick check tells whether the data is worth more.",
+            "New run",
+            links::with(links::run_new(&t), &[("preset", "quick-check")]),
+        ),
+        (
+            !home.models.is_empty() && !home.endpoints.is_empty(),
+            "Deploy the model",
+            "On an endpoint, from the page of the model version.",
+            "Models",
+            links::models(&t),
+        ),
         (false, "Call it with the OpenAI client", "Two values change: base URL and key.", "New key", links::key_new(&t)),
     ];
     let at = steps.iter().position(|s| !s.0).unwrap_or(3);

@@ -3,7 +3,12 @@
 use crate::{
     api::keys::{KeyChoices, KeyCreate, KeyForm, Posted, get_key_choices},
     links,
-    ui::{Copy, Crumb, Field, Icon, Load, Off, Place, ProblemSummary, TenantPage, copy::put, form::{Said, fields_of}, use_tenant},
+    ui::{
+        Copy, Crumb, Field, Icon, Load, Place, ProblemSummary, TenantPage,
+        copy::put,
+        form::{Said, fields_of},
+        use_tenant,
+    },
 };
 use domain::key::CreatedKey;
 use leptos::{form::FromFormData, prelude::*};
@@ -22,13 +27,17 @@ pub fn KeyNew() -> impl IntoView {
         None::<Posted>
     })
     .into_inner();
-    let typed = posted.as_ref().map(|p| p.form.clone()).unwrap_or_else(|| KeyForm { may: "all".into(), expires_in_days: "90".into(), ..KeyForm::default() });
+    let typed = posted.as_ref().map(|p| p.form.clone()).unwrap_or_else(|| KeyForm {
+        may: "all".into(),
+        expires_in_days: "90".into(),
+        ..KeyForm::default()
+    });
     let first = posted.map(|p| p.answer);
     let answer = Signal::derive(move || create.value().get().or_else(|| first.clone()));
     let crumbs = Signal::derive(move || vec![Crumb::to("API keys", links::keys(&tenant.get())), Crumb::here("New")]);
     view! {
         <Title text="New API key"/>
-        <TenantPage place=Place::Keys crumbs at="keys">
+        <TenantPage place=Place::Keys crumbs>
             <Load resource=choices let:choices>
                 {
                     let (choices, typed) = (choices.clone(), typed.clone());
@@ -101,10 +110,7 @@ fn Ask(
                     <dt>"Can be revoked by"</dt><dd>"you, owners "<small>"within a second"</small></dd>
                 </dl>
                 <div class="stack gap-sm">
-                    {match choices.write_refused {
-                        Some(why) => view! { <Off class="primary" label="Create key" why=why.clone()/><p class="small muted">{why}</p> }.into_any(),
-                        None => view! { <button type="submit" form="key-form" class="btn primary" aria-busy=move || create.pending().get().then_some("true")>"Create key"</button> }.into_any(),
-                    }}
+                    <button type="submit" form="key-form" class="btn primary" aria-busy=move || create.pending().get().then_some("true")>"Create key"</button>
                     <p class="small muted">"You see it once. Have a place for it ready."</p>
                 </div>
             </aside>

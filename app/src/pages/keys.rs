@@ -3,7 +3,10 @@
 use crate::{
     api::keys::{KeyList, KeyRevoke, list_keys},
     links,
-    ui::{Copy, Crumb, Empty, Icon, Load, Off, Place, ProblemSummary, Sheet, StateWord, TenantPage, When, count, form::error_of, number::some, on_change, use_query, use_tenant},
+    ui::{
+        Copy, Crumb, Empty, Icon, Load, Off, Place, ProblemSummary, Sheet, StateWord, TenantPage, When, count, form::error_of,
+        number::some, on_change, use_query, use_tenant,
+    },
 };
 use domain::{
     key::{ApiKey, KeyState, Limits},
@@ -27,7 +30,7 @@ pub fn Keys() -> impl IntoView {
     });
     view! {
         <Title text="API keys"/>
-        <TenantPage place=Place::Keys crumbs=vec![Crumb::here("API keys")] at="keys">
+        <TenantPage place=Place::Keys crumbs=vec![Crumb::here("API keys")]>
             <Load resource=list let:list>
                 <Head tenant list=list.clone()/>
                 <ProblemSummary error=error_of(revoke)/>
@@ -126,7 +129,11 @@ fn effective(limits: Limits) -> (String, &'static str) {
         .into_iter()
         .filter_map(|(n, one, many)| n.map(|n| some(u64::from(n), one, many)))
         .collect();
-    if parts.is_empty() { ("none of its own".into(), "what the model servers can carry") } else { (format!("{} a minute", parts.join(", ")), "key's own limit") }
+    if parts.is_empty() {
+        ("none of its own".into(), "what the model servers can carry")
+    } else {
+        (format!("{} a minute", parts.join(", ")), "key's own limit")
+    }
 }
 
 fn ends(key: &ApiKey, now: Timestamp) -> String {
@@ -158,7 +165,10 @@ mod tests {
 
     #[test]
     fn the_limit_says_at_which_level_it_holds() {
-        assert_eq!(effective(Limits { requests_per_minute: Some(60), tokens_per_minute: None }), ("60\u{a0}requests a minute".into(), "key's own limit"));
+        assert_eq!(
+            effective(Limits { requests_per_minute: Some(60), tokens_per_minute: None }),
+            ("60\u{a0}requests a minute".into(), "key's own limit")
+        );
         assert_eq!(effective(Limits::default()).0, "none of its own");
     }
 }

@@ -177,7 +177,14 @@ mod tests {
     use super::*;
 
     fn node(id: &str, link: Link, from: &[&str]) -> Node {
-        Node { id: id.into(), link, title: id.into(), note: String::new(), href: String::new(), from: from.iter().map(|s| (*s).to_owned()).collect() }
+        Node {
+            id: id.into(),
+            link,
+            title: id.into(),
+            note: String::new(),
+            href: String::new(),
+            from: from.iter().map(|s| (*s).to_owned()).collect(),
+        }
     }
 
     fn graph() -> Graph {

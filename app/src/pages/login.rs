@@ -8,7 +8,9 @@ use leptos_meta::Title;
 pub fn Login() -> impl IntoView {
     let wanted = use_query("return_to");
     // Only a path of our own; anything else leads home.
-    let back = Memo::new(move |_| wanted.with(|w| if w.starts_with('/') && !w.starts_with("//") && !w.contains('\\') { w.clone() } else { "/".to_owned() }));
+    let back = Memo::new(move |_| {
+        wanted.with(|w| if w.starts_with('/') && !w.starts_with("//") && !w.contains('\\') { w.clone() } else { "/".to_owned() })
+    });
     view! {
         <Title text="Sign in"/>
         <div class="door">

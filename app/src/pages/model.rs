@@ -29,12 +29,15 @@ pub fn Model() -> impl IntoView {
     let version = move || page.get().and_then(Result::ok).map(|p| p.version);
     let crumbs = Signal::derive(move || {
         let last = version().map_or_else(|| number.get(), |v| format!("v{}", v.number));
-        vec![Crumb::to("Models", links::models(&tenant.get())), Crumb::to(name.get(), links::model(&tenant.get(), &name.get())), Crumb::here(last)]
+        vec![
+            Crumb::to("Models", links::models(&tenant.get())),
+            Crumb::to(name.get(), links::model(&tenant.get(), &name.get())),
+            Crumb::here(last),
+        ]
     });
-    let at = Signal::derive(move || version().map(|v| v.id.to_string()).unwrap_or_default());
     view! {
         <Title text=move || name.get()/>
-        <TenantPage place=Place::Models crumbs at>
+        <TenantPage place=Place::Models crumbs>
             <Load resource=page let:page>
                 <Head tenant page=page.clone()/>
                 <Facts page=page.clone()/>
@@ -70,7 +73,12 @@ fn Head(tenant: Signal<String>, page: ModelPage) -> impl IntoView {
         FinetuningType::Lora => format!("LoRA adapter on {}", v.base_model_name),
         FinetuningType::Full => format!("Full fine-tune of {}", v.base_model_name),
     };
-    let summary = v.card.get("summary").filter(|f| !f.value.is_empty()).map(|f| format!("{} ", f.value.trim_end_matches('.').to_owned() + ".")).unwrap_or_default();
+    let summary = v
+        .card
+        .get("summary")
+        .filter(|f| !f.value.is_empty())
+        .map(|f| format!("{} ", f.value.trim_end_matches('.').to_owned() + "."))
+        .unwrap_or_default();
     let sentence = format!("{summary}{how}, made from {} v{}.", v.dataset_name, v.dataset_number);
     let served = page.places.iter().any(|p| p.serves);
     let deploy = tab_href(&t, &page, "endpoints");

@@ -3,7 +3,10 @@
 use crate::{
     api::models::{ModelList, list_models},
     links,
-    ui::{Crumb, Empty, Icon, Load, Off, Place, Sheet, StateWord, TenantPage, When, bytes, count, number::some, on_change, use_query, use_tenant},
+    ui::{
+        Crumb, Empty, Icon, Load, Off, Place, Sheet, StateWord, TenantPage, When, bytes, count, number::some, on_change, use_query,
+        use_tenant,
+    },
 };
 use domain::{card, model::ModelOverview, model::Stage};
 use leptos::prelude::*;
@@ -82,11 +85,18 @@ fn table(tenant: &str, all: &[ModelOverview], text: &str, stage: &str) -> AnyVie
     let wanted = text.trim().to_lowercase();
     let matches = |m: &&ModelOverview| {
         (stage.is_empty() || m.latest.stage.word() == stage)
-            && [m.model.name.as_str(), m.latest.base_model_name.as_str(), m.latest.dataset_name.as_str()].iter().any(|s| s.contains(&wanted))
+            && [m.model.name.as_str(), m.latest.base_model_name.as_str(), m.latest.dataset_name.as_str()]
+                .iter()
+                .any(|s| s.contains(&wanted))
     };
     let shown: Vec<_> = all.iter().filter(matches).collect();
     if shown.is_empty() {
-        let said = [("“", text, "”"), ("stage ", stage, "")].iter().filter(|s| !s.1.is_empty()).map(|(a, b, c)| format!("{a}{b}{c}")).collect::<Vec<_>>().join(", ");
+        let said = [("“", text, "”"), ("stage ", stage, "")]
+            .iter()
+            .filter(|s| !s.1.is_empty())
+            .map(|(a, b, c)| format!("{a}{b}{c}"))
+            .collect::<Vec<_>>()
+            .join(", ");
         let sentence = format!("Nothing matches {said}; there are {} without the filter.", all.len());
         let clear = links::models(&tenant);
         return view! {

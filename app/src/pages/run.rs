@@ -28,7 +28,7 @@ pub fn Run() -> impl IntoView {
     let name = move || page.get().and_then(Result::ok).map(|p| p.run.name.to_string()).unwrap_or_default();
     let crumbs = Signal::derive(move || vec![Crumb::to("Runs", links::runs(&tenant.get())), Crumb::here(name())]);
     view! {
-        <TenantPage place=Place::Runs at=id crumbs>
+        <TenantPage place=Place::Runs crumbs>
             <Load resource=page let:page>
                 <Title text=window_title(&page.run)/>
                 <Head page=page.clone() cancel/>

@@ -29,7 +29,7 @@ pub fn RunNew() -> impl IntoView {
     let crumbs = Signal::derive(move || vec![Crumb::to("Runs", links::runs(&tenant.get())), Crumb::here("New run")]);
     view! {
         <Title text="New run"/>
-        <TenantPage place=Place::Runs at=from crumbs>
+        <TenantPage place=Place::Runs crumbs>
             <Load resource=draft let:draft>
                 {if draft.bases.is_empty() || draft.datasets.is_empty() {
                     view! { <Nothing draft tenant=tenant.get_untracked()/> }.into_any()

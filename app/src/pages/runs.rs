@@ -45,7 +45,8 @@ pub fn Runs() -> impl IntoView {
 #[component]
 fn Filter(tenant: String, state: String, text: String, list: RunList) -> impl IntoView {
     let [all, active, succeeded, failed] = list.counts;
-    let choices = [("", "All", all), ("active", "Active", active), ("succeeded", "Succeeded", succeeded), ("failed", "Failed or stopped", failed)];
+    let choices =
+        [("", "All", all), ("active", "Active", active), ("succeeded", "Succeeded", succeeded), ("failed", "Failed or stopped", failed)];
     let keep = text.clone();
     view! {
         <Form method="get" action="" attr:class="filterbar">

@@ -12,11 +12,12 @@ use leptos_meta::Title;
 #[component]
 pub fn Usage() -> impl IntoView {
     let (tenant, by, days) = (use_tenant(), use_query("by"), use_query("days"));
-    let page = Resource::new(move || (tenant.get(), by.get(), days.get().parse().unwrap_or(14)), |(tenant, by, days)| usage_get(tenant, by, days));
+    let page =
+        Resource::new(move || (tenant.get(), by.get(), days.get().parse().unwrap_or(14)), |(tenant, by, days)| usage_get(tenant, by, days));
     on_change(tenant, "", move || page.refetch());
     view! {
         <Title text="Usage"/>
-        <TenantPage place=Place::Usage crumbs=vec![Crumb::here("Usage")] at="usage">
+        <TenantPage place=Place::Usage crumbs=vec![Crumb::here("Usage")]>
             <Load resource=page let:page>
                 <Head tenant page=page.clone()/>
                 <Figures page=page.clone()/>
@@ -85,7 +86,12 @@ fn Days(lines: Vec<UsageLine>) -> impl IntoView {
             (bar(0.0, tall - bad), (bad > 0.0).then(|| bar(tall - bad, bad)))
         })
         .collect::<Vec<_>>();
-    let said = format!("Requests a day, {} to {}: at most {} on a day.", lines.first().map_or("", |l| &l.group), lines.last().map_or("", |l| &l.group), count(most));
+    let said = format!(
+        "Requests a day, {} to {}: at most {} on a day.",
+        lines.first().map_or("", |l| &l.group),
+        lines.last().map_or("", |l| &l.group),
+        count(most)
+    );
     let marks = [0, lines.len() / 2, lines.len().saturating_sub(1)];
     view! {
         <figure class="chart usage" style="--h:15rem;--pad-l:2.75rem">

@@ -1,30 +1,73 @@
 //! The chain under the top bar: dataset, run, model, endpoint, keys, usage. Navigation, always in the same place.
 
+use super::page::use_tenant;
 use crate::api::chain::chain;
 use domain::chain::{ChainLink, Link};
 use leptos::prelude::*;
+use leptos_router::hooks::{use_location, use_query_map};
 
-/// The strip for where one stands; `at` as in [`super::page::TenantPage`].
+/// The strip for where one stands, which the address tells: server and browser then ask for the same, before the page itself is known.
 #[component]
-pub fn ChainStrip(#[prop(into)] tenant: Signal<String>, #[prop(into)] at: Signal<String>) -> impl IntoView {
+pub fn ChainStrip() -> impl IntoView {
+    let (tenant, path, query) = (use_tenant(), use_location().pathname, use_query_map());
+    let at = Memo::new(move |_| query.with(|q| path.with(|p| place(p, |key| q.get(key).unwrap_or_default()))));
     let links = Resource::new(move || (tenant.get(), at.get()), |(tenant, at)| chain(tenant, at));
+    super::on_change(tenant, String::new(), move || links.refetch());
     view! {
         <nav class="chain" aria-label="Lineage">
             <Transition>
                 <ol>
-                    {move || Suspend::new(async move { links.await.map(|c| c.links.into_iter().map(place).collect_view()).ok() })}
+                    {move || Suspend::new(async move { links.await.map(|c| c.links.into_iter().map(station).collect_view()).ok() })}
                 </ol>
             </Transition>
         </nav>
     }
 }
 
-fn place(link: ChainLink) -> impl IntoView {
+/// What `api::chain` wants to know: empty, `datasets`, `dataset/NAME/V`, `run_..`, `model/NAME/V`, `endpoint/NAME`, `keys` or `usage`.
+/// V is empty for the newest version.
+fn place(path: &str, query: impl Fn(&str) -> String) -> String {
+    let parts: Vec<&str> = path.trim_matches('/').split('/').skip(2).collect();
+    match parts.as_slice() {
+        ["datasets" | "datasets-new"] => "datasets".into(),
+        ["datasets", name, ..] => format!("dataset/{name}/{}", query("v")),
+        ["runs-new"] => query("from"),
+        ["runs", id, ..] => (*id).to_owned(),
+        ["models", name, ..] => format!("model/{name}/{}", query("v")),
+        ["endpoints", name, ..] => format!("endpoint/{name}"),
+        ["keys" | "keys-new"] => "keys".into(),
+        ["usage"] => "usage".into(),
+        _ => String::new(),
+    }
+}
+
+fn station(link: ChainLink) -> impl IntoView {
     let label = link.link.label();
     let mono = !matches!(link.link, Link::Keys | Link::Usage);
     let text = view! { <small>{label}</small><span class:mono=mono>{link.text}</span> };
     match link.href {
         Some(href) => view! { <li><a href=href aria-current=link.here.then_some("page")>{text}</a></li> }.into_any(),
         None => view! { <li><span class="none">{text}</span></li> }.into_any(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_tells_the_place_on_the_chain() {
+        let at = |path: &str| place(path, |key| if key == "v" { "3".into() } else { "run_1".into() });
+        let places = [
+            "/t/a/datasets/facts",
+            "/t/a/runs/run_9",
+            "/t/a/runs-new",
+            "/t/a/models/m/card/edit",
+            "/t/a/endpoints/e",
+            "/t/a/keys-new",
+            "/t/a",
+        ]
+        .map(at);
+        assert_eq!(places, ["dataset/facts/3", "run_9", "run_1", "model/m/3", "endpoint/e", "keys", ""]);
     }
 }

@@ -72,7 +72,8 @@ impl Axis {
 
     /// Percent from the top.
     fn y(&self, value: f64) -> f64 {
-        let share = if self.log { (self.high.ln() - value.max(self.low).ln()) / (self.high.ln() - self.low.ln()) } else { 1.0 - value / self.high };
+        let share =
+            if self.log { (self.high.ln() - value.max(self.low).ln()) / (self.high.ln() - self.low.ln()) } else { 1.0 - value / self.high };
         (share * 100.0).clamp(0.0, 100.0)
     }
 }
@@ -140,12 +141,15 @@ pub fn ChartView(chart: Chart, #[prop(optional)] tools: Option<ViewFn>) -> impl 
     });
     let lines = lines.collect_view();
     let marks: Vec<f64> = axis.ticks.clone();
-    let labels = (1..).map(|i| i * every).take_while(|s| x(*s as f64) < 90.0).map(|s| view! { <span class="x" style=format!("left:{:.2}%", x(s as f64))>{count(s)}</span> });
+    let labels = (1..)
+        .map(|i| i * every)
+        .take_while(|s| x(*s as f64) < 90.0)
+        .map(|s| view! { <span class="x" style=format!("left:{:.2}%", x(s as f64))>{count(s)}</span> });
     let labels = if chart.detailed { labels.collect_view() } else { Vec::new() };
     let ends = if chart.detailed { line_ends(&chart.series, x, &axis) } else { Vec::new() };
     let last = if chart.detailed { format!("{} steps", count(steps)) } else { count(steps) };
     view! {
-        <figure class="chart" style=format!("--h:{};--pad-l:{};--pad-r:{}", chart.height, if chart.detailed { "2.25rem" } else { "2.5rem" }, if chart.detailed { "5.5rem" } else { "0rem" })>
+        <figure class="chart" style=format!("--h:{};--pad-l:{};--pad-r:{}", chart.height, if chart.detailed { "2.25rem" } else { "2.5rem" }, if chart.detailed && done > 80.0 { "5.75rem" } else { "0rem" })>
             <figcaption><b>{chart.title}</b><span class="subtle">{chart.caption}</span>{tools.map(|t| view! { <span class="end row row-tight">{t.run()}</span> })}</figcaption>
             <div class="plot" role="img" aria-label=chart.says>
                 <svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">
@@ -168,7 +172,8 @@ pub fn ChartView(chart: Chart, #[prop(optional)] tools: Option<ViewFn>) -> impl 
 
 /// The names of the lines at their ends; kept apart where two end close to each other.
 fn line_ends(series: &[Series], x: impl Fn(f64) -> f64, axis: &Axis) -> Vec<AnyView> {
-    let mut ends: Vec<(f64, f64, &Series, f64)> = series.iter().filter_map(|s| s.points.last().map(|(px, py)| (x(*px), axis.y(*py), s, *py))).collect();
+    let mut ends: Vec<(f64, f64, &Series, f64)> =
+        series.iter().filter_map(|s| s.points.last().map(|(px, py)| (x(*px), axis.y(*py), s, *py))).collect();
     ends.sort_by(|a, b| a.1.total_cmp(&b.1));
     for i in 1..ends.len() {
         if ends[i].1 - ends[i - 1].1 < 6.0 {
@@ -178,7 +183,11 @@ fn line_ends(series: &[Series], x: impl Fn(f64) -> f64, axis: &Axis) -> Vec<AnyV
     let right = ends.iter().map(|e| e.0).fold(0.0, f64::max);
     ends.into_iter()
         .map(|(_, y, s, value)| {
-            let style = format!("left:{right:.2}%;top:{y:.2}%;--c:var(--color-series-{});--s:{}", s.colour, if s.dashed { "dashed" } else { "solid" });
+            let style = format!(
+                "left:{right:.2}%;top:{y:.2}%;--c:var(--color-series-{});--s:{}",
+                s.colour,
+                if s.dashed { "dashed" } else { "solid" }
+            );
             view! { <span class="on" style=style><i></i>{format!("{} {}", s.label, figure(value))}</span> }.into_any()
         })
         .collect()

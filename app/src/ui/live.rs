@@ -16,7 +16,7 @@ pub struct Live {
 
 /// Calls `callback` after something changed: the object with this id, or anything of the tenant when `object` is empty.
 ///
-/// At most every 400 ms, the last change always counts. Ends with the component that called it. Does nothing on the server.
+/// At most every 400 ms (for a whole tenant and the steady progress of runs every 3 s), the last change always counts. Ends with the component that called it. Does nothing on the server.
 /// The callback usually is `move || resource.refetch()`; a `Load` keeps the old picture meanwhile.
 #[cfg_attr(not(feature = "hydrate"), allow(unused_variables))]
 pub fn on_change(tenant: Signal<String>, object: impl Into<Signal<String>>, callback: impl Fn() + 'static) {
@@ -57,11 +57,14 @@ pub(super) fn LostBar() -> impl IntoView {
 #[cfg(feature = "hydrate")]
 mod stream {
     use super::Live;
+    use domain::event::{Event, Topic};
     use leptos::{leptos_dom::helpers::TimeoutHandle, prelude::*};
     use std::{rc::Rc, time::Duration};
     use wasm_bindgen::{JsCast, closure::Closure};
 
     const AT_MOST_EVERY: Duration = Duration::from_millis(400);
+    /// For those who listen to everything, while runs only go on.
+    const GOING_ON: Duration = Duration::from_secs(3);
 
     pub(super) struct Listener {
         id: usize,
@@ -89,13 +92,14 @@ mod stream {
     }
 
     /// Tells every listener that waits for `object`; an empty one means "anything may have changed".
-    fn tell(live: Live, object: &str) {
+    fn tell(live: Live, object: &str, going_on: bool) {
         let _ = live.listeners.try_update_value(|all| {
             for listener in all.iter_mut() {
-                let concerned = object.is_empty() || listener.object.try_with_untracked(|o| o.is_empty() || o == object).unwrap_or(false);
-                if !concerned || listener.waiting.is_some() {
+                let Some((all_ears, same)) = listener.object.try_with_untracked(|o| (o.is_empty(), o == object)) else { continue };
+                if !(object.is_empty() || all_ears || same) || listener.waiting.is_some() {
                     continue;
                 }
+                let pause = if all_ears && going_on { GOING_ON } else { AT_MOST_EVERY };
                 let (id, callback) = (listener.id, listener.callback.clone());
                 listener.waiting = set_timeout_with_handle(
                     move || {
@@ -106,7 +110,7 @@ mod stream {
                         });
                         callback();
                     },
-                    AT_MOST_EVERY,
+                    pause,
                 )
                 .ok();
             }
@@ -120,14 +124,14 @@ mod stream {
             let heard = Closure::<dyn Fn(web_sys::MessageEvent)>::new(move |event: web_sys::MessageEvent| {
                 let Some(text) = event.data().as_string() else { return };
                 // Only the object's id matters here; an event that cannot be read still means that something changed.
-                let object = serde_json::from_str::<domain::event::Event>(&text).map(|e| e.object).unwrap_or_default();
-                tell(live, &object);
+                let (object, going_on) = serde_json::from_str::<Event>(&text).map(|e| (e.object, e.topic == Topic::RunLive)).unwrap_or_default();
+                tell(live, &object, going_on);
             });
             let opened = Closure::<dyn Fn()>::new(move || {
                 // What happened while nobody listened is asked for once.
                 if live.lost.get_untracked() {
                     live.lost.set(false);
-                    tell(live, "");
+                    tell(live, "", false);
                 }
             });
             let failed = Closure::<dyn Fn()>::new(move || live.lost.set(true));

@@ -49,7 +49,8 @@ fn Bones() -> impl IntoView {
 pub fn Refusal(error: AppError) -> impl IntoView {
     let problem = error.0;
     let location = use_location();
-    let here = location.pathname.get_untracked() + &location.search.with_untracked(|s| if s.is_empty() { String::new() } else { format!("?{s}") });
+    let here =
+        location.pathname.get_untracked() + &location.search.with_untracked(|s| if s.is_empty() { String::new() } else { format!("?{s}") });
     let sign_in = links::login(&here);
     #[cfg(feature = "ssr")]
     if problem.kind == ProblemKind::Unauthenticated {

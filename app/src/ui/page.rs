@@ -49,23 +49,20 @@ impl Crumb {
 /// A page inside a tenant.
 ///
 /// `crumbs` may read resources (it is drawn inside a `Transition`): `Signal::derive(move || vec![...])`, or `vec![..]` as it is.
-/// `at` is where the chain strip stands: empty, `datasets`, an id (`run_..`, `dsv_..`, `mv_..`, `ep_..`), `keys` or `usage`;
-/// it may read resources too. `bare` leaves out the page's width and padding (the playground).
+/// The chain strip finds its place in the address. `bare` leaves out the page's width and padding (the playground).
 #[component]
 pub fn TenantPage(
     place: Place,
     #[prop(into)] crumbs: Signal<Vec<Crumb>>,
-    #[prop(into, optional)] at: Signal<String>,
     #[prop(optional)] bare: bool,
     children: Children,
 ) -> impl IntoView {
-    let tenant = use_tenant();
     view! {
         <div class="shell">
             <TopBar crumbs admin=false/>
             <Rail place admin=false/>
             <main id="main" tabindex="-1">
-                <ChainStrip tenant at/>
+                <ChainStrip/>
                 <LostBar/>
                 {if bare { children().into_any() } else { view! { <div class="wide">{children()}</div> }.into_any() }}
             </main>
@@ -128,6 +125,12 @@ pub(crate) fn provide_frame() -> Signal<Option<String>> {
     );
     provide_context(FrameData(data));
     place.into()
+}
+
+/// The numbers in the rail follow what happens in the tenant.
+pub(crate) fn keep_frame_fresh() {
+    let frame = use_frame();
+    super::on_change(Signal::default(), String::new(), move || frame.refetch());
 }
 
 /// The tenant of a path; an empty one for pages outside of tenants, none for pages that nobody needs to be signed in for.

@@ -47,7 +47,14 @@ pub fn Empty(#[prop(into)] title: String, children: Children) -> impl IntoView {
 
 /// Where one is in a list of pages, with links back and forth. `from` counts from 0; `href` makes the address of a page from its first row.
 #[component]
-pub fn Pages(#[prop(into)] noun: String, from: u64, shown: u64, total: u64, step: u64, #[prop(into)] href: Callback<u64, String>) -> impl IntoView {
+pub fn Pages(
+    #[prop(into)] noun: String,
+    from: u64,
+    shown: u64,
+    total: u64,
+    step: u64,
+    #[prop(into)] href: Callback<u64, String>,
+) -> impl IntoView {
     let back = (from > 0).then(|| href.run(from.saturating_sub(step)));
     let on = (from + shown < total).then(|| href.run(from + step));
     let turn = |label: &'static str, icon: &'static str, to: Option<String>| match to {

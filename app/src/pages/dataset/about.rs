@@ -16,7 +16,13 @@ use leptos::prelude::*;
 #[component]
 pub fn Summary(version: DatasetVersion) -> impl IntoView {
     let d = version.documentation;
-    let said = |text: String| if text.trim().is_empty() { view! { <dd class="fg-warning">"missing"</dd> }.into_any() } else { view! { <dd>{text}</dd> }.into_any() };
+    let said = |text: String| {
+        if text.trim().is_empty() {
+            view! { <dd class="fg-warning">"missing"</dd> }.into_any()
+        } else {
+            view! { <dd>{text}</dd> }.into_any()
+        }
+    };
     view! {
         <section class="section" aria-labelledby="doc">
             <header><h2 id="doc">"Documentation"</h2><p class="end"><a href=format!("?v={}&tab=card", version.number)>"Edit"</a></p></header>

@@ -68,8 +68,14 @@ pub fn Histogram(report: Report, tokenizer: Option<String>) -> impl IntoView {
         format!("M{x:.2} 100h{w:.2}V{top:.2}h-{w:.2}z")
     };
     let bars: String = buckets.iter().enumerate().filter(|(_, b)| b.rows > 0).map(bar).collect();
-    let label = move |i: usize, b: &Bucket| (i.is_multiple_of((n as usize / 4).max(1)), format!("left:{:.1}%", i as f64 / n * 100.0), b.from);
-    let says = format!("Histogram of tokens per row. The fullest of {} groups holds {} rows; the longest row has {} tokens.", buckets.len(), count(most), count(report.longest_tokens));
+    let label =
+        move |i: usize, b: &Bucket| (i.is_multiple_of((n as usize / 4).max(1)), format!("left:{:.1}%", i as f64 / n * 100.0), b.from);
+    let says = format!(
+        "Histogram of tokens per row. The fullest of {} groups holds {} rows; the longest row has {} tokens.",
+        buckets.len(),
+        count(most),
+        count(report.longest_tokens)
+    );
     view! {
         <section class="section" aria-labelledby="tok">
             <header><h2 id="tok">"Tokens per row"</h2></header>

@@ -64,7 +64,11 @@ fn row(r: &RowVerdict, raw: bool) -> impl IntoView + use<> {
         (Some(c), false) => (c.messages.iter())
             .map(|m| {
                 let (role, text) = (m.role.clone(), m.content.clone());
-                if role == "assistant" { view! { <p><small>{role}</small><mark>{text}</mark></p> }.into_any() } else { view! { <p><small>{role}</small><span>{text}</span></p> }.into_any() }
+                if role == "assistant" {
+                    view! { <p><small>{role}</small><mark>{text}</mark></p> }.into_any()
+                } else {
+                    view! { <p><small>{role}</small><span>{text}</span></p> }.into_any()
+                }
             })
             .collect_view()
             .into_any(),

@@ -87,7 +87,8 @@ mod browser {
             return;
         }
         let problem = serde_json::from_str::<Problem>(&text).unwrap_or_else(|_| {
-            Problem::new(ProblemKind::Unavailable, "The file did not arrive.").next("Check the connection and send it again; nothing was stored.")
+            Problem::new(ProblemKind::Unavailable, "The file did not arrive.")
+                .next("Check the connection and send it again; nothing was stored.")
         });
         upload.progress.set(None);
         upload.error.set(Some(AppError(problem)));

@@ -3,7 +3,7 @@
 use crate::{
     api::endpoints::{EndpointAttach, EndpointDetach, EndpointPage},
     links,
-    ui::{Empty, Off, ProblemSummary, Sheet, StateWord, When, form::error_of},
+    ui::{Off, ProblemSummary, Sheet, StateWord, When, form::error_of},
 };
 use domain::endpoint::{Attachment, EndpointState};
 use leptos::prelude::*;
@@ -37,7 +37,7 @@ pub fn Adapters(tenant: Signal<String>, page: EndpointPage) -> impl IntoView {
             </Sheet>
             {match (refused, page.attachable.is_empty()) {
                 (Some(why), _) => view! { <p class="attach"><Off class="sm" icon="plus" label="Attach" why/></p> }.into_any(),
-                (None, true) => view! { <Empty title="Nothing more to attach"><p>{all_here}</p></Empty> }.into_any(),
+                (None, true) => view! { <p class="small muted attach">{all_here}</p> }.into_any(),
                 (None, false) => view! {
                     <ActionForm action=attach attr:class="row attach">
                         <input type="hidden" name="tenant" value=t.clone()/><input type="hidden" name="endpoint" value=name.clone()/>

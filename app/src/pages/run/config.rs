@@ -32,18 +32,20 @@ pub fn Config(page: RunPage) -> impl IntoView {
             <section class="section" aria-labelledby="set">
                 <header><h2 id="set">"Settings"</h2><p>"by LLaMA-Factory's names"</p></header>
                 <dl class="kv ruled">{rows.into_iter().map(|(key, value)| view! { <dt class="mono">{key}</dt><dd class="mono">{value}</dd> }).collect_view()}</dl>
-                <header class="h"><h2>"Details"</h2></header>
+            </section>
+            <section class="section" aria-labelledby="yml">
+                <header><h2 id="yml">"run.yaml"</h2><p>"paths and devices are the platform's"</p></header>
+                <pre class="code" tabindex="0" role="region" aria-label="The run as YAML">{page.yaml}</pre>
+            </section>
+            <section class="section" aria-labelledby="det">
+                <header><h2 id="det">"Details"</h2></header>
                 <dl class="kv ruled">
-                    <dt>"Id"</dt><dd><Copy value=r.id.to_string() what="the run's id"/></dd>
+                    <dt>"Id"</dt><dd><Copy value=r.id.to_string() what="the run's id" class="slim"/></dd>
                     <dt>"Dataset"</dt><dd><a href=links::dataset_version(&r.tenant, &r.dataset_name, r.dataset_number)>{format!("{} v{}", r.dataset_name, r.dataset_number)}</a></dd>
                     <dt>"Asked for"</dt><dd><When at=r.created_at/>", "{r.owner_name}</dd>
                     <dt>"Started"</dt><dd>{r.started_at.map(|at| view! { <When at/> })}</dd>
                     <dt>"Ended"</dt><dd>{r.ended_at.map(|at| view! { <When at/> })}</dd>
                 </dl>
-            </section>
-            <section class="section" aria-labelledby="yml">
-                <header><h2 id="yml">"run.yaml"</h2><p>"paths and devices are the platform's"</p></header>
-                <pre class="code" tabindex="0" role="region" aria-label="The run as YAML">{page.yaml}</pre>
             </section>
         </div>
     }

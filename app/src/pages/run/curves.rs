@@ -99,14 +99,25 @@ fn caption(step: u64, train: &[(f64, f64)], eval: &[(f64, f64)]) -> String {
     }
     if let Some((at, v)) = eval.last() {
         let best = eval.iter().all(|e| e.1 >= *v);
-        out.push_str(&format!("\u{a0} · \u{a0}eval {} at {}{}", figure(*v), count(*at as u64), if best && eval.len() > 1 { ", best so far" } else { "" }));
+        out.push_str(&format!(
+            "\u{a0} · \u{a0}eval {} at {}{}",
+            figure(*v),
+            count(*at as u64),
+            if best && eval.len() > 1 { ", best so far" } else { "" }
+        ));
     }
     out
 }
 
 fn said(train: &[(f64, f64)], eval: &[(f64, f64)]) -> String {
     let line = |name: &str, points: &[(f64, f64)]| match (points.first(), points.last()) {
-        (Some(a), Some(b)) => format!("{name} loss went from {} at step {} to {} at step {}. ", figure(a.1), count(a.0 as u64), figure(b.1), count(b.0 as u64)),
+        (Some(a), Some(b)) => format!(
+            "{name} loss went from {} at step {} to {} at step {}. ",
+            figure(a.1),
+            count(a.0 as u64),
+            figure(b.1),
+            count(b.0 as u64)
+        ),
         _ => String::new(),
     };
     line("Training", train) + &line("Evaluation", eval)

@@ -14,7 +14,7 @@ pub fn LogTab(run: Run, whole: bool) -> impl IntoView {
     let tenant = use_tenant();
     let (text, level) = (use_query("q"), use_query("level"));
     let id = run.id.to_string();
-    let lines = if whole { 2000 } else { 200 };
+    let lines = if whole { 2000 } else { 12 };
     let tail = Resource::new(move || (level.get(), text.get()), {
         let (tenant, id) = (run.tenant.to_string(), id.clone());
         move |(level, text)| get_log(tenant.clone(), id.clone(), lines, level, text)
@@ -32,7 +32,10 @@ pub fn LogTab(run: Run, whole: bool) -> impl IntoView {
             request_animation_frame(move || sheet.set_scroll_top(sheet.scroll_height()));
         }
     });
-    let at = move |level: &str, text: &str| links::with(links::run(&run.tenant, &run.id), &[("tab", if whole { "log" } else { "" }), ("level", level), ("q", text)]);
+    let all = links::with(links::run(&run.tenant, &run.id), &[("tab", "log")]);
+    let at = move |level: &str, text: &str| {
+        links::with(links::run(&run.tenant, &run.id), &[("tab", if whole { "log" } else { "" }), ("level", level), ("q", text)])
+    };
     let at = StoredValue::new(at);
     view! {
         <section class="section" aria-labelledby="log">
@@ -50,7 +53,8 @@ pub fn LogTab(run: Run, whole: bool) -> impl IntoView {
                             <a href=at.with_value(|h| h("", &text.get())) aria-current=level.get().is_empty().then_some("true")>"All"</a>
                             <a href=at.with_value(|h| h("warning", &text.get())) aria-current=(!level.get().is_empty()).then_some("true")>"Warnings "{count(tail.warnings)}</a>
                         </span>
-                        {(!ended).then(|| view! {
+                        {(!whole).then(|| view! { <a class="btn sm" href=all.clone()>"Whole log"</a> })}
+                        {(whole && !ended).then(|| view! {
                             <button type="button" class="btn sm scripted" aria-pressed=move || following.get().to_string() on:click=move |_| following.update(|f| *f = !*f)>
                                 <Icon name="sort"/>{move || if following.get() { "Following" } else { "Follow" }}
                             </button>

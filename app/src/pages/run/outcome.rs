@@ -13,7 +13,9 @@ use leptos::prelude::*;
 pub fn Failed(run: Run, failure: Failure) -> impl IntoView {
     let clone = links::with(links::run_new(&run.tenant), &[("from", &run.id.to_string())]);
     let log = links::with(links::run(&run.tenant, &run.id), &[("tab", "log"), ("level", "warning")]);
-    let actions = ViewFn::from(move || view! { <a class="btn sm" href=clone.clone()>"Clone and change"</a><a class="btn sm quiet" href=log.clone()>"Log"</a> });
+    let actions = ViewFn::from(
+        move || view! { <a class="btn sm" href=clone.clone()>"Clone and change"</a><a class="btn sm quiet" href=log.clone()>"Log"</a> },
+    );
     view! {
         <section class="section" aria-label="Why it failed">
             <Reason icon="failed" tone="danger" title=failure.sentence actions>
@@ -57,7 +59,11 @@ fn ScoreFacts(scores: Scores) -> impl IntoView {
 pub fn Results(page: RunPage) -> impl IntoView {
     let r = page.run;
     let Some(s) = r.scores else {
-        let text = if r.state.is_final() { "The run ended before its evaluation, or the dataset has no held-out rows." } else { "Base and tuned model answer the held-out rows after the training; the answers appear here by themselves." };
+        let text = if r.state.is_final() {
+            "The run ended before its evaluation, or the dataset has no held-out rows."
+        } else {
+            "Base and tuned model answer the held-out rows after the training; the answers appear here by themselves."
+        };
         return view! { <section class="section"><Empty title="No results yet"><p>{text}</p></Empty></section> }.into_any();
     };
     let which = use_query("rows");

@@ -48,12 +48,20 @@ pub(super) fn What(typed: Typed, draft: Draft) -> impl IntoView {
     let about_base = {
         let bases = draft.bases.clone();
         Signal::derive(move || {
-            typed.form.with(|f| bases.iter().find(|b| b.name == f.base_model).map(|b| format!("{} parameters, context {}, {}", parameters(b.parameters), count(b.context), b.licence)).unwrap_or_default())
+            typed.form.with(|f| {
+                bases
+                    .iter()
+                    .find(|b| b.name == f.base_model)
+                    .map(|b| format!("{} parameters, context {}, {}", parameters(b.parameters), count(b.context), b.licence))
+                    .unwrap_or_default()
+            })
         })
     };
     let about_data = {
         let all = draft.datasets.clone();
-        Signal::derive(move || typed.form.with(|f| all.iter().find(|d| f.dataset == format!("{}@{}", d.name, d.number)).map(said).unwrap_or_default()))
+        Signal::derive(move || {
+            typed.form.with(|f| all.iter().find(|d| f.dataset == format!("{}@{}", d.name, d.number)).map(said).unwrap_or_default())
+        })
     };
     view! {
         <fieldset class="form"><legend><h2>"What to train, on what"</h2></legend>

@@ -12,9 +12,12 @@ use leptos::prelude::*;
 pub(super) fn Preflight(typed: Typed, draft: Draft, busy: Signal<bool>, tenant: String) -> impl IntoView {
     let yaml = move || typed.form.with(|f| f.settings().0.yaml(&f.base_model, f.dataset_and_number().0));
     let datasets = draft.datasets.clone();
-    let chosen = Memo::new(move |_| typed.form.with(|f| datasets.iter().find(|d| f.dataset == format!("{}@{}", d.name, d.number)).cloned()));
+    let chosen =
+        Memo::new(move |_| typed.form.with(|f| datasets.iter().find(|d| f.dataset == format!("{}@{}", d.name, d.number)).cloned()));
     let steps = move || chosen.get().map(|d| typed.form.with(|f| f.settings().0.total_steps(d.train_rows)));
-    let tokens = move || chosen.get().filter(|d| d.tokens > 0).map(|d| typed.form.with(|f| (d.tokens as f64 * f.settings().0.num_train_epochs) as u64));
+    let tokens = move || {
+        chosen.get().filter(|d| d.tokens > 0).map(|d| typed.form.with(|f| (d.tokens as f64 * f.settings().0.num_train_epochs) as u64))
+    };
     let ready = move || typed.problems.with(Vec::is_empty);
     let waits = draft.runs_active >= draft.runs_quota;
     view! {
@@ -53,4 +56,3 @@ pub(super) fn Preflight(typed: Typed, draft: Draft, busy: Signal<bool>, tenant: 
         </aside>
     }
 }
-
