@@ -204,7 +204,7 @@ def a_key_has_its_own_limits_and_dies_within_a_second():
                 time.sleep(0.05)
         mine.chat.completions.create(model=TUNED, messages=[{"role": "user", "content": "Hello"}], max_tokens=2)
         e = refused(openai.RateLimitError, "rate_limit_exceeded", lambda: mine.chat.completions.create(model=TUNED, messages=[{"role": "user", "content": "Hello"}]))
-        assert 0 < int(e.response.headers["retry-after"]) <= 60, dict(e.response.headers)
+        assert 0 < int(e.response.headers["retry-after"]) <= 61, dict(e.response.headers)
     finally:
         portal.revoke_key(TENANT, key)
         revoked = time.monotonic()

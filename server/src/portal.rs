@@ -38,6 +38,8 @@ pub fn now() -> Timestamp {
 pub struct Portal {
     pub address: SocketAddr,
     pub platform: Platform,
+    /// Method and path of everything that the web role answers; what the rights table is compared with.
+    pub doors: Vec<(String, String)>,
     /// Cancel to stop it.
     pub stop: CancellationToken,
     done: JoinHandle<anyhow::Result<()>>,
@@ -86,6 +88,7 @@ pub async fn start(args: ServeArgs, places: Places, program: PathBuf) -> anyhow:
         tasks.spawn(async move { platform.control(holder, told).await });
     }
     let mut router = http::health::routes(platform.clone(), stop.clone());
+    let mut doors = Vec::new();
     let calls_end = CancellationToken::new();
     let mut relay = None;
     if config.roles.gateway {
@@ -97,7 +100,9 @@ pub async fn start(args: ServeArgs, places: Places, program: PathBuf) -> anyhow:
     }
     if config.roles.web {
         let web = Web::new(config.clone(), platform.clone(), stop.clone())?;
-        router = router.merge(http::web_routes(&web, development).0);
+        let (web_router, hung) = http::web_routes(&web, development);
+        router = router.merge(web_router);
+        doors = hung;
     }
     log_the_start(&config, began);
 
@@ -118,7 +123,7 @@ pub async fn start(args: ServeArgs, places: Places, program: PathBuf) -> anyhow:
             served
         }
     });
-    Ok(Portal { address, platform, stop, done })
+    Ok(Portal { address, platform, doors, stop, done })
 }
 
 /// Answers until told to stop, then lets what is under way come to its end, within reason.

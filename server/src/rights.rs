@@ -103,6 +103,7 @@ pub const DOORS: &[(&str, &str, Needs)] = &[
     ("GET", "/t/{tenant}/events", Tenant(A::TenantRead)),
     ("GET", "/t/{tenant}/keys", Tenant(A::KeyRead)),
     ("GET", "/t/{tenant}/keys-new", Tenant(A::KeyWrite)),
+    ("POST", "/t/{tenant}/keys-new", Tenant(A::KeyWrite)),
     ("GET", "/t/{tenant}/lineage", Tenant(A::TenantRead)),
     ("GET", "/t/{tenant}/models", Tenant(A::ModelRead)),
     ("GET", "/t/{tenant}/models/{name}", Tenant(A::ModelRead)),

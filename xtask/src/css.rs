@@ -44,6 +44,10 @@ pub fn css(check: bool) -> Result<()> {
         return Ok(());
     }
     // Only a real change touches the file: its time is what builds look at.
-    if same { fs::remove_file(&fresh)? } else { fs::rename(&fresh, &committed)? }
+    if same {
+        fs::remove_file(&fresh)?
+    } else {
+        fs::rename(&fresh, &committed)?
+    }
     Ok(())
 }

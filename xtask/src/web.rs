@@ -102,7 +102,9 @@ fn stripped(module: &[u8]) -> Option<Vec<u8>> {
 /// A `.br` beside every text and module; the server sends it to those who take it.
 fn compress(folder: &Path) -> Result<()> {
     for path in fs::read_dir(folder)?.flatten().map(|e| e.path()) {
-        let Some(extension) = path.extension().and_then(|e| e.to_str()).filter(|e| ["js", "css", "wasm", "svg"].contains(e)) else { continue };
+        let Some(extension) = path.extension().and_then(|e| e.to_str()).filter(|e| ["js", "css", "wasm", "svg"].contains(e)) else {
+            continue;
+        };
         let data = fs::read(&path)?;
         let mut out = Vec::new();
         let how = brotli::enc::BrotliEncoderParams { quality: 11, lgwin: 24, ..Default::default() };

@@ -4,6 +4,7 @@
 pub mod card;
 pub mod events;
 pub mod health;
+mod key_form;
 mod pages;
 mod playground;
 pub mod problem_page;
@@ -61,6 +62,7 @@ pub fn web_routes(web: &Web, development: Option<Arc<DevProvider>>) -> (Router, 
         .post("/auth/logout", logout::logout)
         .get("/t/{tenant}/events", events::events)
         .get("/t/{tenant}/models/{name}/card.md", card::card)
+        .post("/t/{tenant}/keys-new", key_form::key_form)
         .post("/t/{tenant}/playground/chat", playground::chat)
         // The platform counts the bytes against its own limit and the tenant's quota.
         .hang(Method::POST, "/t/{tenant}/datasets-upload", post(uploads::upload).layer(DefaultBodyLimit::disable()));

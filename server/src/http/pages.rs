@@ -32,6 +32,16 @@ fn provide(web: &Web) {
     provide_context(caller);
 }
 
+/// One page, with something more in its context than the address says.
+pub async fn page_with<T: Clone + Send + Sync + 'static>(web: &Web, request: Request, more: T) -> Response {
+    let (context, options) = (web.clone(), options(web));
+    let context = move || {
+        provide(&context);
+        provide_context(more.clone());
+    };
+    leptos_axum::render_app_async_with_context(context, move || shell(options.clone()))(request).await
+}
+
 /// The router, and the list of its doors.
 pub fn routes(web: &Web) -> (Router, Vec<(String, String)>) {
     let options = options(web);
