@@ -195,7 +195,7 @@ fn base_model(admin: &Visitor) -> Result<String> {
 /// Asked for early: the model server loads while the run trains.
 fn endpoint(engineer: &Visitor) -> Result<String> {
     let list = engineer.send("endpoints/list", &[("tenant", TENANT)])?;
-    let state = list["endpoints"].as_array().into_iter().flatten().find(|e| e["name"] == ENDPOINT).map(|e| e["state"].as_str().unwrap_or_default().to_owned());
+    let state = list["endpoints"].as_array().into_iter().flatten().map(|e| &e["endpoint"]).find(|e| e["name"] == ENDPOINT).map(|e| e["state"].as_str().unwrap_or_default().to_owned());
     match state.as_deref() {
         None => {
             engineer.send("endpoints/create", &[("tenant", TENANT), ("name", ENDPOINT), ("base_model", BASE_MODEL)])?;
@@ -337,6 +337,7 @@ pub fn stop_endpoints(address: &str, people: &People) -> Result<()> {
             .as_array()
             .into_iter()
             .flatten()
+            .map(|e| &e["endpoint"])
             .filter(|e| !matches!(e["state"].as_str(), Some("stopped")))
             .filter_map(|e| e["name"].as_str().map(str::to_owned))
             .collect())
