@@ -20,7 +20,7 @@ export function pages(summary) {
     { name: 'login', path: '/login', who: null, h1: /./, shows: [/sign in|continue/i] },
     { name: 'tenants', path: '/?choose=1', who: 'engineer', h1: /./, shows: [name(tenant)] },
     { name: 'no-access', path: '/no-access', who: 'engineer', h1: /./, shows: [] },
-    { name: 'home', path: t, who: 'engineer', h1: /./, shows: [name(dataset)] },
+    { name: 'home', path: t, who: 'engineer', h1: /./, shows: [name(tuned), name(endpoint)] },
 
     { name: 'datasets', path: `${t}/datasets`, who: 'engineer', h1: /datasets/i, shows: [name(dataset)] },
     { name: 'dataset-new', path: `${t}/datasets-new`, who: 'engineer', h1: /dataset/i, shows: [/licen[cs]e/i] },
@@ -38,9 +38,9 @@ export function pages(summary) {
     { name: 'base-models', path: `${t}/base-models`, who: 'engineer', h1: /base models/i, shows: [name(base)] },
 
     { name: 'endpoints', path: `${t}/endpoints`, who: 'engineer', h1: /endpoints/i, shows: [name(endpoint)] },
-    { name: 'endpoint-new', path: `${t}/endpoints-new`, who: 'engineer', h1: /endpoint/i, shows: [name(base)] },
+    { name: 'endpoint-new', path: `${t}/endpoints-new`, who: 'engineer', h1: /endpoint/i, shows: [/base model/i] },
     { name: 'endpoint', path: `${t}/endpoints/${endpoint}`, who: 'engineer', h1: name(endpoint), shows: [name(tuned), /\/v1/] },
-    { name: 'playground', path: `${t}/playground`, who: 'viewer', h1: /playground/i, shows: [name(tuned)] },
+    { name: 'playground', path: `${t}/playground`, who: 'viewer', h1: /playground/i, shows: [name(`on ${endpoint}`)] },
 
     { name: 'keys', path: `${t}/keys`, who: 'engineer', h1: /keys/i, shows: [/atl_/] },
     { name: 'key-new', path: `${t}/keys-new`, who: 'engineer', h1: /new (api )?key/i, shows: [/expires/i] },

@@ -47,9 +47,10 @@ measure() {
     taskset -c 1 wrk -t1 -c"$5" -d"${seconds}s" -s "$dir/$4.lua" "http://$3/v1/chat/completions" >/dev/null 2>"$dir/result"
     after=$(ticks "$2")
     tail -1 "$dir/result" | awk -v name="$1" -v mode="$4" -v c="$5" -v ticks=$((after - before)) -v hz="$hz" -v rss="$(awk '/VmRSS/{print $2}' "/proc/$2/status")" \
-        '{ printf "%-8s %-7s c=%-4d %9.2f us CPU/call %8d calls %4d errors %7d calls/s  p50 %6d us  p99 %6d us  RSS %5.1f MB\n", name, mode, c, ticks / hz * 1e6 / $1, $1, $2, $3, $4, $5, rss / 1024 }' | tee -a "$dir/lines"
+        '$1 == 0 { print name, mode, "no call ended: the machine is too busy, or SECONDS too short"; exit } { printf "%-8s %-7s c=%-4d %9.2f us CPU/call %8d calls %4d errors %7d calls/s  p50 %6d us  p99 %6d us  RSS %5.1f MB\n", name, mode, c, ticks / hz * 1e6 / $1, $1, $2, $3, $4, $5, rss / 1024 }' | tee -a "$dir/lines"
 }
 echo "load before: $(cut -d' ' -f1-3 /proc/loadavg); $(nproc) cores; $rounds rounds of $seconds s, interleaved"
+awk '$1 > 0.5 { print "warning: other programs are running; these figures are not worth comparing" }' /proc/loadavg
 for _ in $(seq "$rounds"); do
     for plan in "call $connections" "call 1" "stream 256"; do
         set -- $plan
@@ -58,6 +59,6 @@ for _ in $(seq "$rounds"); do
     done
 done
 echo "load after: $(cut -d' ' -f1-3 /proc/loadavg); gateway: $(tail -1 "$dir/gateway.out")"
-awk '{ k = $2 " " $3; v[k, $1] = v[k, $1] " " $4; keys[k] = 1 }
+awk '$3 !~ /^c=/ { next } { k = $2 " " $3; v[k, $1] = v[k, $1] " " $4; keys[k] = 1 }
     function middle(list,   a, n, i, j, t) { n = split(list, a, " "); for (i = 1; i < n; i++) for (j = i + 1; j <= n; j++) if (a[j] + 0 < a[i] + 0) { t = a[i]; a[i] = a[j]; a[j] = t } return a[int((n + 1) / 2)] }
-    END { for (k in keys) printf "median %-14s gateway %.1f us, nginx %.1f us per call: %.2fx\n", k, middle(v[k, "gateway"]), middle(v[k, "nginx"]), middle(v[k, "gateway"]) / middle(v[k, "nginx"]) }' "$dir/lines"
+    END { for (k in keys) if (v[k, "gateway"] && v[k, "nginx"]) printf "median %-14s gateway %.1f us, nginx %.1f us per call: %.2fx\n", k, middle(v[k, "gateway"]), middle(v[k, "nginx"]), middle(v[k, "gateway"]) / middle(v[k, "nginx"]) }' "$dir/lines"

@@ -93,5 +93,5 @@ test('a question in the playground is answered and kept', async ({ visit, demo }
   await page.getByRole('textbox', { name: 'Message' }).fill('Hello');
   await page.getByRole('button', { name: /^Send/ }).click();
   await expect(page).toHaveURL(/\/playground\/chat_/, { timeout: 30_000 });
-  await expect(page.getByText(/\d+ tokens?/).first()).toBeVisible();
+  await expect(page.getByText(/\d+\stokens?/).first()).toBeVisible();
 });

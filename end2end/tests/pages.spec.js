@@ -28,7 +28,9 @@ for (const visit of pages(summary())) {
       expect(wide.page, `sideways scroll at ${width} px`).toBeLessThanOrEqual(wide.window);
       for (const colorScheme of THEMES) {
         await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
-        const { violations } = await new AxeBuilder({ page }).withTags(RULES).analyze();
+        // A theme changes colours only.
+        const axe = new AxeBuilder({ page });
+        const { violations } = await (colorScheme === 'light' ? axe.withTags(RULES) : axe.withRules(['color-contrast'])).analyze();
         expect(violations.map((v) => `${v.id}: ${v.help}\n  ${v.nodes.slice(0, 4).map((n) => `${n.target} ${n.failureSummary.split('\n').slice(1, 3).join(' ')}`).join('\n  ')}`), `axe, ${colorScheme}, ${width} px`).toEqual([]);
       }
     }

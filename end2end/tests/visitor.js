@@ -42,7 +42,7 @@ export class Watch {
 
 /** Waits until the page can be used. Nothing is clicked before: the click would be lost or do a full page load. */
 export async function hydrated(page) {
-  await expect(page.locator('body')).toHaveAttribute('data-hydrated', 'true', { timeout: 20_000 });
+  await expect(page.locator('body')).toHaveAttribute('data-hydrated', 'true', { timeout: 60_000 });
 }
 
 /** Opens a page with scripts on and waits until it can be used. */
@@ -78,8 +78,8 @@ export const test = base.extend({
     await use(async (role, options) => {
       const context = await contexts(role, options);
       const page = await context.newPage();
-      page.setDefaultTimeout(10_000);
-      page.setDefaultNavigationTimeout(20_000);
+      page.setDefaultTimeout(20_000);
+      page.setDefaultNavigationTimeout(60_000);
       page.watch = new Watch(page);
       opened.push(page);
       return page;

@@ -201,16 +201,22 @@ impl ServeArgs {
             IdentityProvider::Issuer(issuer) => {
                 let url = Url::parse(issuer).map_err(|e| Refused(format!("ATELIER_ISSUER “{issuer}” is no URL: {e}.")))?;
                 if url.scheme() != "https" && (self.production || !is_loopback(&url)) {
-                    return Err(Refused(format!("The issuer {issuer} must be reached by https; plain http would show the tokens to everybody on the way.")));
+                    return Err(Refused(format!(
+                        "The issuer {issuer} must be reached by https; plain http would show the tokens to everybody on the way."
+                    )));
                 }
             }
             IdentityProvider::Development => {}
         }
         if self.production && !https {
-            return Err(Refused(format!("In production the public URL must begin with https://; it is {public_url}. Set ATELIER_PUBLIC_URL.")));
+            return Err(Refused(format!(
+                "In production the public URL must begin with https://; it is {public_url}. Set ATELIER_PUBLIC_URL."
+            )));
         }
         if !https && !public_is_loopback {
-            return Err(Refused(format!("{public_url} would send session cookies in the clear. Use an https URL, or a loopback address for development.")));
+            return Err(Refused(format!(
+                "{public_url} would send session cookies in the clear. Use an https URL, or a loopback address for development."
+            )));
         }
         if self.production && places.database_url.is_none() {
             tracing::warn!("production on the embedded SQLite database: one replica only. Set ATELIER_DATABASE_URL for PostgreSQL");
@@ -224,7 +230,9 @@ impl ServeArgs {
         let gateway_url = match self.gateway_url {
             Some(url) => origin(&url, "The gateway URL")?,
             None if roles.web && !roles.gateway => {
-                return Err(Refused("A web role without the gateway role must be told where the gateway is: set ATELIER_GATEWAY_URL.".into()));
+                return Err(Refused(
+                    "A web role without the gateway role must be told where the gateway is: set ATELIER_GATEWAY_URL.".into(),
+                ));
             }
             // Never by the public name: that may lead through a proxy, or be unreachable from here.
             None if listening.ip().is_unspecified() => format!("http://127.0.0.1:{}", listening.port()),
@@ -337,7 +345,16 @@ mod tests {
 
     #[test]
     fn production_with_everything_named_starts() {
-        let config = settle(&["--production", "--issuer", "https://sso.example/realms/a", "--public-url", "https://portal.example", "--listen", "0.0.0.0:80"]).unwrap();
+        let config = settle(&[
+            "--production",
+            "--issuer",
+            "https://sso.example/realms/a",
+            "--public-url",
+            "https://portal.example",
+            "--listen",
+            "0.0.0.0:80",
+        ])
+        .unwrap();
         assert!(config.https());
         assert_eq!(config.gateway_url, "http://127.0.0.1:80");
     }

@@ -3,8 +3,7 @@
 use crate::{
     config::{Config, IdentityProvider, Places, Refused, ServeArgs},
     devprovider::{self, DevProvider},
-    http,
-    usage_relay,
+    http, usage_relay,
     web::Web,
 };
 use anyhow::Context;

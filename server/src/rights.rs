@@ -11,6 +11,8 @@ pub enum Needs {
     Session,
     /// A place in the tenant of the address (or of the call) with this right.
     Tenant(Action),
+    /// The same, with one of two rights: the second sees more behind it.
+    TenantEither(Action, Action),
     /// This right on the platform.
     Platform(Action),
     /// An API key or a session pass; cookies are not looked at.
@@ -18,7 +20,7 @@ pub enum Needs {
 }
 
 use Action as A;
-use Needs::{Key, Open, Platform, Session, Tenant};
+use Needs::{Key, Open, Platform, Session, Tenant, TenantEither};
 
 /// Method, path as axum writes it, and what is needed. Sorted by path, then method.
 pub const DOORS: &[(&str, &str, Needs)] = &[
@@ -66,12 +68,14 @@ pub const DOORS: &[(&str, &str, Needs)] = &[
     ("POST", "/rpc/endpoints/list", Tenant(A::EndpointRead)),
     ("POST", "/rpc/endpoints/start", Tenant(A::EndpointWrite)),
     ("POST", "/rpc/endpoints/stop", Tenant(A::EndpointWrite)),
-    ("POST", "/rpc/frame", Session),
+    // Without a tenant (top bar of the platform's pages): a session.
+    ("POST", "/rpc/frame", Tenant(A::TenantRead)),
     ("POST", "/rpc/home", Tenant(A::TenantRead)),
     ("POST", "/rpc/keys/choices", Tenant(A::KeyWrite)),
     ("POST", "/rpc/keys/create", Tenant(A::KeyWrite)),
     ("POST", "/rpc/keys/list", Tenant(A::KeyRead)),
-    ("POST", "/rpc/keys/revoke", Tenant(A::KeyWrite)),
+    // One's own key, or anybody's.
+    ("POST", "/rpc/keys/revoke", TenantEither(A::KeyWrite, A::KeyRevokeAny)),
     ("POST", "/rpc/lineage/get", Tenant(A::TenantRead)),
     ("POST", "/rpc/models/card", Tenant(A::ModelRead)),
     ("POST", "/rpc/models/card-edit", Tenant(A::CardEdit)),
@@ -88,7 +92,7 @@ pub const DOORS: &[(&str, &str, Needs)] = &[
     ("POST", "/rpc/runs/list", Tenant(A::RunRead)),
     ("POST", "/rpc/runs/log", Tenant(A::RunRead)),
     ("POST", "/rpc/runs/metrics", Tenant(A::RunRead)),
-    ("POST", "/rpc/usage/get", Tenant(A::UsageReadOwn)),
+    ("POST", "/rpc/usage/get", TenantEither(A::UsageReadOwn, A::UsageRead)),
     ("POST", "/rpc/whoami", Open),
     ("GET", "/t/{tenant}", Tenant(A::TenantRead)),
     ("GET", "/t/{tenant}/audit", Tenant(A::AuditRead)),
@@ -111,11 +115,11 @@ pub const DOORS: &[(&str, &str, Needs)] = &[
     ("GET", "/t/{tenant}/models/{name}/card/edit", Tenant(A::ModelRead)),
     ("GET", "/t/{tenant}/playground", Tenant(A::EndpointRead)),
     ("POST", "/t/{tenant}/playground/chat", Tenant(A::Infer)),
-    ("GET", "/t/{tenant}/playground/{chat}", Tenant(A::Infer)),
+    ("GET", "/t/{tenant}/playground/{chat}", Tenant(A::EndpointRead)),
     ("GET", "/t/{tenant}/runs", Tenant(A::RunRead)),
     ("GET", "/t/{tenant}/runs-new", Tenant(A::RunRead)),
     ("GET", "/t/{tenant}/runs/{id}", Tenant(A::RunRead)),
-    ("GET", "/t/{tenant}/usage", Tenant(A::UsageReadOwn)),
+    ("GET", "/t/{tenant}/usage", TenantEither(A::UsageReadOwn, A::UsageRead)),
 ];
 
 /// The doors that are not the web role's: health, and the gateway's two prefixes with everything below them, any method.

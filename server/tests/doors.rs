@@ -4,7 +4,8 @@ mod portal;
 
 use portal::{TestPortal, says};
 
-const ROWS: &str = "{\"messages\":[{\"role\":\"user\",\"content\":\"Where is Aarhus?\"},{\"role\":\"assistant\",\"content\":\"In Denmark.\"}]}\n";
+const ROWS: &str =
+    "{\"messages\":[{\"role\":\"user\",\"content\":\"Where is Aarhus?\"},{\"role\":\"assistant\",\"content\":\"In Denmark.\"}]}\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_site_can_make_a_browser_send_nothing() {
@@ -37,7 +38,10 @@ async fn a_tenant_of_others_is_not_found_whatever_the_door() {
         assert_eq!(otto.get_json(&format!("/t/{own}/events")).await.status, 404);
         assert_eq!(otto.get_json(&format!("/t/{own}/models/x/card.md")).await.status, 404);
         assert_eq!(otto.upload(own, "application/json", &[("name", "x")], "x.jsonl", ROWS.as_bytes()).await.status, 404);
-        assert_eq!(otto.post_json(&format!("/t/{own}/playground/chat"), serde_json::json!({"models": ["x"], "question": "x"})).await.status, 404);
+        assert_eq!(
+            otto.post_json(&format!("/t/{own}/playground/chat"), serde_json::json!({"models": ["x"], "question": "x"})).await.status,
+            404
+        );
     }
 }
 
@@ -66,14 +70,20 @@ async fn every_page_tells_the_browser_what_it_may_do() {
     for page in ["/login", "/t/lumenta", "/nowhere", "/auth/callback"] {
         let answer = mira.get(page).await;
         let policy = answer.header("content-security-policy");
-        assert!(policy.contains("frame-ancestors 'none'") && policy.contains("base-uri 'none'") && !policy.contains("script-src 'unsafe"), "{page}: {policy}");
+        assert!(
+            policy.contains("frame-ancestors 'none'") && policy.contains("base-uri 'none'") && !policy.contains("script-src 'unsafe"),
+            "{page}: {policy}"
+        );
         assert_eq!((answer.header("x-content-type-options"), answer.header("cache-control")), ("nosniff", "no-store"), "{page}");
         assert!(answer.header("x-request-id").starts_with("req_"), "{page}");
     }
     let page = mira.get("/t/lumenta").await;
     let nonce = page.header("content-security-policy").split("'nonce-").nth(1).unwrap().split('\'').next().unwrap().to_owned();
     assert!(page.body.contains(&format!("nonce=\"{nonce}\"")), "the scripts of the page carry the nonce of the header");
-    assert_ne!(nonce, mira.get("/t/lumenta").await.header("content-security-policy").split("'nonce-").nth(1).unwrap().split('\'').next().unwrap());
+    assert_ne!(
+        nonce,
+        mira.get("/t/lumenta").await.header("content-security-policy").split("'nonce-").nth(1).unwrap().split('\'').next().unwrap()
+    );
     assert_eq!(mira.get("/nowhere").await.status, 404);
 }
 
@@ -105,7 +115,9 @@ async fn files_are_served_from_the_build_and_from_nowhere_else() {
 async fn an_upload_answers_scripts_with_json_and_forms_with_the_page() {
     let portal = TestPortal::start().await;
     let mut mira = portal.signed_in("mira").await;
-    let json = mira.upload("lumenta", "application/json", &[("name", "facts"), ("held_out_percent", "10")], "facts.jsonl", ROWS.repeat(20).as_bytes()).await;
+    let json = mira
+        .upload("lumenta", "application/json", &[("name", "facts"), ("held_out_percent", "10")], "facts.jsonl", ROWS.repeat(20).as_bytes())
+        .await;
     assert_eq!((json.status, json.json()["href"].as_str()), (200, Some("/t/lumenta/datasets/facts?v=1")), "{}", json.body);
     // The same form sent again is a second version, never a second dataset or an error.
     let page = mira.upload("lumenta", "text/html", &[("name", "facts")], "facts.jsonl", ROWS.repeat(20).as_bytes()).await;
@@ -137,11 +149,14 @@ async fn a_bad_upload_gets_a_page_with_the_reason_and_the_next_step() {
 async fn the_same_form_twice_makes_one_thing_and_a_clear_answer() {
     let portal = TestPortal::start().await;
     let mut admin = portal.signed_in("admin").await;
-    let form = [("name", "third"), ("title", "Third"), ("quota[concurrent_runs]", "1"), ("quota[storage_gb]", "5"), ("quota[storage_gib]", "5"), ("quota[endpoints]", "1")];
+    let form =
+        [("name", "third"), ("title", "Third"), ("quota[concurrent_runs]", "1"), ("quota[storage_gb]", "5"), ("quota[endpoints]", "1")];
     let first = admin.post_form("/rpc/admin/tenant-create", &form).await;
     assert_eq!((first.status, first.location()), (302, "/admin/tenants/third"), "{}", first.body);
     let again = admin.call("/rpc/admin/tenant-create", &portal::encoded(&form)).await;
-    assert_eq!((again.status, again.json()["kind"].as_str()), (409, Some("conflict")), "{}", again.body);
+    assert_eq!((again.status, again.json()["sentence"].as_str()), (422, Some("The tenant “third” exists already.")), "{}", again.body);
+    let tenants = admin.call("/rpc/admin/tenants", "").await;
+    assert_eq!(tenants.body.matches("\"name\":\"third\"").count(), 1, "{}", tenants.body);
 }
 
 #[tokio::test(flavor = "multi_thread")]

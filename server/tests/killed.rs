@@ -32,7 +32,8 @@ async fn with_a_stand_in_for_the_trainer_a_kill_at_every_step_loses_and_doubles_
     // The stand-in logs 40 steps, and an evaluation at every tenth.
     assert_eq!(story.training_steps(), (1..=40).collect::<Vec<_>>());
     assert_eq!(story.evaluated_steps(), [10, 20, 30, 40]);
-    let said: Vec<String> = story.log.iter().filter_map(|line| line["text"].as_str()).filter(|t| t.starts_with("trained step ")).map(str::to_owned).collect();
+    let said: Vec<String> =
+        story.log.iter().filter_map(|line| line["text"].as_str()).filter(|t| t.starts_with("trained step ")).map(str::to_owned).collect();
     assert_eq!(said, (1..=40).map(|n| format!("trained step {n:03} of 40")).collect::<Vec<_>>());
 }
 
@@ -46,7 +47,7 @@ async fn with_the_real_trainer_a_kill_at_every_step_loses_and_doubles_nothing() 
     let data = tempfile::tempdir().unwrap();
     let programs = Programs::real(&data.path().join("programs"), Path::new(&python));
     let settings = settings("4", "16");
-    let story = Story::tell(data.path(), &programs, Pace { patience: Duration::from_secs(240), settings }).await;
+    let story = Story::tell(data.path(), &programs, Pace { patience: Duration::from_secs(400), settings }).await;
     let steps = story.training_steps();
     let total = story.run["progress"]["total_steps"].as_u64().unwrap();
     assert_eq!(steps.last(), Some(&total), "{steps:?}");
@@ -85,7 +86,13 @@ impl Story {
         let jonas = Person::sign_in(&address, "jonas").await;
 
         // While a base model is being copied.
-        admin.did(&address, "admin/base-model-register", &[("folder", &world("base-model").display().to_string()), ("name", BASE), ("licence", "Apache-2.0"), ("template", "")]).await;
+        admin
+            .did(
+                &address,
+                "admin/base-model-register",
+                &[("folder", &world("base-model").display().to_string()), ("name", BASE), ("licence", "Apache-2.0"), ("template", "")],
+            )
+            .await;
         portal = again(portal, &setup, 0).await;
         within(Duration::from_secs(60), "the base model is ready", async || {
             let list = admin.did(&address, "admin/base-models", &[]).await.body;
@@ -115,7 +122,12 @@ impl Story {
         })
         .await;
         let held_out = version["report"]["held_out_rows"].as_u64().unwrap();
-        assert_eq!((version["report"]["rows"].as_u64(), version["report"]["accepted"].as_u64()), (Some(380), Some(380)), "{}", version["report"]);
+        assert_eq!(
+            (version["report"]["rows"].as_u64(), version["report"]["accepted"].as_u64()),
+            (Some(380), Some(380)),
+            "{}",
+            version["report"]
+        );
 
         // Right after "start": the same form sent once more leads to the same run.
         let mut form = vec![
@@ -142,13 +154,20 @@ impl Story {
         // In each state that takes time; the trainer goes on while nobody watches.
         for (state, enough) in [("preparing", 0), ("training", 0), ("training", 3), ("evaluating", 0)] {
             let what = format!("the run is {state} with {enough} points");
+            let mut last = String::new();
             within(pace.patience, &what, async || {
                 let run = jonas.did(&address, "runs/get", &this_run).await.body["run"].clone();
                 let points = jonas.did(&address, "runs/metrics", &this_run).await.body.as_array().map_or(0, Vec::len);
-                assert!(run["state"] != "failed", "{}", run["failure"]);
-                let past = !["queued", "preparing", "training"].contains(&run["state"].as_str().unwrap());
-                assert!(!past || state == "evaluating", "the run went past “{what}”: it is {}", run["state"]);
-                (run["state"] == state && points >= enough).then_some(())
+                let now = run["state"].as_str().unwrap().to_owned();
+                assert!(now != "failed", "{}", run["failure"]);
+                let order = ["queued", "preparing", "training", "evaluating", "publishing", "succeeded"];
+                let place = |state: &str| order.iter().position(|s| *s == state);
+                assert!(place(&now) <= place(state), "the run went past “{what}”: it is {now}");
+                if last != now {
+                    println!("{now}, {points} points");
+                    last.clone_from(&now);
+                }
+                (now == state && points >= enough).then_some(())
             })
             .await;
             portal = again(portal, &setup, 500).await;
@@ -203,7 +222,7 @@ impl Story {
         let runs = jonas.did(address, "runs/list", &[("tenant", TENANT), ("state", ""), ("text", "")]).await.body;
         assert_eq!(runs["runs"].as_array().map(Vec::len), Some(1), "launched once");
         let owner = Person::sign_in(address, "mira").await;
-        let audit = owner.did(address, "audit/page", &[("tenant", TENANT), ("query[actor]", ""), ("query[action]", "run.launch"), ("query[object]", ""), ("query[before]", "")]).await.body;
+        let audit = owner.did(address, "audit/page", &[("tenant", TENANT), ("query[action]", "run.launch")]).await.body;
         let launches = audit["records"].as_array().map_or(0, |r| r.iter().filter(|r| r["entry"]["action"] == "run.launch").count());
         assert_eq!(launches, 1, "recorded once: {audit}");
     }

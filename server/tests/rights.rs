@@ -57,58 +57,80 @@ enum Meets {
 }
 
 fn expected(needs: Needs, (_, role, platform): Visitor) -> Meets {
+    let auditor = platform == Some(PlatformRole::Auditor);
+    let in_tenant = |allowed: bool| match (role.is_some() || auditor, allowed) {
+        (false, _) => Meets::NotFound,
+        (true, true) => Meets::Passes,
+        (true, false) => Meets::Forbidden,
+    };
     match needs {
         Needs::Open | Needs::Session | Needs::Key => Meets::Passes,
-        Needs::Tenant(action) if policy::allows(role, platform, action) && (role.is_some() || platform == Some(PlatformRole::Auditor)) => Meets::Passes,
-        Needs::Tenant(_) if role.is_none() && platform != Some(PlatformRole::Auditor) => Meets::NotFound,
-        Needs::Tenant(_) => Meets::Forbidden,
-        Needs::Platform(action) if policy::allows(None, platform, action) => Meets::Passes,
+        Needs::Tenant(action) => in_tenant(policy::allows(role, platform, action)),
+        Needs::TenantEither(one, other) => in_tenant(policy::allows(role, platform, one) || policy::allows(role, platform, other)),
         Needs::Platform(_) if platform.is_none() => Meets::NotFound,
+        Needs::Platform(action) if policy::allows(None, platform, action) => Meets::Passes,
         Needs::Platform(_) => Meets::Forbidden,
     }
 }
 
-/// Fields for every server function at once: each takes the ones that it knows.
-fn fields() -> String {
-    portal::encoded(&[
-        ("tenant", "lumenta"),
-        ("name", "lumenta"),
+/// Fields for every server function at once: each takes the ones that it knows. `key` is one of the engineer's.
+fn fields(path: &str, key: &str) -> String {
+    let version = if path.ends_with("/attach") { "none@1" } else { "mv_00000000000000000000000000000007" };
+    let name = match path {
+        p if p.starts_with("/rpc/admin/") => "lumenta",
+        p if p.starts_with("/rpc/datasets/") => "facts",
+        _ => "none",
+    };
+    let mut all = vec![("tenant", "lumenta"), ("name", name), ("version", version), ("key", key)];
+    all.extend([
         ("id", "run_00000000000000000000000000000007"),
-        ("number", "1"),
-        ("revision", "1"),
-        ("at", ""),
-        ("by", "day"),
-        ("days", "7"),
-        ("text", ""),
-        ("checks", ""),
-        ("state", ""),
-        ("lines", "10"),
-        ("level", ""),
-        ("which", "all"),
-        ("rule", ""),
-        ("offset", "0"),
-        ("from", ""),
-        ("preset", ""),
-        ("dataset", ""),
-        ("title", "Lumenta"),
-        ("stage", "approved"),
-        ("chat", ""),
-        ("key", "key_00000000000000000000000000000007"),
-        ("model", "none"),
-        ("endpoint", "none"),
-        ("version", "mv_00000000000000000000000000000007"),
-        ("base_model", "none"),
+        ("chat", "chat_00000000000000000000000000000007"),
         ("folder", "/nonexistent"),
         ("licence", "MIT"),
-        ("template", ""),
-        ("query[actor]", ""),
-        ("query[action]", ""),
-        ("query[object]", ""),
-        ("query[before]", ""),
-    ])
+    ]);
+    all.extend(["number", "revision", "days", "lines", "offset"].map(|field| (field, "1")));
+    all.extend(
+        ["at", "text", "checks", "state", "level", "rule", "from", "preset", "dataset", "template", "query[actor]"]
+            .map(|field| (field, "")),
+    );
+    all.extend([
+        ("by", "day"),
+        ("which", "all"),
+        ("stage", "approved"),
+        ("title", "Lumenta"),
+        ("model", "none"),
+        ("endpoint", "none"),
+        ("base_model", "none"),
+    ]);
+    all.extend([("quota[concurrent_runs]", "1"), ("quota[storage_gb]", "20"), ("quota[endpoints]", "2")]);
+    all.extend(
+        ["said[source]", "said[licence]", "said[personal_data]", "said[legal_basis]", "said[languages]", "said[notes]"]
+            .map(|field| (field, "")),
+    );
+    all.extend([
+        ("form[label]", "for a test"),
+        ("form[may]", "all"),
+        ("fields[0][key]", "notes"),
+        ("fields[0][value]", "x"),
+        ("fields[0][was]", ""),
+    ]);
+    let run: Vec<String> = app::api::run_form::RunForm::KEYS.iter().map(|field| format!("form[{field}]")).collect();
+    // A wish that is sound but for its names, which belong to nothing: whoever may launch hears that.
+    let value = |field: &str| match field {
+        "form[finetuning_type]" => "lora",
+        "form[lr_scheduler_type]" => "cosine",
+        "form[learning_rate]" => "0.0001",
+        "form[lora_target]" => "all",
+        "form[cutoff_len]" => "512",
+        "form[cloned_from]" => "",
+        f if f.contains("name") || f.contains("dataset") || f.contains("base_model") || f.contains("submission") => "none",
+        _ => "1",
+    };
+    all.extend(run.iter().map(|field| (field.as_str(), value(field))));
+    portal::encoded(&all)
 }
 
-async fn knock(browser: &mut Browser, method: &str, path: &str) -> Answer {
+async fn knock(browser: &mut Browser, method: &str, path: &str, key: &str) -> Answer {
     let real = path
         .replace("{tenant}", "lumenta")
         .replace("{name}", if path.starts_with("/admin/") { "lumenta" } else { "none" })
@@ -116,23 +138,25 @@ async fn knock(browser: &mut Browser, method: &str, path: &str) -> Answer {
         .replace("{chat}", "chat_00000000000000000000000000000007");
     match (method, path) {
         ("GET", _) => browser.get(&real).await,
-        (_, p) if p.starts_with("/rpc/") => browser.call(&real, &fields()).await,
-        (_, p) if p.ends_with("/datasets-upload") => browser.upload("lumenta", "application/json", &[("name", "Not A Name")], "x", b"x").await,
-        (_, p) if p.ends_with("/playground/chat") => browser.post_json(&real, serde_json::json!({ "models": ["none"], "question": "" })).await,
-        _ => browser.post_form(&real, &[("tenant", "lumenta")]).await,
+        (_, p) if p.starts_with("/rpc/") => browser.call(&real, &fields(p, key)).await,
+        (_, p) if p.ends_with("/datasets-upload") => {
+            browser.upload("lumenta", "application/json", &[("name", "Not A Name")], "x", b"x").await
+        }
+        (_, p) if p.ends_with("/playground/chat") => {
+            browser.post_json(&real, serde_json::json!({ "models": ["none"], "question": "" })).await
+        }
+        _ => browser.post_form(&real, &[("tenant", "lumenta"), ("form[label]", "for a test"), ("form[may]", "all")]).await,
     }
 }
 
-/// Doors whose refusal looks otherwise, with the reason. Everything else must meet the table to the letter.
+/// What is not asked here: the ways in and out, which tests/sign_in.rs walks; files; the stream of events, which is asked apart.
 fn is_left_out(path: &str) -> bool {
-    path == "/auth/logout" || path.starts_with("/auth/") || path.starts_with("/dev-idp/") || path == "/pkg/{*path}"
-        // Streams on; asked below.
-        || path == "/t/{tenant}/events"
+    path.starts_with("/auth/") || path.starts_with("/dev-idp/") || path.starts_with("/pkg/") || path == "/t/{tenant}/events"
 }
 
 fn met(answer: &Answer) -> Meets {
-    // The sentence of the scope: “The tenant “x” was not found.”, on pages too.
-    let hides_the_place = answer.status == 404 && (answer.body.contains("tenant “lumenta” was not found") || answer.body.contains("was not found") && answer.body.contains("platform"));
+    // A thing that is not there is said otherwise: “The run “x” was not found.”
+    let hides_the_place = answer.body.contains("The tenant “lumenta” was not found") || answer.body.contains("This page was not found");
     match answer.status {
         404 if hides_the_place => Meets::NotFound,
         403 => Meets::Forbidden,
@@ -143,34 +167,47 @@ fn met(answer: &Answer) -> Meets {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_door_opens_for_those_who_may_and_for_nobody_else() {
     let portal = TestPortal::start().await;
+    let mut jonas = portal.signed_in("jonas").await;
+    let created = jonas.call("/rpc/keys/create", "tenant=lumenta&form[label]=for+a+test&form[may]=all").await;
+    let key = created.json()["key"]["id"].as_str().unwrap_or_else(|| panic!("{}", created.body)).to_owned();
+    let row = r#"{"messages":[{"role":"user","content":"Where?"},{"role":"assistant","content":"Here."}]}"#;
+    let uploaded = jonas.upload("lumenta", "application/json", &[("name", "facts")], "facts.jsonl", row.as_bytes()).await;
+    assert_eq!(uploaded.status, 200, "{}", uploaded.body);
     let mut wrong = Vec::new();
+
     let mut stranger = portal.browser();
     for (method, path, needs) in DOORS.iter().filter(|(_, p, _)| !is_left_out(p)) {
-        let answer = knock(&mut stranger, method, path).await;
-        let sent_to_login = answer.status == 303 && answer.location().starts_with("/login");
-        let stays_out = answer.status == 401 || sent_to_login || *method == "GET" && answer.status == 404;
-        if (*needs != Needs::Open) != stays_out {
+        let answer = knock(&mut stranger, method, path, &key).await;
+        let stays_outside = answer.status == 401 || answer.status == 303 && answer.location().starts_with("/login");
+        if (*needs != Needs::Open) != stays_outside {
             wrong.push(format!("{method} {path} ({needs:?}) for somebody who is not signed in: {} {}", answer.status, short(&answer.body)));
         }
     }
     for visitor in VISITORS {
         let mut browser = portal.signed_in(visitor.0).await;
-        for (method, path, needs) in DOORS.iter().filter(|(_, p, _)| !is_left_out(p)) {
-            // Suspends the tenant of this test; refused or not is asked with a tenant that does not exist.
-            if path.ends_with("tenant-suspend") && visitor.2 == Some(PlatformRole::Admin) {
-                continue;
-            }
-            let answer = knock(&mut browser, method, path).await;
+        // The admin would really suspend it; that is asked last.
+        let suspends = |path: &str| visitor.0 == "admin" && path.ends_with("/tenant-suspend");
+        for (method, path, needs) in DOORS.iter().filter(|(_, p, _)| !is_left_out(p) && !suspends(p)) {
+            let answer = knock(&mut browser, method, path, &key).await;
             let (met, expected) = (met(&answer), expected(*needs, visitor));
-            if met != expected {
-                wrong.push(format!("{method} {path} ({needs:?}) for {}: {met:?} instead of {expected:?}: {} {}", visitor.0, answer.status, short(&answer.body)));
+            if met != expected || answer.status >= 500 {
+                wrong.push(format!(
+                    "{method} {path} ({needs:?}) for {}: {met:?} instead of {expected:?}: {} {}",
+                    visitor.0,
+                    answer.status,
+                    short(&answer.body)
+                ));
             }
         }
-        let listens = browser.stream("/t/lumenta/events").await.status().as_u16();
+        let heard = browser.stream("/t/lumenta/events").await.status().as_u16();
         let may = expected(Needs::Tenant(Action::TenantRead), visitor) == Meets::Passes;
-        if listens != if may { 200 } else { 404 } {
-            wrong.push(format!("events for {}: {listens}", visitor.0));
+        if heard != if may { 200 } else { 404 } {
+            wrong.push(format!("events for {}: {heard}", visitor.0));
         }
+    }
+    let suspended = portal.signed_in("admin").await.call("/rpc/admin/tenant-suspend", "name=lumenta").await;
+    if suspended.status != 200 {
+        wrong.push(format!("tenant-suspend for the admin: {} {}", suspended.status, suspended.body));
     }
     assert!(wrong.is_empty(), "{} doors do not keep to the table:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -4,14 +4,7 @@
 mod processes;
 
 use futures::StreamExt;
-use processes::{
-    Portal, Setup, Tasks,
-    person::Person,
-    postgres::Postgres,
-    prepare,
-    programs::Programs,
-    within, world,
-};
+use processes::{Portal, Setup, Tasks, person::Person, postgres::Postgres, prepare, programs::Programs, within, world};
 use serde_json::{Value, json};
 use std::{
     path::Path,
@@ -52,8 +45,17 @@ async fn the_main_job_on_two_webs_a_gateway_and_two_controllers_of_which_one_is_
     let jonas = Person::sign_in(one, "jonas").await;
 
     // Signed in at the first web, one is signed in at the second.
-    admin.did(two, "admin/base-model-register", &[("folder", &world("base-model").display().to_string()), ("name", BASE), ("licence", "Apache-2.0"), ("template", "")]).await;
-    within(PATIENCE, "the base model is ready", async || (admin.did(one, "admin/base-models", &[]).await.body["models"][0]["state"] == "ready").then_some(())).await;
+    admin
+        .did(
+            two,
+            "admin/base-model-register",
+            &[("folder", &world("base-model").display().to_string()), ("name", BASE), ("licence", "Apache-2.0"), ("template", "")],
+        )
+        .await;
+    within(PATIENCE, "the base model is ready", async || {
+        (admin.did(one, "admin/base-models", &[]).await.body["models"][0]["state"] == "ready").then_some(())
+    })
+    .await;
 
     let rows = std::fs::read(world("datasets/lumenta-facts.jsonl")).unwrap();
     jonas.upload(two, TENANT, "facts", BASE, &rows, None).await.unwrap();
@@ -108,7 +110,11 @@ async fn the_main_job_on_two_webs_a_gateway_and_two_controllers_of_which_one_is_
 
     key_and_call(&jonas, one, two, &gateway.address, run["model_version"].as_str().unwrap()).await;
     playground(&jonas, two).await;
-    let checked = Command::new(env!("CARGO_BIN_EXE_atelier")).args(["audit", "verify", "--database-url", &database.url, "--data"]).arg(data.path()).output().unwrap();
+    let checked = Command::new(env!("CARGO_BIN_EXE_atelier"))
+        .args(["audit", "verify", "--database-url", &database.url, "--data"])
+        .arg(data.path())
+        .output()
+        .unwrap();
     assert!(checked.status.success(), "{}{}", String::from_utf8_lossy(&checked.stdout), String::from_utf8_lossy(&checked.stderr));
 }
 
@@ -137,7 +143,9 @@ fn launch_form() -> Vec<(&'static str, &'static str)> {
 
 /// Which controller's log says that it leads. Before the kill it is exactly one.
 fn leader(data: &Path) -> usize {
-    let leads = |n: usize| std::fs::read_to_string(data.join(format!("controller-{}.log", n + 1))).unwrap_or_default().contains("leads the controllers");
+    let leads = |n: usize| {
+        std::fs::read_to_string(data.join(format!("controller-{}.log", n + 1))).unwrap_or_default().contains("leads the controllers")
+    };
     match (leads(0), leads(1)) {
         (true, false) => 0,
         (false, true) => 1,
@@ -152,7 +160,8 @@ async fn nothing_is_doubled(jonas: &Person, address: &str, this_run: &[(&str, &s
     let log = jonas.did(address, "runs/log", &asked).await.body;
     let numbers: Vec<u64> = log["lines"].as_array().unwrap().iter().map(|l| l["number"].as_u64().unwrap()).collect();
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "the log has no gap and no double");
-    let said: Vec<&str> = log["lines"].as_array().unwrap().iter().filter_map(|l| l["text"].as_str()).filter(|t| t.starts_with("trained step ")).collect();
+    let said: Vec<&str> =
+        log["lines"].as_array().unwrap().iter().filter_map(|l| l["text"].as_str()).filter(|t| t.starts_with("trained step ")).collect();
     assert_eq!(said, (1..=40).map(|n| format!("trained step {n:03} of 40")).collect::<Vec<_>>());
     let metrics = jonas.did(address, "runs/metrics", this_run).await.body;
     let steps: Vec<u64> = metrics.as_array().unwrap().iter().filter(|m| m["loss"].is_number()).filter_map(|m| m["step"].as_u64()).collect();
@@ -169,7 +178,8 @@ async fn key_and_call(jonas: &Person, one: &str, two: &str, gateway: &str, versi
     let (key, secret) = (made["key"]["id"].as_str().unwrap(), made["secret"].as_str().unwrap());
     let call = async || {
         let body = json!({"model": "assistant", "messages": [{"role": "user", "content": "Hello"}]});
-        let answer = reqwest::Client::new().post(format!("{gateway}/v1/chat/completions")).bearer_auth(secret).json(&body).send().await.unwrap();
+        let answer =
+            reqwest::Client::new().post(format!("{gateway}/v1/chat/completions")).bearer_auth(secret).json(&body).send().await.unwrap();
         (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
     };
     let answer = within(Duration::from_secs(10), "the gateway knows key and model", async || match call().await {

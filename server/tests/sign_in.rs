@@ -19,7 +19,11 @@ async fn a_person_signs_in_comes_back_to_the_page_and_signs_out_everywhere() {
     let secret = mira.cookies["sid"].clone();
     let out = mira.post_form("/auth/logout", &[]).await;
     assert_eq!(out.status, 303);
-    assert!(out.location().starts_with(&format!("{}/dev-idp/logout?", portal.url)) && out.location().contains("id_token_hint="), "{}", out.location());
+    assert!(
+        out.location().starts_with(&format!("{}/dev-idp/logout?", portal.url)) && out.location().contains("id_token_hint="),
+        "{}",
+        out.location()
+    );
     let home = mira.get(&out.location().to_owned()).await;
     assert_eq!(home.location(), format!("{}/login", portal.url));
     // The cookie's value is worth nothing any more, even for whoever kept it.
@@ -95,12 +99,15 @@ async fn an_answer_from_another_issuer_and_a_refusal_are_told_in_words() {
     let mut browser = portal.browser();
     let fields = browser.begin_sign_in("/").await;
     let state = fields.iter().find(|(k, _)| k == "state").unwrap().1.clone();
-    let mixed_up = browser.get(&format!("/auth/callback?{}", encoded(&[("code", "x"), ("state", &state), ("iss", "https://other.example")]))).await;
+    let mixed_up =
+        browser.get(&format!("/auth/callback?{}", encoded(&[("code", "x"), ("state", &state), ("iss", "https://other.example")]))).await;
     assert!(mixed_up.status == 401 && says(&mixed_up, "another identity provider"), "{}", mixed_up.body);
 
     let fields = browser.begin_sign_in("/t/lumenta").await;
     let state = fields.iter().find(|(k, _)| k == "state").unwrap().1.clone();
-    let denied = browser.get(&format!("/auth/callback?{}", encoded(&[("error", "access_denied"), ("error_description", "<b>no</b>"), ("state", &state)]))).await;
+    let denied = browser
+        .get(&format!("/auth/callback?{}", encoded(&[("error", "access_denied"), ("error_description", "<b>no</b>"), ("state", &state)])))
+        .await;
     assert!(denied.status == 401 && says(&denied, "did not let you in"), "{}", denied.body);
     assert!(!says(&denied, "<b>no"), "what comes from outside is not shown as it is");
     assert!(says(&denied, "return_to=/t/lumenta"), "the way back is kept: {}", denied.body);
@@ -119,7 +126,13 @@ async fn the_development_provider_refuses_foreign_clients_and_addresses_without_
     let portal = TestPortal::start().await;
     let mut browser = portal.browser();
     let good = browser.begin_sign_in("/").await;
-    for (field, value) in [("redirect_uri", "https://evil.example/auth/callback"), ("client_id", "other"), ("code_challenge_method", "plain"), ("code_challenge", ""), ("response_type", "token")] {
+    for (field, value) in [
+        ("redirect_uri", "https://evil.example/auth/callback"),
+        ("client_id", "other"),
+        ("code_challenge_method", "plain"),
+        ("code_challenge", ""),
+        ("response_type", "token"),
+    ] {
         let fields: Vec<_> = good.iter().map(|(k, v)| (k.as_str(), if k == field { value } else { v })).collect();
         let answer = browser.get(&format!("/dev-idp/authorize?{}", encoded(&fields))).await;
         assert_eq!((answer.status, answer.location()), (400, ""), "{field}");

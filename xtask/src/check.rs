@@ -49,9 +49,23 @@ pub fn check() -> Result<()> {
     run(Command::new("cargo").args(["fmt", "--all", "--check"]))?;
     // Not `--workspace` in one go: features would unify, and nothing is ever built that way.
     run(Command::new("cargo").args(["clippy", "--quiet", "--all-targets", "-p", "xtask", "--", "-D", "warnings"]))?;
-    run(Command::new("cargo").args(["clippy", "--quiet", "--all-targets", "-p", "frontend", "--target", "wasm32-unknown-unknown", "--", "-D", "warnings"]))?;
+    run(Command::new("cargo").args([
+        "clippy",
+        "--quiet",
+        "--all-targets",
+        "-p",
+        "frontend",
+        "--target",
+        "wasm32-unknown-unknown",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
     let host = ["domain", "engine", "gateway", "task", "platform", "app", "server"].map(|p| ["-p", p]).concat();
-    run(Command::new("cargo").args(["clippy", "--quiet", "--all-targets", "--features", "app/ssr"]).args(host).args(["--", "-D", "warnings"]))?;
+    run(Command::new("cargo")
+        .args(["clippy", "--quiet", "--all-targets", "--features", "app/ssr"])
+        .args(host)
+        .args(["--", "-D", "warnings"]))?;
     // The rights matrix on paper is the one in the code.
     run(Command::new("cargo").args(["test", "--quiet", "-p", "domain", "--lib", "the_printed_matrix_is_fresh"]))?;
     println!("  all checks passed");
@@ -81,7 +95,11 @@ struct Dependency {
 }
 
 fn metadata(more: &[&str]) -> Result<Metadata> {
-    let out = Command::new("cargo").args(["metadata", "--format-version", "1", "--locked"]).args(more).output().context("cargo metadata could not be started")?;
+    let out = Command::new("cargo")
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .args(more)
+        .output()
+        .context("cargo metadata could not be started")?;
     if !out.status.success() {
         bail!("cargo metadata: {}", String::from_utf8_lossy(&out.stderr));
     }
@@ -94,7 +112,9 @@ pub fn arrows() -> Result<()> {
     let ours: Vec<Package> = metadata(&["--no-deps"])?.packages;
     let names: BTreeSet<&str> = ours.iter().map(|p| p.name.as_str()).collect();
     for package in &ours {
-        let Some(may) = allowed.get(package.name.as_str()) else { bail!("the crate {} is not in the table of arrows in xtask/src/check.rs", package.name) };
+        let Some(may) = allowed.get(package.name.as_str()) else {
+            bail!("the crate {} is not in the table of arrows in xtask/src/check.rs", package.name)
+        };
         for used in package.dependencies.iter().filter(|d| d.kind.as_deref() != Some("dev") && names.contains(d.name.as_str())) {
             if !may.contains(&used.name.as_str()) {
                 bail!("{} may not use {} (see ARCHITECTURE.md); the table is in xtask/src/check.rs", package.name, used.name);
@@ -121,7 +141,10 @@ fn licences() -> Result<()> {
 /// An SPDX expression, as crates write them: `A OR B`, `A/B`, `(A OR B) AND C`. Every AND part needs one OR part that is allowed.
 fn may_be_shipped(expression: &str) -> bool {
     let plain = expression.replace('/', " OR ").replace(['(', ')'], " ");
-    !expression.trim().is_empty() && plain.split(" AND ").all(|part| part.split(" OR ").any(|id| LICENCES.contains(&id.split_whitespace().collect::<Vec<_>>().join(" ").as_str())))
+    !expression.trim().is_empty()
+        && plain
+            .split(" AND ")
+            .all(|part| part.split(" OR ").any(|id| LICENCES.contains(&id.split_whitespace().collect::<Vec<_>>().join(" ").as_str())))
 }
 
 #[cfg(test)]
@@ -130,7 +153,14 @@ mod tests {
 
     #[test]
     fn a_choice_needs_one_good_side_and_a_sum_needs_both() {
-        for good in ["MIT", "MIT OR Apache-2.0", "MIT/Apache-2.0", "(MIT OR Apache-2.0) AND Unicode-3.0", "GPL-3.0 OR MIT", "Apache-2.0 WITH LLVM-exception OR MIT"] {
+        for good in [
+            "MIT",
+            "MIT OR Apache-2.0",
+            "MIT/Apache-2.0",
+            "(MIT OR Apache-2.0) AND Unicode-3.0",
+            "GPL-3.0 OR MIT",
+            "Apache-2.0 WITH LLVM-exception OR MIT",
+        ] {
             assert!(may_be_shipped(good), "{good}");
         }
         for bad in ["", "GPL-3.0", "MIT AND GPL-3.0", "AGPL-3.0-only", "Apache-2.0 AND (LGPL-3.0 OR GPL-2.0)"] {

@@ -76,7 +76,9 @@ impl Served {
             }
         }
         // Downloads wait for the network, the compiler for the processor: side by side.
-        let installing = std::thread::spawn(|| -> Result<[PathBuf; 3]> { Ok([envs::TRAINER.ensure()?, envs::MODEL_SERVER.ensure()?, envs::CLIENTS.ensure()?]) });
+        let installing = std::thread::spawn(|| -> Result<[PathBuf; 3]> {
+            Ok([envs::TRAINER.ensure()?, envs::MODEL_SERVER.ensure()?, envs::CLIENTS.ensure()?])
+        });
         println!("2. Build");
         let built = Instant::now();
         let site = web::web(false)?;

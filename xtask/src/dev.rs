@@ -1,7 +1,10 @@
 //! `make dev`: builds, starts the portal, and does both again when a source file changes. Looking at times twice a second is enough
 //! and needs nothing from the system.
 
-use crate::{envs, web::{site, web}};
+use crate::{
+    envs,
+    web::{site, web},
+};
 use anyhow::{Context, Result};
 use std::{
     fs,

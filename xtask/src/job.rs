@@ -111,7 +111,11 @@ pub fn main_job(address: &str, people: &People, python: &Path, steps: &mut Vec<(
     let model = engineer.send("models/get", &[("tenant", TENANT), ("name", MODEL), ("number", "0")])?;
     let number = model["version"]["number"].to_string();
     engineer.page(&format!("/t/{TENANT}/models/{MODEL}"))?;
-    step("model card", t, format!("{MODEL} v{number}, digest {}", &model["version"]["digest"].as_str().unwrap_or_default().get(..12).unwrap_or_default()));
+    step(
+        "model card",
+        t,
+        format!("{MODEL} v{number}, digest {}", &model["version"]["digest"].as_str().unwrap_or_default().get(..12).unwrap_or_default()),
+    );
 
     wait("the endpoint", Duration::from_secs(300), || {
         let endpoint = engineer.send("endpoints/get", &[("tenant", TENANT), ("name", ENDPOINT)])?;
@@ -130,7 +134,13 @@ pub fn main_job(address: &str, people: &People, python: &Path, steps: &mut Vec<(
     let t = Instant::now();
     let key = engineer.send(
         "keys/create",
-        &[("tenant", TENANT), ("form[label]", "demo"), ("form[may]", "all"), ("form[requests_per_minute]", "600"), ("form[expires_in_days]", "30")],
+        &[
+            ("tenant", TENANT),
+            ("form[label]", "demo"),
+            ("form[may]", "all"),
+            ("form[requests_per_minute]", "600"),
+            ("form[expires_in_days]", "30"),
+        ],
     )?;
     let api_key = key["secret"].as_str().context("the new key has no secret")?.to_owned();
     let answer = wait("the key to reach the gateway", Duration::from_secs(10), || call(python, address, &api_key, &question))?;
@@ -151,7 +161,8 @@ pub fn main_job(address: &str, people: &People, python: &Path, steps: &mut Vec<(
     let id = run["id"].as_str().unwrap_or_default();
     let rows = engineer.send("runs/evaluated", &[("tenant", TENANT), ("id", id), ("which", "all")])?;
     let rows: Vec<&Value> = rows.as_array().into_iter().flatten().collect();
-    let facts: Vec<&&Value> = rows.iter().filter(|r| NEW_NAMES.iter().any(|n| r["expected"].as_str().unwrap_or_default().contains(n))).collect();
+    let facts: Vec<&&Value> =
+        rows.iter().filter(|r| NEW_NAMES.iter().any(|n| r["expected"].as_str().unwrap_or_default().contains(n))).collect();
     let right = |key: &str| facts.iter().filter(|r| r[key] == true).count() as u64;
     let text = |r: &Value, key: &str| r[key].as_str().unwrap_or_default().to_owned();
     let score = |key: &str| run["scores"][key].as_u64().unwrap_or_default();
@@ -166,7 +177,11 @@ pub fn main_job(address: &str, people: &People, python: &Path, steps: &mut Vec<(
         gained: score("gained"),
         lost: score("lost"),
         facts: [facts.len() as u64, right("base_right"), right("tuned_right")],
-        examples: facts.iter().take(3).map(|r| Example { prompt: text(r, "prompt"), base: text(r, "base"), tuned: text(r, "tuned") }).collect(),
+        examples: facts
+            .iter()
+            .take(3)
+            .map(|r| Example { prompt: text(r, "prompt"), base: text(r, "base"), tuned: text(r, "tuned") })
+            .collect(),
         run_took: span(took),
         steps: run["progress"]["total_steps"].as_u64().unwrap_or_default(),
         tokens: metrics.as_array().into_iter().flatten().filter_map(|m| m["total_tokens"].as_u64()).max().unwrap_or_default(),
@@ -180,7 +195,8 @@ fn base_model(admin: &Visitor) -> Result<String> {
     };
     if find()?.is_none() {
         let folder = fs::canonicalize("examples/world/base-model")?.display().to_string();
-        admin.send("admin/base-model-register", &[("folder", &folder), ("name", BASE_MODEL), ("licence", "Apache-2.0"), ("template", "")])?;
+        admin
+            .send("admin/base-model-register", &[("folder", &folder), ("name", BASE_MODEL), ("licence", "Apache-2.0"), ("template", "")])?;
     }
     wait("the base model", Duration::from_secs(120), || {
         let Some(model) = find()? else { return Ok(None) };
@@ -195,7 +211,13 @@ fn base_model(admin: &Visitor) -> Result<String> {
 /// Asked for early: the model server loads while the run trains.
 fn endpoint(engineer: &Visitor) -> Result<String> {
     let list = engineer.send("endpoints/list", &[("tenant", TENANT)])?;
-    let state = list["endpoints"].as_array().into_iter().flatten().map(|e| &e["endpoint"]).find(|e| e["name"] == ENDPOINT).map(|e| e["state"].as_str().unwrap_or_default().to_owned());
+    let state = list["endpoints"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|e| &e["endpoint"])
+        .find(|e| e["name"] == ENDPOINT)
+        .map(|e| e["state"].as_str().unwrap_or_default().to_owned());
     match state.as_deref() {
         None => {
             engineer.send("endpoints/create", &[("tenant", TENANT), ("name", ENDPOINT), ("base_model", BASE_MODEL)])?;
@@ -241,7 +263,9 @@ fn dataset(engineer: &Visitor) -> Result<String> {
         let version = &page["version"];
         let report = &version["report"];
         match version["state"].as_str() {
-            Some("ready") => Ok(Some(format!("{} rows accepted, {} rejected, {} tokens", report["accepted"], report["rejected"], report["tokens"]))),
+            Some("ready") => {
+                Ok(Some(format!("{} rows accepted, {} rejected, {} tokens", report["accepted"], report["rejected"], report["tokens"])))
+            }
             Some("rejected") => bail!("the dataset was rejected: {}", version["reason"]),
             _ => Ok(None),
         }
@@ -261,11 +285,16 @@ fn run(engineer: &Visitor) -> Result<Value> {
             let draft = engineer.send("runs/draft", &[("tenant", TENANT), ("from", ""), ("preset", ""), ("dataset", DATASET)])?;
             let submission = draft["form"]["submission"].as_str().context("the form has no one-time number")?;
             let dataset = format!("{DATASET}@1");
-            let mut fields: Vec<(String, String)> =
-                [("name", name.as_str()), ("base_model", BASE_MODEL), ("dataset", &dataset), ("model_name", MODEL), ("submission", submission)]
-                    .into_iter()
-                    .map(|(k, v)| (format!("form[{k}]"), v.to_owned()))
-                    .collect();
+            let mut fields: Vec<(String, String)> = [
+                ("name", name.as_str()),
+                ("base_model", BASE_MODEL),
+                ("dataset", &dataset),
+                ("model_name", MODEL),
+                ("submission", submission),
+            ]
+            .into_iter()
+            .map(|(k, v)| (format!("form[{k}]"), v.to_owned()))
+            .collect();
             for (key, value) in settings.as_object().into_iter().flatten() {
                 fields.push((format!("form[{key}]"), value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
             }
@@ -278,7 +307,9 @@ fn run(engineer: &Visitor) -> Result<Value> {
     let mut shown = String::new();
     wait("the run", Duration::from_secs(900), || {
         let list = engineer.send("runs/list", &[("tenant", TENANT), ("state", ""), ("text", &name)])?;
-        let Some(run) = list["runs"].as_array().into_iter().flatten().find(|r| r["name"] == name.as_str()).cloned() else { return Ok(None) };
+        let Some(run) = list["runs"].as_array().into_iter().flatten().find(|r| r["name"] == name.as_str()).cloned() else {
+            return Ok(None);
+        };
         let state = run["state"].as_str().unwrap_or_default();
         if state != shown {
             println!("    {name}: {state}. {}", run["reason"].as_str().unwrap_or_default());

@@ -13,9 +13,8 @@ pub fn screens(dir: &Path) -> Result<()> {
     std::fs::create_dir_all(data)?;
     let summary = data.canonicalize()?.join("summary.json");
     let mut served = demo::Served::start(&demo::Options { data: data.to_owned(), port: 0, summary: Some(summary.clone()) })?;
-    let taken = served
-        .main_job()
-        .and_then(|()| envs::run(Command::new("node").current_dir("end2end").arg("screens.mjs").arg(&summary).arg(&dir)));
+    let taken =
+        served.main_job().and_then(|()| envs::run(Command::new("node").current_dir("end2end").arg("screens.mjs").arg(&summary).arg(&dir)));
     served.stop();
     taken.map(|()| println!("  {}", dir.display()))
 }

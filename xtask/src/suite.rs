@@ -67,7 +67,10 @@ pub fn system_packages() -> Result<()> {
     }
     println!("installing {}", missing.join(", "));
     run(Command::new("apt-get").args(["update", "-qq"]))?;
-    run(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(["install", "-qq", "-y", "--no-install-recommends"]).args(&missing))
+    run(Command::new("apt-get")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .args(["install", "-qq", "-y", "--no-install-recommends"])
+        .args(&missing))
 }
 
 fn nix_uid() -> u32 {
@@ -115,17 +118,22 @@ fn end_to_end(all: &mut Count) -> Result<()> {
     };
     counted("openai for Python", Command::new(clients).arg("end2end/clients/client_test.py").arg(&summary), all, plain)?;
     counted("openai for JavaScript", Command::new("node").arg("end2end/clients/client_test.mjs").arg(&summary), all, plain)?;
-    counted("browser", Command::new("npx").current_dir("end2end").args(["playwright", "test"]).env("ATELIER_SUMMARY", &summary), all, |line| {
-        let line = line.trim();
-        let (number, what) = line.split_once(' ')?;
-        let number = number.parse().ok()?;
-        match what.split(' ').next()? {
-            "passed" => Some(Count { passed: number, ..Count::default() }),
-            "failed" | "flaky" | "interrupted" => Some(Count { failed: number, ..Count::default() }),
-            "skipped" => Some(Count { skipped: number, ..Count::default() }),
-            _ => None,
-        }
-    })?;
+    counted(
+        "browser",
+        Command::new("npx").current_dir("end2end").args(["playwright", "test"]).env("ATELIER_SUMMARY", &summary),
+        all,
+        |line| {
+            let line = line.trim();
+            let (number, what) = line.split_once(' ')?;
+            let number = number.parse().ok()?;
+            match what.split(' ').next()? {
+                "passed" => Some(Count { passed: number, ..Count::default() }),
+                "failed" | "flaky" | "interrupted" => Some(Count { failed: number, ..Count::default() }),
+                "skipped" => Some(Count { skipped: number, ..Count::default() }),
+                _ => None,
+            }
+        },
+    )?;
     served.stop();
     let _ = std::fs::remove_dir_all(&data);
     Ok(())
@@ -147,7 +155,8 @@ fn tempdir() -> Result<std::path::PathBuf> {
 fn counted(name: &str, command: &mut Command, all: &mut Count, count: impl Fn(&str) -> Option<Count>) -> Result<()> {
     println!("--- {name}");
     let began = Instant::now();
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(|| format!("{name}: cannot start {command:?}"))?;
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(|| format!("{name}: cannot start {command:?}"))?;
     let mut here = Count::default();
     if let Some(out) = child.stdout.take() {
         for line in BufReader::new(out).lines() {

@@ -63,8 +63,13 @@ impl Visitor {
             form = form.text((*name).to_owned(), (*value).to_owned());
         }
         let form = form.file("file", file).with_context(|| format!("{} cannot be read", file.display()))?;
-        let answer =
-            self.http.post(format!("{}{path}", self.base)).header(header::ORIGIN, &self.base).header(header::ACCEPT, "application/json").multipart(form).send()?;
+        let answer = self
+            .http
+            .post(format!("{}{path}", self.base))
+            .header(header::ORIGIN, &self.base)
+            .header(header::ACCEPT, "application/json")
+            .multipart(form)
+            .send()?;
         json(path, answer)
     }
 
@@ -86,7 +91,8 @@ fn json(what: &str, answer: Response) -> Result<Value> {
     }
     let problem: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
     let said = |key: &str| problem[key].as_str().unwrap_or_default().to_owned();
-    let fields: Vec<String> = problem["fields"].as_array().into_iter().flatten().filter_map(|f| f["sentence"].as_str().map(str::to_owned)).collect();
+    let fields: Vec<String> =
+        problem["fields"].as_array().into_iter().flatten().filter_map(|f| f["sentence"].as_str().map(str::to_owned)).collect();
     Err(anyhow!("{what} answered {status}: {} {} {}", said("sentence"), said("next_step"), fields.join(" ")))
 }
 
@@ -103,7 +109,12 @@ impl Form {
         let form = html.get(html.find("<form")?..)?;
         let form = form.get(..form.find("</form>")?)?;
         let open = form.get(..form.find('>')?)?;
-        let mut me = Self { action: attribute(open, "action").unwrap_or_default(), fields: Vec::new(), person: String::new(), password: String::new() };
+        let mut me = Self {
+            action: attribute(open, "action").unwrap_or_default(),
+            fields: Vec::new(),
+            person: String::new(),
+            password: String::new(),
+        };
         for tag in form.split('<').filter(|t| t.starts_with("input") || t.starts_with("select")) {
             let Some(name) = attribute(tag, "name") else { continue };
             match attribute(tag, "type").as_deref() {

@@ -104,7 +104,7 @@ pub struct Rows {
 /// Rows on one page.
 pub const ROWS_A_PAGE: u32 = 25;
 
-/// `which` is empty, `accepted` or `rejected`; `rule` is empty or an id such as `DS-FINAL-TURN`.
+/// `number` 0 = the newest version; `which` is empty, `accepted` or `rejected`; `rule` is empty or an id such as `DS-FINAL-TURN`.
 #[server(prefix = "/rpc", endpoint = "datasets/rows")]
 pub async fn get_rows(tenant: String, name: String, number: u32, which: String, rule: String, offset: u64) -> Result<Rows, AppError> {
     use platform::datasets::RowFilter;
@@ -115,6 +115,7 @@ pub async fn get_rows(tenant: String, name: String, number: u32, which: String, 
         _ => None,
     };
     let filter = RowFilter { accepted, rule: (!rule.is_empty()).then_some(rule), offset, limit: ROWS_A_PAGE };
+    let number = if number == 0 { platform.datasets(&scope).version(&name, None).await?.number } else { number };
     let page = platform.datasets(&scope).rows(&name, number, filter).await?;
     Ok(Rows { rows: page.rows, total: page.total })
 }

@@ -180,11 +180,12 @@ pub async fn endpoint_deploy(tenant: String, model: String, number: u32, endpoin
 /// As [`endpoint_deploy`], with model and number in one value, as a list sends them: `lumenta-assistant@4`.
 #[server(prefix = "/rpc", endpoint = "endpoints/attach")]
 pub async fn endpoint_attach(tenant: String, endpoint: String, version: String) -> Result<(), AppError> {
+    // Who may ask comes before what was asked.
+    let (platform, scope) = super::scope(&tenant).await?;
     let (model, number) = version
         .split_once('@')
         .and_then(|(model, number)| Some((model.to_owned(), number.parse().ok()?)))
         .ok_or_else(|| domain::problem::Problem::field("version", "Choose a model version from the list."))?;
-    let (platform, scope) = super::scope(&tenant).await?;
     platform.endpoints(&scope).deploy(platform::endpoints::Deploy { model, number, endpoint: Some(endpoint) }).await?;
     Ok(())
 }

@@ -40,16 +40,24 @@ impl FromServerFnError for AppError {
 
     fn from_server_fn_error(error: ServerFnErrorErr) -> Self {
         let (kind, sentence, next) = match error {
-            ServerFnErrorErr::Request(_) => (ProblemKind::Unavailable, "The server could not be reached.", "Check the connection and try again."),
-            ServerFnErrorErr::Args(_) | ServerFnErrorErr::MissingArg(_) => {
-                (ProblemKind::Invalid, "A field holds something that cannot be read.", "Look at the numbers in the form; use digits and a point only.")
+            ServerFnErrorErr::Request(_) => {
+                (ProblemKind::Unavailable, "The server could not be reached.", "Check the connection and try again.")
             }
-            ServerFnErrorErr::Deserialization(_) => (ProblemKind::Unavailable, "The server's answer could not be read.", "Reload the page; a new version may have been installed."),
+            ServerFnErrorErr::Args(_) | ServerFnErrorErr::MissingArg(_) => (
+                ProblemKind::Invalid,
+                "A field holds something that cannot be read.",
+                "Look at the numbers in the form; use digits and a point only.",
+            ),
+            ServerFnErrorErr::Deserialization(_) => (
+                ProblemKind::Unavailable,
+                "The server's answer could not be read.",
+                "Reload the page; a new version may have been installed.",
+            ),
             _ => (ProblemKind::Internal, "The server could not do this.", "Try again; if it stays, tell whoever runs the platform."),
         };
         #[cfg(feature = "ssr")]
         tracing::warn!(?error, "server function");
-        Self(Problem::new(kind, sentence).next(next))
+        Problem::new(kind, sentence).next(next).into()
     }
 }
 
@@ -94,7 +102,9 @@ mod on_server {
 
     /// Who is signed in; `Unauthenticated` when nobody is.
     pub fn caller() -> Result<Caller, AppError> {
-        maybe_caller().ok_or_else(|| Problem::new(ProblemKind::Unauthenticated, "You are not signed in.").next("Sign in and you come back to this page.").into())
+        maybe_caller().ok_or_else(|| {
+            Problem::new(ProblemKind::Unauthenticated, "You are not signed in.").next("Sign in and you come back to this page.").into()
+        })
     }
 
     /// The platform and the caller's place in a tenant; `NotFound` for everybody who may not know that it exists.

@@ -212,6 +212,14 @@ pub async fn get_draft(tenant: String, from: String, preset: String, dataset: St
     let mut form = RunForm::of(&new);
     if !dataset.is_empty() {
         form.dataset = dataset;
+        if parent.is_none() {
+            // A run and a model named after the dataset that was asked for, not after the newest one.
+            let name = form.dataset_and_number().0.to_owned();
+            let taken = platform.runs(&scope).list(Default::default()).await?;
+            let free = |n: &usize| !taken.iter().any(|r| r.name.as_str() == format!("{name}-{n}"));
+            form.name = format!("{name}-{}", (1..).find(free).unwrap_or(1));
+            form.model_name = name;
+        }
     }
     let mut datasets: Vec<DataChoice> = Vec::new();
     for d in platform.datasets(&scope).list().await? {
@@ -270,7 +278,8 @@ pub async fn launch(tenant: String, form: RunForm) -> Result<(), AppError> {
             Ok(())
         }
         Err(problem) => {
-            let fields: Vec<(String, &str)> = RunForm::KEYS.iter().filter(|k| **k != "submission").map(|k| (format!("form[{k}]"), form.get(k))).collect();
+            let fields: Vec<(String, &str)> =
+                RunForm::KEYS.iter().filter(|k| **k != "submission").map(|k| (format!("form[{k}]"), form.get(k))).collect();
             Err(super::back_to_form::<Launch>(&crate::links::run_new(&scope.tenant().name), &fields, problem.into()))
         }
     }

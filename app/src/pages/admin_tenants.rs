@@ -74,7 +74,7 @@ fn line(o: TenantOverview) -> impl IntoView {
         <tr>
             <th scope="row"><a href=links::admin_tenant(&t.name)>{t.title}</a><small class="mono">{t.name.to_string()}</small></th>
             <td><StateWord status=t.state/></td>
-            <td>{held(u64::from(h.runs_active), u64::from(t.quota.concurrent_runs), h.runs_active.to_string(), format!("{}{waits}", t.quota.concurrent_runs))}</td>
+            <td data-label="runs at once">{held(u64::from(h.runs_active), u64::from(t.quota.concurrent_runs), h.runs_active.to_string(), format!("{}{waits}", t.quota.concurrent_runs))}</td>
             <td class="drop">{held(h.storage_bytes, t.quota.storage_bytes, bytes(h.storage_bytes), bytes(t.quota.storage_bytes))}</td>
             <td class="drop">{held(u64::from(h.endpoints), u64::from(t.quota.endpoints), h.endpoints.to_string(), t.quota.endpoints.to_string())}</td>
             <td class="num drop">{count(h.members)}</td>

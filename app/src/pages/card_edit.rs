@@ -60,7 +60,7 @@ pub fn CardEdit() -> impl IntoView {
     let draft = Draft(RwSignal::new(BTreeMap::new()));
     let version = move || page.get().and_then(Result::ok).map(|p| p.version);
     let id = Signal::derive(move || version().map(|v| v.id.to_string()).unwrap_or_default());
-    on_change(tenant, id, move || page.refetch());
+    on_change(tenant, "", move || page.refetch());
     // A refused save means that the card moved on: ask for what is there now, what was typed stays.
     Effect::new(move |_| {
         if save.value().with(|v| matches!(v, Some(Err(_)))) {

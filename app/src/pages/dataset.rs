@@ -1,7 +1,7 @@
 //! `/t/{tenant}/datasets/{name}?v=&tab=`: one version of a dataset, and what was found in its rows.
 
 use crate::{
-    api::datasets::{DatasetPage, get_dataset},
+    api::datasets::{DatasetPage, Document, get_dataset},
     links,
     pages::{base_models::short_digest, datasets::warnings},
     ui::{Chip, Crumb, Icon, Load, Place, Reason, TenantPage, bytes, count, number::some, on_change, use_param, use_query, use_tenant},
@@ -21,7 +21,12 @@ mod rows;
 pub fn Dataset() -> impl IntoView {
     let (tenant, name, v, tab) = (use_tenant(), use_param("name"), use_query("v"), use_query("tab"));
     let page = Resource::new(move || (tenant.get(), name.get(), v.get()), |(t, n, v)| get_dataset(t, n, v.parse().unwrap_or(0)));
-    on_change(tenant, String::new(), move || page.refetch());
+    let save = ServerAction::<Document>::new();
+    let rows = rows::rows_resource(tenant, name, v, tab);
+    on_change(tenant, String::new(), move || {
+        page.refetch();
+        rows.refetch();
+    });
     let crumbs = Signal::derive(move || vec![Crumb::to("Datasets", links::datasets(&tenant.get())), Crumb::here(name.get())]);
     view! {
         <Title text=move || name.get()/>
@@ -29,10 +34,10 @@ pub fn Dataset() -> impl IntoView {
             <Load resource=page let:page>
                 <Head page=page.clone()/>
                 <Facts page=page.clone()/>
-                <Tabs page=page.clone() tab=tab.get()/>
-                {match tab.get().as_str() {
-                    "rows" => view! { <rows::RowsTab page/> }.into_any(),
-                    "card" => view! { <about::Documentation page/> }.into_any(),
+                <Tabs page=page.clone() tab=tab.get_untracked()/>
+                {match tab.get_untracked().as_str() {
+                    "rows" => view! { <rows::RowsTab page list=rows/> }.into_any(),
+                    "card" => view! { <about::Documentation page save/> }.into_any(),
                     "versions" => view! { <about::Versions page/> }.into_any(),
                     _ => view! { <Overview page/> }.into_any(),
                 }}
@@ -109,7 +114,12 @@ fn rejected(report: &Report) -> impl IntoView + use<> {
 fn Tabs(page: DatasetPage, tab: String) -> impl IntoView {
     let rows = page.version.report.as_ref().map_or(0, |r| r.rows);
     let number = page.version.number.to_string();
-    let all = [("", "Report", String::new()), ("rows", "Rows", count(rows)), ("card", "Documentation", String::new()), ("versions", "Versions", page.versions.len().to_string())];
+    let all = [
+        ("", "Report", String::new()),
+        ("rows", "Rows", count(rows)),
+        ("card", "Documentation", String::new()),
+        ("versions", "Versions", page.versions.len().to_string()),
+    ];
     let at = all.iter().map(|t| t.0).find(|t| *t == tab).unwrap_or("");
     view! {
         <nav class="tabs" aria-label="Dataset">

@@ -5,7 +5,7 @@ use crate::{
     links,
     ui::{
         Copy, Crumb, Empty, Icon, Load, Off, Place, ProblemSummary, Sheet, StateWord, TenantPage, When, count, form::error_of,
-        number::some, on_change, use_query, use_tenant,
+        number::some, on_change, parts::short, use_query, use_tenant,
     },
 };
 use domain::{
@@ -112,8 +112,8 @@ fn line(tenant: Signal<String>, key: &ApiKey, list: &KeyList) -> impl IntoView +
                 Some(ids) => view! { <span class="mono">{ids.join(", ")}</span> }.into_any(),
             }}</td>
             <td>{limit}<small>{whose}</small></td>
-            <td>{key.last_used_at.map_or_else(|| view! { <span class="subtle">"never"</span> }.into_any(), |at| view! { <When at/> }.into_any())}</td>
-            <td class:fg-warning=move || { state == KeyState::Expiring }>{ends(key, list.now)}</td>
+            <td data-label="last used">{key.last_used_at.map_or_else(|| view! { <span class="subtle">"never"</span> }.into_any(), |at| view! { <When at/> }.into_any())}</td>
+            <td data-label=key.revoked_at.is_none().then_some("expires") class:fg-warning=move || { state == KeyState::Expiring }>{ends(key, list.now)}</td>
             <td class="num">{match (key.revoked_at, refused) {
                 (Some(_), _) => ().into_any(),
                 (None, Some(why)) => view! { <Off class="sm" label="Revoke" why/> }.into_any(),
@@ -138,9 +138,9 @@ fn effective(limits: Limits) -> (String, &'static str) {
 
 fn ends(key: &ApiKey, now: Timestamp) -> String {
     match (key.revoked_at, key.expires_at) {
-        (Some(at), _) => format!("revoked {}", at.day()),
+        (Some(at), _) => format!("revoked {}", short(at)),
         (None, None) => "never".into(),
-        (None, Some(end)) if end <= now => format!("ended {}", end.day()),
+        (None, Some(end)) if end <= now => format!("ended {}", short(end)),
         (None, Some(end)) => match end.since(now) / DAY {
             0 => "today".into(),
             1 => "in 1 day".into(),

@@ -50,7 +50,7 @@ pub fn Lineage() -> impl IntoView {
 
 #[component]
 fn Ways(tenant: Signal<String>, way: String, of: String, graph: Graph) -> impl IntoView {
-    let to = |way: &str, of: &str| links::with(links::lineage(&tenant.get()), &[("way", way), ("of", of)]);
+    let to = |way: &str, of: &str| links::with(links::lineage(&tenant.get_untracked()), &[("way", way), ("of", of)]);
     let back = way == "origins";
     view! {
         <div class="filterbar">
@@ -156,7 +156,7 @@ fn branch(graph: &Graph, node: &Node, back: bool, tenant: &str) -> AnyView {
     let only = links::with(links::lineage(&tenant), &[("way", if back { "origins" } else { "" }), ("of", &node.id)]);
     let inside = (!next.is_empty()).then(|| view! { <ul>{next.into_iter().map(|n| branch(graph, n, back, tenant)).collect_view()}</ul> });
     view! {
-        <li><a href=node.href.clone()>{node.title.clone()}</a><small>{format!("{}, {}", kind(node.link), node.note)}</small>" "<a class="only" href=only aria-label=format!("Only what belongs to {}", node.title)>"only this"</a>{inside}</li>
+        <li><a href=node.href.clone()>{node.title.clone()}</a><small>{format!("{}, {}", kind(node.link), node.note)}</small>" "<a class="only" href=only>"only this"<span class="sr">": "{node.title.clone()}</span></a>{inside}</li>
     }
     .into_any()
 }

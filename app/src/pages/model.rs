@@ -88,7 +88,7 @@ fn Head(tenant: Signal<String>, page: ModelPage) -> impl IntoView {
             <div>
                 <div class="row">
                     <h1>{v.model_name.to_string()}</h1>
-                    <a class="btn sm" href=tab_href(&t, &page, "versions") aria-label=format!("Version {}, choose another", v.number)>{format!("v{}", v.number)}<Icon name="down"/></a>
+                    <a class="btn sm" href=tab_href(&t, &page, "versions")>{format!("v{}", v.number)}<span class="sr">", choose another version"</span><Icon name="down"/></a>
                     <Chip status=v.stage title=format!("since {}", v.created_at.human())/>
                 </div>
                 <p>{sentence}</p>

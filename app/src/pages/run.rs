@@ -1,12 +1,18 @@
 //! `/t/{tenant}/runs/{id}?tab=`: one run, from its plan to whether it helped.
 
 use crate::{
-    api::runs::{Cancel, RunPage, get_run},
+    api::{
+        AppError,
+        runs::{Cancel, LogTail, RunPage, get_evaluated, get_log, get_metrics, get_run},
+    },
     links,
-    ui::{Chip, Crumb, Icon, Load, Place, ProblemSummary, TenantPage, count, form::error_of, number::some, on_change, short_id, use_param, use_query, use_tenant},
+    ui::{
+        Chip, Crumb, Icon, Load, Place, ProblemSummary, TenantPage, count, form::error_of, number::some, on_change, short_id, use_param,
+        use_query, use_tenant,
+    },
 };
 use domain::{
-    run::{Run as RunData, RunState},
+    run::{EvaluatedRow, MetricPoint, Run as RunData, RunState},
     settings::FinetuningType,
     time::span,
 };
@@ -23,7 +29,12 @@ mod plan;
 pub fn Run() -> impl IntoView {
     let (tenant, id, tab) = (use_tenant(), use_param("id"), use_query("tab"));
     let page = Resource::new(move || (tenant.get(), id.get()), |(t, id)| get_run(t, id));
-    on_change(tenant, id, move || page.refetch());
+    let parts = Parts::new(tenant, id, tab);
+    on_change(tenant, id, move || {
+        page.refetch();
+        parts.points.refetch();
+        parts.tail.refetch();
+    });
     let cancel = ServerAction::<Cancel>::new();
     let name = move || page.get().and_then(Result::ok).map(|p| p.run.name.to_string()).unwrap_or_default();
     let crumbs = Signal::derive(move || vec![Crumb::to("Runs", links::runs(&tenant.get())), Crumb::here(name())]);
@@ -34,12 +45,12 @@ pub fn Run() -> impl IntoView {
                 <Head page=page.clone() cancel/>
                 <ProblemSummary error=error_of(cancel)/>
                 <Facts page=page.clone()/>
-                <Tabs run=page.run.clone() tab=tab.get()/>
-                {match tab.get().as_str() {
-                    "log" => view! { <log::LogTab run=page.run whole=true/> }.into_any(),
+                <Tabs run=page.run.clone() tab=tab.get_untracked()/>
+                {match tab.get_untracked().as_str() {
+                    "log" => view! { <log::LogTab run=page.run parts whole=true/> }.into_any(),
                     "config" => view! { <config::Config page/> }.into_any(),
-                    "results" => view! { <outcome::Results page/> }.into_any(),
-                    _ => view! { <Overview page/> }.into_any(),
+                    "results" => view! { <outcome::Results page parts/> }.into_any(),
+                    _ => view! { <Overview page parts/> }.into_any(),
                 }}
             </Load>
         </TenantPage>
@@ -128,7 +139,12 @@ fn Facts(page: RunPage) -> impl IntoView {
 #[component]
 fn Tabs(run: RunData, tab: String) -> impl IntoView {
     let flipped = run.scores.map(|s| (s.gained + s.lost).to_string()).unwrap_or_default();
-    let all = [("", "Overview", String::new()), ("log", "Log", String::new()), ("config", "Config", String::new()), ("results", "Results", flipped)];
+    let all = [
+        ("", "Overview", String::new()),
+        ("log", "Log", String::new()),
+        ("config", "Config", String::new()),
+        ("results", "Results", flipped),
+    ];
     let at = all.iter().map(|t| t.0).find(|t| *t == tab).unwrap_or("");
     view! {
         <nav class="tabs" aria-label="Run">
@@ -140,14 +156,49 @@ fn Tabs(run: RunData, tab: String) -> impl IntoView {
     }
 }
 
+/// What the tabs show besides the run itself. Kept by the page, so that a change of the run draws nothing anew that did not change.
+#[derive(Clone, Copy)]
+struct Parts {
+    points: Resource<Result<Vec<MetricPoint>, AppError>>,
+    tail: Resource<Result<LogTail, AppError>>,
+    /// Empty outside of the tab with the results.
+    rows: Resource<Result<Vec<EvaluatedRow>, AppError>>,
+    following: RwSignal<bool>,
+}
+
+/// Newest lines of the log in the overview.
+const LINES_IN_OVERVIEW: u32 = 12;
+const LINES_IN_LOG: u32 = 2000;
+
+impl Parts {
+    fn new(tenant: Signal<String>, id: Signal<String>, tab: Signal<String>) -> Self {
+        let (text, level, which) = (use_query("q"), use_query("level"), use_query("rows"));
+        let whole = Memo::new(move |_| tab.with(|t| t == "log"));
+        let results = Memo::new(move |_| tab.with(|t| t == "results"));
+        let lines = move || if whole.get() { LINES_IN_LOG } else { LINES_IN_OVERVIEW };
+        Self {
+            points: Resource::new(move || (tenant.get(), id.get()), |(t, id)| get_metrics(t, id)),
+            tail: Resource::new(
+                move || (tenant.get(), id.get(), lines(), level.get(), text.get()),
+                |(t, id, n, level, text)| get_log(t, id, n, level, text),
+            ),
+            rows: Resource::new(
+                move || (tenant.get(), id.get(), results.get(), which.get()),
+                |(t, id, wanted, which)| async move { if wanted { get_evaluated(t, id, which).await } else { Ok(Vec::new()) } },
+            ),
+            following: RwSignal::new(true),
+        }
+    }
+}
+
 #[component]
-fn Overview(page: RunPage) -> impl IntoView {
+fn Overview(page: RunPage, parts: Parts) -> impl IntoView {
     let r = page.run;
     view! {
         <plan::Plan run=r.clone() now=page.now/>
         {r.failure.clone().map(|failure| view! { <outcome::Failed run=r.clone() failure/> })}
-        <curves::Curves run=r.clone()/>
+        <curves::Curves run=r.clone() parts/>
         {r.scores.map(|_| view! { <outcome::Helped run=r.clone()/> })}
-        <log::LogTab run=r whole=false/>
+        <log::LogTab run=r parts whole=false/>
     }
 }

@@ -123,7 +123,9 @@ fn overlaid(mut form: RunForm) -> RunForm {
 #[component]
 fn Presets(tenant: String, parent: Option<String>, dataset: String) -> impl IntoView {
     let (preset, from) = (use_query("preset"), use_query("from"));
-    let chosen = move |id: &str| preset.get() == id || (preset.get().is_empty() && from.get().is_empty() && id == "lora");
+    let chosen = move |id: &str| {
+        preset.get_untracked() == id || (preset.get_untracked().is_empty() && from.get_untracked().is_empty() && id == "lora")
+    };
     let base = links::run_new(&tenant);
     view! {
         <section class="presets" aria-labelledby="start">
@@ -131,9 +133,9 @@ fn Presets(tenant: String, parent: Option<String>, dataset: String) -> impl Into
             <div class="choice two">
                 {PRESETS.iter().map(|p| {
                     let href = links::with(base.clone(), &[("preset", p.id), ("dataset", &dataset)]);
-                    view! { <a href=href aria-current=move || chosen(p.id).then_some("true")><span><b>{p.label}</b><small>{p.reason}</small></span></a> }
+                    view! { <a href=href aria-current=chosen(p.id).then_some("true")><span><b>{p.label}</b><small>{p.reason}</small></span></a> }
                 }).collect_view()}
-                {parent.map(|name| view! { <a href=links::with(base.clone(), &[("from", &from.get_untracked())]) aria-current=move || (preset.get().is_empty()).then_some("true")><span><b>"Same as "{name}</b><small>"Every setting of that run."</small></span></a> })}
+                {parent.map(|name| view! { <a href=links::with(base.clone(), &[("from", &from.get_untracked())]) aria-current=preset.get_untracked().is_empty().then_some("true")><span><b>"Same as "{name}</b><small>"Every setting of that run."</small></span></a> })}
             </div>
         </section>
     }

@@ -143,7 +143,7 @@ pub fn ChartView(chart: Chart, #[prop(optional)] tools: Option<ViewFn>) -> impl 
     let marks: Vec<f64> = axis.ticks.clone();
     let labels = (1..)
         .map(|i| i * every)
-        .take_while(|s| x(*s as f64) < 90.0)
+        .take_while(|s| x(*s as f64) < 80.0)
         .map(|s| view! { <span class="x" style=format!("left:{:.2}%", x(s as f64))>{count(s)}</span> });
     let labels = if chart.detailed { labels.collect_view() } else { Vec::new() };
     let ends = if chart.detailed { line_ends(&chart.series, x, &axis) } else { Vec::new() };
@@ -197,7 +197,7 @@ fn axis_label(value: f64) -> String {
     match value {
         0.0 => "0".into(),
         v if v >= 1000.0 => count(v as u64),
-        v if v < 0.01 => format!("{v:.0e}"),
+        v if v < 0.01 => format!("{v:.1e}").replace(".0e", "e"),
         v => {
             let s = format!("{v:.3}");
             s.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -242,5 +242,10 @@ mod tests {
     fn no_data_still_makes_an_axis() {
         assert_eq!(Axis::new(std::iter::empty(), true).ticks, [0.0, 0.5, 1.0]);
         assert_eq!([1, 7, 420, 12_345].map(stride), [1, 1, 100, 2_000]);
+    }
+
+    #[test]
+    fn a_label_on_the_axis_is_the_value_it_stands_at() {
+        assert_eq!([0.0, 0.0015, 0.003, 0.05, 2.0, 1_500.0].map(axis_label), ["0", "1.5e-3", "3e-3", "0.05", "2", "1\u{a0}500"]);
     }
 }

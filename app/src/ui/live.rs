@@ -124,7 +124,8 @@ mod stream {
             let heard = Closure::<dyn Fn(web_sys::MessageEvent)>::new(move |event: web_sys::MessageEvent| {
                 let Some(text) = event.data().as_string() else { return };
                 // Only the object's id matters here; an event that cannot be read still means that something changed.
-                let (object, going_on) = serde_json::from_str::<Event>(&text).map(|e| (e.object, e.topic == Topic::RunLive)).unwrap_or_default();
+                let (object, going_on) =
+                    serde_json::from_str::<Event>(&text).map(|e| (e.object, e.topic == Topic::RunLive)).unwrap_or_default();
                 tell(live, &object, going_on);
             });
             let opened = Closure::<dyn Fn()>::new(move || {

@@ -4,13 +4,16 @@ use super::icon::Icon;
 use crate::{api::AppError, links};
 use domain::problem::ProblemKind;
 use leptos::{either::Either, prelude::*};
-use leptos_router::hooks::use_location;
+use leptos_router::hooks::{use_location, use_query_map};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Shows what a resource brings: `<Load resource=runs let:runs>..</Load>`.
 ///
 /// Drawn by the server first. When the resource is asked again the old picture stays until the new one is there, and is then
 /// changed in place. A problem takes the place of the content (see [`Refusal`]).
+///
+/// The content is also drawn again, in place, when the query of the address changes. Inside, read signals with `get_untracked`:
+/// the content is made after the data came, where nothing is tracked. Make resources and actions outside, or each change makes new ones.
 #[component]
 pub fn Load<T, F, V>(resource: Resource<Result<T, AppError>>, children: F) -> impl IntoView
 where
@@ -18,9 +21,11 @@ where
     F: Fn(T) -> V + Clone + Send + Sync + 'static,
     V: IntoView + Send + 'static,
 {
+    let query = use_query_map();
     view! {
         <Transition fallback=Bones>
             {move || {
+                query.track();
                 let children = children.clone();
                 Suspend::new(async move {
                     match resource.await {

@@ -33,7 +33,7 @@ pub fn Reason(
     view! {
         <div class=format!("reason {tone}")>
             <Icon name=icon/>
-            <div><h3>{title}</h3>{children()}</div>
+            <div><h2 class="as-h3">{title}</h2>{children()}</div>
             {actions.map(|a| view! { <div class="row row-tight">{a.run()}</div> })}
         </div>
     }
@@ -42,7 +42,7 @@ pub fn Reason(
 /// The first use of a list: what will be here, and the one thing to do. Also for "nothing matches".
 #[component]
 pub fn Empty(#[prop(into)] title: String, children: Children) -> impl IntoView {
-    view! { <div class="panel empty"><h3>{title}</h3>{children()}</div> }
+    view! { <div class="panel empty"><h2 class="as-h3">{title}</h2>{children()}</div> }
 }
 
 /// Where one is in a list of pages, with links back and forth. `from` counts from 0; `href` makes the address of a page from its first row.

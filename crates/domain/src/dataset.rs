@@ -150,7 +150,9 @@ impl Documentation {
 
     pub fn check(&self) -> Vec<FieldProblem> {
         let mut out = Vec::new();
-        for (field, text) in [("source", &self.source), ("licence", &self.licence), ("legal_basis", &self.legal_basis), ("notes", &self.notes)] {
+        for (field, text) in
+            [("source", &self.source), ("licence", &self.licence), ("legal_basis", &self.legal_basis), ("notes", &self.notes)]
+        {
             if text.chars().count() > 4000 {
                 out.push(FieldProblem::new(field, "At most 4000 characters."));
             }

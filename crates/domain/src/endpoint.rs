@@ -25,7 +25,8 @@ pub enum EndpointState {
 }
 
 impl EndpointState {
-    pub const ALL: [EndpointState; 7] = [Self::Wanted, Self::Starting, Self::Ready, Self::Degraded, Self::Stopping, Self::Stopped, Self::Failed];
+    pub const ALL: [EndpointState; 7] =
+        [Self::Wanted, Self::Starting, Self::Ready, Self::Degraded, Self::Stopping, Self::Stopped, Self::Failed];
     pub const fn word(self) -> &'static str {
         match self {
             Self::Wanted => "wanted",

@@ -29,7 +29,8 @@ pub enum Topic {
 }
 
 impl Topic {
-    pub const ALL: [Topic; 7] = [Self::DatasetVersion, Self::Run, Self::RunLive, Self::ModelVersion, Self::Endpoint, Self::Key, Self::Tenant];
+    pub const ALL: [Topic; 7] =
+        [Self::DatasetVersion, Self::Run, Self::RunLive, Self::ModelVersion, Self::Endpoint, Self::Key, Self::Tenant];
     pub const fn word(self) -> &'static str {
         match self {
             Self::DatasetVersion => "dataset_version",

@@ -83,10 +83,16 @@ impl NewKey {
             out.push(FieldProblem::new("expires_in_days", "The key can last 1 to 3650 days.").suggesting("90"));
         }
         if self.limits.requests_per_minute == Some(0) {
-            out.push(FieldProblem::new("requests_per_minute", "A key that allows no request is of no use; leave the field empty for no limit.").suggesting("60"));
+            out.push(
+                FieldProblem::new("requests_per_minute", "A key that allows no request is of no use; leave the field empty for no limit.")
+                    .suggesting("60"),
+            );
         }
         if self.limits.tokens_per_minute == Some(0) {
-            out.push(FieldProblem::new("tokens_per_minute", "A key that allows no token is of no use; leave the field empty for no limit.").suggesting("20000"));
+            out.push(
+                FieldProblem::new("tokens_per_minute", "A key that allows no token is of no use; leave the field empty for no limit.")
+                    .suggesting("20000"),
+            );
         }
         out
     }

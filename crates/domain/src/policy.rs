@@ -123,7 +123,10 @@ mod tests {
             let word = action.word();
             let reads = word.ends_with(".read");
             assert!(reads || !allows(None, Some(PlatformRole::Auditor), *action), "{word}");
-            assert!(word.starts_with("platform.") || word == "base_model.read" || !allows(None, Some(PlatformRole::Admin), *action), "{word}");
+            assert!(
+                word.starts_with("platform.") || word == "base_model.read" || !allows(None, Some(PlatformRole::Admin), *action),
+                "{word}"
+            );
         }
     }
 

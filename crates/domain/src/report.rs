@@ -15,16 +15,34 @@ pub struct Line {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Said {
     /// A new part of the work began.
-    Phase { phase: Phase, detail: String },
+    Phase {
+        phase: Phase,
+        detail: String,
+    },
     /// Training: where it stands.
-    Progress { step: u64, total_steps: u64, metric: Option<MetricPoint> },
+    Progress {
+        step: u64,
+        total_steps: u64,
+        metric: Option<MetricPoint>,
+    },
     /// Evaluation: rows answered.
-    Evaluated { done: u64, total: u64 },
-    Log { level: LogLevel, text: String },
+    Evaluated {
+        done: u64,
+        total: u64,
+    },
+    Log {
+        level: LogLevel,
+        text: String,
+    },
     /// A model server: which adapters it serves now, and why others not.
-    Adapters { loaded: Vec<String>, failed: Vec<AdapterFailure> },
+    Adapters {
+        loaded: Vec<String>,
+        failed: Vec<AdapterFailure>,
+    },
     /// The last line of a job; the same as in the store.
-    Verdict { verdict: Verdict },
+    Verdict {
+        verdict: Verdict,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -98,7 +98,9 @@ impl RunState {
             (S::Queued | S::Preparing | S::Training | S::Evaluating | S::Publishing, E::Fail) => S::Failed,
             (S::Cancelling, E::Fail) => S::Cancelled,
             (s, E::Cancel) if s.is_final() => return Err(Refused(format!("The run has already ended: it {}.", s.past()))),
-            (S::Publishing, E::Cancel) => return Err(Refused("The model is being published; that takes a moment and cannot be stopped.".into())),
+            (S::Publishing, E::Cancel) => {
+                return Err(Refused("The model is being published; that takes a moment and cannot be stopped.".into()));
+            }
             (S::Cancelling, E::Cancel) => return Err(Refused("The run is already being stopped.".into())),
             (s, e) => return Err(Refused(format!("{e:?} is not possible while the run is {}.", s.word()))),
         })

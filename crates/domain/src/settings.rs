@@ -105,16 +105,39 @@ impl Default for RunSettings {
 
 pub const PRESETS: [Preset; 4] = [
     Preset { id: "quick-check", label: "Quick check", reason: "One pass, to see that data and model fit together.", settings: quick_check },
-    Preset { id: "lora", label: "LoRA", reason: "The standard: small adapter, loads onto a running endpoint.", settings: RunSettings::default },
-    Preset { id: "tiny-lora", label: "LoRA for tiny models", reason: "Higher rank and rate, many passes: teaches facts to a model of a few million parameters.", settings: tiny_lora },
-    Preset { id: "full", label: "Full fine-tune", reason: "Changes every weight; needs about eight times the memory, and a server of its own.", settings: full },
+    Preset {
+        id: "lora",
+        label: "LoRA",
+        reason: "The standard: small adapter, loads onto a running endpoint.",
+        settings: RunSettings::default,
+    },
+    Preset {
+        id: "tiny-lora",
+        label: "LoRA for tiny models",
+        reason: "Higher rank and rate, many passes: teaches facts to a model of a few million parameters.",
+        settings: tiny_lora,
+    },
+    Preset {
+        id: "full",
+        label: "Full fine-tune",
+        reason: "Changes every weight; needs about eight times the memory, and a server of its own.",
+        settings: full,
+    },
 ];
 
 fn quick_check() -> RunSettings {
     RunSettings { num_train_epochs: 1.0, lora_rank: 8, lora_alpha: 16, ..RunSettings::default() }
 }
 fn tiny_lora() -> RunSettings {
-    RunSettings { lora_rank: 32, lora_alpha: 64, num_train_epochs: 20.0, learning_rate: 3e-3, per_device_train_batch_size: 16, cutoff_len: 128, ..RunSettings::default() }
+    RunSettings {
+        lora_rank: 32,
+        lora_alpha: 64,
+        num_train_epochs: 20.0,
+        learning_rate: 3e-3,
+        per_device_train_batch_size: 16,
+        cutoff_len: 128,
+        ..RunSettings::default()
+    }
 }
 fn full() -> RunSettings {
     RunSettings { finetuning_type: FinetuningType::Full, learning_rate: 5e-5, ..RunSettings::default() }
@@ -129,7 +152,10 @@ impl RunSettings {
                 out.push(FieldProblem::new("lora_rank", "The rank must be between 1 and 256.").suggesting("16"));
             }
             if !(1..=1024).contains(&self.lora_alpha) {
-                out.push(FieldProblem::new("lora_alpha", "Alpha must be between 1 and 1024.").suggesting((self.lora_rank * 2).clamp(1, 1024).to_string()));
+                out.push(
+                    FieldProblem::new("lora_alpha", "Alpha must be between 1 and 1024.")
+                        .suggesting((self.lora_rank * 2).clamp(1, 1024).to_string()),
+                );
             }
             let target_ok = !self.lora_target.is_empty()
                 && self.lora_target.len() <= 400
@@ -154,7 +180,10 @@ impl RunSettings {
             out.push(FieldProblem::new("gradient_accumulation_steps", "Accumulation must be between 1 and 1024.").suggesting("1"));
         }
         if self.cutoff_len < 16 || (context > 0 && self.cutoff_len > context) {
-            out.push(FieldProblem::new("cutoff_len", format!("The cut-off must be between 16 and the model's context of {context} tokens.")).suggesting(context.clamp(16, 1024).to_string()));
+            out.push(
+                FieldProblem::new("cutoff_len", format!("The cut-off must be between 16 and the model's context of {context} tokens."))
+                    .suggesting(context.clamp(16, 1024).to_string()),
+            );
         }
         out
     }

@@ -62,9 +62,13 @@ pub struct Serve {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Weights {
-    Base { base_model: BaseModelId },
+    Base {
+        base_model: BaseModelId,
+    },
     /// The result of a full fine-tune.
-    Merged { version: ModelVersionId },
+    Merged {
+        version: ModelVersionId,
+    },
 }
 
 /// The adapters that a model server should have now: desired state, a file beside the spec, may change while it runs.

@@ -102,7 +102,20 @@ impl Platform {
         let Config { database_url: _, store: location, engine, task_env, session_hours, upload_bytes } = config;
         let events = watch::Sender::new(latest);
         let refusals = Semaphore::new(16);
-        let inner = Inner { store, blobs, location, engine, task_env, session_hours, upload_bytes, clock, pass_secret, events, refusals, wake: Notify::new() };
+        let inner = Inner {
+            store,
+            blobs,
+            location,
+            engine,
+            task_env,
+            session_hours,
+            upload_bytes,
+            clock,
+            pass_secret,
+            events,
+            refusals,
+            wake: Notify::new(),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 

@@ -22,8 +22,10 @@ impl Platform {
     }
 
     /// Stores metered calls. The same batch again adds nothing, so the gateway may repeat what it is not sure of.
-    pub async fn record_calls(&self, calls: Vec<Call>) -> Result<(), Problem> {
+    pub async fn record_calls(&self, mut calls: Vec<Call>) -> Result<(), Problem> {
         let doing = "recording calls";
+        // In one order everywhere, so that two batches with the same calls never wait for each other crosswise.
+        calls.sort_by(|a, b| (&a.tenant, a.id).cmp(&(&b.tenant, b.id)));
         let mut used: HashMap<(&Name, KeyId), Timestamp> = HashMap::new();
         for call in &calls {
             if let Some(key) = call.key {
@@ -31,11 +33,14 @@ impl Platform {
                 *at = (*at).max(call.at);
             }
         }
+        // In one order everywhere, so that two batches never wait for each other crosswise.
+        let mut ordered: Vec<&Call> = calls.iter().collect();
+        ordered.sort_unstable_by_key(|c| (&c.tenant, c.id));
         let mut tx = self.store().begin_beside(self.now()).await.doing(doing)?;
-        for call in &calls {
+        for call in ordered {
             tx.insert_call(call).await.doing(doing)?;
         }
-        // In one order everywhere, so that two batches never wait for each other crosswise.
+        // And the keys, for the same reason.
         let mut used: Vec<_> = used.into_iter().collect();
         used.sort_unstable();
         for ((tenant, key), at) in used {

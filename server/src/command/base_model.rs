@@ -37,11 +37,16 @@ pub async fn run(command: BaseModelCommand, platform: &Platform) -> anyhow::Resu
                 let model = platform.base_models().get(&name).await.map_err(said)?;
                 match model.state {
                     BaseModelState::Ready => {
-                        println!("{} can be used: {}, {} parameters, template {}.", model.name, model.architecture, model.parameters, model.template);
+                        println!(
+                            "{} can be used: {}, {} parameters, template {}.",
+                            model.name, model.architecture, model.parameters, model.template
+                        );
                         return Ok(ExitCode::SUCCESS);
                     }
                     BaseModelState::Broken => anyhow::bail!("{} cannot be used: {}", model.name, model.reason.unwrap_or_default()),
-                    BaseModelState::Registering if tokio::time::Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(300)).await,
+                    BaseModelState::Registering if tokio::time::Instant::now() < deadline => {
+                        tokio::time::sleep(Duration::from_millis(300)).await
+                    }
                     BaseModelState::Registering => {
                         println!("{} is written down and waits for a running portal (`atelier serve`) to copy its files.", model.name);
                         return Ok(ExitCode::SUCCESS);

@@ -28,7 +28,10 @@ pub fn doctor(args: &ServeArgs, places: &Places) -> ExitCode {
         ("memory", memory(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default())),
         ("address", address(args)),
         ("browser files", browser_files(args)),
-        ("trainer", python(places.trainer_python.as_deref(), "ATELIER_TRAINER_PYTHON", "llamafactory", "examples/environments/trainer.txt")),
+        (
+            "trainer",
+            python(places.trainer_python.as_deref(), "ATELIER_TRAINER_PYTHON", "llamafactory", "examples/environments/trainer.txt"),
+        ),
         ("model server", python(places.vllm_python.as_deref(), "ATELIER_VLLM_PYTHON", "vllm", "examples/environments/vllm-cpu.txt")),
         ("GPU", gpu()),
         ("database", database(places)),
@@ -51,7 +54,10 @@ pub fn doctor(args: &ServeArgs, places: &Places) -> ExitCode {
             ExitCode::SUCCESS
         }
         n => {
-            println!("\n{n} of the parts above {} missing. The portal starts without trainer and model server, but runs and endpoints then fail.", if n == 1 { "is" } else { "are" });
+            println!(
+                "\n{n} of the parts above {} missing. The portal starts without trainer and model server, but runs and endpoints then fail.",
+                if n == 1 { "is" } else { "are" }
+            );
             ExitCode::FAILURE
         }
     }
@@ -78,7 +84,11 @@ fn disk(data: &Path) -> Finding {
         Ok(v) => {
             let free = v.blocks_available() as u64 * v.fragment_size() as u64;
             let said = format!("{} GiB free", free >> 30);
-            if free < DISK { Finding::Missing(said, format!("Free some space: at least {} GiB are needed for weights and checkpoints.", DISK >> 30)) } else { Finding::Good(said) }
+            if free < DISK {
+                Finding::Missing(said, format!("Free some space: at least {} GiB are needed for weights and checkpoints.", DISK >> 30))
+            } else {
+                Finding::Good(said)
+            }
         }
         Err(e) => Finding::Note(format!("the free space cannot be told: {e}")),
     }
@@ -88,7 +98,11 @@ fn memory(meminfo: &str) -> Finding {
     let line = meminfo.lines().find_map(|l| l.strip_prefix("MemAvailable:"));
     let bytes = line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).map(|kb| kb << 10);
     match bytes {
-        Some(b) if b < MEMORY => Finding::Note(format!("{:.1} GiB available; a model server on the CPU beside a training wants {} GiB", b as f64 / f64::from(1 << 30), MEMORY >> 30)),
+        Some(b) if b < MEMORY => Finding::Note(format!(
+            "{:.1} GiB available; a model server on the CPU beside a training wants {} GiB",
+            b as f64 / f64::from(1 << 30),
+            MEMORY >> 30
+        )),
         Some(b) => Finding::Good(format!("{} GiB available", b >> 30)),
         None => Finding::Note("the memory cannot be told".into()),
     }
@@ -97,7 +111,9 @@ fn memory(meminfo: &str) -> Finding {
 fn address(args: &ServeArgs) -> Finding {
     match std::net::TcpListener::bind(args.listen) {
         Ok(_) => Finding::Good(format!("{} is free", args.listen)),
-        Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => Finding::Note(format!("{} is in use: by this portal, if it runs; else choose another with --listen", args.listen)),
+        Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {
+            Finding::Note(format!("{} is in use: by this portal, if it runs; else choose another with --listen", args.listen))
+        }
         Err(e) => Finding::Missing(format!("{}: {e}", args.listen), "Choose another address with --listen.".into()),
     }
 }
@@ -107,26 +123,40 @@ fn browser_files(args: &ServeArgs) -> Finding {
     if site.join("pkg/atelier.js").exists() && site.join("pkg/atelier.css").exists() {
         Finding::Good(site.display().to_string())
     } else {
-        Finding::Missing(format!("{} does not hold them", site.display()), "Build them with `make build`, or name their folder with --site.".into())
+        Finding::Missing(
+            format!("{} does not hold them", site.display()),
+            "Build them with `make build`, or name their folder with --site.".into(),
+        )
     }
 }
 
 fn python(python: Option<&Path>, variable: &str, package: &str, pins: &str) -> Finding {
-    let how = format!("`make demo` installs it; by hand: uv venv --python 3.11 ENV, uv pip install --python ENV/bin/python -r {pins} (see examples/environments/README.md), then {variable}=ENV/bin/python.");
+    let how = format!(
+        "`make demo` installs it; by hand: uv venv --python 3.11 ENV, uv pip install --python ENV/bin/python -r {pins} (see examples/environments/README.md), then {variable}=ENV/bin/python."
+    );
     let Some(python) = python else { return Finding::Missing(format!("{variable} is not set"), how) };
     let ask = format!(
         "import importlib.metadata as m\nfor n in ('{package}', '{package}-cpu'):\n  try: print(m.version(n)); break\n  except m.PackageNotFoundError: pass\nelse: raise SystemExit(3)"
     );
     match Command::new(python).args(["-I", "-c", &ask]).stdin(Stdio::null()).stderr(Stdio::null()).output() {
-        Ok(out) if out.status.success() => Finding::Good(format!("{package} {} with {}", String::from_utf8_lossy(&out.stdout).trim(), python.display())),
+        Ok(out) if out.status.success() => {
+            Finding::Good(format!("{package} {} with {}", String::from_utf8_lossy(&out.stdout).trim(), python.display()))
+        }
         Ok(_) => Finding::Missing(format!("{} has no {package}", python.display()), how),
         Err(e) => Finding::Missing(format!("{} cannot be started: {e}", python.display()), how),
     }
 }
 
 fn gpu() -> Finding {
-    match Command::new("nvidia-smi").args(["--query-gpu=name,memory.total", "--format=csv,noheader"]).stdin(Stdio::null()).stderr(Stdio::null()).output() {
-        Ok(out) if out.status.success() && !out.stdout.is_empty() => Finding::Good(String::from_utf8_lossy(&out.stdout).trim().replace('\n', "; ")),
+    match Command::new("nvidia-smi")
+        .args(["--query-gpu=name,memory.total", "--format=csv,noheader"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+    {
+        Ok(out) if out.status.success() && !out.stdout.is_empty() => {
+            Finding::Good(String::from_utf8_lossy(&out.stdout).trim().replace('\n', "; "))
+        }
         _ => Finding::Note("none seen: training and model servers use the CPU, which is enough for the demo".into()),
     }
 }
@@ -134,14 +164,19 @@ fn gpu() -> Finding {
 fn database(places: &Places) -> Finding {
     match &places.database_url {
         None => Finding::Good("SQLite in the data folder".into()),
-        Some(url) => Finding::Note(format!("{}; `atelier migrate` tells whether it answers", url.split([':', '?']).next().unwrap_or("database"))),
+        Some(url) => {
+            Finding::Note(format!("{}; `atelier migrate` tells whether it answers", url.split([':', '?']).next().unwrap_or("database")))
+        }
     }
 }
 
 fn sign_in(args: &ServeArgs) -> Finding {
     match &args.issuer {
         Some(issuer) => Finding::Note(format!("people sign in at {issuer}")),
-        None if args.production => Finding::Missing("no identity provider is named".into(), "Set ATELIER_ISSUER, ATELIER_CLIENT_ID and ATELIER_CLIENT_SECRET.".into()),
+        None if args.production => Finding::Missing(
+            "no identity provider is named".into(),
+            "Set ATELIER_ISSUER, ATELIER_CLIENT_ID and ATELIER_CLIENT_SECRET.".into(),
+        ),
         None => Finding::Good("development provider, on this machine only".into()),
     }
 }
@@ -158,7 +193,10 @@ mod tests {
 
     #[test]
     fn a_python_without_the_package_is_missing_and_says_how_to_get_it() {
-        let Finding::Missing(what, how) = python(Some(Path::new("/nonexistent/python")), "ATELIER_TRAINER_PYTHON", "llamafactory", "x.txt") else { panic!() };
+        let Finding::Missing(what, how) = python(Some(Path::new("/nonexistent/python")), "ATELIER_TRAINER_PYTHON", "llamafactory", "x.txt")
+        else {
+            panic!()
+        };
         assert!(what.contains("/nonexistent/python") && how.contains("ATELIER_TRAINER_PYTHON"), "{what} {how}");
     }
 }

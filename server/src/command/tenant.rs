@@ -42,7 +42,15 @@ pub async fn run(command: TenantCommand, platform: &Platform) -> anyhow::Result<
             println!("{:<24} {:<10} {:>7} {:>6} {:>10} {:>9}", "name", "state", "members", "runs", "endpoints", "stored MB");
             for t in tenants.list().await.map_err(said)? {
                 let h = t.holding;
-                println!("{:<24} {:<10} {:>7} {:>6} {:>10} {:>9}", t.tenant.name.as_str(), t.tenant.state.word(), h.members, h.runs_active + h.runs_queued, h.endpoints, h.storage_bytes >> 20);
+                println!(
+                    "{:<24} {:<10} {:>7} {:>6} {:>10} {:>9}",
+                    t.tenant.name.as_str(),
+                    t.tenant.state.word(),
+                    h.members,
+                    h.runs_active + h.runs_queued,
+                    h.endpoints,
+                    h.storage_bytes >> 20
+                );
             }
         }
     }

@@ -15,7 +15,8 @@ pub fn load_or_make(file: &Path) -> anyhow::Result<CoreEdDsaPrivateSigningKey> {
     let pem = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
     // From the key itself, so that a new key is a new name and cached ones are asked for again.
     let id = JsonWebKeyId::new(blake3::hash(pem.as_bytes()).to_hex()[..16].to_owned());
-    CoreEdDsaPrivateSigningKey::from_ed25519_pem(&pem, Some(id)).map_err(|e| anyhow!("{} holds no Ed25519 key: {e}. Remove the file to get a new one.", file.display()))
+    CoreEdDsaPrivateSigningKey::from_ed25519_pem(&pem, Some(id))
+        .map_err(|e| anyhow!("{} holds no Ed25519 key: {e}. Remove the file to get a new one.", file.display()))
 }
 
 fn make(file: &Path) -> anyhow::Result<()> {

@@ -14,8 +14,7 @@ use axum::{
     routing::{get, post},
 };
 use openidconnect::{
-    AdditionalProviderMetadata, AuthUrl, IssuerUrl, JsonWebKeySetUrl, PrivateSigningKey, ProviderMetadata,
-    ResponseTypes, Scope, TokenUrl,
+    AdditionalProviderMetadata, AuthUrl, IssuerUrl, JsonWebKeySetUrl, PrivateSigningKey, ProviderMetadata, ResponseTypes, Scope, TokenUrl,
     core::{
         CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreEdDsaPrivateSigningKey, CoreGrantType, CoreJsonWebKey,
         CoreJsonWebKeySet, CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm, CoreJwsSigningAlgorithm, CoreResponseMode,
@@ -69,7 +68,12 @@ type Provider = State<Arc<DevProvider>>;
 impl DevProvider {
     /// The signing key lies in the data folder and is made when it is missing.
     pub fn open(public_url: &str, client_id: &str, data: &Path) -> anyhow::Result<Arc<Self>> {
-        Ok(Arc::new(Self { issuer: issuer(public_url), client_id: client_id.to_owned(), key: key::load_or_make(&data.join("dev-provider.pem"))?, codes: Mutex::default() }))
+        Ok(Arc::new(Self {
+            issuer: issuer(public_url),
+            client_id: client_id.to_owned(),
+            key: key::load_or_make(&data.join("dev-provider.pem"))?,
+            codes: Mutex::default(),
+        }))
     }
 
     /// Its pages and calls, with the paths as browsers and the portal name them.
@@ -101,7 +105,10 @@ impl DevProvider {
 /// A portal on this machine, any port: `path` is the one that may be returned to.
 fn is_on_this_machine(address: &str, path: &str) -> bool {
     Url::parse(address).is_ok_and(|url| {
-        url.scheme() == "http" && matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]")) && url.path() == path && url.username().is_empty()
+        url.scheme() == "http"
+            && matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"))
+            && url.path() == path
+            && url.username().is_empty()
     })
 }
 

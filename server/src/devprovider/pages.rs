@@ -93,7 +93,8 @@ pub async fn sign_in(State(provider): Provider, Form(sent): Form<SignIn>) -> Res
     };
     let Ok(mut to) = Url::parse(&request.redirect_uri) else { return refused("The address to return to is no URL.") };
     let nonce = Some(request.nonce).filter(|n| !n.is_empty());
-    let code = provider.keep(Grant { redirect_uri: request.redirect_uri, challenge: request.code_challenge, nonce, person, made: Instant::now() });
+    let code =
+        provider.keep(Grant { redirect_uri: request.redirect_uri, challenge: request.code_challenge, nonce, person, made: Instant::now() });
     to.query_pairs_mut().append_pair("code", &code).append_pair("state", &request.state).append_pair("iss", &provider.issuer);
     Redirect::to(to.as_str()).into_response()
 }
@@ -107,7 +108,10 @@ fn form(request: &Request, chosen: &str, wrong: Option<&str>) -> Response {
         })
         .collect();
     let (error, described) = match wrong {
-        Some(sentence) => (format!("<p id=\"wrong\" class=\"error\" role=\"alert\">{}</p>", escape(sentence)), " aria-describedby=\"wrong\" aria-invalid=\"true\""),
+        Some(sentence) => (
+            format!("<p id=\"wrong\" class=\"error\" role=\"alert\">{}</p>", escape(sentence)),
+            " aria-describedby=\"wrong\" aria-invalid=\"true\"",
+        ),
         None => (String::new(), ""),
     };
     let body = format!(

@@ -9,8 +9,8 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use openidconnect::{
-    AccessToken, AdditionalClaims, Audience, EmptyExtraTokenFields, EndUserEmail, EndUserName, IdToken, IdTokenClaims, IdTokenFields, IssuerUrl,
-    LocalizedClaim, Nonce, PkceCodeChallenge, PkceCodeVerifier, StandardClaims, StandardTokenResponse, SubjectIdentifier,
+    AccessToken, AdditionalClaims, Audience, EmptyExtraTokenFields, EndUserEmail, EndUserName, IdToken, IdTokenClaims, IdTokenFields,
+    IssuerUrl, LocalizedClaim, Nonce, PkceCodeChallenge, PkceCodeVerifier, StandardClaims, StandardTokenResponse, SubjectIdentifier,
     core::{CoreGenderClaim, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreTokenType},
 };
 use std::time::{Duration, SystemTime};
@@ -61,11 +61,18 @@ pub async fn token(State(provider): Provider, headers: HeaderMap, Form(asked): F
     let lives = Duration::from_secs(3600);
     let groups = Groups { groups: person.groups.iter().map(|g| (*g).to_owned()).collect() };
     let audience = vec![Audience::new(provider.client_id.clone())];
-    let claims = IdTokenClaims::new(issuer, audience, (now + lives).into(), now.into(), standard, groups).set_nonce(grant.nonce.map(Nonce::new));
+    let claims =
+        IdTokenClaims::new(issuer, audience, (now + lives).into(), now.into(), standard, groups).set_nonce(grant.nonce.map(Nonce::new));
     // Nothing here accepts the access token: it only proves that the hash in the ID token is checked.
     let access = AccessToken::new(random());
-    let Ok(id_token) = IdToken::new(claims, &provider.key, CoreJwsSigningAlgorithm::EdDsa, Some(&access), None) else { return refused("server_error") };
-    let mut answer = StandardTokenResponse::<Fields, CoreTokenType>::new(access, CoreTokenType::Bearer, Fields::new(Some(id_token), EmptyExtraTokenFields {}));
+    let Ok(id_token) = IdToken::new(claims, &provider.key, CoreJwsSigningAlgorithm::EdDsa, Some(&access), None) else {
+        return refused("server_error");
+    };
+    let mut answer = StandardTokenResponse::<Fields, CoreTokenType>::new(
+        access,
+        CoreTokenType::Bearer,
+        Fields::new(Some(id_token), EmptyExtraTokenFields {}),
+    );
     answer.set_expires_in(Some(&lives));
     ([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response()
 }

@@ -25,8 +25,10 @@ pub async fn card(
 ) -> Response {
     match markdown(&web, &caller, &tenant, &name, which.v).await {
         Ok((number, text)) => {
-            let disposition = format!("attachment; filename=\"{}-v{number}.md\"", name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', ""));
-            ([(header::CONTENT_TYPE, "text/markdown; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, disposition)], text).into_response()
+            let disposition =
+                format!("attachment; filename=\"{}-v{number}.md\"", name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', ""));
+            ([(header::CONTENT_TYPE, "text/markdown; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, disposition)], text)
+                .into_response()
         }
         Err(problem) => problem_page::answer(&problem, Wants::of(&headers)),
     }

@@ -25,5 +25,6 @@ async fn ready(platform: Platform, stopping: CancellationToken) -> Response {
 }
 
 fn plain(status: StatusCode, words: &str) -> Response {
-    (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")], format!("{words}\n")).into_response()
+    (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")], format!("{words}\n"))
+        .into_response()
 }

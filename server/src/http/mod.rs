@@ -30,7 +30,6 @@ use tower_http::compression::CompressionLayer;
 /// Largest body of a form or a server function; uploads have their own limit.
 const BODY_BYTES: usize = 2 * 1024 * 1024;
 
-
 /// Routes that know what they are.
 struct Doors {
     router: Router<Web>,

@@ -62,7 +62,11 @@ impl<'a> Page<'a> {
         let p = self.problem;
         let mut more = String::new();
         if p.fields.len() > 1 {
-            let items: String = p.fields.iter().map(|f| format!("<li><b>{}</b>: {}{}</li>", escape(&f.field), escape(&f.sentence), suggestion(f.suggestion.as_deref()))).collect();
+            let items: String = p
+                .fields
+                .iter()
+                .map(|f| format!("<li><b>{}</b>: {}{}</li>", escape(&f.field), escape(&f.sentence), suggestion(f.suggestion.as_deref())))
+                .collect();
             more.push_str(&format!("<ul>{items}</ul>"));
         } else if let Some(one) = p.fields.first().and_then(|f| f.suggestion.as_deref()) {
             more.push_str(&format!("<p>{}</p>", suggestion(Some(one))));
@@ -74,7 +78,9 @@ impl<'a> Page<'a> {
             .links
             .iter()
             .enumerate()
-            .map(|(i, (to, words))| format!("<a class=\"{}\" href=\"{}\">{}</a> ", if i == 0 { "btn primary" } else { "btn" }, escape(to), escape(words)))
+            .map(|(i, (to, words))| {
+                format!("<a class=\"{}\" href=\"{}\">{}</a> ", if i == 0 { "btn primary" } else { "btn" }, escape(to), escape(words))
+            })
             .collect();
         let body = format!(
             "<h1>{}</h1><div class=\"reason danger\" role=\"alert\"><div><p>{}</p><p>{}</p>{more}</div></div><p class=\"row\">{links}</p>",

@@ -28,13 +28,17 @@ struct Found {
 
 async fn find(web: &Web, path: &str, headers: &HeaderMap) -> Option<Found> {
     // Only plain names: no way up, no hidden files, no absolute paths.
-    let plain = |part: &str| !part.is_empty() && !part.starts_with('.') && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    let plain =
+        |part: &str| !part.is_empty() && !part.starts_with('.') && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
     if !path.split('/').all(plain) {
         return None;
     }
     let file: PathBuf = web.config().site.join("pkg").join(path);
     let content_type = content_type(path)?;
-    let reads_brotli = headers.get(header::ACCEPT_ENCODING).and_then(|v| v.to_str().ok()).is_some_and(|v| v.split(',').any(|e| e.trim().split(';').next() == Some("br")));
+    let reads_brotli = headers
+        .get(header::ACCEPT_ENCODING)
+        .and_then(|v| v.to_str().ok())
+        .is_some_and(|v| v.split(',').any(|e| e.trim().split(';').next() == Some("br")));
     if reads_brotli && let Some(found) = open(&PathBuf::from(format!("{}.br", file.display())), content_type, true).await {
         return Some(found);
     }
@@ -45,7 +49,13 @@ async fn open(file: &std::path::Path, content_type: &'static str, brotli: bool) 
     let open = tokio::fs::File::open(file).await.ok()?;
     let meta = open.metadata().await.ok().filter(std::fs::Metadata::is_file)?;
     let changed = meta.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
-    Some(Found { open, bytes: meta.len(), etag: format!("\"{:x}-{changed:x}{}\"", meta.len(), if brotli { "-br" } else { "" }), content_type, brotli })
+    Some(Found {
+        open,
+        bytes: meta.len(),
+        etag: format!("\"{:x}-{changed:x}{}\"", meta.len(), if brotli { "-br" } else { "" }),
+        content_type,
+        brotli,
+    })
 }
 
 impl Found {

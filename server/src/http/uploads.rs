@@ -30,7 +30,14 @@ pub async fn upload(State(web): State<Web>, SignedIn(caller): SignedIn, Path(ten
     let wants = Wants::of(&headers);
     let mut form = match Multipart::from_request(request, &()).await {
         Ok(form) => form,
-        Err(e) => return refused(&Problem::new(ProblemKind::Invalid, format!("This is no upload form: {e}.")).next("Use the upload page."), wants, &tenant, ""),
+        Err(e) => {
+            return refused(
+                &Problem::new(ProblemKind::Invalid, format!("This is no upload form: {e}.")).next("Use the upload page."),
+                wants,
+                &tenant,
+                "",
+            );
+        }
     };
     let mut fields = Fields::default();
     match receive(&web, &caller, &tenant, &headers, &mut form, &mut fields).await {
@@ -76,11 +83,14 @@ impl Fields {
             "personal_data" => {
                 self.documentation.personal_data = match text.as_str() {
                     "" => PersonalData::Unknown,
-                    word => PersonalData::from_word(word).ok_or_else(|| Problem::field("personal_data", format!("“{word}” is none of the answers.")))?,
+                    word => PersonalData::from_word(word)
+                        .ok_or_else(|| Problem::field("personal_data", format!("“{word}” is none of the answers.")))?,
                 }
             }
             "legal_basis" => self.documentation.legal_basis = text,
-            "languages" => self.documentation.languages = text.split([',', ' ', ';']).filter(|t| !t.is_empty()).map(str::to_owned).collect(),
+            "languages" => {
+                self.documentation.languages = text.split([',', ' ', ';']).filter(|t| !t.is_empty()).map(str::to_owned).collect()
+            }
             "notes" => self.documentation.notes = text,
             // A form of another day may have more; what is not known is not needed.
             _ => {}
@@ -91,17 +101,26 @@ impl Fields {
     fn into_upload(self, file_name: String, expected_bytes: Option<u64>) -> Result<NewUpload, Problem> {
         let held_out_percent = match self.held_out_percent.as_deref() {
             None => 10,
-            Some(text) => text
-                .trim_end_matches(['%', ' '])
-                .parse()
-                .map_err(|_| Problem::invalid(vec![domain::problem::FieldProblem::new("held_out_percent", format!("“{text}” is no whole number of percent.")).suggesting("10")]))?,
+            Some(text) => text.trim_end_matches(['%', ' ']).parse().map_err(|_| {
+                Problem::invalid(vec![
+                    domain::problem::FieldProblem::new("held_out_percent", format!("“{text}” is no whole number of percent."))
+                        .suggesting("10"),
+                ])
+            })?,
         };
         let tokenizer = Some(self.tokenizer).filter(|t| !t.is_empty());
         Ok(NewUpload { name: self.name, file_name, held_out_percent, tokenizer, documentation: self.documentation, expected_bytes })
     }
 }
 
-async fn receive(web: &Web, caller: &Caller, tenant: &str, headers: &HeaderMap, form: &mut Multipart, fields: &mut Fields) -> Result<DatasetVersion, Problem> {
+async fn receive(
+    web: &Web,
+    caller: &Caller,
+    tenant: &str,
+    headers: &HeaderMap,
+    form: &mut Multipart,
+    fields: &mut Fields,
+) -> Result<DatasetVersion, Problem> {
     // Before a byte of the file: whoever may not upload should not have to send it all.
     let scope = caller.scope(web.platform(), tenant).await?;
     scope.permit(domain::policy::Action::DatasetWrite)?;
@@ -190,7 +209,8 @@ mod tests {
     }
 
     async fn form(body: &'static str) -> Multipart {
-        let request = axum::http::Request::builder().header(header::CONTENT_TYPE, "multipart/form-data; boundary=B").body(Body::from(body)).unwrap();
+        let request =
+            axum::http::Request::builder().header(header::CONTENT_TYPE, "multipart/form-data; boundary=B").body(Body::from(body)).unwrap();
         Multipart::from_request(request, &()).await.unwrap()
     }
 
@@ -205,7 +225,9 @@ mod tests {
     #[test]
     fn fields_are_read_as_people_write_them() {
         let mut fields = Fields::default();
-        for (name, text) in [("name", " facts "), ("languages", "en, pl;de"), ("held_out_percent", "15 %"), ("personal_data", "none"), ("future", "x")] {
+        for (name, text) in
+            [("name", " facts "), ("languages", "en, pl;de"), ("held_out_percent", "15 %"), ("personal_data", "none"), ("future", "x")]
+        {
             fields.take(name, text.into()).unwrap();
         }
         assert_eq!(fields.documentation.languages, ["en", "pl", "de"]);

@@ -31,7 +31,11 @@ pub async fn find(State(web): State<Web>, mut request: Request, next: Next) -> R
     let secret = Cookie::Session.read(request.headers(), web.config().https());
     let mut caller = None;
     if let Some(secret) = &secret {
-        let origin = request.extensions().get::<Seen>().map(Seen::origin).unwrap_or(platform::access::Origin { request_id: String::new(), from_ip: String::new() });
+        let origin = request
+            .extensions()
+            .get::<Seen>()
+            .map(Seen::origin)
+            .unwrap_or(platform::access::Origin { request_id: String::new(), from_ip: String::new() });
         match web.platform().sessions().caller(secret, origin).await {
             Ok(found) => caller = found,
             Err(problem) => return problem_page::answer(&problem, Wants::of(request.headers())),

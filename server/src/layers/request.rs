@@ -48,8 +48,9 @@ pub async fn see(mut request: Request, next: Next) -> Response {
             tracing::error!(parent: &span, %method, path, panic = what(&*panic), "a handler panicked");
             let problem = Problem {
                 request_id: Some(request_id),
-                ..Problem::new(ProblemKind::Internal, "Something broke on our side; this request was not finished.")
-                    .next("Look whether it was done before you try again. If it stays, give the request number to whoever runs this portal.")
+                ..Problem::new(ProblemKind::Internal, "Something broke on our side; this request was not finished.").next(
+                    "Look whether it was done before you try again. If it stays, give the request number to whoever runs this portal.",
+                )
             };
             problem_page::answer(&problem, wants)
         }
@@ -75,5 +76,9 @@ fn fresh_id() -> String {
 }
 
 fn what(panic: &(dyn Any + Send)) -> String {
-    panic.downcast_ref::<&str>().map(|s| (*s).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
+    panic
+        .downcast_ref::<&str>()
+        .map(|s| (*s).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".into())
 }

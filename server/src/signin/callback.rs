@@ -21,7 +21,12 @@ pub struct Answer {
     error_description: Option<String>,
 }
 
-pub async fn callback(State(web): State<Web>, Extension(seen): Extension<Seen>, Query(answer): Query<Answer>, headers: HeaderMap) -> Response {
+pub async fn callback(
+    State(web): State<Web>,
+    Extension(seen): Extension<Seen>,
+    Query(answer): Query<Answer>,
+    headers: HeaderMap,
+) -> Response {
     let https = web.sign_in().https;
     let mut out = HeaderMap::new();
     // Used or refused, the one-time cookie is gone.
@@ -49,8 +54,11 @@ pub async fn callback(State(web): State<Web>, Extension(seen): Extension<Seen>, 
 async fn finish(web: &Web, seen: &Seen, answer: Answer, headers: &HeaderMap) -> Result<(String, String), (Problem, String)> {
     let sign_in = web.sign_in();
     let stale = || {
-        Problem::new(ProblemKind::Unauthenticated, "This sign-in is no longer open: it was used already, took longer than ten minutes, or began in another tab or browser.")
-            .next("Begin once more; it takes a moment.")
+        Problem::new(
+            ProblemKind::Unauthenticated,
+            "This sign-in is no longer open: it was used already, took longer than ten minutes, or began in another tab or browser.",
+        )
+        .next("Begin once more; it takes a moment.")
     };
     let home = || "/".to_owned();
     let secret = Cookie::SignIn.read(headers, sign_in.https).ok_or_else(|| (stale(), home()))?;
@@ -60,14 +68,20 @@ async fn finish(web: &Web, seen: &Seen, answer: Answer, headers: &HeaderMap) -> 
         return Err((stale(), back));
     }
     if answer.iss.as_deref().is_some_and(|iss| iss != sign_in.provider.issuer()) {
-        let problem = Problem::new(ProblemKind::Unauthenticated, "The answer came from another identity provider than the one that was asked.").next("Begin once more.");
+        let problem =
+            Problem::new(ProblemKind::Unauthenticated, "The answer came from another identity provider than the one that was asked.")
+                .next("Begin once more.");
         return Err((problem, back));
     }
     if let Some(error) = &answer.error {
         return Err((refused_there(error, answer.error_description.as_deref()), back));
     }
     let code = answer.code.ok_or_else(|| (stale(), back.clone()))?;
-    let vouched = sign_in.provider.finish(code, begun.nonce, begun.verifier).await.map_err(|e| (login::in_words(&sign_in.provider, &e), back.clone()))?;
+    let vouched = sign_in
+        .provider
+        .finish(code, begun.nonce, begun.verifier)
+        .await
+        .map_err(|e| (login::in_words(&sign_in.provider, &e), back.clone()))?;
     let groups = sign_in.groups.groups(&vouched.claims);
     let Rights { platform_role, memberships } = sign_in.groups.rights(&groups);
     let profile = Profile {
@@ -88,12 +102,18 @@ async fn finish(web: &Web, seen: &Seen, answer: Answer, headers: &HeaderMap) -> 
 fn refused_there(error: &str, description: Option<&str>) -> Problem {
     tracing::info!(error, description, "the identity provider refused a sign-in");
     let (sentence, next) = match error {
-        "access_denied" => ("The identity provider did not let you in, or you chose to cancel.", "If you should have access, ask whoever manages accounts there."),
+        "access_denied" => (
+            "The identity provider did not let you in, or you chose to cancel.",
+            "If you should have access, ask whoever manages accounts there.",
+        ),
         "login_required" | "interaction_required" | "consent_required" | "account_selection_required" => {
             ("The identity provider wants you to sign in there first.", "Begin once more and answer its questions.")
         }
         "temporarily_unavailable" | "server_error" => ("The identity provider has trouble now.", "Try again in a moment."),
-        _ => ("The identity provider refused this sign-in.", "The portal's client may be set up wrongly there; tell whoever runs the platform."),
+        _ => (
+            "The identity provider refused this sign-in.",
+            "The portal's client may be set up wrongly there; tell whoever runs the platform.",
+        ),
     };
     Problem::new(ProblemKind::Unauthenticated, sentence).next(next)
 }

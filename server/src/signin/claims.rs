@@ -98,7 +98,12 @@ mod tests {
     use super::*;
 
     fn rules(tenant: &str) -> GroupRules {
-        GroupRules::new(&Groups { claim: "groups".into(), admin: "atelier-admins".into(), auditor: "atelier-auditors".into(), tenant: tenant.into() })
+        GroupRules::new(&Groups {
+            claim: "groups".into(),
+            admin: "atelier-admins".into(),
+            auditor: "atelier-auditors".into(),
+            tenant: tenant.into(),
+        })
     }
     fn rights(tenant: &str, groups: &[&str]) -> Rights {
         rules(tenant).rights(&groups.iter().map(|g| (*g).to_owned()).collect::<Vec<_>>())
@@ -122,7 +127,15 @@ mod tests {
 
     #[test]
     fn nothing_that_only_looks_like_a_right_gives_one() {
-        for group in ["atelier/lumenta/admin", "atelier/Lumenta/owner", "atelier//owner", "x/atelier/lumenta/owner", "atelier/lumenta/owner/x", "atelier-admins2", ""] {
+        for group in [
+            "atelier/lumenta/admin",
+            "atelier/Lumenta/owner",
+            "atelier//owner",
+            "x/atelier/lumenta/owner",
+            "atelier/lumenta/owner/x",
+            "atelier-admins2",
+            "",
+        ] {
             assert_eq!(rights("atelier/{tenant}/{role}", &[group]), Rights::default(), "{group}");
         }
     }

@@ -44,13 +44,18 @@ pub fn in_words(provider: &Provider, e: &ProviderError) -> Problem {
         ProviderError::Away { why, .. } => {
             tracing::warn!(issuer = provider.issuer(), why, "the identity provider does not answer");
             let host = openidconnect::url::Url::parse(provider.issuer()).ok().and_then(|u| u.host_str().map(str::to_owned));
-            Problem::new(ProblemKind::Unavailable, format!("The identity provider at {} does not answer, so nobody can sign in now.", host.unwrap_or_default()))
-                .next("Who is signed in already can go on working; runs, endpoints and API keys are not touched. Try again in a moment.")
+            Problem::new(
+                ProblemKind::Unavailable,
+                format!("The identity provider at {} does not answer, so nobody can sign in now.", host.unwrap_or_default()),
+            )
+            .next("Who is signed in already can go on working; runs, endpoints and API keys are not touched. Try again in a moment.")
         }
         ProviderError::Refused(why) => {
             tracing::warn!(issuer = provider.issuer(), why, "what the identity provider sent was refused");
             Problem::new(ProblemKind::Unauthenticated, "The identity provider's answer could not be trusted, so you were not signed in.")
-                .next("Begin once more. If it stays, the clocks, the client id or the secret may be wrong; the log of the portal says which.")
+                .next(
+                    "Begin once more. If it stays, the clocks, the client id or the secret may be wrong; the log of the portal says which.",
+                )
         }
     }
 }

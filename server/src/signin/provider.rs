@@ -2,9 +2,10 @@
 //! and never a reason for the portal not to start.
 
 use openidconnect::{
-    AccessTokenHash, AdditionalClaims, AuthorizationCode, Client, ClientId, ClientSecret, CsrfToken, EmptyExtraTokenFields, EndpointMaybeSet,
-    EndpointNotSet, EndpointSet, IdTokenFields, IssuerUrl, LogoutRequest, Nonce, OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier,
-    PostLogoutRedirectUrl, ProviderMetadataWithLogout, RedirectUrl, Scope, StandardErrorResponse, StandardTokenResponse, TokenResponse,
+    AccessTokenHash, AdditionalClaims, AuthorizationCode, Client, ClientId, ClientSecret, CsrfToken, EmptyExtraTokenFields,
+    EndpointMaybeSet, EndpointNotSet, EndpointSet, IdTokenFields, IssuerUrl, LogoutRequest, Nonce, OAuth2TokenResponse, PkceCodeChallenge,
+    PkceCodeVerifier, PostLogoutRedirectUrl, ProviderMetadataWithLogout, RedirectUrl, Scope, StandardErrorResponse, StandardTokenResponse,
+    TokenResponse,
     core::{
         CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreErrorResponseType, CoreGenderClaim, CoreJsonWebKey,
         CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreRevocableToken, CoreRevocationErrorResponse,
@@ -113,7 +114,15 @@ impl Provider {
             .timeout(Duration::from_secs(10))
             .build()
             .map_err(|e| e.to_string());
-        Self { issuer, client_id: ClientId::new(client_id), client_secret: client_secret.map(ClientSecret::new), callback, home, http, known: Mutex::new(None) }
+        Self {
+            issuer,
+            client_id: ClientId::new(client_id),
+            client_secret: client_secret.map(ClientSecret::new),
+            callback,
+            home,
+            http,
+            known: Mutex::new(None),
+        }
     }
 
     pub fn issuer(&self) -> &str {
@@ -154,7 +163,8 @@ impl Provider {
 
     fn client(&self, metadata: &ProviderMetadataWithLogout) -> Result<OidcClient, ProviderError> {
         let callback = RedirectUrl::new(self.callback.clone()).map_err(|e| ProviderError::Refused(e.to_string()))?;
-        Ok(OidcClient::from_provider_metadata(metadata.clone(), self.client_id.clone(), self.client_secret.clone()).set_redirect_uri(callback))
+        Ok(OidcClient::from_provider_metadata(metadata.clone(), self.client_id.clone(), self.client_secret.clone())
+            .set_redirect_uri(callback))
     }
 
     pub async fn begin(&self) -> Result<Begun, ProviderError> {
@@ -201,7 +211,12 @@ impl Provider {
         }
     }
 
-    fn check(&self, client: &OidcClient, tokens: &StandardTokenResponse<Fields, CoreTokenType>, nonce: &Nonce) -> Result<Vouched, ProviderError> {
+    fn check(
+        &self,
+        client: &OidcClient,
+        tokens: &StandardTokenResponse<Fields, CoreTokenType>,
+        nonce: &Nonce,
+    ) -> Result<Vouched, ProviderError> {
         let refused = |e: &dyn std::error::Error| ProviderError::Refused(causes(e));
         let id_token = tokens.id_token().ok_or_else(|| ProviderError::Refused("no ID token came".into()))?;
         let verifier = client.id_token_verifier().set_allowed_algs(ALGORITHMS);

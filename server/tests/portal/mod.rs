@@ -104,13 +104,23 @@ impl Browser {
     /// A form as pages without scripts post it.
     pub async fn post_form(&mut self, to: &str, fields: &[(&str, &str)]) -> Answer {
         let body = encoded(fields);
-        let request = self.http.post(self.absolute(to)).header("accept", "text/html,*/*").header("content-type", "application/x-www-form-urlencoded").body(body);
+        let request = self
+            .http
+            .post(self.absolute(to))
+            .header("accept", "text/html,*/*")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body);
         self.send(self.from_own(request)).await
     }
 
     /// A server function as scripts call it.
     pub async fn call(&mut self, to: &str, body: &str) -> Answer {
-        let request = self.http.post(self.absolute(to)).header("accept", "application/json").header("content-type", "application/x-www-form-urlencoded").body(body.to_owned());
+        let request = self
+            .http
+            .post(self.absolute(to))
+            .header("accept", "application/json")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body.to_owned());
         self.send(self.from_own(request)).await
     }
 
@@ -128,7 +138,12 @@ impl Browser {
         body.extend_from_slice(format!("--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{file_name}\"\r\nContent-Type: application/octet-stream\r\n\r\n").as_bytes());
         body.extend_from_slice(file);
         body.extend_from_slice(b"\r\n--B--\r\n");
-        let request = self.http.post(self.absolute(&format!("/t/{tenant}/datasets-upload"))).header("accept", accept).header("content-type", "multipart/form-data; boundary=B").body(body);
+        let request = self
+            .http
+            .post(self.absolute(&format!("/t/{tenant}/datasets-upload")))
+            .header("accept", accept)
+            .header("content-type", "multipart/form-data; boundary=B")
+            .body(body);
         self.send(self.from_own(request)).await
     }
 

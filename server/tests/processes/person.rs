@@ -39,7 +39,8 @@ impl Person {
             .filter_map(|tag| Some((attribute(tag, "name")?, attribute(tag, "value")?)))
             .chain([("user".into(), login.into()), ("password".into(), "atelier".into())])
             .collect();
-        let action = page.split("<form").nth(1).and_then(|f| attribute(f, "action")).unwrap_or_else(|| panic!("there is no form at {at}:\n{page}"));
+        let action =
+            page.split("<form").nth(1).and_then(|f| attribute(f, "action")).unwrap_or_else(|| panic!("there is no form at {at}:\n{page}"));
         me.follow(address, format!("{address}{action}"), Some(fields)).await;
         assert!(me.cookies.contains_key("sid"), "{login} has no session: {:?}", me.cookies);
         me
@@ -75,7 +76,11 @@ impl Person {
     /// A server function of the portal at this address.
     pub async fn send(&self, address: &str, function: &str, fields: &[(&str, &str)]) -> Result<Done, No> {
         let fields: Vec<(String, String)> = fields.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let request = self.http.post(format!("{address}/rpc/{function}")).header("content-type", "application/x-www-form-urlencoded").body(encoded(&fields));
+        let request = self
+            .http
+            .post(format!("{address}/rpc/{function}"))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(encoded(&fields));
         self.ask(address, request).await
     }
 
@@ -93,9 +98,25 @@ impl Person {
     }
 
     /// Uploads a dataset; with `stops_after` the sender says no more after so many bytes, and waits.
-    pub async fn upload(&self, address: &str, tenant: &str, name: &str, tokenizer: &str, file: &[u8], stops_after: Option<usize>) -> Result<Done, No> {
+    pub async fn upload(
+        &self,
+        address: &str,
+        tenant: &str,
+        name: &str,
+        tokenizer: &str,
+        file: &[u8],
+        stops_after: Option<usize>,
+    ) -> Result<Done, No> {
         let mut head = String::new();
-        for (field, value) in [("name", name), ("held_out_percent", "10"), ("tokenizer", tokenizer), ("source", "made for a test"), ("licence", "CC0-1.0"), ("personal_data", "none"), ("languages", "en")] {
+        for (field, value) in [
+            ("name", name),
+            ("held_out_percent", "10"),
+            ("tokenizer", tokenizer),
+            ("source", "made for a test"),
+            ("licence", "CC0-1.0"),
+            ("personal_data", "none"),
+            ("languages", "en"),
+        ] {
             head.push_str(&format!("--B0undary\r\nContent-Disposition: form-data; name=\"{field}\"\r\n\r\n{value}\r\n"));
         }
         head.push_str("--B0undary\r\nContent-Disposition: form-data; name=\"file\"; filename=\"rows.jsonl\"\r\nContent-Type: application/jsonl\r\n\r\n");
@@ -126,7 +147,13 @@ impl Person {
     }
 
     async fn ask(&self, address: &str, request: reqwest::RequestBuilder) -> Result<Done, No> {
-        let answer = request.header("cookie", self.cookie()).header("origin", address).header("accept", "application/json").send().await.map_err(gone)?;
+        let answer = request
+            .header("cookie", self.cookie())
+            .header("origin", address)
+            .header("accept", "application/json")
+            .send()
+            .await
+            .map_err(gone)?;
         let status = answer.status().as_u16();
         let leads_to = answer.headers().get("location").and_then(|l| l.to_str().ok()).map(str::to_owned);
         let text = answer.text().await.map_err(gone)?;
@@ -150,5 +177,13 @@ fn encoded(fields: &[(String, String)]) -> String {
 
 fn attribute(tag: &str, name: &str) -> Option<String> {
     let value = tag.split_once(&format!("{name}=\""))?.1.split_once('"')?.0;
-    Some(value.replace("&quot;", "\"").replace("&#x27;", "'").replace("&#39;", "'").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    Some(
+        value
+            .replace("&quot;", "\"")
+            .replace("&#x27;", "'")
+            .replace("&#39;", "'")
+            .replace("&lt;", "<")
+            .replace("&gt;", ">")
+            .replace("&amp;", "&"),
+    )
 }

@@ -56,9 +56,8 @@ pub fn UsedBy(page: DatasetPage) -> impl IntoView {
 
 /// The form; the rows of the version stay as they are.
 #[component]
-pub fn Documentation(page: DatasetPage) -> impl IntoView {
+pub fn Documentation(page: DatasetPage, save: ServerAction<Document>) -> impl IntoView {
     let v = page.version;
-    let save = ServerAction::<Document>::new();
     let error = error_of(save);
     view! {
         <section class="section" aria-labelledby="edit">

@@ -1,23 +1,43 @@
 //! The rows as conversations or raw, with why a row was left out; filtered and paged by the address.
 
 use crate::{
-    api::datasets::{DatasetPage, ROWS_A_PAGE, get_rows},
+    api::{
+        AppError,
+        datasets::{DatasetPage, ROWS_A_PAGE, Rows, get_rows},
+    },
     links,
     ui::{Icon, Load, Pages, count, use_query},
 };
 use domain::inspect::{RowVerdict, Severity};
 use leptos::prelude::*;
 
+pub(super) type RowsResource = Resource<Result<Rows, AppError>>;
+
+/// The rows of the address; nothing is asked for outside of their tab. Kept by the page, so that a change of the dataset draws nothing anew.
+pub(super) fn rows_resource(tenant: Signal<String>, name: Signal<String>, v: Signal<String>, tab: Signal<String>) -> RowsResource {
+    let (which, rule, from) = (use_query("which"), use_query("rule"), use_query("from"));
+    let wanted = Memo::new(move |_| tab.with(|t| t == "rows"));
+    Resource::new(
+        move || {
+            wanted
+                .get()
+                .then(|| (tenant.get(), name.get(), v.get().parse().unwrap_or(0), which.get(), rule.get(), from.get().parse().unwrap_or(0)))
+        },
+        |asked| async move {
+            match asked {
+                Some((tenant, name, number, which, rule, from)) => get_rows(tenant, name, number, which, rule, from).await,
+                None => Ok(Rows { rows: Vec::new(), total: 0 }),
+            }
+        },
+    )
+}
+
 #[component]
-pub fn RowsTab(page: DatasetPage) -> impl IntoView {
+pub(super) fn RowsTab(page: DatasetPage, list: RowsResource) -> impl IntoView {
     let v = page.version;
     let (which, rule, from, raw) = (use_query("which"), use_query("rule"), use_query("from"), use_query("view"));
     let (tenant, name, number) = (v.tenant.to_string(), v.dataset_name.to_string(), v.number);
-    let offset = move || from.get().parse::<u64>().unwrap_or(0);
-    let list = Resource::new(move || (which.get(), rule.get(), offset()), {
-        let (tenant, name) = (tenant.clone(), name.clone());
-        move |(which, rule, offset)| get_rows(tenant.clone(), name.clone(), number, which, rule, offset)
-    });
+    let offset = move || from.get_untracked().parse::<u64>().unwrap_or(0);
     let base = links::dataset_version(&tenant, &name, number);
     let here = move |which: &str, rule: &str, view: &str, from: u64| {
         let from = if from == 0 { String::new() } else { from.to_string() };
@@ -32,25 +52,25 @@ pub fn RowsTab(page: DatasetPage) -> impl IntoView {
                 <h2 id="rows">"Rows"</h2><p>"shaded text is what the loss sees"</p>
                 <span class="end row row-tight">
                     <span class="seg" role="group" aria-label="Which rows">
-                        {move || [("", "All"), ("accepted", "Accepted"), ("rejected", "Left out")].map(|(w, label)| seg(label, which.get() == w, here.with_value(|h| h(w, &rule.get(), &raw.get(), 0)))).collect_view()}
+                        {[("", "All"), ("accepted", "Accepted"), ("rejected", "Left out")].map(|(w, label)| seg(label, which.get_untracked() == w, here.with_value(|h| h(w, &rule.get_untracked(), &raw.get_untracked(), 0)))).collect_view()}
                     </span>
                     <span class="seg" role="group" aria-label="View">
-                        {move || [("", "Conversation"), ("raw", "Raw")].map(|(w, label)| seg(label, raw.get() == w, here.with_value(|h| h(&which.get(), &rule.get(), w, offset())))).collect_view()}
+                        {[("", "Conversation"), ("raw", "Raw")].map(|(w, label)| seg(label, raw.get_untracked() == w, here.with_value(|h| h(&which.get_untracked(), &rule.get_untracked(), w, offset())))).collect_view()}
                     </span>
                 </span>
             </header>
             {(!rules.is_empty()).then(|| view! {
                 <p class="row row-tight rules">
-                    {move || rules.iter().map(|(id, n)| {
-                        let on = rule.get() == *id;
-                        let href = here.with_value(|h| h(&which.get(), if on { "" } else { id }, &raw.get(), 0));
+                    {rules.iter().map(|(id, n)| {
+                        let on = rule.get_untracked() == *id;
+                        let href = here.with_value(|h| h(&which.get_untracked(), if on { "" } else { id }, &raw.get_untracked(), 0));
                         view! { <a class="tag" class:on=on href=href>{id.clone()}" "{count(*n)}{on.then(|| view! { <Icon name="x"/> })}</a> }
                     }).collect_view()}
                 </p>
             })}
             <Load resource=list let:page>
                 {page.rows.is_empty().then(|| view! { <div class="lines"><div class="item"><span class="title">"No row matches"</span></div></div> })}
-                <div class="rows lines">{page.rows.iter().map(|r| row(r, raw.get() == "raw")).collect_view()}</div>
+                <div class="rows lines">{page.rows.iter().map(|r| row(r, raw.get_untracked() == "raw")).collect_view()}</div>
                 <Pages noun="Rows" from=offset() shown=page.rows.len() as u64 total=page.total step=u64::from(ROWS_A_PAGE)
                     href=move |from: u64| here.with_value(|h| h(&which.get_untracked(), &rule.get_untracked(), &raw.get_untracked(), from))/>
             </Load>

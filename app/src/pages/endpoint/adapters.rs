@@ -54,7 +54,13 @@ pub fn Adapters(tenant: Signal<String>, page: EndpointPage) -> impl IntoView {
     .into_any()
 }
 
-fn row(tenant: &str, endpoint: &str, a: Attachment, refused: Option<String>, detach: ServerAction<EndpointDetach>) -> impl IntoView + use<> {
+fn row(
+    tenant: &str,
+    endpoint: &str,
+    a: Attachment,
+    refused: Option<String>,
+    detach: ServerAction<EndpointDetach>,
+) -> impl IntoView + use<> {
     let (t, endpoint) = (tenant.to_owned(), endpoint.to_owned());
     let label = format!("Detach {} v{}", a.model_name, a.number);
     view! {

@@ -30,7 +30,8 @@ pub fn CardLedger(page: ModelPage, tenant: Signal<String>) -> impl IntoView {
 
 fn row(field: &Field, edit: Option<String>) -> impl IntoView + use<> {
     let missing = field.origin == Origin::Missing;
-    let anchor = edit.filter(|_| FIELDS.iter().any(|(key, _, people)| *key == field.key && *people)).map(|href| format!("{href}#{}", field.key));
+    let anchor =
+        edit.filter(|_| FIELDS.iter().any(|(key, _, people)| *key == field.key && *people)).map(|href| format!("{href}#{}", field.key));
     let value = if missing {
         view! { <dd class="v missing">"Not stated. "{anchor.map(|href| view! { <a href=href>"Fill in"</a> })}</dd> }.into_any()
     } else {

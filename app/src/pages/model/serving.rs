@@ -2,8 +2,8 @@
 
 use super::capital;
 use crate::{
-    api::models::{ModelPage, ModelSetStage},
     api::endpoints::EndpointDeploy,
+    api::models::{ModelPage, ModelSetStage},
     links,
     ui::{Chip, Empty, Off, ProblemSummary, StateWord, form::error_of},
 };
@@ -17,7 +17,10 @@ pub fn Serving(page: ModelPage, tenant: Signal<String>) -> impl IntoView {
     let serving: Vec<_> = page.places.iter().filter(|p| p.serves).cloned().collect();
     let free: Vec<_> = page.places.iter().filter(|p| p.fits && !p.serves).cloned().collect();
     let how = match v.kind {
-        WeightsKind::Adapter => format!("An adapter loads onto a running endpoint of {} without a restart. Clients then call it as “{}”.", v.base_model_name, v.model_name),
+        WeightsKind::Adapter => format!(
+            "An adapter loads onto a running endpoint of {} without a restart. Clients then call it as “{}”.",
+            v.base_model_name, v.model_name
+        ),
         WeightsKind::Merged => format!("Full weights need an endpoint of their own. Clients then call it as “{}”.", v.model_name),
     };
     view! {

@@ -6,7 +6,10 @@ use crate::{
     links,
     ui::{Sheet, StateWord, When, bytes, count},
 };
-use domain::{card, settings::{FinetuningType, yaml_float}};
+use domain::{
+    card,
+    settings::{FinetuningType, yaml_float},
+};
 use leptos::prelude::*;
 
 #[component]

@@ -3,7 +3,7 @@
 use crate::{
     api::playground::{ChatDelete, ChatView},
     links,
-    ui::{ProblemSummary, Icon, When, form::error_of},
+    ui::{Icon, ProblemSummary, When, form::error_of},
 };
 use domain::{chat::ChatOverview, ids::ChatId};
 use leptos::prelude::*;

@@ -126,7 +126,9 @@ impl Ear {
         let mut out = Vec::new();
         while let Some(end) = self.buffer.find("\n\n") {
             let block: String = self.buffer.drain(..end + 2).collect();
-            let line = |name: &str| block.lines().filter_map(|l| l.strip_prefix(name)).map(|v| v.strip_prefix(' ').unwrap_or(v)).collect::<Vec<_>>().join("\n");
+            let line = |name: &str| {
+                block.lines().filter_map(|l| l.strip_prefix(name)).map(|v| v.strip_prefix(' ').unwrap_or(v)).collect::<Vec<_>>().join("\n")
+            };
             out.extend(hear(&line("event:"), &line("data:")));
         }
         out
@@ -158,7 +160,9 @@ mod browser {
     use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
     use std::time::Duration;
     use wasm_bindgen::{JsCast, JsValue};
-    use web_sys::{AbortController, FormData, Headers, HtmlFormElement, HtmlTextAreaElement, ReadableStreamDefaultReader, RequestInit, Response};
+    use web_sys::{
+        AbortController, FormData, Headers, HtmlFormElement, HtmlTextAreaElement, ReadableStreamDefaultReader, RequestInit, Response,
+    };
 
     fn form() -> Option<HtmlFormElement> {
         document().get_element_by_id("play")?.dyn_into().ok()
@@ -188,8 +192,10 @@ mod browser {
             "temperature": text("temperature").parse::<f64>().ok(),
             "max_tokens": text("max_tokens").parse::<u32>().ok(),
         });
-        let answers: Vec<Live> =
-            models.into_iter().map(|model| Live { model, text: RwSignal::new(String::new()), state: RwSignal::new(State::Waiting) }).collect();
+        let answers: Vec<Live> = models
+            .into_iter()
+            .map(|model| Live { model, text: RwSignal::new(String::new()), state: RwSignal::new(State::Waiting) })
+            .collect();
         talk.problem.set(None);
         talk.busy.set(true);
         talk.announced.set("Answer started".into());
@@ -259,7 +265,8 @@ mod browser {
     }
 
     fn away() -> Problem {
-        Problem::new(ProblemKind::Unavailable, "The server could not be reached.").next("Check the connection and send it again; your question is back in the field.")
+        Problem::new(ProblemKind::Unavailable, "The server could not be reached.")
+            .next("Check the connection and send it again; your question is back in the field.")
     }
 
     /// Sends the question and writes what comes into `answers`. The saved conversation's id, or none when it was stopped.
@@ -288,7 +295,8 @@ mod browser {
                 Ok(promise) => JsFuture::from(promise).await.ok().and_then(|t| t.as_string()).unwrap_or_default(),
                 Err(_) => String::new(),
             };
-            return Err(serde_json::from_str(&text).unwrap_or_else(|_| Problem::new(ProblemKind::Unavailable, format!("The server answered {}.", response.status()))));
+            return Err(serde_json::from_str(&text)
+                .unwrap_or_else(|_| Problem::new(ProblemKind::Unavailable, format!("The server answered {}.", response.status()))));
         }
         let reader: ReadableStreamDefaultReader = response.body().ok_or_else(away)?.get_reader().dyn_into().map_err(|_| away())?;
         // Splits letters of several bytes at the seams of pieces correctly.

@@ -72,7 +72,9 @@ fn UnderWay(live: Live) -> impl IntoView {
 #[component]
 fn Measured(answer: Answer) -> impl IntoView {
     let speed = match (answer.completion_tokens, answer.duration_ms, answer.first_token_ms) {
-        (Some(tokens), Some(whole), Some(first)) if whole > first && tokens > 1 => Some(f64::from(tokens) * 1000.0 / f64::from(whole - first)),
+        (Some(tokens), Some(whole), Some(first)) if whole > first && tokens > 1 => {
+            Some(f64::from(tokens) * 1000.0 / f64::from(whole - first))
+        }
         _ => None,
     };
     view! {

@@ -1,35 +1,28 @@
 //! The curves: loss on a log or linear axis, and the small ones under it; a table of the same numbers for those who read numbers.
 
+use super::Parts;
 use crate::{
-    api::runs::get_metrics,
     links,
     ui::{
         Load,
         chart::{Chart, ChartView, Series},
         count,
         number::figure,
-        on_change, use_query, use_tenant,
+        use_query,
     },
 };
 use domain::run::{MetricPoint, Run, RunState};
 use leptos::prelude::*;
 
 #[component]
-pub fn Curves(run: Run) -> impl IntoView {
-    let tenant = use_tenant();
-    let id = run.id.to_string();
+pub(super) fn Curves(run: Run, parts: Parts) -> impl IntoView {
     let scale = use_query("scale");
-    let points = Resource::new(|| (), {
-        let (tenant, id) = (run.tenant.to_string(), id.clone());
-        move |()| get_metrics(tenant.clone(), id.clone())
-    });
-    on_change(tenant, id, move || points.refetch());
     view! {
-        <Load resource=points let:points>
+        <Load resource=parts.points let:points>
             {if points.is_empty() {
                 view! { <section class="section" aria-labelledby="loss"><header><h2 id="loss">"Loss"</h2></header><p class="small muted">{nothing_yet(run.state)}</p></section> }.into_any()
             } else {
-                view! { <Drawn run=run.clone() points log=scale.get() != "linear"/> }.into_any()
+                view! { <Drawn run=run.clone() points log=scale.get_untracked() != "linear"/> }.into_any()
             }}
         </Load>
     }

@@ -1,32 +1,25 @@
 //! The log: the newest lines, searched and narrowed by the address; follows while the run works.
 
+use super::Parts;
 use crate::{
-    api::runs::get_log,
     links,
-    ui::{Icon, Load, count, number::some, on_change, use_query, use_tenant},
+    ui::{Icon, Load, count, number::some, use_query},
 };
 use domain::run::{LogLevel, LogLine, Run};
 use leptos::{html::Div, prelude::*};
 use leptos_router::components::Form;
 
 #[component]
-pub fn LogTab(run: Run, whole: bool) -> impl IntoView {
-    let tenant = use_tenant();
+pub(super) fn LogTab(run: Run, parts: Parts, whole: bool) -> impl IntoView {
     let (text, level) = (use_query("q"), use_query("level"));
-    let id = run.id.to_string();
-    let lines = if whole { 2000 } else { 12 };
-    let tail = Resource::new(move || (level.get(), text.get()), {
-        let (tenant, id) = (run.tenant.to_string(), id.clone());
-        move |(level, text)| get_log(tenant.clone(), id.clone(), lines, level, text)
-    });
-    on_change(tenant, id, move || tail.refetch());
+    let Parts { tail, following, .. } = parts;
     let ended = run.state.is_final();
-    let following = RwSignal::new(!ended);
     let sheet = NodeRef::<Div>::new();
     // The newest line is in sight, until a person scrolls up.
     Effect::new(move |_| {
         tail.track();
-        if following.get()
+        if whole
+            && following.get()
             && let Some(sheet) = sheet.get()
         {
             request_animation_frame(move || sheet.set_scroll_top(sheet.scroll_height()));
@@ -46,12 +39,12 @@ pub fn LogTab(run: Run, whole: bool) -> impl IntoView {
                     <span class="end row row-tight">
                         <Form method="get" action="">
                             {whole.then(|| view! { <input type="hidden" name="tab" value="log"/> })}
-                            <input type="hidden" name="level" value=level.get()/>
-                            <label class="control slim"><Icon name="search"/><input type="search" name="q" value=text.get() placeholder="Search this log" aria-label="Search this log"/></label>
+                            <input type="hidden" name="level" value=level.get_untracked()/>
+                            <label class="control slim"><Icon name="search"/><input type="search" name="q" value=text.get_untracked() placeholder="Search this log" aria-label="Search this log"/></label>
                         </Form>
                         <span class="seg" role="group" aria-label="Level">
-                            <a href=at.with_value(|h| h("", &text.get())) aria-current=level.get().is_empty().then_some("true")>"All"</a>
-                            <a href=at.with_value(|h| h("warning", &text.get())) aria-current=(!level.get().is_empty()).then_some("true")>"Warnings "{count(tail.warnings)}</a>
+                            <a href=at.with_value(|h| h("", &text.get_untracked())) aria-current=level.get_untracked().is_empty().then_some("true")>"All"</a>
+                            <a href=at.with_value(|h| h("warning", &text.get_untracked())) aria-current=(!level.get_untracked().is_empty()).then_some("true")>"Warnings "{count(tail.warnings)}</a>
                         </span>
                         {(!whole).then(|| view! { <a class="btn sm" href=all.clone()>"Whole log"</a> })}
                         {(whole && !ended).then(|| view! {
@@ -65,13 +58,23 @@ pub fn LogTab(run: Run, whole: bool) -> impl IntoView {
                     view! { <p class="small muted">{if tail.total == 0 { "Nothing has been written yet." } else { "No line matches." }}</p> }.into_any()
                 } else {
                     view! {
-                        <div class="log" class:whole=whole tabindex="0" role="region" aria-label="Log lines" node_ref=sheet>
+                        <div class="log" class:whole=whole tabindex="0" role="region" aria-label="Log lines" node_ref=sheet on:scroll=move |_| at_the_end(sheet, following)>
                             <ol>{tail.lines.into_iter().map(line).collect_view()}</ol>
                         </div>
                     }.into_any()
                 }}
             </Load>
         </section>
+    }
+}
+
+/// Whoever scrolls up wants to read; whoever scrolls back down wants to follow again.
+fn at_the_end(sheet: NodeRef<Div>, following: RwSignal<bool>) {
+    if let Some(s) = sheet.get_untracked() {
+        let end = s.scroll_top() + s.client_height() >= s.scroll_height() - 24;
+        if following.get_untracked() != end {
+            following.set(end);
+        }
     }
 }
 

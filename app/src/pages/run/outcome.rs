@@ -1,7 +1,8 @@
 //! How it ended: why it failed and what to do, or whether it helped and on which rows.
 
+use super::Parts;
 use crate::{
-    api::runs::{RunPage, get_evaluated},
+    api::runs::RunPage,
     links,
     ui::{Empty, Load, Reason, count, use_query},
 };
@@ -56,7 +57,7 @@ fn ScoreFacts(scores: Scores) -> impl IntoView {
 
 /// The tab: every evaluated row, the flipped ones first seen.
 #[component]
-pub fn Results(page: RunPage) -> impl IntoView {
+pub(super) fn Results(page: RunPage, parts: Parts) -> impl IntoView {
     let r = page.run;
     let Some(s) = r.scores else {
         let text = if r.state.is_final() {
@@ -67,22 +68,17 @@ pub fn Results(page: RunPage) -> impl IntoView {
         return view! { <section class="section"><Empty title="No results yet"><p>{text}</p></Empty></section> }.into_any();
     };
     let which = use_query("rows");
-    let list = Resource::new(move || which.get(), {
-        let (tenant, id) = (r.tenant.to_string(), r.id.to_string());
-        move |which| get_evaluated(tenant.clone(), id.clone(), which)
-    });
     let at = move |which: &str| links::with(links::run(&r.tenant, &r.id), &[("tab", "results"), ("rows", which)]);
-    let at = StoredValue::new(at);
     view! {
         <section class="section" aria-labelledby="res">
             <header>
                 <h2 id="res">"Results"</h2><p>"Greedy decoding, exact match after trimming, on rows that were never trained on."</p>
                 <span class="end seg" role="group" aria-label="Which rows">
-                    {move || [("", "Flipped"), ("wrong", "Wrong now"), ("all", "All")].map(|(w, label)| view! { <a href=at.with_value(|h| h(w)) aria-current=(which.get() == w).then_some("true")>{label}</a> }).collect_view()}
+                    {[("", "Flipped"), ("wrong", "Wrong now"), ("all", "All")].map(|(w, label)| view! { <a href=at(w) aria-current=(which.get_untracked() == w).then_some("true")>{label}</a> }).collect_view()}
                 </span>
             </header>
             <ScoreFacts scores=s/>
-            <Load resource=list let:rows>
+            <Load resource=parts.rows let:rows>
                 {if rows.is_empty() { view! { <p class="small muted gap">"No row of this kind."</p> }.into_any() } else { view! { <Rows rows/> }.into_any() }}
             </Load>
         </section>

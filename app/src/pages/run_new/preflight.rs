@@ -35,7 +35,7 @@ pub(super) fn Preflight(typed: Typed, draft: Draft, busy: Signal<bool>, tenant: 
                 {move || ready().then(|| view! { <li class="fg-success"><Icon name="succeeded"/><span>"Every field is in its range"</span></li> })}
                 <li class=if waits { "fg-warning" } else { "fg-success" }>
                     <Icon name=if waits { "degraded" } else { "succeeded" }/>
-                    <span>{format!("{} of {} runs at once in use{}", draft.runs_active, draft.runs_quota, if waits { format!("; it will wait, {} before it", draft.runs_queued) } else { String::new() })}</span>
+                    <span>{format!("{} of {} runs at once in use{}", draft.runs_active, draft.runs_quota, if waits { if draft.runs_queued > 0 { format!("; it will wait behind {} more", draft.runs_queued) } else { "; it will wait for a place".into() } } else { String::new() })}</span>
                 </li>
             </ul>
             <div class="stack gap-sm">

@@ -25,7 +25,9 @@ pub struct Asked {
 
 impl Asked {
     pub fn from_json(body: &[u8]) -> Result<Self, Problem> {
-        serde_json::from_slice::<Self>(body).map_err(|e| Problem::field("question", format!("The question could not be read: {e}.")))?.checked()
+        serde_json::from_slice::<Self>(body)
+            .map_err(|e| Problem::field("question", format!("The question could not be read: {e}.")))?
+            .checked()
     }
 
     /// `models` may come several times; an empty one is a select that was left alone.
@@ -39,8 +41,14 @@ impl Asked {
                 ("models" | "models[]", id) => asked.models.push(id.to_owned()),
                 ("system", text) => asked.system = text.to_owned(),
                 ("question", text) => asked.question = text.to_owned(),
-                ("temperature", number) => asked.temperature = Some(number.parse().map_err(|_| Problem::field("temperature", format!("“{number}” is no number.")))?),
-                ("max_tokens", number) => asked.max_tokens = Some(number.parse().map_err(|_| Problem::field("max_tokens", format!("“{number}” is no whole number.")))?),
+                ("temperature", number) => {
+                    asked.temperature =
+                        Some(number.parse().map_err(|_| Problem::field("temperature", format!("“{number}” is no number.")))?)
+                }
+                ("max_tokens", number) => {
+                    asked.max_tokens =
+                        Some(number.parse().map_err(|_| Problem::field("max_tokens", format!("“{number}” is no whole number.")))?)
+                }
                 _ => {}
             }
         }

@@ -33,9 +33,24 @@ struct Usage {
 }
 
 /// Never fails: what went wrong is in the answer, beside what came before.
-pub async fn ask(http: &reqwest::Client, url: &str, pass: &str, model: &str, messages: &[Message], asked: &Asked, to: &mpsc::Sender<Told>) -> Answer {
+pub async fn ask(
+    http: &reqwest::Client,
+    url: &str,
+    pass: &str,
+    model: &str,
+    messages: &[Message],
+    asked: &Asked,
+    to: &mpsc::Sender<Told>,
+) -> Answer {
     let began = Instant::now();
-    let mut answer = Answer { model: model.to_owned(), content: String::new(), first_token_ms: None, duration_ms: None, completion_tokens: None, error: None };
+    let mut answer = Answer {
+        model: model.to_owned(),
+        content: String::new(),
+        first_token_ms: None,
+        duration_ms: None,
+        completion_tokens: None,
+        error: None,
+    };
     let outcome = listen(http, url, pass, messages, asked, to, began, &mut answer).await;
     answer.duration_ms = Some(milliseconds(began));
     match outcome {

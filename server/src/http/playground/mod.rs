@@ -50,8 +50,15 @@ impl Told {
     }
 }
 
-pub async fn chat(State(web): State<Web>, SignedIn(caller): SignedIn, Path(tenant): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
-    let is_form = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).is_some_and(|v| v.starts_with("application/x-www-form-urlencoded"));
+pub async fn chat(
+    State(web): State<Web>,
+    SignedIn(caller): SignedIn,
+    Path(tenant): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let is_form =
+        headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).is_some_and(|v| v.starts_with("application/x-www-form-urlencoded"));
     let wants = if is_form { Wants::Html } else { Wants::Json };
     let talk = match begin(&web, &caller, &tenant, is_form, &body).await {
         Ok(talk) => talk,
