@@ -19,33 +19,48 @@ struct Typed {
     seen: String,
 }
 
+/// Lives as long as the page: what is drawn from the saved card comes and goes with every look at the server.
 #[derive(Clone, Copy)]
-struct Draft(RwSignal<BTreeMap<String, Typed>>);
+struct Draft {
+    typed: RwSignal<BTreeMap<String, Typed>>,
+    /// The saved values as they are now, by field.
+    saved: RwSignal<BTreeMap<String, String>>,
+}
 
 impl Draft {
     fn text(self, field: &Field) -> String {
-        self.0.with(|all| all.get(&field.key).map_or_else(|| field.value.clone(), |t| t.text.clone()))
+        self.typed.with(|all| all.get(&field.key).map_or_else(|| field.value.clone(), |t| t.text.clone()))
     }
     fn write(self, field: &Field, text: String) {
-        self.0.update(|all| {
+        self.typed.update(|all| {
             all.entry(field.key.clone()).or_insert_with(|| Typed { text: String::new(), seen: field.value.clone() }).text = text;
         });
     }
-    fn conflicts(self, field: &Field) -> bool {
-        self.0.with(|all| all.get(&field.key).is_some_and(|t| t.seen != field.value && t.text != field.value))
-    }
     fn settle(self, field: &Field, text: String) {
-        self.0.update(|all| {
+        self.typed.update(|all| {
             all.insert(field.key.clone(), Typed { text, seen: field.value.clone() });
         });
     }
     fn drop(self, key: &str) {
-        self.0.update(|all| {
+        self.typed.update(|all| {
             all.remove(key);
         });
     }
-    fn changes(self, fields: &[Field]) -> usize {
-        self.0.with(|all| fields.iter().filter(|f| all.get(&f.key).is_some_and(|t| t.text.trim() != f.value.trim())).count())
+    fn conflicts(self, field: &Field) -> bool {
+        self.typed.with(|all| all.get(&field.key).is_some_and(|t| t.is_against(&field.value)))
+    }
+    fn count(self, which: fn(&Typed, &str) -> bool) -> usize {
+        self.saved
+            .with(|saved| self.typed.with(|all| all.iter().filter(|(key, t)| saved.get(*key).is_some_and(|now| which(t, now))).count()))
+    }
+}
+
+impl Typed {
+    fn is_against(&self, saved: &str) -> bool {
+        self.seen != saved && self.text != saved
+    }
+    fn is_new(&self, saved: &str) -> bool {
+        self.text.trim() != saved.trim()
     }
 }
 
@@ -57,10 +72,14 @@ pub fn CardEdit() -> impl IntoView {
         |(tenant, name, number)| card_get(tenant, name, number),
     );
     let save = ServerAction::<Save>::new();
-    let draft = Draft(RwSignal::new(BTreeMap::new()));
+    let draft = Draft { typed: RwSignal::new(BTreeMap::new()), saved: RwSignal::new(BTreeMap::new()) };
     let version = move || page.get().and_then(Result::ok).map(|p| p.version);
-    let id = Signal::derive(move || version().map(|v| v.id.to_string()).unwrap_or_default());
     on_change(tenant, "", move || page.refetch());
+    Effect::new(move |_| {
+        if let Some(Ok(page)) = page.get() {
+            draft.saved.set(page.version.card.fields.into_iter().map(|f| (f.key, f.value)).collect());
+        }
+    });
     // A refused save means that the card moved on: ask for what is there now, what was typed stays.
     Effect::new(move |_| {
         if save.value().with(|v| matches!(v, Some(Err(_)))) {
@@ -86,9 +105,8 @@ fn Editor(page: CardPage, save: ServerAction<Save>, draft: Draft) -> impl IntoVi
     let v = page.version;
     let people = |f: &&Field| FIELDS.iter().any(|(key, _, people)| *key == f.key && *people);
     let (written, recorded): (Vec<Field>, Vec<Field>) = v.card.fields.iter().cloned().partition(|f| people(&f));
-    let fields = StoredValue::new(written.clone());
-    let changes = move || fields.with_value(|f| draft.changes(f));
-    let conflicts = move || fields.with_value(|all| all.iter().filter(|f| draft.conflicts(f)).count());
+    let changes = move || draft.count(Typed::is_new);
+    let conflicts = move || draft.count(Typed::is_against);
     let back = links::model_version(&v.tenant, &v.model_name, v.number);
     let refused = page.edit_refused.clone();
     let locked = refused.is_some();
@@ -144,10 +162,8 @@ fn Editor(page: CardPage, save: ServerAction<Save>, draft: Draft) -> impl IntoVi
 #[component]
 fn Written(i: usize, field: Field, draft: Draft, locked: bool) -> impl IntoView {
     let key = field.key.clone();
-    let conflict = {
-        let f = field.clone();
-        Memo::new(move |_| draft.conflicts(&f))
-    };
+    // No memo here: it would end before what is drawn from it, when the page looks again while somebody types.
+    let (marked, both) = (field.clone(), field.clone());
     let text = {
         let f = field.clone();
         move || draft.text(&f)
@@ -166,12 +182,11 @@ fn Written(i: usize, field: Field, draft: Draft, locked: bool) -> impl IntoView 
         }
         .into_any(),
     };
-    let both = field.clone();
     let missing = field.origin == Origin::Missing;
     view! {
-        <div class:conflict=move || conflict.get()>
+        <div class:conflict=move || draft.conflicts(&marked)>
             <header><label for=key.clone()>{field.label.clone()}</label><Provenance field=field.clone()/></header>
-            {move || conflict.get().then(|| view! { <Conflict field=both.clone() draft/> })}
+            {move || draft.conflicts(&both).then(|| view! { <Conflict field=both.clone() draft/> })}
             <input type="hidden" name=format!("fields[{i}][key]") value=key.clone()/>
             <input type="hidden" name=format!("fields[{i}][was]") value=field.value.clone() prop:value=field.value.clone()/>
             {control}
@@ -187,7 +202,7 @@ fn Conflict(field: Field, draft: Draft) -> impl IntoView {
         Origin::Person { name, .. } => name.clone(),
         _ => "Somebody".into(),
     };
-    let mine = draft.text(&field);
+    let mine = untrack(|| draft.text(&field));
     let (theirs, key) = (field.value.clone(), field.key.clone());
     let (keep, join) = (field.clone(), field.clone());
     let (my, my_too) = (mine.clone(), mine.clone());

@@ -4,7 +4,7 @@ mod adapters;
 mod snippets;
 
 use crate::{
-    api::endpoints::{EndpointPage, EndpointStart, EndpointStop, endpoint_get},
+    api::endpoints::{EndpointAttach, EndpointDetach, EndpointPage, EndpointStart, EndpointStop, endpoint_get},
     links,
     ui::{
         Chip, Copy, Crumb, Empty, Load, Off, Place, ProblemSummary, Reason, TenantPage, count, form::error_of, number::some, on_change,
@@ -22,10 +22,11 @@ use leptos_meta::Title;
 pub fn Endpoint() -> impl IntoView {
     let (tenant, name, code) = (use_tenant(), use_param("name"), use_query("code"));
     let page = Resource::new(move || (tenant.get(), name.get()), |(tenant, name)| endpoint_get(tenant, name));
+    let (attach, detach) = (ServerAction::<EndpointAttach>::new(), ServerAction::<EndpointDetach>::new());
     let (start, stop) = (ServerAction::<EndpointStart>::new(), ServerAction::<EndpointStop>::new());
     on_change(tenant, "", move || page.refetch());
     Effect::new(move |before: Option<usize>| {
-        let done = start.version().get() + stop.version().get();
+        let done = start.version().get() + stop.version().get() + attach.version().get() + detach.version().get();
         if before.is_some() {
             page.refetch();
         }
@@ -44,7 +45,7 @@ pub fn Endpoint() -> impl IntoView {
                 <Facts endpoint=page.endpoint.clone()/>
                 <div class="cols cols-code">
                     <div>
-                        <adapters::Adapters tenant page=page.clone()/>
+                        <adapters::Adapters tenant page=page.clone() attach detach/>
                         <Log lines=page.log.clone()/>
                     </div>
                     <snippets::CallIt tenant name code base_url=page.base_url.clone() models=page.model_ids.clone()/>

@@ -18,6 +18,7 @@ use leptos_meta::Title;
 pub fn Endpoints() -> impl IntoView {
     let tenant = use_tenant();
     let list = Resource::new(move || tenant.get(), list_endpoints);
+    let deploy = ServerAction::<EndpointDeploy>::new();
     on_change(tenant, "", move || list.refetch());
     view! {
         <Title text="Endpoints"/>
@@ -26,7 +27,7 @@ pub fn Endpoints() -> impl IntoView {
                 <Head tenant refused=list.write_refused.clone()/>
                 <Address list=list.clone()/>
                 {if list.endpoints.is_empty() {
-                    view! { <FirstUse tenant list/> }.into_any()
+                    view! { <FirstUse tenant list deploy/> }.into_any()
                 } else {
                     view! { <Table tenant endpoints=list.endpoints/> }.into_any()
                 }}
@@ -105,8 +106,7 @@ fn line(tenant: &str, line: &EndpointLine) -> impl IntoView + use<> {
 
 /// Instead of an empty table: what could be deployed, best first.
 #[component]
-fn FirstUse(tenant: Signal<String>, list: EndpointList) -> impl IntoView {
-    let deploy = ServerAction::<EndpointDeploy>::new();
+fn FirstUse(tenant: Signal<String>, list: EndpointList, deploy: ServerAction<EndpointDeploy>) -> impl IntoView {
     let t = tenant.get_untracked();
     if list.candidates.is_empty() {
         return view! {

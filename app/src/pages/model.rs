@@ -9,7 +9,10 @@ pub(super) use ledger::Provenance;
 
 use super::models::{capital, parameters};
 use crate::{
-    api::models::{ModelPage, model_get},
+    api::{
+        endpoints::EndpointDeploy,
+        models::{ModelPage, ModelSetStage, model_get},
+    },
     links,
     ui::{Chip, Crumb, Icon, Load, Off, Place, TenantPage, bytes, count, on_change, use_param, use_query, use_tenant},
 };
@@ -25,6 +28,7 @@ pub fn Model() -> impl IntoView {
         move || (tenant.get(), name.get(), number.get().parse().unwrap_or(0)),
         |(tenant, name, number)| model_get(tenant, name, number),
     );
+    let (deploy, stage) = (ServerAction::<EndpointDeploy>::new(), ServerAction::<ModelSetStage>::new());
     on_change(tenant, "", move || page.refetch());
     let version = move || page.get().and_then(Result::ok).map(|p| p.version);
     let crumbs = Signal::derive(move || {
@@ -47,12 +51,12 @@ pub fn Model() -> impl IntoView {
                     "versions" => view! { <shelf::Versions page=page.clone() tenant/> }.into_any(),
                     "files" => view! { <shelf::Files page=page.clone()/> }.into_any(),
                     "settings" => view! { <shelf::Settings page=page.clone()/> }.into_any(),
-                    "endpoints" => view! { <serving::Serving page=page.clone() tenant/> }.into_any(),
+                    "endpoints" => view! { <serving::Serving page=page.clone() tenant deploy/> }.into_any(),
                     _ => view! {
                         <evaluation::Evaluation page=page.clone() whole=false tenant/>
                         <ledger::CardLedger page=page.clone() tenant/>
                         <ledger::LineageRow page=page.clone() tenant/>
-                        <serving::StageChange page=page.clone()/>
+                        <serving::StageChange page=page.clone() change=stage/>
                     }.into_any(),
                 }}
             </Load>

@@ -120,10 +120,10 @@ fn Room(tenant: Signal<String>, page: PlaygroundPage, model: String, mode: Strin
                     <label><input type="radio" name="pane" id="show-a"/>{format!("A, {}", seats[0])}</label><label><input type="radio" name="pane" id="show-b" checked/>{format!("B, {}", seats[1])}</label>
                 </fieldset>
             })}
-            <div class="panes" class:one=!two>{panes}<Parameters chat=page.chat.clone()/></div>
+            <div class="panes" class:one=!two>{panes}<Parameters chat=page.chat.clone() talk/></div>
             <Composer two talk/>
         </form>
-        <History tenant chats=page.chats.clone() here=page.chat.map(|c| c.chat.id)/>
+        <History tenant chats=page.chats.clone() here=page.chat.map(|c| c.chat.id) delete=talk.delete/>
     }
 }
 

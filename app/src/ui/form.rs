@@ -43,7 +43,8 @@ pub fn Said(name: &'static str, problem: FieldProblem) -> impl IntoView {
                 {problem.sentence}" "
                 {problem.suggestion.map(|value| {
                     let label = format!("Use {value}");
-                    view! { <button type="button" class="link scripted" on:click=move |_| fill(name, &value)>{label}</button> }
+                    let example = format!("For example {value}.");
+                    view! { <button type="button" class="link scripted" on:click=move |_| fill(name, &value)>{label}</button><span class="unscripted">{example}</span> }
                 })}
             </span>
         </span>

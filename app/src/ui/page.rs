@@ -92,13 +92,27 @@ pub fn use_tenant() -> Signal<String> {
 /// A part of the path, as in `path!("/t/:tenant/datasets/:name")`.
 pub fn use_param(name: &'static str) -> Signal<String> {
     let params = use_params_map();
-    Memo::new(move |_| params.read().get(name).unwrap_or_default()).into()
+    kept(move || params.try_with(|p| p.get(name).unwrap_or_default()).unwrap_or_default())
 }
 
 /// A parameter of the query string; empty when it is absent.
 pub fn use_query(name: &'static str) -> Signal<String> {
     let query = use_query_map();
-    Memo::new(move |_| query.read().get(name).unwrap_or_default()).into()
+    kept(move || query.try_with(|q| q.get(name).unwrap_or_default()).unwrap_or_default())
+}
+
+/// Owns what must outlive the page that asked for it.
+#[derive(Clone)]
+struct Root(Owner);
+
+/// A memo that lives as long as the program: a page's content is also drawn by data that arrives when the page has been left
+/// already, and reading a memo that went with the page would end the program in the browser.
+fn kept(read: impl Fn() -> String + Send + Sync + 'static) -> Signal<String> {
+    let make = move || Memo::new(move |_| read()).into();
+    match use_context::<Root>() {
+        Some(Root(owner)) => owner.with(make),
+        None => make(),
+    }
 }
 
 /// What top bar and rail show, for the tenant in the address; asked once and kept while one stays in the tenant.
@@ -112,6 +126,9 @@ pub fn use_frame() -> Resource<Result<Frame, AppError>> {
 
 /// Makes the frame's data known to all pages. Called once, inside the router.
 pub(crate) fn provide_frame() -> Signal<Option<String>> {
+    if let Some(owner) = Owner::current() {
+        provide_context(Root(owner));
+    }
     let path = use_location().pathname;
     let place = Memo::new(move |_| path.with(|p| place_of(p)));
     let data = Resource::new(

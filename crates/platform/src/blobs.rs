@@ -199,3 +199,60 @@ impl BlobWriter {
 fn at(path: &str) -> Result<Path, BlobError> {
     Path::parse(path).map_err(|_| BlobError::BadPath { path: path.to_owned() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::Doing;
+    use domain::problem::ProblemKind;
+
+    fn open(folder: &std::path::Path) -> Blobs {
+        Blobs::open(&StoreLocation::Local { root: folder.display().to_string() }).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_object_is_seen_when_it_is_whole_and_not_before() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let blobs = open(folder.path());
+        let mut writer = blobs.writer("a/b").await.unwrap();
+        writer.write(&vec![7; PART + 5]).await.unwrap();
+        assert_eq!((blobs.size("a/b").await.unwrap(), blobs.list("a").await.unwrap().len()), (None, 0));
+        assert_eq!(writer.finish().await.unwrap(), PART as u64 + 5);
+        assert_eq!(blobs.size("a/b").await.unwrap(), Some(PART as u64 + 5));
+        assert_eq!(blobs.range("a/b", PART as u64..PART as u64 + 99).await.unwrap().as_ref(), [7; 5]);
+        blobs.writer("a/empty").await.unwrap().finish().await.unwrap();
+        assert_eq!(blobs.bytes("a/empty").await.unwrap().len(), 0);
+        let thrown = blobs.writer("a/thrown").await.unwrap();
+        thrown.abort().await;
+        blobs.copy("a/b", "c/d").await.unwrap();
+        blobs.delete_folder("a").await.unwrap();
+        blobs.delete("a/b").await.unwrap();
+        let left: Vec<String> = blobs.list("c").await.unwrap().into_iter().map(|l| l.path).collect();
+        assert_eq!((left, blobs.list("a").await.unwrap().len()), (vec!["c/d".to_owned()], 0));
+        assert!(matches!(blobs.bytes("a/b").await, Err(BlobError::Missing { .. })));
+        assert_eq!(blobs.bytes_if_any("a/b").await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn no_path_leads_out_of_the_store() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let blobs = open(&folder.path().join("store"));
+        for path in ["../out", "a/../../out", "a//b"] {
+            assert!(blobs.put(path, "x").await.is_err(), "{path}");
+        }
+        assert!(!folder.path().join("out").exists());
+    }
+
+    #[test]
+    fn a_full_disk_is_told_as_one() {
+        for kind in [std::io::ErrorKind::StorageFull, std::io::ErrorKind::QuotaExceeded] {
+            let source = Box::new(std::io::Error::new(kind, "no room"));
+            let failed: Result<(), _> = Err(BlobError::from(object_store::Error::Generic { store: "local", source }));
+            let problem = failed.doing("storing").unwrap_err();
+            assert_eq!(problem.kind, ProblemKind::Unavailable);
+            assert!(problem.sentence.contains("disk") && problem.sentence.contains("full"), "{problem}");
+        }
+        let other: Result<(), _> = Err(BlobError::from(object_store::Error::Generic { store: "local", source: "no".into() }));
+        assert!(!other.doing("storing").unwrap_err().sentence.contains("full"));
+    }
+}

@@ -14,6 +14,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use platform::Platform;
 use std::{
+    io::IsTerminal,
     path::PathBuf,
     process::{ExitCode, Termination},
 };
@@ -146,7 +147,7 @@ fn log() {
     if std::env::var("ATELIER_LOG_FORMAT").is_ok_and(|f| f == "json") {
         log.json().init();
     } else {
-        log.with_target(false).init();
+        log.with_target(false).with_ansi(std::io::stderr().is_terminal()).init();
     }
 }
 
@@ -157,7 +158,10 @@ fn said(problem: domain::problem::Problem) -> anyhow::Error {
         text = format!("{text} {}", problem.next_step);
     }
     let first = text.clone();
-    for field in problem.fields.iter().filter(|f| !first.starts_with(&f.sentence) || f.suggestion.is_some()) {
+    // A single field's sentence is the problem's own, and often names the example too.
+    for field in
+        problem.fields.iter().filter(|f| !first.contains(&f.sentence) || f.suggestion.as_ref().is_some_and(|s| !first.contains(s.as_str())))
+    {
         let example = field.suggestion.as_ref().map(|s| format!(" For example “{s}”.")).unwrap_or_default();
         text = format!("{text}\n  {}: {}{example}", field.field, field.sentence);
     }

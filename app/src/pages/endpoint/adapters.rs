@@ -9,8 +9,12 @@ use domain::endpoint::{Attachment, EndpointState};
 use leptos::prelude::*;
 
 #[component]
-pub fn Adapters(tenant: Signal<String>, page: EndpointPage) -> impl IntoView {
-    let (attach, detach) = (ServerAction::<EndpointAttach>::new(), ServerAction::<EndpointDetach>::new());
+pub fn Adapters(
+    tenant: Signal<String>,
+    page: EndpointPage,
+    attach: ServerAction<EndpointAttach>,
+    detach: ServerAction<EndpointDetach>,
+) -> impl IntoView {
     let e = page.endpoint;
     if e.merged_version.is_some() {
         return ().into_any();

@@ -11,18 +11,20 @@ const LANGUAGES: [(&str, &str); 4] = [("curl", "curl"), ("python", "Python"), ("
 #[component]
 pub fn CallIt(tenant: Signal<String>, name: Signal<String>, code: Signal<String>, base_url: String, models: Vec<String>) -> impl IntoView {
     let model = models.into_iter().next().unwrap_or_default();
-    let chosen = Memo::new(move |_| code.with(|c| LANGUAGES.iter().find(|(id, _)| id == c).map_or("python", |(id, _)| *id)));
-    let text = Memo::new(move |_| snippet(chosen.get(), &base_url, &model));
+    // The page is drawn again when its query changes.
+    let chosen = code.with_untracked(|c| LANGUAGES.iter().find(|(id, _)| id == c).map_or("python", |(id, _)| *id));
+    let text = snippet(chosen, &base_url, &model);
+    let copied = text.clone();
     view! {
         <section class="section" aria-labelledby="call" id="call-it">
             <header><h2 id="call">"Call it"</h2></header>
             <div class="box">
                 <nav class="tabs inbox" aria-label="Language">{LANGUAGES.into_iter().map(|(id, label)| view! {
-                    <a href=move || links::with(links::endpoint(&tenant.get(), &name.get()), &[("code", id)]) aria-current=move || (chosen.get() == id).then_some("true") data-noscroll="">{label}</a>
+                    <a href=move || links::with(links::endpoint(&tenant.get(), &name.get()), &[("code", id)]) aria-current=(chosen == id).then_some("true") data-noscroll="">{label}</a>
                 }).collect_view()}</nav>
-                <pre class="code" tabindex="0" role="region" aria-label="Example">{move || text.get()}</pre>
+                <pre class="code" tabindex="0" role="region" aria-label="Example">{text}</pre>
                 <footer class="row boxfoot">
-                    <button type="button" class="btn sm quiet scripted" on:click=move |_| put(&text.get_untracked())><Icon name="copy"/>"Copy"</button>
+                    <button type="button" class="btn sm quiet scripted" on:click=move |_| put(&copied)><Icon name="copy"/>"Copy"</button>
                     <a class="small end" href=move || links::key_new(&tenant.get())>"Create a key"</a>
                 </footer>
             </div>

@@ -11,8 +11,7 @@ use domain::model::{Stage, WeightsKind};
 use leptos::prelude::*;
 
 #[component]
-pub fn Serving(page: ModelPage, tenant: Signal<String>) -> impl IntoView {
-    let deploy = ServerAction::<EndpointDeploy>::new();
+pub fn Serving(page: ModelPage, tenant: Signal<String>, deploy: ServerAction<EndpointDeploy>) -> impl IntoView {
     let (t, v) = (tenant.get_untracked(), page.version.clone());
     let serving: Vec<_> = page.places.iter().filter(|p| p.serves).cloned().collect();
     let free: Vec<_> = page.places.iter().filter(|p| p.fits && !p.serves).cloned().collect();
@@ -63,8 +62,7 @@ pub fn Serving(page: ModelPage, tenant: Signal<String>) -> impl IntoView {
 }
 
 #[component]
-pub fn StageChange(page: ModelPage) -> impl IntoView {
-    let change = ServerAction::<ModelSetStage>::new();
+pub fn StageChange(page: ModelPage, change: ServerAction<ModelSetStage>) -> impl IntoView {
     let v = page.version;
     let (tenant, name) = (StoredValue::new(v.tenant.to_string()), StoredValue::new(v.model_name.to_string()));
     let others = Stage::ALL.into_iter().filter(move |s| *s != v.stage);

@@ -1,17 +1,18 @@
 //! Beside the conversation: the parameters, and the history.
 
+use super::talk::Talk;
 use crate::{
     api::playground::{ChatDelete, ChatView},
     links,
     ui::{Icon, ProblemSummary, When, form::error_of},
 };
 use domain::{chat::ChatOverview, ids::ChatId};
-use leptos::prelude::*;
+use leptos::{prelude::*, server_fn::ServerFn};
 
 #[component]
-pub fn Parameters(chat: Option<ChatView>) -> impl IntoView {
+pub fn Parameters(chat: Option<ChatView>, talk: Talk) -> impl IntoView {
     let system = chat.map(|c| c.chat.system).unwrap_or_default();
-    let (temperature, longest) = (RwSignal::new("0".to_owned()), RwSignal::new("128".to_owned()));
+    let (temperature, longest) = (talk.temperature, talk.longest);
     view! {
         <aside class="params" aria-label="Parameters">
             <header class="row between"><h2>"Parameters"</h2></header>
@@ -26,10 +27,9 @@ pub fn Parameters(chat: Option<ChatView>) -> impl IntoView {
     }
 }
 
-/// Opens over the page, without scripts too.
+/// Opens over the page, without scripts too. Deleting is a plain post: the address may still be that of the chat that goes.
 #[component]
-pub fn History(tenant: Signal<String>, chats: Vec<ChatOverview>, here: Option<ChatId>) -> impl IntoView {
-    let delete = ServerAction::<ChatDelete>::new();
+pub fn History(tenant: Signal<String>, chats: Vec<ChatOverview>, here: Option<ChatId>, delete: ServerAction<ChatDelete>) -> impl IntoView {
     let t = tenant.get_untracked();
     view! {
         <div id="history" class="menu history" popover="auto" role="dialog" aria-labelledby="history-title">
@@ -41,10 +41,10 @@ pub fn History(tenant: Signal<String>, chats: Vec<ChatOverview>, here: Option<Ch
                 view! {
                     <li>
                         <a href=links::chat(&t, &c.id) rel="external" aria-current=(Some(c.id) == here).then_some("page")>{c.title}<small><When at=c.updated_at/></small></a>
-                        <ActionForm action=delete>
+                        <form method="post" action=ChatDelete::PATH>
                             <input type="hidden" name="tenant" value=move || tenant.get()/><input type="hidden" name="chat" value=c.id.to_string()/>
                             <button type="submit" class="iconbtn small" aria-label=label title="Delete"><Icon name="x"/></button>
-                        </ActionForm>
+                        </form>
                     </li>
                 }
             }).collect_view()}</ul>

@@ -1,6 +1,9 @@
 //! One question under way: sends it, follows the stream, can stop it. Works in the browser; without scripts the form is posted.
 
-use crate::api::{AppError, playground::ChatView};
+use crate::api::{
+    AppError,
+    playground::{ChatDelete, ChatView},
+};
 use domain::chat::Answer;
 use leptos::{
     ev::{KeyboardEvent, SubmitEvent},
@@ -40,6 +43,10 @@ pub struct Talk {
     pub problem: RwSignal<Option<AppError>>,
     /// What a screen reader is told: that an answer began, and that it ended.
     pub announced: RwSignal<String>,
+    pub delete: ServerAction<ChatDelete>,
+    pub temperature: RwSignal<String>,
+    /// Tokens of the longest answer.
+    pub longest: RwSignal<String>,
     /// Exchanges that were saved when the question was sent.
     before: RwSignal<usize>,
     #[cfg(feature = "hydrate")]
@@ -55,6 +62,9 @@ impl Talk {
             busy: RwSignal::new(false),
             problem: RwSignal::new(None),
             announced: RwSignal::new(String::new()),
+            delete: ServerAction::new(),
+            temperature: RwSignal::new("0".into()),
+            longest: RwSignal::new("128".into()),
             before: RwSignal::new(0),
             #[cfg(feature = "hydrate")]
             abort: StoredValue::new_local(None),

@@ -18,6 +18,9 @@ pub(super) fn Preflight(typed: Typed, draft: Draft, busy: Signal<bool>, tenant: 
     let tokens = move || {
         chosen.get().filter(|d| d.tokens > 0).map(|d| typed.form.with(|f| (d.tokens as f64 * f.settings().0.num_train_epochs) as u64))
     };
+    // Without scripts the server judges; the button then must not say that it is off.
+    let alive = RwSignal::new(false);
+    Effect::new(move |_| alive.set(true));
     let ready = move || typed.problems.with(Vec::is_empty);
     let waits = draft.runs_active >= draft.runs_quota;
     view! {
@@ -42,7 +45,7 @@ pub(super) fn Preflight(typed: Typed, draft: Draft, busy: Signal<bool>, tenant: 
                 {match draft.launch_refused {
                     Some(why) => view! { <button type="button" class="btn primary" aria-disabled="true" aria-describedby="why">"Start run"</button><p id="why" class="small muted">{why}</p> }.into_any(),
                     None => view! {
-                        <button type="submit" class="btn primary" aria-busy=move || busy.get().then_some("true") aria-disabled=move || (!ready()).then_some("true") aria-describedby="why"
+                        <button type="submit" class="btn primary" aria-busy=move || busy.get().then_some("true") aria-disabled=move || (alive.get() && !ready()).then_some("true") aria-describedby="why"
                             on:click=move |e| if !ready() || busy.get() { e.prevent_default() }>"Start run"</button>
                         <button type="submit" class="btn unscripted" formmethod="get" formaction=links::run_new(&tenant)>"Check"</button>
                         <p id="why" class="small muted">{move || (!ready()).then(|| typed.problems.with(|p| format!("{} above {} a change before it can start.", p.len(), if p.len() == 1 { "needs" } else { "need" })))}</p>

@@ -6,6 +6,7 @@ mod support;
 mod audit;
 mod datasets;
 mod directory;
+mod disk_full;
 mod jobs;
 mod keys_and_usage;
 mod sessions;
