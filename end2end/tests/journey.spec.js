@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import OpenAI from 'openai';
 import { facts, world } from '../summary.mjs';
-import { expect, open, test } from './visitor.js';
+import { expect, open, settled, test } from './visitor.js';
 
 const id = Date.now().toString(36);
 const NAMES = { broken: `broken-${id}`, data: `data-${id}`, run: `run-${id}`, model: `model-${id}` };
@@ -41,7 +41,7 @@ test('the main job from the file to the audit record', async ({ visit, demo }) =
 
   await test.step('a file with faults: every faulty row is left out, with rule and line', async () => {
     await upload(page, t, NAMES.broken, world('datasets/broken-rows.jsonl'), demo.base_model);
-    await expect(page.getByText('13 rows left out')).toBeVisible({ timeout: 60_000 });
+    await settled(page, (soon) => expect(page.getByText('13 rows left out')).toBeVisible(soon));
     const report = page.getByRole('region', { name: 'Report' });
     await expect(report.getByText('DS-JSON', { exact: true })).toBeVisible();
     await follow(page, report.getByRole('article').filter({ hasText: 'DS-JSON' }).getByRole('link').first());
@@ -51,7 +51,7 @@ test('the main job from the file to the audit record', async ({ visit, demo }) =
 
   await test.step('a good file: judged, counted, documented', async () => {
     await upload(page, t, NAMES.data, world('datasets/lumenta-facts.jsonl'), demo.base_model);
-    await expect(page.getByText('no row rejected')).toBeVisible({ timeout: 60_000 });
+    await settled(page, (soon) => expect(page.getByText('no row rejected')).toBeVisible(soon));
     await expect(page.getByRole('heading', { level: 1 })).toHaveText(NAMES.data);
     await expect(page.locator('dl.facts').getByText('complete')).toBeVisible();
     await follow(page, page.getByRole('navigation', { name: 'Dataset' }).getByRole('link', { name: /^Rows/ }));
