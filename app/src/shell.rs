@@ -21,11 +21,19 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <HydrationScripts options/>
                 <MetaTags/>
             </head>
-            <body>
+            <body data-events-after=events_so_far()>
                 <App/>
             </body>
         </html>
     }
+}
+
+/// The last event before this picture was begun, so that the page's event stream starts where the picture ends (see `ui::live`).
+fn events_so_far() -> Option<String> {
+    #[cfg(feature = "ssr")]
+    return crate::api::platform().ok().map(|p| p.latest_event().to_string());
+    #[cfg(not(feature = "ssr"))]
+    None
 }
 
 /// `light` or `dark` when the person chose one (cookie `theme`), else nothing and the system decides.

@@ -1,7 +1,7 @@
 // Bad input and missing rights, as a person in a browser meets them: a clear answer, and nothing is lost.
 import { createServer } from 'node:http';
 import { person, signIn } from '../signin.mjs';
-import { expect, open, test, settled } from './visitor.js';
+import { expect, open, test } from './visitor.js';
 
 const id = Date.now().toString(36);
 const ROW = '{"messages": [{"role": "user", "content": "Is water wet?"}, {"role": "assistant", "content": "Yes, water is wet."}]}\n';
@@ -163,7 +163,7 @@ test.describe('files', () => {
       if (answer.ok()) {
         const { href } = await answer.json();
         await open(page, href);
-        await settled(page, (soon) => expect(page.locator('header.head .chip')).toHaveText('Rejected', soon));
+        await expect(page.locator('header.head .chip')).toHaveText('Rejected');
         await expect(page.getByText(says).first()).toBeVisible();
         await expect(page.getByRole('link', { name: 'New run with this' })).toHaveCount(0);
       } else {
@@ -182,7 +182,7 @@ test.describe('files', () => {
     const answer = await send(page, demo, name, Buffer.from(rows.join('')));
     const { href } = await answer.json();
     await open(page, href);
-    await settled(page, (soon) => expect(page.getByText('1 row left out')).toBeVisible(soon));
+    await expect(page.getByText('1 row left out')).toBeVisible();
     await open(page, `${href}&tab=rows&which=rejected`);
     await expect(page.locator('#line-25')).toContainText('DS-JSON');
     await expect(page.getByText('Rows 1 to 1 of 1')).toBeVisible();

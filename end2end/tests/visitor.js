@@ -52,18 +52,6 @@ export async function open(page, path) {
   return answer;
 }
 
-/**
- * Opens a page again until it shows what the server decides in the background.
- * Known and open: a change between the first picture and the opening of the event stream is not heard, so the page is asked anew.
- */
-export async function settled(page, check) {
-  await expect(async () => {
-    await page.reload();
-    await hydrated(page);
-    await check({ timeout: 3_000 });
-  }).toPass({ timeout: 90_000 });
-}
-
 export const test = base.extend({
   /** The demo's summary. */
   demo: [async ({}, use) => use(read()), { scope: 'worker' }],

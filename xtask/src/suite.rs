@@ -16,11 +16,44 @@ use std::{
 /// Crates whose tests run in one build; `app` gets its server features through `server`.
 const CRATES: [&str; 7] = ["domain", "engine", "gateway", "task", "platform", "app", "server"];
 
+/// Most lines that the closing words repeat about failures.
+const REPEATED: usize = 80;
+
 #[derive(Default, Clone, Copy)]
 struct Count {
     passed: u32,
     failed: u32,
     skipped: u32,
+}
+
+/// What the suites said in sum.
+#[derive(Default)]
+struct Tally {
+    count: Count,
+    /// What failed and how, to be said again at the very end, where nobody has to search for it.
+    failures: Vec<String>,
+}
+
+impl Tally {
+    fn add(&mut self, c: Count) {
+        self.count.passed += c.passed;
+        self.count.failed += c.failed;
+        self.count.skipped += c.skipped;
+    }
+}
+
+/// How many lines, from this one on, tell what failed; 0 when it is about something else.
+fn tells_of_a_failure(line: &str) -> usize {
+    let line = line.trim_start();
+    if line.starts_with("✘") || (line.starts_with("test ") && line.ends_with("FAILED")) || line.starts_with("FAIL ") {
+        1
+    } else if line.starts_with("thread '") && line.contains("panicked at") {
+        4
+    } else if line.starts_with("Error:") || line.starts_with("Test timeout") {
+        9
+    } else {
+        0
+    }
 }
 
 /// The environment that the Rust tests of trainer and model server look for.
@@ -30,7 +63,7 @@ pub struct Parts {
 }
 
 pub fn quick() -> Result<()> {
-    let mut all = Count::default();
+    let mut all = Tally::default();
     cargo_tests(&mut all, None)?;
     close(all)
 }
@@ -38,13 +71,18 @@ pub fn quick() -> Result<()> {
 pub fn whole() -> Result<()> {
     system_packages()?;
     let parts = Parts { trainer: envs::TRAINER.ensure()?, vllm: envs::MODEL_SERVER.ensure()? };
-    let mut all = Count::default();
+    let mut all = Tally::default();
     cargo_tests(&mut all, Some(&parts))?;
     end_to_end(&mut all)?;
     close(all)
 }
 
-fn close(all: Count) -> Result<()> {
+fn close(tally: Tally) -> Result<()> {
+    let all = tally.count;
+    if !tally.failures.is_empty() {
+        println!("what failed, once more:");
+        tally.failures.iter().for_each(|line| println!("  {line}"));
+    }
     println!("{} passed, {} failed, {} skipped", all.passed, all.failed, all.skipped);
     if all.failed > 0 || all.passed == 0 {
         bail!("{} tests failed", all.failed);
@@ -77,7 +115,7 @@ fn nix_uid() -> u32 {
     std::fs::metadata("/proc/self").map_or(1, |m| std::os::unix::fs::MetadataExt::uid(&m))
 }
 
-fn cargo_tests(all: &mut Count, parts: Option<&Parts>) -> Result<()> {
+fn cargo_tests(all: &mut Tally, parts: Option<&Parts>) -> Result<()> {
     let mut command = Command::new("cargo");
     command.args(["test", "--no-fail-fast"]);
     for name in CRATES {
@@ -94,7 +132,7 @@ fn cargo_tests(all: &mut Count, parts: Option<&Parts>) -> Result<()> {
 }
 
 /// The demo is the main job through the public surfaces; what it leaves running is what the browser and the clients test.
-fn end_to_end(all: &mut Count) -> Result<()> {
+fn end_to_end(all: &mut Tally) -> Result<()> {
     browser_packages()?;
     let clients = envs::CLIENTS.ensure()?;
     let data = tempdir()?;
@@ -102,10 +140,12 @@ fn end_to_end(all: &mut Count) -> Result<()> {
     let began = Instant::now();
     let mut served = demo::Served::start(&demo::Options { data: data.join("data"), port: 0, summary: Some(summary.clone()) })?;
     match served.main_job() {
-        Ok(()) => all.passed += 1,
+        Ok(()) => all.add(Count { passed: 1, ..Count::default() }),
         Err(e) => {
-            println!("demo: the main job failed: {e:#}");
-            all.failed += 1;
+            let said = format!("demo: the main job failed: {e:#}");
+            println!("{said}");
+            all.failures.push(said);
+            all.add(Count { failed: 1, ..Count::default() });
             served.stop();
             return Ok(());
         }
@@ -152,16 +192,22 @@ fn tempdir() -> Result<std::path::PathBuf> {
 
 /// Runs a suite, shows what it prints, and adds up the lines in which it counts. A suite that ends badly without
 /// having counted a failure counts as one.
-fn counted(name: &str, command: &mut Command, all: &mut Count, count: impl Fn(&str) -> Option<Count>) -> Result<()> {
+fn counted(name: &str, command: &mut Command, all: &mut Tally, count: impl Fn(&str) -> Option<Count>) -> Result<()> {
     println!("--- {name}");
     let began = Instant::now();
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(|| format!("{name}: cannot start {command:?}"))?;
     let mut here = Count::default();
+    let mut telling = 0;
     if let Some(out) = child.stdout.take() {
         for line in BufReader::new(out).lines() {
             let line = String::from_utf8_lossy(line?.as_bytes()).into_owned();
             println!("{line}");
+            telling = tells_of_a_failure(&line).max(telling);
+            if telling > 0 && all.failures.len() < REPEATED {
+                all.failures.push(line.clone());
+            }
+            telling = telling.saturating_sub(1);
             if let Some(c) = count(&line) {
                 here.passed += c.passed;
                 here.failed += c.failed;
@@ -174,8 +220,6 @@ fn counted(name: &str, command: &mut Command, all: &mut Count, count: impl Fn(&s
         here.failed = 1;
     }
     println!("--- {name}: {} passed, {} failed after {:.0} s", here.passed, here.failed, began.elapsed().as_secs_f32());
-    all.passed += here.passed;
-    all.failed += here.failed;
-    all.skipped += here.skipped;
+    all.add(here);
     Ok(())
 }

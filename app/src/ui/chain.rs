@@ -1,15 +1,15 @@
 //! The chain under the top bar: dataset, run, model, endpoint, keys, usage. Navigation, always in the same place.
 
-use super::page::use_tenant;
+use super::page::{use_tenant, use_whole_query};
 use crate::api::chain::chain;
 use domain::chain::{ChainLink, Link};
 use leptos::prelude::*;
-use leptos_router::hooks::{use_location, use_query_map};
+use leptos_router::hooks::use_location;
 
 /// The strip for where one stands, which the address tells: server and browser then ask for the same, before the page itself is known.
 #[component]
 pub fn ChainStrip() -> impl IntoView {
-    let (tenant, path, query) = (use_tenant(), use_location().pathname, use_query_map());
+    let (tenant, path, query) = (use_tenant(), use_location().pathname, use_whole_query());
     let at = Memo::new(move |_| query.with(|q| path.with(|p| place(p, |key| q.get(key).unwrap_or_default()))));
     let links = Resource::new(move || (tenant.get(), at.get()), |(tenant, at)| chain(tenant, at));
     super::on_change(tenant, String::new(), move || links.refetch());
@@ -17,7 +17,7 @@ pub fn ChainStrip() -> impl IntoView {
         <nav class="chain" aria-label="Lineage">
             <Transition>
                 <ol>
-                    {move || Suspend::new(async move { links.await.map(|c| c.links.into_iter().map(station).collect_view()).ok() })}
+                    {move || links.get().and_then(Result::ok).map(|c| c.links.into_iter().map(station).collect_view())}
                 </ol>
             </Transition>
         </nav>

@@ -1,6 +1,7 @@
 //! Live pages: one stream of events per tab, shared by everything on the page that listens.
 //!
-//! The stream tells only *that* something changed; the page then asks for what it shows.
+//! The stream tells only *that* something changed; the page then asks for what it shows. For a page drawn by the server it starts
+//! with what happened since that drawing was begun; for one opened by a click, everything is asked for once more when it opens.
 
 use super::icon::Icon;
 use leptos::prelude::*;
@@ -59,7 +60,7 @@ mod stream {
     use super::Live;
     use domain::event::{Event, Topic};
     use leptos::{leptos_dom::helpers::TimeoutHandle, prelude::*};
-    use std::{rc::Rc, time::Duration};
+    use std::{cell::Cell, rc::Rc, time::Duration};
     use wasm_bindgen::{JsCast, closure::Closure};
 
     const AT_MOST_EVERY: Duration = Duration::from_millis(400);
@@ -117,10 +118,18 @@ mod stream {
         });
     }
 
+    /// The last event that the server's drawing knew (see `shell`): good for the first stream of the document only.
+    fn drawn_after() -> Option<String> {
+        document().body().and_then(|body| body.get_attribute("data-events-after"))
+    }
+
     pub(super) fn follow(live: Live, place: Signal<Option<String>>) {
-        Effect::new(move |_| {
+        Effect::new(move |earlier: Option<()>| {
+            let after = earlier.is_none().then(drawn_after).flatten();
             let Some(tenant) = place.get().filter(|t| !t.is_empty()) else { return };
-            let Ok(source) = web_sys::EventSource::new(&format!("/t/{tenant}/events")) else { return };
+            let query = after.as_ref().map(|seq| format!("?after={seq}")).unwrap_or_default();
+            let Ok(source) = web_sys::EventSource::new(&format!("/t/{tenant}/events{query}")) else { return };
+            let unheard = Cell::new(after.is_none());
             let heard = Closure::<dyn Fn(web_sys::MessageEvent)>::new(move |event: web_sys::MessageEvent| {
                 let Some(text) = event.data().as_string() else { return };
                 // Only the object's id matters here; an event that cannot be read still means that something changed.
@@ -132,6 +141,9 @@ mod stream {
                 // What happened while nobody listened is asked for once.
                 if live.lost.get_untracked() {
                     live.lost.set(false);
+                    unheard.set(true);
+                }
+                if unheard.take() {
                     tell(live, "", false);
                 }
             });

@@ -1,10 +1,10 @@
 //! Data that is asked for: bones while it comes, the old picture while it comes again, and a plain sentence when it does not.
 
-use super::icon::Icon;
+use super::{icon::Icon, page::use_whole_query};
 use crate::{api::AppError, links};
 use domain::problem::ProblemKind;
-use leptos::{either::Either, prelude::*};
-use leptos_router::hooks::{use_location, use_query_map};
+use leptos::{either::Either, prelude::*, reactive::traits::IsDisposed};
+use leptos_router::hooks::use_location;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Shows what a resource brings: `<Load resource=runs let:runs>..</Load>`.
@@ -13,7 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 /// changed in place. A problem takes the place of the content (see [`Refusal`]).
 ///
 /// The content is also drawn again, in place, when the query of the address changes. Inside, read signals with `get_untracked`:
-/// the content is made after the data came, where nothing is tracked. Make resources and actions outside, or each change makes new ones.
+/// nothing that the content reads is tracked. Make resources and actions outside, or each change makes new ones.
 #[component]
 pub fn Load<T, F, V>(resource: Resource<Result<T, AppError>>, children: F) -> impl IntoView
 where
@@ -21,18 +21,20 @@ where
     F: Fn(T) -> V + Clone + Send + Sync + 'static,
     V: IntoView + Send + 'static,
 {
-    let query = use_query_map();
+    let query = use_whole_query();
+    // Ends with whatever this is part of. An effect may be called once more when the page around it is gone already; what it
+    // would read is gone too.
+    let here = StoredValue::new(());
     view! {
         <Transition fallback=Bones>
             {move || {
-                query.track();
-                let children = children.clone();
-                Suspend::new(async move {
-                    match resource.await {
-                        Ok(value) => Either::Left(children(value)),
-                        Err(error) => Either::Right(view! { <Refusal error/> }),
-                    }
-                })
+                query.with(|_| ());
+                let answer = (!here.is_disposed()).then(|| resource.try_get().flatten()).flatten();
+                // Not awaited: a click on a tab while the data is asked for again must change the picture at once.
+                answer.map(|answer| untrack(|| match answer {
+                    Ok(value) => Either::Left(children(value)),
+                    Err(error) => Either::Right(view! { <Refusal error/> }),
+                }))
             }}
         </Transition>
     }

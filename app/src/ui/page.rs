@@ -7,7 +7,10 @@ use crate::api::{
 };
 use domain::problem::{Problem, ProblemKind};
 use leptos::prelude::*;
-use leptos_router::hooks::{use_location, use_params_map, use_query_map};
+use leptos_router::{
+    hooks::{use_location, use_params_map, use_query_map},
+    params::ParamsMap,
+};
 
 /// Which entry of the rail is lit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,22 +100,26 @@ pub fn use_param(name: &'static str) -> Signal<String> {
 
 /// A parameter of the query string; empty when it is absent.
 pub fn use_query(name: &'static str) -> Signal<String> {
-    let query = use_query_map();
-    kept(move || query.try_with(|q| q.get(name).unwrap_or_default()).unwrap_or_default())
+    let query = use_whole_query();
+    kept(move || query.with(|q| q.get(name).unwrap_or_default()))
 }
 
-/// Owns what must outlive the page that asked for it.
-#[derive(Clone)]
-struct Root(Owner);
+/// All parameters of the query string, as long as the program runs.
+pub(super) fn use_whole_query() -> Memo<ParamsMap> {
+    expect_context::<Root>().query
+}
 
-/// A memo that lives as long as the program: a page's content is also drawn by data that arrives when the page has been left
-/// already, and reading a memo that went with the page would end the program in the browser.
+/// What must outlive the page that asked for it: a page's content may be drawn once more when the page has been left already,
+/// and reading a signal that went with the page would end the program in the browser.
+#[derive(Clone)]
+struct Root {
+    owner: Owner,
+    query: Memo<ParamsMap>,
+}
+
+/// A memo that lives as long as the program.
 fn kept(read: impl Fn() -> String + Send + Sync + 'static) -> Signal<String> {
-    let make = move || Memo::new(move |_| read()).into();
-    match use_context::<Root>() {
-        Some(Root(owner)) => owner.with(make),
-        None => make(),
-    }
+    expect_context::<Root>().owner.with(|| Memo::new(move |_| read()).into())
 }
 
 /// What top bar and rail show, for the tenant in the address; asked once and kept while one stays in the tenant.
@@ -127,7 +134,7 @@ pub fn use_frame() -> Resource<Result<Frame, AppError>> {
 /// Makes the frame's data known to all pages. Called once, inside the router.
 pub(crate) fn provide_frame() -> Signal<Option<String>> {
     if let Some(owner) = Owner::current() {
-        provide_context(Root(owner));
+        provide_context(Root { owner, query: use_query_map() });
     }
     let path = use_location().pathname;
     let place = Memo::new(move |_| path.with(|p| place_of(p)));

@@ -15,10 +15,10 @@ pub(super) fn Rail(place: Place, admin: bool) -> impl IntoView {
     view! {
         <nav class="rail" id="rail" popover="auto" aria-label="Main">
             <Transition>
-                {move || Suspend::new(async move {
-                    let frame = frame.await.ok()?;
+                {move || {
+                    let frame = frame.get()?.ok()?;
                     Some(if admin { admin_entries(place, &frame).into_any() } else { tenant_entries(place, &tenant.get_untracked(), &frame).into_any() })
-                })}
+                }}
             </Transition>
         </nav>
     }

@@ -132,8 +132,7 @@ mod tests {
                     from_ip: String::new(),
                 };
                 let hash = hash(seq, &prev, &entry);
-                let record = Record { seq, entry, prev_hash: std::mem::replace(&mut prev, hash.clone()), hash };
-                record
+                Record { seq, entry, prev_hash: std::mem::replace(&mut prev, hash.clone()), hash }
             })
             .collect()
     }

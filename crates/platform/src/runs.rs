@@ -164,7 +164,7 @@ impl Runs<'_> {
             // The same form came twice at once, or the name was taken between the check and now.
             return match platform.store().run_by_submission(tenant, &submission).await.doing("looking for the run")? {
                 Some(run) => Ok(run),
-                None => Err(Problem::invalid(vec![name_taken(&plan.name, &[plan.name.clone()])])),
+                None => Err(Problem::invalid(vec![name_taken(&plan.name, std::slice::from_ref(&plan.name))])),
             };
         }
         let mut entry = permit.entry(tx.at(), "run", id, &plan.name);

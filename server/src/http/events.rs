@@ -1,4 +1,4 @@
-//! `GET /t/{tenant}/events?topic=&object=`: server-sent events of one tenant. They tell that something changed; the page asks what.
+//! `GET /t/{tenant}/events?topic=&object=&after=`: server-sent events of one tenant. They tell that something changed; the page asks what.
 
 use super::problem_page::{self, Wants};
 use crate::{
@@ -38,6 +38,8 @@ pub struct Filter {
     topic: Option<String>,
     /// Id of the one object that matters.
     object: Option<String>,
+    /// The last event that the page's first picture already shows: what came later is told at once.
+    after: Option<i64>,
 }
 
 pub async fn events(
@@ -51,9 +53,9 @@ pub async fn events(
 ) -> Response {
     match caller.scope(web.platform(), &tenant).await {
         Ok(scope) => {
-            // A browser that comes back says what it heard last; a new one begins now.
+            // A browser that comes back says what it heard last; a page that was drawn by the server, when that was; others begin now.
             let last = headers.get("last-event-id").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
-            let after = last.unwrap_or_else(|| web.platform().latest_event());
+            let after = last.or(filter.after).unwrap_or_else(|| web.platform().latest_event());
             let (sender, receiver) = mpsc::channel(16);
             let listener = Listener { web, scope, signed, seen, tenant, filter: Wanted::of(&filter), after };
             tokio::spawn(listener.run(sender));

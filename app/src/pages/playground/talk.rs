@@ -20,11 +20,19 @@ pub enum State {
     Failed(String),
 }
 
+impl State {
+    /// More of the answer may come.
+    pub fn goes_on(&self) -> bool {
+        matches!(self, Self::Waiting | Self::Answering(_))
+    }
+}
+
+/// One model's answer as it comes. Counted references: it is made by a click and outlives the drawing that was clicked.
 #[derive(Clone)]
 pub struct Live {
     pub model: String,
-    pub text: RwSignal<String>,
-    pub state: RwSignal<State>,
+    pub text: ArcRwSignal<String>,
+    pub state: ArcRwSignal<State>,
 }
 
 #[derive(Clone)]
@@ -204,7 +212,7 @@ mod browser {
         });
         let answers: Vec<Live> = models
             .into_iter()
-            .map(|model| Live { model, text: RwSignal::new(String::new()), state: RwSignal::new(State::Waiting) })
+            .map(|model| Live { model, text: ArcRwSignal::new(String::new()), state: ArcRwSignal::new(State::Waiting) })
             .collect();
         talk.problem.set(None);
         talk.busy.set(true);
@@ -244,7 +252,7 @@ mod browser {
     async fn find_stopped(talk: Talk, question: String) {
         for answer in talk.now.get_untracked().map(|s| s.answers).unwrap_or_default() {
             answer.state.update(|s| {
-                if matches!(s, State::Waiting | State::Answering(_)) {
+                if s.goes_on() {
                     *s = State::Failed("Stopped. What came is kept.".into());
                 }
             });
@@ -333,7 +341,7 @@ mod browser {
         }
         for answer in answers {
             answer.state.update(|s| {
-                if matches!(s, State::Waiting | State::Answering(_)) {
+                if s.goes_on() {
                     *s = State::Failed("The answer broke off. What came until then is kept.".into());
                 }
             });

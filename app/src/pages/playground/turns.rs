@@ -49,15 +49,16 @@ fn Saved(answer: Answer, html: String) -> impl IntoView {
 
 #[component]
 fn UnderWay(live: Live) -> impl IntoView {
-    let (text, state) = (live.text, live.state);
+    let Live { model, text, state } = live;
+    let (busy, word, caret) = (state.clone(), state.clone(), state.clone());
     view! {
-        <article class="turn" aria-busy=move || state.with(|s| matches!(s, State::Waiting | State::Answering(_))).to_string()>
-            <header>{live.model}" "{move || state.with(|s| match s {
+        <article class="turn" aria-busy=move || busy.with(State::goes_on).to_string()>
+            <header>{model}" "{move || word.with(|s| match s {
                 State::Waiting => Some(view! { <span class="subtle">"thinking"</span> }),
                 State::Answering(_) => Some(view! { <span class="subtle">"answering"</span> }),
                 _ => None,
             })}</header>
-            <p class="streaming">{move || text.get()}{move || state.with(|s| matches!(s, State::Waiting | State::Answering(_))).then(|| view! { <span class="caret"></span> })}</p>
+            <p class="streaming">{move || text.get()}{move || caret.with(State::goes_on).then(|| view! { <span class="caret"></span> })}</p>
             {move || match state.get() {
                 State::Failed(sentence) => view! { <p class="turn-error" role="alert"><Icon name="failed" inline=true/>" "{sentence}</p> }.into_any(),
                 State::Answering(ms) => view! { <footer><span>{format!("first token {} ms", count(ms))}</span></footer> }.into_any(),

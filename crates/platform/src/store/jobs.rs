@@ -15,6 +15,8 @@ pub(crate) struct JobRow {
     pub claim: Option<(String, Timestamp)>,
 }
 
+type Columns = (String, String, Option<String>, String, String, i64, i64);
+
 impl Tx {
     pub(crate) async fn insert_job(&mut self, j: &JobRow) -> Result<()> {
         let sql = "INSERT INTO jobs (id, kind, tenant, object, payload_json, attempts, run_after, claimed_by, claimed_until) \
@@ -50,7 +52,7 @@ impl Store {
             (SELECT id FROM jobs WHERE run_after <= $2 AND (claimed_until IS NULL OR claimed_until <= $2) ORDER BY run_after, id LIMIT 1) \
             AND (claimed_until IS NULL OR claimed_until <= $2) \
             RETURNING id, kind, tenant, object, payload_json, attempts, run_after";
-        let row: Option<(String, String, Option<String>, String, String, i64, i64)> =
+        let row: Option<Columns> =
             on_both!(self, db => sqlx::query_as(sql).bind(holder).bind(now.0).bind(until.0).fetch_optional(db).await)?;
         row.map(|(id, kind, tenant, object, payload, attempts, run_after)| {
             let tenant = tenant.map(|t| parsed(&t)).transpose()?;

@@ -10,6 +10,8 @@ use domain::{
 
 type Row = (String, String, String, i64, i64, i64, i64);
 
+type MemberColumns = (String, String, String, Option<String>, String, i64, i64);
+
 fn tenant((name, title, state, runs, storage, endpoints, created): Row) -> Result<Tenant> {
     Ok(Tenant {
         name: parsed(&name)?,
@@ -87,8 +89,7 @@ impl Store {
     pub(crate) async fn members(&self, tenant: &Name) -> Result<Vec<Member>> {
         let sql = "SELECT m.tenant, m.person, p.name, p.email, m.role, m.since, p.last_seen_at \
             FROM members m JOIN people p ON p.id = m.person WHERE m.tenant = $1 ORDER BY p.name, m.person";
-        let rows: Vec<(String, String, String, Option<String>, String, i64, i64)> =
-            on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).fetch_all(db).await)?;
+        let rows: Vec<MemberColumns> = on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).fetch_all(db).await)?;
         rows.into_iter()
             .map(|(tenant, person, person_name, email, role, since, seen)| {
                 let role = word(Role::from_word(&role), &role)?;

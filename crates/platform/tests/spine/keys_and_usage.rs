@@ -32,7 +32,7 @@ async fn a_key_is_found_by_its_digest_and_its_text_is_nowhere(world: World) {
     let created = world.platform.keys(&scope).create(new).await.unwrap();
     assert!(text::well_formed(&created.secret) && created.secret.starts_with(&created.key.hint));
     let listed = world.platform.keys(&scope).list().await.unwrap();
-    assert_eq!(listed, [created.key.clone()]);
+    assert_eq!(listed, std::slice::from_ref(&created.key));
     assert_eq!(
         (listed[0].label.as_str(), listed[0].models.as_deref(), listed[0].owner_name.as_str()),
         ("bot", Some(&["facts".to_owned()][..]), "ann")
@@ -99,7 +99,7 @@ fn call(n: u128, at: Timestamp, key: Option<KeyId>, person: PersonId) -> Call {
         key,
         person: Some(person),
         endpoint: None,
-        model: if n % 2 == 0 { "facts".into() } else { "base".into() },
+        model: if n.is_multiple_of(2) { "facts".into() } else { "base".into() },
         model_version: None,
         route: "chat/completions".into(),
         stream: true,
@@ -126,7 +126,8 @@ async fn a_batch_of_calls_that_comes_twice_counts_once(world: World) {
     let mut reversed: Vec<Call> = batch.iter().rev().cloned().collect();
     reversed.push(Call { tenant: "nobody".parse().unwrap(), ..call(99, start, None, scope.person().id) });
     let (a, b) = tokio::join!(world.platform.record_calls(batch.clone()), world.platform.record_calls(reversed));
-    (a.unwrap(), b.unwrap());
+    a.unwrap();
+    b.unwrap();
     let calls = world.platform.usage(&scope).calls(100, None).await.unwrap();
     assert_eq!(calls, batch.iter().rev().cloned().collect::<Vec<_>>());
     assert_eq!(world.platform.usage(&scope).calls(100, Some(start.plus(3 * SECOND))).await.unwrap().len(), 3);

@@ -4,7 +4,7 @@
 use std::{
     os::unix::fs::chown,
     path::{Path, PathBuf},
-    process::{ChildStdin, Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -14,8 +14,9 @@ use std::{
 
 struct Server {
     socket: PathBuf,
-    /// The shell that started the server reads from here; when we are gone, it reads the end and stops the server.
-    _alive: ChildStdin,
+    /// The shell that started the server reads from our end of its standard input; when we are gone, it reads the end of it
+    /// and stops the server.
+    _shell: Child,
 }
 
 static SERVER: OnceLock<Option<Server>> = OnceLock::new();
@@ -55,20 +56,19 @@ fn start() -> Option<Server> {
     // The shell stops the server as soon as its own standard input ends, which is when this program is gone.
     let script = r#""$1" -D "$2" -k "$3" -c listen_addresses= -c fsync=off -c max_connections=400 >"$3/log" 2>&1 & server=$!
         cat >/dev/null; kill -INT $server; wait $server; rm -rf "$3""#;
-    let mut shell = run(&user, Path::new("/bin/sh"), &["-c", script, "sh", path(&bin.join("postgres")), path(&data), path(&folder)])
+    let shell = run(&user, Path::new("/bin/sh"), &["-c", script, "sh", path(&bin.join("postgres")), path(&data), path(&folder)])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let alive = shell.stdin.take().unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
     while std::os::unix::net::UnixStream::connect(folder.join(".s.PGSQL.5432")).is_err() || !accepts(&bin, &folder) {
         let log = || std::fs::read_to_string(folder.join("log")).unwrap_or_default();
         assert!(Instant::now() < deadline, "PostgreSQL does not start: {}", log());
         std::thread::sleep(Duration::from_millis(50));
     }
-    Some(Server { socket: folder, _alive: alive })
+    Some(Server { socket: folder, _shell: shell })
 }
 
 fn accepts(bin: &Path, socket: &Path) -> bool {

@@ -277,7 +277,7 @@ proptest! {
             prop_assert_eq!(j.conversation.is_some(), j.findings.is_empty());
             if let Some(c) = &j.conversation {
                 let turns: Vec<&str> = c.messages.iter().map(|m| m.role.as_str()).skip_while(|r| *r == "system").collect();
-                prop_assert!(turns.len() >= 2 && turns.len() % 2 == 0 && turns.last() == Some(&"assistant"));
+                prop_assert!(turns.len() >= 2 && turns.len().is_multiple_of(2) && turns.last() == Some(&"assistant"));
                 prop_assert!(c.messages.iter().all(|m| !m.content.trim().is_empty()));
             }
         }
