@@ -24,7 +24,7 @@ async fn a_person_signs_in_comes_back_to_the_page_and_signs_out_everywhere() {
         "{}",
         out.location()
     );
-    let home = mira.get(&out.location().to_owned()).await;
+    let home = mira.get(out.location()).await;
     assert_eq!(home.location(), format!("{}/login", portal.url));
     // The cookie's value is worth nothing any more, even for whoever kept it.
     mira.cookies.insert("sid".into(), secret);

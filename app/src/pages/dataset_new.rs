@@ -29,7 +29,7 @@ pub fn DatasetNew() -> impl IntoView {
 
 #[component]
 fn Body(form: UploadForm, tenant: String, name: String) -> impl IntoView {
-    let upload = send::Upload::new();
+    let upload = send::Upload::default();
     let problems = fields_of(upload.error.into());
     let action = format!("/t/{tenant}/datasets-upload");
     let further = !name.is_empty();

@@ -78,8 +78,8 @@ fn Body(home: HomeData) -> impl IntoView {
                 <section class="section" aria-labelledby="quo">
                     <header><h2 id="quo">{home.tenant.title.clone()}" holds"</h2></header>
                     <div class="quotas">
-                        {quota("Runs at once", home.holding.runs_active.into(), home.tenant.quota.concurrent_runs.into(), |n| count(n), (home.holding.runs_queued > 0).then(|| format!(", {} waiting", home.holding.runs_queued)))}
-                        {quota("Endpoints", home.holding.endpoints.into(), home.tenant.quota.endpoints.into(), |n| count(n), None)}
+                        {quota("Runs at once", home.holding.runs_active.into(), home.tenant.quota.concurrent_runs.into(), count, (home.holding.runs_queued > 0).then(|| format!(", {} waiting", home.holding.runs_queued)))}
+                        {quota("Endpoints", home.holding.endpoints.into(), home.tenant.quota.endpoints.into(), count, None)}
                         {quota("Storage", home.holding.storage_bytes, home.tenant.quota.storage_bytes, bytes, None)}
                     </div>
                 </section>

@@ -86,7 +86,7 @@ fn capital(word: &str) -> String {
 /// First letters of the first and the last name.
 fn initials(name: &str) -> String {
     let mut words = name.split_whitespace().filter_map(|w| w.chars().next());
-    words.next().into_iter().chain(words.last()).flat_map(char::to_uppercase).collect()
+    words.next().into_iter().chain(words.next_back()).flat_map(char::to_uppercase).collect()
 }
 
 #[cfg(test)]

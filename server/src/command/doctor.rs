@@ -82,7 +82,7 @@ fn existing(folder: &Path) -> PathBuf {
 fn disk(data: &Path) -> Finding {
     match nix::sys::statvfs::statvfs(&existing(data)) {
         Ok(v) => {
-            let free = v.blocks_available() as u64 * v.fragment_size() as u64;
+            let free = v.blocks_available() * v.fragment_size();
             let said = format!("{} GiB free", free >> 30);
             if free < DISK {
                 Finding::Missing(said, format!("Free some space: at least {} GiB are needed for weights and checkpoints.", DISK >> 30))

@@ -110,7 +110,7 @@ impl Browser {
             .header("accept", "text/html,*/*")
             .header("content-type", "application/x-www-form-urlencoded")
             .body(body);
-        self.send(self.from_own(request)).await
+        self.send(self.of_own_page(request)).await
     }
 
     /// A server function as scripts call it.
@@ -121,12 +121,12 @@ impl Browser {
             .header("accept", "application/json")
             .header("content-type", "application/x-www-form-urlencoded")
             .body(body.to_owned());
-        self.send(self.from_own(request)).await
+        self.send(self.of_own_page(request)).await
     }
 
     pub async fn post_json(&mut self, to: &str, body: serde_json::Value) -> Answer {
         let request = self.http.post(self.absolute(to)).header("accept", "application/json").json(&body);
-        self.send(self.from_own(request)).await
+        self.send(self.of_own_page(request)).await
     }
 
     /// The upload form: text fields, then the file.
@@ -144,10 +144,10 @@ impl Browser {
             .header("accept", accept)
             .header("content-type", "multipart/form-data; boundary=B")
             .body(body);
-        self.send(self.from_own(request)).await
+        self.send(self.of_own_page(request)).await
     }
 
-    fn from_own(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+    fn of_own_page(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
         match &self.origin {
             Some(origin) => request.header("origin", origin),
             None => request,
@@ -182,7 +182,7 @@ impl Browser {
     pub async fn begin_sign_in(&mut self, return_to: &str) -> Vec<(String, String)> {
         let off = self.get(&format!("/auth/login?{}", encoded(&[("return_to", return_to)]))).await;
         assert_eq!(off.status, 303, "{}", off.body);
-        let page = self.get(&off.location().to_owned()).await;
+        let page = self.get(off.location()).await;
         assert_eq!(page.status, 200, "{}", page.body);
         hidden_fields(&page.body)
     }
@@ -199,7 +199,7 @@ impl Browser {
         let fields = self.begin_sign_in(return_to).await;
         let back = self.answer_provider(&fields, login, "atelier").await;
         assert_eq!(back.status, 303, "{}", back.body);
-        let done = self.get(&back.location().to_owned()).await;
+        let done = self.get(back.location()).await;
         assert_eq!(done.status, 303, "{}", done.body);
         done.location().to_owned()
     }

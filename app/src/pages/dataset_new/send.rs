@@ -12,16 +12,13 @@ pub struct Progress {
 }
 
 /// One upload of this page.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Upload {
     pub progress: RwSignal<Option<Progress>>,
     pub error: RwSignal<Option<AppError>>,
 }
 
 impl Upload {
-    pub fn new() -> Self {
-        Self { progress: RwSignal::new(None), error: RwSignal::new(None) }
-    }
     pub fn busy(self) -> bool {
         self.progress.with(Option::is_some)
     }
