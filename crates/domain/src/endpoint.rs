@@ -27,6 +27,10 @@ pub enum EndpointState {
 impl EndpointState {
     pub const ALL: [EndpointState; 7] =
         [Self::Wanted, Self::Starting, Self::Ready, Self::Degraded, Self::Stopping, Self::Stopped, Self::Failed];
+    /// Whether a server process is there, or should be.
+    pub const fn wants_server(self) -> bool {
+        matches!(self, Self::Wanted | Self::Starting | Self::Ready | Self::Degraded)
+    }
     pub const fn word(self) -> &'static str {
         match self {
             Self::Wanted => "wanted",

@@ -6,6 +6,7 @@ use crate::{
     audit, events,
     problem::Doing,
     store::runs::InsertRun,
+    tenants::storage_used_up,
 };
 use domain::{
     base_model::{BaseModel, BaseModelState},
@@ -216,6 +217,11 @@ impl Runs<'_> {
     /// Finds every part of the plan, or says everything that is wrong at once.
     async fn plan(&self, new: &NewRun) -> Result<Plan, Problem> {
         let (store, tenant) = (self.platform().store(), self.scope.tenant_name());
+        let tenant_now = store.tenant(tenant).await.doing("reading the tenant")?.ok_or_else(|| Problem::not_found("The tenant"))?;
+        let stored = store.holding(tenant).await.doing("counting what is stored")?.storage_bytes;
+        if stored >= tenant_now.quota.storage_bytes {
+            return Err(storage_used_up(tenant, stored, tenant_now.quota.storage_bytes));
+        }
         let mut wrong = Vec::new();
         let name = valid_name("name", &new.name, &mut wrong);
         if let Some(name) = &name

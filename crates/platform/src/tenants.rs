@@ -13,7 +13,7 @@ use domain::{
     name::Name,
     people::Member,
     policy::Action,
-    problem::{FieldProblem, Problem},
+    problem::{FieldProblem, Problem, ProblemKind},
     tenant::{Quota, Tenant, TenantOverview, TenantState},
 };
 
@@ -117,7 +117,7 @@ impl Tenants<'_> {
         .await
     }
 
-    /// Nothing new starts and keys stop answering; what is stored stays.
+    /// Nothing new starts, model servers end and keys stop answering; what is stored stays, and runs under way go on to their end.
     pub async fn suspend(&self, name: &str) -> Result<Tenant, Problem> {
         self.set_state(name, TenantState::Suspended, "suspended").await
     }
@@ -158,6 +158,12 @@ impl Tenants<'_> {
         events::tell(tx, &tenant.name, Topic::Tenant, &tenant.name).await.doing(doing)?;
         directory::changed(tx).await.doing(doing)
     }
+}
+
+/// Nothing more fits. What a run under way publishes is kept even beyond the quota: its work is not thrown away.
+pub(crate) fn storage_used_up(tenant: &Name, stored: u64, quota: u64) -> Problem {
+    let sentence = format!("The storage of the tenant “{tenant}” is used up: {stored} of {quota} bytes.");
+    Problem::new(ProblemKind::QuotaExceeded, sentence).next("Ask the platform admin for more storage.")
 }
 
 fn not_found(name: &str) -> Problem {

@@ -23,6 +23,7 @@ use domain::{
     problem::Problem,
     run::LogLevel,
     task_spec::{WantedAdapter, WantedAdapters},
+    tenant::TenantState,
     time::SECOND,
 };
 use engine::{Error as EngineError, TaskState};
@@ -34,12 +35,19 @@ const CHUNK: usize = 256 * 1024;
 const GRACE: Duration = Duration::from_secs(10);
 /// Deaths in a row after which a server that never answered is given up.
 const MOST_DEATHS: u32 = 5;
+/// Why the server of a suspended tenant does not run.
+const HELD: &str = "Not running, because the tenant is suspended. It starts again when the tenant is resumed.";
 /// Milliseconds of answering after which earlier deaths no longer count.
 const WELL_AGAIN: i64 = 60 * SECOND;
 
 pub(super) async fn reconcile(leader: Leader, tenant: Name, id: EndpointId) -> Result<(), Halt> {
     let Some(record) = leader.platform.store().endpoint(&tenant, id).await.doing("reading an endpoint")? else { return Ok(()) };
-    match record.endpoint.state {
+    let state = record.endpoint.state;
+    let owner = leader.platform.store().tenant(&tenant).await.doing("reading a tenant")?;
+    if owner.is_some_and(|t| t.state == TenantState::Suspended) && state.wants_server() {
+        return hold(&leader, &record).await;
+    }
+    match state {
         EndpointState::Wanted | EndpointState::Degraded => launch(&leader, &record).await,
         EndpointState::Starting | EndpointState::Ready => follow(&leader, &record).await,
         EndpointState::Stopping => stop(&leader, &record).await,
@@ -238,13 +246,42 @@ fn backoff(deaths: u32) -> i64 {
 }
 
 async fn restart_for_rank(leader: &Leader, seen: &EndpointRecord, rank: u32) -> Result<(), Halt> {
+    let had = seen.max_lora_rank;
+    put_aside(leader, seen, format!("Restarting, because an adapter needs rank {rank} and the server was started for {had}.")).await
+}
+
+/// While its tenant is suspended, a server runs no more and its memory is free for others; it comes back when the tenant does.
+async fn hold(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {
+    for task in leader.platform.engine().list(&tasks::endpoint_prefix(seen.endpoint.id)).await.doing("listing processes")? {
+        if task.state == TaskState::Running {
+            leader.stop(&task.name, GRACE).await?;
+        }
+    }
+    match seen.endpoint.state {
+        EndpointState::Starting | EndpointState::Ready => put_aside(leader, seen, HELD.into()).await,
+        _ if seen.endpoint.reason != HELD => {
+            let mut tx = leader.begin().await?;
+            let Some(mut now) = tx.endpoint(&seen.endpoint.tenant, seen.endpoint.id).await.doing("reading an endpoint")? else {
+                return Ok(());
+            };
+            if !now.endpoint.state.wants_server() {
+                return Ok(());
+            }
+            now.endpoint.reason = HELD.into();
+            save(tx, &now, false).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The server of this launch is to end without being at fault; the next launch ends what still runs of it.
+async fn put_aside(leader: &Leader, seen: &EndpointRecord, reason: String) -> Result<(), Halt> {
     let (tenant, id) = (&seen.endpoint.tenant, seen.endpoint.id);
     let mut tx = leader.begin().await?;
     let Some(mut now) = tx.endpoint(tenant, id).await.doing("reading an endpoint")? else { return Ok(()) };
     let Ok(state) = now.endpoint.state.next(EndpointEvent::Died) else { return Ok(()) };
     now.endpoint.state = state;
-    now.endpoint.reason =
-        format!("Restarting, because an adapter needs rank {rank} and the server was started for {}.", seen.max_lora_rank);
+    now.endpoint.reason = reason;
     now.retry_at = None;
     let line = (tx.at(), LogLevel::Warning, now.endpoint.reason.clone());
     tx.append_endpoint_log(tenant, id, &[line]).await.doing("writing a server’s log")?;

@@ -11,6 +11,7 @@ use crate::{
     audit, events, inspect,
     jobs::{self, Claimed},
     problem::Doing,
+    tenants::storage_used_up,
 };
 use bytes::Bytes;
 use domain::{
@@ -260,10 +261,9 @@ fn too_large(platform: &Platform) -> Problem {
 }
 
 fn over_quota(tenant: &Name, stored: u64, bytes: u64, quota: u64) -> Problem {
-    let sentence = if bytes == 0 {
-        format!("The storage of the tenant “{tenant}” is used up: {stored} of {quota} bytes.")
-    } else {
-        format!("The file has {bytes} bytes, and the tenant “{tenant}” holds {stored} of its {quota} bytes of storage.")
-    };
-    Problem::new(ProblemKind::QuotaExceeded, sentence).next("Remove what is no longer needed, or ask the platform admin for more storage.")
+    if bytes == 0 {
+        return storage_used_up(tenant, stored, quota);
+    }
+    let sentence = format!("The file has {bytes} bytes, and the tenant “{tenant}” holds {stored} of its {quota} bytes of storage.");
+    Problem::new(ProblemKind::QuotaExceeded, sentence).next("Upload a smaller file, or ask the platform admin for more storage.")
 }

@@ -8,7 +8,7 @@ use domain::{
     settings::RunSettings,
 };
 use platform::{
-    access::Scope,
+    access::{PlatformScope, Scope},
     endpoints::{Deploy, NewEndpoint},
 };
 use std::time::{Duration, Instant};
@@ -20,6 +20,7 @@ crate::on_each_database!(
     stopping_and_starting_hold_the_quota,
     an_adapter_of_a_higher_rank_restarts_the_server_and_says_why,
     a_killed_controller_leaves_the_server_running,
+    a_suspended_tenants_server_ends_and_comes_back_when_it_is_resumed,
 );
 
 async fn version(house: &House, scope: &Scope, run: &str, settings: RunSettings) {
@@ -176,4 +177,34 @@ async fn a_killed_controller_leaves_the_server_running(house: House) {
     endpoint_until(&house, &scope, "helpdesk", |e| e.state == EndpointState::Stopped).await;
     assert_eq!(house.starts(&made.id.to_string()).len(), 1);
     assert!(before.address.is_some());
+}
+
+async fn a_suspended_tenants_server_ends_and_comes_back_when_it_is_resumed(house: House) {
+    let scope = house.owner().await;
+    house.dataset(&scope, "facts", 20).await;
+    let _controller = house.controller("a");
+    version(&house, &scope, "facts-1", RunSettings::default()).await;
+    let made = house.platform.endpoints(&scope).deploy(deploy(1)).await.unwrap();
+    let name = made.name.as_str();
+    endpoint_until(&house, &scope, name, |e| serves(e, 1)).await;
+
+    let admin = PlatformScope::command_line();
+    let task = made.id.to_string().replace('_', "-");
+    assert!(processes(&task) > 0);
+    house.platform.tenants(&admin).suspend("lumenta").await.unwrap();
+    let held = endpoint_until(&house, &scope, name, |e| e.state == EndpointState::Degraded && e.address.is_none()).await;
+    assert!(held.reason.contains("the tenant is suspended"), "{}", held.reason);
+    until(|| async { if processes(&task) == 0 { Ok(()) } else { Err(format!("{} processes still run", processes(&task))) } }).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(house.starts(&made.id.to_string()).len(), 1, "it was started again while suspended");
+
+    house.platform.tenants(&admin).resume("lumenta").await.unwrap();
+    let back = endpoint_until(&house, &scope, name, |e| serves(e, 1)).await;
+    assert_eq!((back.restarts, house.starts(&made.id.to_string()).len()), (0, 2), "being held is no death");
+}
+
+/// Processes of this machine whose command line holds `text`.
+fn processes(text: &str) -> usize {
+    let lines = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|e| std::fs::read(e.path().join("cmdline")).ok());
+    lines.filter(|line| String::from_utf8_lossy(line).contains(text)).count()
 }

@@ -7,6 +7,7 @@ use domain::{
     problem::ProblemKind,
     run::{Run, RunState, StepKind, StepState},
     settings::RunSettings,
+    tenant::Quota,
 };
 use platform::{
     access::{PlatformScope, Scope},
@@ -24,6 +25,7 @@ crate::on_each_database!(
     handing_over_again_and_again_changes_nothing,
     a_run_can_be_cancelled_in_every_state_that_allows_it,
     the_second_run_waits_for_the_first_and_says_so,
+    nothing_is_launched_when_the_storage_is_used_up,
     the_same_form_twice_is_one_run_and_every_problem_is_named_at_once,
 );
 
@@ -255,6 +257,22 @@ async fn the_second_run_waits_for_the_first_and_says_so(house: House) {
     let (first, second) =
         (house.platform.runs(&scope).get(first.id).await.unwrap(), house.platform.runs(&scope).get(second.id).await.unwrap());
     assert!(second.started_at >= first.ended_at, "both held the only slot at once");
+}
+
+async fn nothing_is_launched_when_the_storage_is_used_up(house: House) {
+    let scope = house.owner().await;
+    house.dataset(&scope, "facts", 20).await;
+    let quota = |storage_bytes| Quota { storage_bytes, ..Quota::default() };
+    let admin = PlatformScope::command_line();
+    house.platform.tenants(&admin).set_quota("lumenta", quota(1)).await.unwrap();
+    let runs = house.platform.runs(&scope);
+    for refused in [runs.check(&plan("facts-1", 42)).await.err(), runs.launch(plan("facts-1", 42)).await.err()] {
+        let refused = refused.unwrap();
+        assert_eq!(refused.kind, ProblemKind::QuotaExceeded, "{refused}");
+        assert!(refused.sentence.contains("is used up") && refused.next_step.contains("platform admin"), "{refused}");
+    }
+    house.platform.tenants(&admin).set_quota("lumenta", quota(1 << 30)).await.unwrap();
+    runs.launch(plan("facts-1", 42)).await.unwrap();
 }
 
 async fn the_same_form_twice_is_one_run_and_every_problem_is_named_at_once(house: House) {
