@@ -187,3 +187,26 @@ async fn the_gateway_looks_at_no_cookie() {
     assert!(answer.json()["error"]["message"].is_string(), "{}", answer.body);
     assert_eq!(mira.get_json("/t/lumenta/v1/models").await.status, 401);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_event_stream_of_a_page_starts_where_the_drawing_of_the_page_began() {
+    use futures::StreamExt;
+    let portal = TestPortal::start().await;
+    let mut mira = portal.signed_in("mira").await;
+    let page = mira.get("/t/lumenta/datasets").await;
+    let (_, rest) = page.body.split_once("data-events-after=\"").expect("the page says how far it looked");
+    let after = rest.split('"').next().unwrap();
+    // Happens while the browser still loads the page's script.
+    let made = mira.call("/rpc/keys/create", "tenant=lumenta&form[label]=between&form[may]=all").await;
+    assert_eq!(made.status, 200, "{}", made.body);
+    // Long enough that every listener that starts now begins behind it.
+    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    let mut events = mira.stream(&format!("/t/lumenta/events?after={after}")).await.bytes_stream();
+    let told = tokio::time::timeout(std::time::Duration::from_secs(5), async {
+        let mut heard = String::new();
+        while !heard.contains("\"key\"") {
+            heard.push_str(&String::from_utf8_lossy(&events.next().await.expect("the stream goes on").unwrap()));
+        }
+    });
+    assert!(told.await.is_ok(), "what happened between the drawing and the stream was not told");
+}
