@@ -20,15 +20,17 @@ const BASE: &str = "world-4m";
 struct Pace {
     /// Longest wait for the next state of the run.
     patience: Duration,
+    /// Whether the files are so large that the publishing is seen.
+    publishes_slowly: bool,
     settings: [(&'static str, &'static str); 6],
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_a_stand_in_for_the_trainer_a_kill_at_every_step_loses_and_doubles_nothing() {
     let data = tempfile::tempdir().unwrap();
-    let programs = Programs::standins(&data.path().join("programs"), 0.3);
+    let programs = Programs::standins(&data.path().join("programs"), 0.3).with_weights(64 << 20);
     let settings = settings("4", "64");
-    let story = Story::tell(data.path(), &programs, Pace { patience: Duration::from_secs(60), settings }).await;
+    let story = Story::tell(data.path(), &programs, Pace { patience: Duration::from_secs(60), publishes_slowly: true, settings }).await;
     // The stand-in logs 40 steps, and an evaluation at every tenth.
     assert_eq!(story.training_steps(), (1..=40).collect::<Vec<_>>());
     assert_eq!(story.evaluated_steps(), [10, 20, 30, 40]);
@@ -47,7 +49,7 @@ async fn with_the_real_trainer_a_kill_at_every_step_loses_and_doubles_nothing() 
     let data = tempfile::tempdir().unwrap();
     let programs = Programs::real(&data.path().join("programs"), Path::new(&python));
     let settings = settings("4", "16");
-    let story = Story::tell(data.path(), &programs, Pace { patience: Duration::from_secs(400), settings }).await;
+    let story = Story::tell(data.path(), &programs, Pace { patience: Duration::from_secs(400), publishes_slowly: false, settings }).await;
     let steps = story.training_steps();
     let total = story.run["progress"]["total_steps"].as_u64().unwrap();
     assert_eq!(steps.last(), Some(&total), "{steps:?}");
@@ -184,7 +186,16 @@ impl Story {
             tokio::time::sleep(Duration::from_millis(ms)).await;
             portal.kill();
         }
-        let portal = setup.start().await;
+        let mut portal = setup.start().await;
+        if pace.publishes_slowly {
+            within(pace.patience, "the run is publishing", async || {
+                let run = jonas.did(&address, "runs/get", &this_run).await.body["run"].clone();
+                assert!(run["state"] != "succeeded", "published before it could be killed at it");
+                (run["state"] == "publishing").then_some(())
+            })
+            .await;
+            portal = again(portal, &setup, 0).await;
+        }
         let run = within(pace.patience, "the run has succeeded", async || {
             let run = jonas.did(&address, "runs/get", &this_run).await.body["run"].clone();
             assert!(run["state"] != "failed", "{}", run["failure"]);

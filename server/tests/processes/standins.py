@@ -14,6 +14,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 STEPS = 40
 PACE = float(open(os.path.join(HERE, "pace")).read()) if os.path.exists(os.path.join(HERE, "pace")) else 0.08  # seconds a step
+WEIGHTS = int(open(os.path.join(HERE, "weights")).read()) if os.path.exists(os.path.join(HERE, "weights")) else 1  # numbers in the adapter
 
 
 def note(what):
@@ -39,10 +40,11 @@ def train(job_file):
             f.write(json.dumps(figures) + "\n")
             if step % 10 == 0 and job.get("eval_dataset"):
                 f.write(json.dumps({"current_steps": step, "total_steps": STEPS, "eval_loss": losses[-1] + 0.1, "epoch": step / 10}) + "\n")
-    tensors = {"base_model.model.lora_A.weight": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}
+    tensors = {"base_model.model.lora_A.weight": {"dtype": "F32", "shape": [WEIGHTS], "data_offsets": [0, 4 * WEIGHTS]}}
     head = json.dumps(tensors).encode()
     with open(os.path.join(out, "adapter_model.safetensors"), "wb") as f:
-        f.write(len(head).to_bytes(8, "little") + head + b"\0\0\0\0")
+        f.write(len(head).to_bytes(8, "little") + head)
+        f.truncate(f.tell() + 4 * WEIGHTS)
     put(out, "adapter_config.json", {"base_model_name_or_path": job["model_name_or_path"], "peft_type": "LORA", "r": job["lora_rank"],
                                      "lora_alpha": job["lora_alpha"], "target_modules": ["q_proj"], "task_type": "CAUSAL_LM"})
     results = {"epoch": 4.0, "train_loss": sum(losses) / len(losses), "train_runtime": STEPS * PACE, "total_flos": 1.0, "num_input_tokens_seen": 100 * STEPS}
