@@ -3,6 +3,9 @@
 //! `bench_gateway ADDRESS UPSTREAM`. Prints the key to call with, then serves until it is ended; metered calls are counted and
 //! the counts are printed once a second, so that they can be compared with what the load tool saw.
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use axum::serve::ListenerExt;
 use domain::{
     directory::{Directory, KeyEntry, Route, TenantEntry},
