@@ -190,7 +190,7 @@ fn Written(i: usize, field: Field, draft: Draft, locked: bool) -> impl IntoView 
             <input type="hidden" name=format!("fields[{i}][key]") value=key.clone()/>
             <input type="hidden" name=format!("fields[{i}][was]") value=field.value.clone() prop:value=field.value.clone()/>
             {control}
-            {missing.then(|| view! { <span class="help">"Nothing and nobody has filled this yet."</span> })}
+            {missing.then(|| view! { <span class="help">"No record says it and nobody has written it yet."</span> })}
         </div>
     }
 }

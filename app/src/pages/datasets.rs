@@ -50,7 +50,7 @@ fn Filter(tenant: String, text: String, checks: String, shown: usize, total: usi
     let keep = text.clone();
     view! {
         <Form method="get" action="" attr:class="filterbar">
-            <label class="control"><Icon name="filter"/><input type="search" name="q" value=text placeholder="Filter by name, file, owner, licence" aria-label="Filter datasets"/></label>
+            <label class="control"><Icon name="filter"/><input type="search" name="q" value=text placeholder="Name, file, owner or licence" aria-label="Filter datasets"/></label>
             <input type="hidden" name="checks" value=checks.clone()/>
             <span class="seg" role="group" aria-label="Checks">
                 {choices.into_iter().map(|(value, label)| {
@@ -99,7 +99,7 @@ fn row(tenant: &String, d: DatasetOverview) -> impl IntoView + use<> {
             <td class="nowrap">{v.format.map_or("–", |f| f.label())}</td>
             <td class="num" data-label="rows">{report.as_ref().map_or("–".into(), |r| count(r.train_rows))}{report.as_ref().filter(|r| r.held_out_rows > 0).map(|r| view! { <small>{format!("+ {} held out", count(r.held_out_rows))}</small> })}</td>
             <td class="num drop">{report.as_ref().filter(|r| r.tokens > 0).map_or("–".into(), |r| count(r.tokens))}</td>
-            <td class="drop">{v.documentation.licence.clone()}</td>
+            <td class="drop">{if v.documentation.licence.is_empty() { "–".to_owned() } else { v.documentation.licence.clone() }}</td>
             <td data-label="documentation">{if gaps.is_empty() { view! { "complete" }.into_any() } else { view! { <span class="fg-warning" title=gaps.join(", ")>{format!("{} missing", gaps.len())}</span> }.into_any() }}</td>
             <td class="drop nowrap">{runs}</td>
             <td class="nowrap"><When at=v.created_at/><small>{v.created_by_name}</small></td>

@@ -69,6 +69,9 @@ fn Ask(
         }
     };
     let some = typed.may == "some";
+    // Where a narrow column may break it.
+    let (host, path) = choices.base_url.split_at(choices.base_url.find("/t/").unwrap_or(choices.base_url.len()));
+    let (host, path) = (host.to_owned(), path.to_owned());
     view! {
         <header class="head"><div><h1>"New API key"</h1><p>"For programs that call this tenant's models. Shown once; only a fingerprint is kept."</p></div></header>
         <ProblemSummary error/>
@@ -105,7 +108,7 @@ fn Ask(
             <aside class="preflight" aria-labelledby="holds">
                 <header class="row between"><h2 id="holds">"What will hold"</h2></header>
                 <dl class="kv">
-                    <dt>"Address"</dt><dd class="mono">{choices.base_url}</dd>
+                    <dt>"Address"</dt><dd class="mono">{host}<wbr/>{path}</dd>
                     <dt>"Prompts kept"</dt><dd>"no "<small>"calls are counted, never their words"</small></dd>
                     <dt>"Can be revoked by"</dt><dd>"you, owners "<small>"within a second"</small></dd>
                 </dl>

@@ -103,7 +103,7 @@ fn heights(graph: &Graph) -> HashMap<String, f64> {
 fn drawing(graph: &Graph, of: &str) -> AnyView {
     let rows = COLUMNS.iter().map(|(link, ..)| graph.column(*link).count()).max().unwrap_or(0);
     if rows > TALLEST {
-        return view! { <p class="muted">{format!("A column holds {rows} things, too many for a drawing; the list below has them all.")}</p> }.into_any();
+        return view! { <p class="muted">{format!("A column holds {rows} things, too many for a drawing. The list below has them all; “only this” narrows it to one thing and its relatives.")}</p> }.into_any();
     }
     let at = heights(graph);
     let lit = graph.get(of).map(|_| family(graph, of));
@@ -145,7 +145,7 @@ fn List(tenant: Signal<String>, graph: Graph, back: bool, of: String) -> impl In
     let roots: Vec<Node> = graph.nodes.iter().filter(starts).cloned().collect();
     view! {
         <section class="section" aria-labelledby="list">
-            <header><h2 id="list">"The same as a list"</h2><p>{if back { "what each thing came from" } else { "what each thing led to" }}</p></header>
+            <header><h2 id="list">"As a list"</h2><p>{if back { "what each thing came from" } else { "what each thing led to" }}</p></header>
             <ul class="tree">{roots.into_iter().map(|n| branch(&graph, &n, back, &t)).collect_view()}</ul>
         </section>
     }

@@ -18,7 +18,10 @@ pub fn Login() -> impl IntoView {
                 <p class="mark">"Atelier"</p>
                 <h1>"Your models, made and kept in your own house."</h1>
                 <a class="btn primary big" href=move || links::sign_in(&back.get()) rel="external">"Continue with single sign-on"</a>
-                <p class="small muted">"You will be sent to your identity provider and come back to "<span class="mono">{move || back.get()}</span>"."</p>
+                <p class="small muted">"You will be sent to your identity provider and come back "{move || match back.get().as_str() {
+                    "/" => view! { "here" }.into_any(),
+                    path => view! { "to "<span class="mono">{path.to_owned()}</span> }.into_any(),
+                }}"."</p>
             </main>
         </div>
     }

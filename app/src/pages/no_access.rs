@@ -22,7 +22,7 @@ pub fn NoAccess() -> impl IntoView {
                         <dl class="kv ruled">
                             <dt>"Signed in as"</dt><dd>{who.email.clone().unwrap_or(who.name)}</dd>
                             <dt>"Groups received"</dt><dd class="mono">{if who.groups.is_empty() { "none".to_owned() } else { who.groups.join(", ") }}</dd>
-                            <dt>"Would do"</dt><dd class="mono">"atelier/<tenant>/<role>"</dd>
+                            <dt>"Needed"</dt><dd class="mono">"atelier/<tenant>/<role>"</dd>
                         </dl>
                     })}
                 </Load>

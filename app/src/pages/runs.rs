@@ -50,7 +50,7 @@ fn Filter(tenant: String, state: String, text: String, list: RunList) -> impl In
     let keep = text.clone();
     view! {
         <Form method="get" action="" attr:class="filterbar">
-            <label class="control"><Icon name="filter"/><input type="search" name="q" value=text placeholder="Filter by name, dataset, base, owner" aria-label="Filter runs"/></label>
+            <label class="control"><Icon name="filter"/><input type="search" name="q" value=text placeholder="Name, dataset, base or owner" aria-label="Filter runs"/></label>
             <input type="hidden" name="state" value=state.clone()/>
             <span class="seg" role="group" aria-label="State">
                 {choices.into_iter().map(|(value, label, n)| {

@@ -144,7 +144,7 @@ pub fn ChartView(chart: Chart, #[prop(optional)] tools: Option<ViewFn>) -> impl 
     let labels = (1..)
         .map(|i| i * every)
         .take_while(|s| x(*s as f64) < 80.0)
-        .map(|s| view! { <span class="x" style=format!("left:{:.2}%", x(s as f64))>{count(s)}</span> });
+        .map(|s| view! { <span class="x" class:late={x(s as f64) > 62.5} style=format!("left:{:.2}%", x(s as f64))>{count(s)}</span> });
     let labels = if chart.detailed { labels.collect_view() } else { Vec::new() };
     let ends = if chart.detailed { line_ends(&chart.series, x, &axis) } else { Vec::new() };
     let last = if chart.detailed { format!("{} steps", count(steps)) } else { count(steps) };

@@ -81,6 +81,8 @@ pub fn Refusal(error: AppError) -> impl IntoView {
             <div class="row">
                 {if problem.kind == ProblemKind::Unauthenticated {
                     view! { <a class="btn primary" href=sign_in>"Sign in and go on"</a> }.into_any()
+                } else if problem.kind == ProblemKind::NotFound {
+                    view! { <a class="btn primary" href="/?choose=1">"Your tenants"</a><a class="btn" href=here.clone() rel="external">"Try again"</a> }.into_any()
                 } else {
                     view! { <a class="btn primary" href=here.clone() rel="external">"Try again"</a><a class="btn" href="/?choose=1">"Your tenants"</a> }.into_any()
                 }}

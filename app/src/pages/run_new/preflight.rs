@@ -4,7 +4,7 @@ use super::Typed;
 use crate::{
     api::runs::Draft,
     links,
-    ui::{Icon, count},
+    ui::{Icon, count, number::some},
 };
 use leptos::prelude::*;
 
@@ -29,7 +29,7 @@ pub(super) fn Preflight(typed: Typed, draft: Draft, busy: Signal<bool>, tenant: 
             <dl class="kv">
                 <dt>"Steps"</dt><dd>{move || steps().map(count)}</dd>
                 <dt>"Tokens"</dt><dd>{move || tokens().map_or_else(|| "not counted".to_owned(), count)}</dd>
-                <dt>"Evaluation"</dt><dd>{move || chosen.get().map(|d| if d.held_out_rows > 0 { format!("{} held-out rows", count(d.held_out_rows)) } else { "none: no held-out rows".into() })}</dd>
+                <dt>"Evaluation"</dt><dd>{move || chosen.get().map(|d| if d.held_out_rows > 0 { some(d.held_out_rows, "held-out row", "held-out rows") } else { "none: no held-out rows".into() })}</dd>
             </dl>
             <ul class="checks">
                 {move || typed.problems.get().into_iter().map(|p| view! {
