@@ -1,6 +1,6 @@
 //! What the platform's administrators do: tenants with their quotas, base models.
 
-use super::AppError;
+use super::{AppError, Wire};
 use domain::{
     base_model::BaseModel,
     people::Member,
@@ -19,7 +19,7 @@ pub struct TenantList {
     pub write_refused: Option<String>,
 }
 
-#[server(prefix = "/rpc", endpoint = "admin/tenants")]
+#[server(prefix = "/rpc", endpoint = "admin/tenants", output = Wire)]
 pub async fn list_tenants() -> Result<TenantList, AppError> {
     let (platform, scope) = super::platform_scope()?;
     Ok(TenantList {
@@ -35,7 +35,7 @@ pub struct TenantPage {
     pub write_refused: Option<String>,
 }
 
-#[server(prefix = "/rpc", endpoint = "admin/tenant")]
+#[server(prefix = "/rpc", endpoint = "admin/tenant", output = Wire)]
 pub async fn tenant_get(name: String) -> Result<TenantPage, AppError> {
     let (platform, scope) = super::platform_scope()?;
     let (overview, members) = platform.tenants(&scope).get(&name).await?;
@@ -76,7 +76,7 @@ impl QuotaForm {
 }
 
 /// Creates a tenant and goes to its page.
-#[server(prefix = "/rpc", endpoint = "admin/tenant-create")]
+#[server(prefix = "/rpc", endpoint = "admin/tenant-create", output = Wire)]
 pub async fn tenant_create(name: String, title: String, quota: QuotaForm) -> Result<(), AppError> {
     let (platform, scope) = super::platform_scope()?;
     let new = platform::tenants::NewTenant { name: name.trim().to_owned(), title: title.trim().to_owned(), quota: quota.read()? };
@@ -85,14 +85,14 @@ pub async fn tenant_create(name: String, title: String, quota: QuotaForm) -> Res
     Ok(())
 }
 
-#[server(prefix = "/rpc", endpoint = "admin/tenant-quota")]
+#[server(prefix = "/rpc", endpoint = "admin/tenant-quota", output = Wire)]
 pub async fn tenant_quota(name: String, quota: QuotaForm) -> Result<(), AppError> {
     let (platform, scope) = super::platform_scope()?;
     platform.tenants(&scope).set_quota(&name, quota.read()?).await?;
     Ok(())
 }
 
-#[server(prefix = "/rpc", endpoint = "admin/tenant-suspend")]
+#[server(prefix = "/rpc", endpoint = "admin/tenant-suspend", output = Wire)]
 pub async fn tenant_suspend(name: String) -> Result<(), AppError> {
     let (platform, scope) = super::platform_scope()?;
     platform.tenants(&scope).suspend(&name).await?;
@@ -100,7 +100,7 @@ pub async fn tenant_suspend(name: String) -> Result<(), AppError> {
     Ok(())
 }
 
-#[server(prefix = "/rpc", endpoint = "admin/tenant-resume")]
+#[server(prefix = "/rpc", endpoint = "admin/tenant-resume", output = Wire)]
 pub async fn tenant_resume(name: String) -> Result<(), AppError> {
     let (platform, scope) = super::platform_scope()?;
     platform.tenants(&scope).resume(&name).await?;
@@ -114,7 +114,7 @@ pub struct BaseModelList {
     pub write_refused: Option<String>,
 }
 
-#[server(prefix = "/rpc", endpoint = "admin/base-models")]
+#[server(prefix = "/rpc", endpoint = "admin/base-models", output = Wire)]
 pub async fn list_base_models() -> Result<BaseModelList, AppError> {
     let (platform, scope) = super::platform_scope()?;
     let models = platform.base_models().list(&super::caller()?).await?;
@@ -122,7 +122,7 @@ pub async fn list_base_models() -> Result<BaseModelList, AppError> {
 }
 
 /// Registers the files of a folder on the server as a base model; they are copied and hashed afterwards.
-#[server(prefix = "/rpc", endpoint = "admin/base-model-register")]
+#[server(prefix = "/rpc", endpoint = "admin/base-model-register", output = Wire)]
 pub async fn base_model_register(folder: String, name: String, licence: String, template: String) -> Result<(), AppError> {
     let (platform, scope) = super::platform_scope()?;
     let text = |s: String| s.trim().to_owned();

@@ -1,6 +1,6 @@
 //! The audit record of a tenant and of the platform: pages of records, and the check of the chain.
 
-use super::AppError;
+use super::{AppError, Wire};
 use domain::audit::{Record, Verification};
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,7 @@ pub struct AuditPage {
     pub verified: Option<Verification>,
 }
 
-#[server(prefix = "/rpc", endpoint = "audit/page")]
+#[server(prefix = "/rpc", endpoint = "audit/page", output = Wire)]
 pub async fn get_audit(tenant: String, query: AuditQuery) -> Result<AuditPage, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     let audit = platform.audit(&scope);
@@ -41,7 +41,7 @@ pub async fn get_audit(tenant: String, query: AuditQuery) -> Result<AuditPage, A
     Ok(shape(records, verified))
 }
 
-#[server(prefix = "/rpc", endpoint = "admin/audit")]
+#[server(prefix = "/rpc", endpoint = "admin/audit", output = Wire)]
 pub async fn get_platform_audit(query: AuditQuery) -> Result<AuditPage, AppError> {
     let (platform, scope) = super::platform_scope()?;
     let audit = platform.platform_audit(&scope);

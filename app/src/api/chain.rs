@@ -1,10 +1,10 @@
 //! The lineage strip from wherever a page stands.
 
-use super::AppError;
+use super::{AppError, Wire};
 use leptos::prelude::*;
 
 /// `at`: empty, `datasets`, `dataset/NAME/V`, a run's id, `model/NAME/V`, `endpoint/NAME`, `keys` or `usage`; an empty V is the newest version.
-#[server(prefix = "/rpc", endpoint = "chain")]
+#[server(prefix = "/rpc", endpoint = "chain", output = Wire)]
 pub async fn chain(tenant: String, at: String) -> Result<domain::chain::Chain, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     let at = place(&platform, &scope, &at).await?;

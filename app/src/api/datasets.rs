@@ -1,7 +1,7 @@
 //! Datasets: the list, one version with its report, its rows, and what people say about it.
 //! The bytes of an upload do not come through here but through `POST /t/{tenant}/datasets-upload`.
 
-use super::AppError;
+use super::{AppError, Wire};
 use domain::{
     dataset::{Dataset, DatasetOverview, DatasetVersion, Documentation},
     inspect::RowVerdict,
@@ -21,7 +21,7 @@ pub struct DatasetList {
 }
 
 /// `text` looks in name, file name and licence; `checks` is empty, `rejected`, `warnings` or `clean`.
-#[server(prefix = "/rpc", endpoint = "datasets/list")]
+#[server(prefix = "/rpc", endpoint = "datasets/list", output = Wire)]
 pub async fn list_datasets(tenant: String, text: String, checks: String) -> Result<DatasetList, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     let all = platform.datasets(&scope).list().await?;
@@ -71,7 +71,7 @@ pub struct DatasetPage {
 }
 
 /// `number` 0 = the newest.
-#[server(prefix = "/rpc", endpoint = "datasets/get")]
+#[server(prefix = "/rpc", endpoint = "datasets/get", output = Wire)]
 pub async fn get_dataset(tenant: String, name: String, number: u32) -> Result<DatasetPage, AppError> {
     use domain::policy::Action;
     let (platform, scope) = super::scope(&tenant).await?;
@@ -105,7 +105,7 @@ pub struct Rows {
 pub const ROWS_A_PAGE: u32 = 25;
 
 /// `number` 0 = the newest version; `which` is empty, `accepted` or `rejected`; `rule` is empty or an id such as `DS-FINAL-TURN`.
-#[server(prefix = "/rpc", endpoint = "datasets/rows")]
+#[server(prefix = "/rpc", endpoint = "datasets/rows", output = Wire)]
 pub async fn get_rows(tenant: String, name: String, number: u32, which: String, rule: String, offset: u64) -> Result<Rows, AppError> {
     use platform::datasets::RowFilter;
     let (platform, scope) = super::scope(&tenant).await?;
@@ -136,7 +136,7 @@ pub struct UploadForm {
 }
 
 /// `name` = the dataset that is to get another version, or empty.
-#[server(prefix = "/rpc", endpoint = "datasets/upload_form")]
+#[server(prefix = "/rpc", endpoint = "datasets/upload_form", output = Wire)]
 pub async fn get_upload_form(tenant: String, name: String) -> Result<UploadForm, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     let all = platform.datasets(&scope).list().await?;
@@ -164,7 +164,7 @@ pub struct Said {
     pub notes: String,
 }
 
-#[server(prefix = "/rpc", endpoint = "datasets/document")]
+#[server(prefix = "/rpc", endpoint = "datasets/document", output = Wire)]
 pub async fn document(tenant: String, name: String, number: u32, said: Said) -> Result<(), AppError> {
     use domain::dataset::PersonalData;
     let (platform, scope) = super::scope(&tenant).await?;

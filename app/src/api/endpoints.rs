@@ -1,6 +1,6 @@
 //! Endpoints: what serves models, and what is attached to it.
 
-use super::AppError;
+use super::{AppError, Wire};
 use domain::{
     base_model::BaseModel,
     endpoint::{Endpoint, EndpointLogLine},
@@ -39,7 +39,7 @@ pub struct EndpointList {
     pub write_refused: Option<String>,
 }
 
-#[server(prefix = "/rpc", endpoint = "endpoints/list")]
+#[server(prefix = "/rpc", endpoint = "endpoints/list", output = Wire)]
 pub async fn list_endpoints(tenant: String) -> Result<EndpointList, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     let mut endpoints = Vec::new();
@@ -100,7 +100,7 @@ pub struct EndpointPage {
     pub write_refused: Option<String>,
 }
 
-#[server(prefix = "/rpc", endpoint = "endpoints/get")]
+#[server(prefix = "/rpc", endpoint = "endpoints/get", output = Wire)]
 pub async fn endpoint_get(tenant: String, name: String) -> Result<EndpointPage, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     let endpoints = platform.endpoints(&scope);
@@ -147,7 +147,7 @@ pub struct EndpointChoices {
     pub write_refused: Option<String>,
 }
 
-#[server(prefix = "/rpc", endpoint = "endpoints/choices")]
+#[server(prefix = "/rpc", endpoint = "endpoints/choices", output = Wire)]
 pub async fn get_endpoint_choices(tenant: String) -> Result<EndpointChoices, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     Ok(EndpointChoices {
@@ -159,7 +159,7 @@ pub async fn get_endpoint_choices(tenant: String) -> Result<EndpointChoices, App
 }
 
 /// Creates an endpoint of a base model and goes to its page.
-#[server(prefix = "/rpc", endpoint = "endpoints/create")]
+#[server(prefix = "/rpc", endpoint = "endpoints/create", output = Wire)]
 pub async fn endpoint_create(tenant: String, name: String, base_model: String) -> Result<(), AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     let endpoint = platform.endpoints(&scope).create(platform::endpoints::NewEndpoint { name, base_model }).await?;
@@ -168,7 +168,7 @@ pub async fn endpoint_create(tenant: String, name: String, base_model: String) -
 }
 
 /// Puts a model version onto an endpoint and goes there. `endpoint` empty = the tenant's endpoint of that base, or a new one.
-#[server(prefix = "/rpc", endpoint = "endpoints/deploy")]
+#[server(prefix = "/rpc", endpoint = "endpoints/deploy", output = Wire)]
 pub async fn endpoint_deploy(tenant: String, model: String, number: u32, endpoint: String) -> Result<(), AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     let onto = (!endpoint.is_empty()).then_some(endpoint);
@@ -178,7 +178,7 @@ pub async fn endpoint_deploy(tenant: String, model: String, number: u32, endpoin
 }
 
 /// As [`endpoint_deploy`], with model and number in one value, as a list sends them: `lumenta-assistant@4`.
-#[server(prefix = "/rpc", endpoint = "endpoints/attach")]
+#[server(prefix = "/rpc", endpoint = "endpoints/attach", output = Wire)]
 pub async fn endpoint_attach(tenant: String, endpoint: String, version: String) -> Result<(), AppError> {
     // Who may ask comes before what was asked.
     let (platform, scope) = super::scope(&tenant).await?;
@@ -190,7 +190,7 @@ pub async fn endpoint_attach(tenant: String, endpoint: String, version: String) 
     Ok(())
 }
 
-#[server(prefix = "/rpc", endpoint = "endpoints/detach")]
+#[server(prefix = "/rpc", endpoint = "endpoints/detach", output = Wire)]
 pub async fn endpoint_detach(tenant: String, endpoint: String, version: String) -> Result<(), AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     let version = version.parse().map_err(|_| domain::problem::Problem::not_found("The model version"))?;
@@ -198,14 +198,14 @@ pub async fn endpoint_detach(tenant: String, endpoint: String, version: String) 
     Ok(())
 }
 
-#[server(prefix = "/rpc", endpoint = "endpoints/start")]
+#[server(prefix = "/rpc", endpoint = "endpoints/start", output = Wire)]
 pub async fn endpoint_start(tenant: String, endpoint: String) -> Result<(), AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     platform.endpoints(&scope).start(&endpoint).await?;
     Ok(())
 }
 
-#[server(prefix = "/rpc", endpoint = "endpoints/stop")]
+#[server(prefix = "/rpc", endpoint = "endpoints/stop", output = Wire)]
 pub async fn endpoint_stop(tenant: String, endpoint: String) -> Result<(), AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     platform.endpoints(&scope).stop(&endpoint).await?;

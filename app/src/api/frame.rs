@@ -1,6 +1,6 @@
 //! What the frame of every page shows: who is signed in, where, and how many of each thing there are.
 
-use super::AppError;
+use super::{AppError, Wire};
 use domain::{
     name::Name,
     people::{Role, Whoami},
@@ -50,7 +50,7 @@ impl Frame {
 }
 
 /// `tenant` is empty outside of a tenant.
-#[server(prefix = "/rpc", endpoint = "frame")]
+#[server(prefix = "/rpc", endpoint = "frame", output = Wire)]
 pub async fn get_frame(tenant: String) -> Result<Frame, AppError> {
     if tenant.is_empty() {
         return Ok(Frame { who: super::caller()?.whoami(), tenant: None });

@@ -1,6 +1,6 @@
 //! API keys: the list, making one, revoking one.
 
-use super::AppError;
+use super::{AppError, Wire};
 use domain::{
     ids::PersonId,
     key::{ApiKey, CreatedKey, Limits, NewKey},
@@ -21,7 +21,7 @@ pub struct KeyList {
     pub revoke_any_refused: Option<String>,
 }
 
-#[server(prefix = "/rpc", endpoint = "keys/list")]
+#[server(prefix = "/rpc", endpoint = "keys/list", output = Wire)]
 pub async fn list_keys(tenant: String) -> Result<KeyList, AppError> {
     use domain::policy::Action;
     let (platform, scope) = super::scope(&tenant).await?;
@@ -45,7 +45,7 @@ pub struct KeyChoices {
     pub base_url: String,
 }
 
-#[server(prefix = "/rpc", endpoint = "keys/choices")]
+#[server(prefix = "/rpc", endpoint = "keys/choices", output = Wire)]
 pub async fn get_key_choices(tenant: String) -> Result<KeyChoices, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     scope.permit(domain::policy::Action::KeyWrite)?;
@@ -110,13 +110,13 @@ impl KeyForm {
 }
 
 /// Makes a key. The answer is the only place where the secret is ever seen.
-#[server(prefix = "/rpc", endpoint = "keys/create")]
+#[server(prefix = "/rpc", endpoint = "keys/create", output = Wire)]
 pub async fn key_create(tenant: String, form: KeyForm) -> Result<CreatedKey, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     Ok(platform.keys(&scope).create(form.read()?).await?)
 }
 
-#[server(prefix = "/rpc", endpoint = "keys/revoke")]
+#[server(prefix = "/rpc", endpoint = "keys/revoke", output = Wire)]
 pub async fn key_revoke(tenant: String, key: String) -> Result<(), AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     let key = key.parse().map_err(|_| Problem::not_found("The key"))?;

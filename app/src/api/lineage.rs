@@ -1,6 +1,6 @@
 //! The whole lineage of a tenant: from every dataset version to every key that calls what was made of it.
 
-use super::AppError;
+use super::{AppError, Wire};
 use domain::chain::Link;
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -41,7 +41,7 @@ impl Lineage {
     }
 }
 
-#[server(prefix = "/rpc", endpoint = "lineage/get")]
+#[server(prefix = "/rpc", endpoint = "lineage/get", output = Wire)]
 pub async fn lineage_get(tenant: String) -> Result<Lineage, AppError> {
     use crate::links;
     use domain::{policy::Action, usage::UsageBy};

@@ -17,12 +17,12 @@ pub mod run_form;
 pub mod runs;
 pub mod tenants_home;
 pub mod usage;
+mod wire;
+
+pub use wire::Wire;
 
 use domain::problem::{Problem, ProblemKind};
-use leptos::{
-    prelude::*,
-    server_fn::{codec::JsonEncoding, error::ServerFnErrorErr},
-};
+use leptos::{prelude::*, server_fn::error::ServerFnErrorErr};
 use serde::{Deserialize, Serialize};
 
 /// Where people and programs reach the portal from outside, without a slash at the end: `https://atelier.example`. Given by the server.
@@ -36,7 +36,7 @@ pub struct PublicUrl(pub String);
 pub struct AppError(pub Problem);
 
 impl FromServerFnError for AppError {
-    type Encoder = JsonEncoding;
+    type Encoder = wire::TextJson;
 
     fn from_server_fn_error(error: ServerFnErrorErr) -> Self {
         let (kind, sentence, next) = match error {

@@ -1,6 +1,6 @@
 //! Models, their versions and their cards.
 
-use super::AppError;
+use super::{AppError, Wire};
 use domain::{
     base_model::BaseModel,
     endpoint::EndpointState,
@@ -18,7 +18,7 @@ pub struct ModelList {
     pub launch_refused: Option<String>,
 }
 
-#[server(prefix = "/rpc", endpoint = "models/list")]
+#[server(prefix = "/rpc", endpoint = "models/list", output = Wire)]
 pub async fn list_models(tenant: String) -> Result<ModelList, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     Ok(ModelList {
@@ -69,7 +69,7 @@ pub struct ModelPage {
 }
 
 /// `number` 0 = the newest version.
-#[server(prefix = "/rpc", endpoint = "models/get")]
+#[server(prefix = "/rpc", endpoint = "models/get", output = Wire)]
 pub async fn model_get(tenant: String, name: String, number: u32) -> Result<ModelPage, AppError> {
     use domain::policy::Action;
     let (platform, scope) = super::scope(&tenant).await?;
@@ -120,7 +120,7 @@ fn line(v: &ModelVersion) -> VersionLine {
     }
 }
 
-#[server(prefix = "/rpc", endpoint = "models/stage")]
+#[server(prefix = "/rpc", endpoint = "models/stage", output = Wire)]
 pub async fn model_set_stage(tenant: String, name: String, number: u32, stage: String) -> Result<(), AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     let stage =
@@ -137,7 +137,7 @@ pub struct CardPage {
     pub edit_refused: Option<String>,
 }
 
-#[server(prefix = "/rpc", endpoint = "models/card")]
+#[server(prefix = "/rpc", endpoint = "models/card", output = Wire)]
 pub async fn card_get(tenant: String, name: String, number: u32) -> Result<CardPage, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     let models = platform.models(&scope);
@@ -156,7 +156,7 @@ pub struct CardField {
 }
 
 /// Saves what was changed and goes back to the model. Refused with a conflict when somebody saved in between.
-#[server(prefix = "/rpc", endpoint = "models/card-edit")]
+#[server(prefix = "/rpc", endpoint = "models/card-edit", output = Wire)]
 pub async fn card_edit(tenant: String, name: String, number: u32, revision: u32, fields: Vec<CardField>) -> Result<(), AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     // A browser sends line ends as CR LF.

@@ -1,7 +1,7 @@
 //! The playground: which models one can talk to, the history, one conversation with its answers as safe HTML.
 //! The talking itself is `POST /t/{tenant}/playground/chat`, which the server streams.
 
-use super::AppError;
+use super::{AppError, Wire};
 use domain::chat::{Chat, ChatOverview};
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -36,7 +36,7 @@ pub struct ChatView {
 }
 
 /// `chat` empty = a new conversation.
-#[server(prefix = "/rpc", endpoint = "playground/get")]
+#[server(prefix = "/rpc", endpoint = "playground/get", output = Wire)]
 pub async fn playground_get(tenant: String, chat: String) -> Result<PlaygroundPage, AppError> {
     use domain::{
         endpoint::{AdapterState, EndpointState},
@@ -92,7 +92,7 @@ pub async fn playground_get(tenant: String, chat: String) -> Result<PlaygroundPa
     Ok(PlaygroundPage { models, chats: chats.list().await?, chat, infer_refused })
 }
 
-#[server(prefix = "/rpc", endpoint = "playground/delete")]
+#[server(prefix = "/rpc", endpoint = "playground/delete", output = Wire)]
 pub async fn chat_delete(tenant: String, chat: String) -> Result<(), AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     let id = chat.parse().map_err(|_| domain::problem::Problem::not_found("The conversation"))?;

@@ -1,6 +1,6 @@
 //! Runs: the list, one run with curves, log and scores, the form of a new one, launching and stopping.
 
-use super::{AppError, run_form::RunForm};
+use super::{AppError, Wire, run_form::RunForm};
 use domain::{
     run::{EvaluatedRow, LogLine, MetricPoint, Run},
     time::Timestamp,
@@ -19,7 +19,7 @@ pub struct RunList {
 }
 
 /// `state` is empty, `active`, `succeeded` or `failed`; `text` looks in names, dataset, base model and owner.
-#[server(prefix = "/rpc", endpoint = "runs/list")]
+#[server(prefix = "/rpc", endpoint = "runs/list", output = Wire)]
 pub async fn list_runs(tenant: String, state: String, text: String) -> Result<RunList, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     let all = platform.runs(&scope).list(Default::default()).await?;
@@ -62,7 +62,7 @@ pub struct RunPage {
     pub now: Timestamp,
 }
 
-#[server(prefix = "/rpc", endpoint = "runs/get")]
+#[server(prefix = "/rpc", endpoint = "runs/get", output = Wire)]
 pub async fn get_run(tenant: String, id: String) -> Result<RunPage, AppError> {
     use domain::policy::Action;
     let (platform, scope) = super::scope(&tenant).await?;
@@ -94,7 +94,7 @@ fn known(id: &str) -> Result<domain::ids::RunId, AppError> {
 }
 
 /// The curves, thinned to about 600 points: first, last and every evaluated one stay.
-#[server(prefix = "/rpc", endpoint = "runs/metrics")]
+#[server(prefix = "/rpc", endpoint = "runs/metrics", output = Wire)]
 pub async fn get_metrics(tenant: String, id: String) -> Result<Vec<MetricPoint>, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     Ok(thin(platform.runs(&scope).metrics(known(&id)?).await?, 600))
@@ -116,7 +116,7 @@ pub struct LogTail {
 }
 
 /// At most `lines` (1 to 2000) of the newest; `level` is empty or `warning` (warnings and errors only); `text` must be in the line.
-#[server(prefix = "/rpc", endpoint = "runs/log")]
+#[server(prefix = "/rpc", endpoint = "runs/log", output = Wire)]
 pub async fn get_log(tenant: String, id: String, lines: u32, level: String, text: String) -> Result<LogTail, AppError> {
     use domain::run::LogLevel;
     const AT_ONCE: u32 = 5000;
@@ -148,7 +148,7 @@ pub async fn get_log(tenant: String, id: String, lines: u32, level: String, text
 }
 
 /// `which` is empty (flipped), `all` or `wrong`.
-#[server(prefix = "/rpc", endpoint = "runs/evaluated")]
+#[server(prefix = "/rpc", endpoint = "runs/evaluated", output = Wire)]
 pub async fn get_evaluated(tenant: String, id: String, which: String) -> Result<Vec<EvaluatedRow>, AppError> {
     use platform::runs::EvaluatedFilter;
     let (platform, scope) = super::scope(&tenant).await?;
@@ -197,7 +197,7 @@ pub struct Draft {
 }
 
 /// A fresh form: from a run (`from`), from a preset, on a dataset (`name` or `name@3`). Each may be empty.
-#[server(prefix = "/rpc", endpoint = "runs/draft")]
+#[server(prefix = "/rpc", endpoint = "runs/draft", output = Wire)]
 pub async fn get_draft(tenant: String, from: String, preset: String, dataset: String) -> Result<Draft, AppError> {
     use domain::{base_model::BaseModelState, dataset::VersionState, settings::PRESETS};
     let (platform, scope) = super::scope(&tenant).await?;
@@ -265,7 +265,7 @@ pub async fn get_draft(tenant: String, from: String, preset: String, dataset: St
 }
 
 /// Starts the run and leads to its page. The same form sent twice leads to the same run.
-#[server(prefix = "/rpc", endpoint = "runs/launch")]
+#[server(prefix = "/rpc", endpoint = "runs/launch", output = Wire)]
 pub async fn launch(tenant: String, form: RunForm) -> Result<(), AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     let launched = match form.new_run() {
@@ -286,7 +286,7 @@ pub async fn launch(tenant: String, form: RunForm) -> Result<(), AppError> {
 }
 
 /// Asks the run to stop; what it has done so far stays on its page.
-#[server(prefix = "/rpc", endpoint = "runs/cancel")]
+#[server(prefix = "/rpc", endpoint = "runs/cancel", output = Wire)]
 pub async fn cancel(tenant: String, id: String) -> Result<(), AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     let run = platform.runs(&scope).cancel(known(&id)?).await?;

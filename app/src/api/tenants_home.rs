@@ -1,6 +1,6 @@
 //! Where one starts: the tenants that one may choose from, and the home of one tenant.
 
-use super::AppError;
+use super::{AppError, Wire};
 use domain::{
     dataset::DatasetOverview,
     endpoint::Endpoint,
@@ -14,7 +14,7 @@ use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// Who is signed in, with memberships; `None` when nobody is.
-#[server(prefix = "/rpc", endpoint = "whoami")]
+#[server(prefix = "/rpc", endpoint = "whoami", output = Wire)]
 pub async fn get_whoami() -> Result<Option<Whoami>, AppError> {
     Ok(super::maybe_caller().map(|c| c.whoami()))
 }
@@ -38,7 +38,7 @@ pub struct Home {
     pub now: Timestamp,
 }
 
-#[server(prefix = "/rpc", endpoint = "home")]
+#[server(prefix = "/rpc", endpoint = "home", output = Wire)]
 pub async fn get_home(tenant: String) -> Result<Home, AppError> {
     use domain::{policy::Action, run::RunState, time::DAY};
     let (platform, scope) = super::scope(&tenant).await?;

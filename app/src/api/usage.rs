@@ -1,6 +1,6 @@
 //! What was used: by day, model, key, member; and the latest calls.
 
-use super::AppError;
+use super::{AppError, Wire};
 use domain::usage::{Call, UsageBy, UsageLine};
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ pub struct CallLine {
     pub through: String,
 }
 
-#[server(prefix = "/rpc", endpoint = "usage/get")]
+#[server(prefix = "/rpc", endpoint = "usage/get", output = Wire)]
 pub async fn usage_get(tenant: String, by: String, days: u32) -> Result<UsagePage, AppError> {
     use domain::{policy::Action, time::DAY};
     let (platform, scope) = super::scope(&tenant).await?;
