@@ -1,5 +1,6 @@
 //! The style sheet: Tailwind's own compiler over `style/` and the classes in `app/src`, written to `style/out.css`, which is committed.
 
+use crate::web::target;
 use anyhow::{Context, Result, bail};
 use std::{
     fs,
@@ -25,8 +26,10 @@ pub fn css(check: bool) -> Result<()> {
         println!("  css: Tailwind is not installed (npm ci in style/), the committed style/out.css is used");
         return Ok(());
     }
-    let fresh = style.join("out.fresh.css");
-    let status = (Command::new(compiler).current_dir(&style).args(["-i", "main.css", "-o", "out.fresh.css", "--minify"]))
+    // Not beside the sources: a file that comes and goes there is a change to whoever watches them.
+    fs::create_dir_all(target())?;
+    let fresh = target().join("out.fresh.css");
+    let status = (Command::new(compiler).current_dir(&style).args(["-i", "main.css", "--minify", "-o"]).arg(&fresh))
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .status()
@@ -36,18 +39,13 @@ pub fn css(check: bool) -> Result<()> {
     }
     let (new, committed) = (fs::read(&fresh)?, style.join("out.css"));
     let same = fs::read(&committed).is_ok_and(|old| old == new);
-    if check {
-        fs::remove_file(&fresh)?;
-        if !same {
-            bail!("style/out.css is stale: run `cargo xtask css` and commit it");
-        }
-        return Ok(());
+    fs::remove_file(&fresh)?;
+    if check && !same {
+        bail!("style/out.css is stale: run `cargo xtask css` and commit it");
     }
     // Only a real change touches the file: its time is what builds look at.
-    if same {
-        fs::remove_file(&fresh)?
-    } else {
-        fs::rename(&fresh, &committed)?
+    if !same {
+        fs::write(&committed, new)?;
     }
     Ok(())
 }

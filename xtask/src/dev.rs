@@ -1,9 +1,12 @@
-//! `make dev`: builds, starts the portal, and does both again when a source file changes. Looking at times twice a second is enough
-//! and needs nothing from the system.
+//! `make dev`: builds, starts the portal, and does both again when a source file changes. Looking at times some times a second is
+//! enough and needs nothing from the system.
+//!
+//! A changed page is shown as soon as the browser's part is built: until the server's part is there too, the page is drawn by the
+//! browser alone (`redraw` in `frontend`). Open pages reload by themselves.
 
 use crate::{
     envs,
-    web::{site, web},
+    web::{NAME, site, web_with},
 };
 use anyhow::{Context, Result};
 use std::{
@@ -14,7 +17,12 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-const LOOK: Duration = Duration::from_millis(400);
+const LOOK: Duration = Duration::from_millis(250);
+/// At the end of the glue that open pages have loaded: reloads them when there is another one, and somebody to serve it.
+const RELOAD: &str = "
+const glue = () => fetch(import.meta.url, { method: 'HEAD', cache: 'no-store' }).then(r => r.ok ? r.headers.get('etag') : null, () => null);
+glue().then(mine => setInterval(async () => { const now = await glue(); if (now && now !== mine) location.reload(); }, 300));
+";
 /// What the browser's file is made of.
 const BROWSER: [&str; 4] = ["app/src", "frontend/src", "crates/domain/src", "style"];
 /// What the program is made of, beside that.
@@ -40,12 +48,8 @@ pub fn dev(args: &[String]) -> Result<()> {
         let browser_changed = now.0 != browser;
         (browser, program) = now;
         // A mistake in a file is shown by the compiler; the portal of before goes on.
-        match build(browser_changed) {
-            Ok(site) => {
-                running = Some(restart(running.take(), &site, args)?);
-                println!("  built in {:.1} s", began.elapsed().as_secs_f32());
-            }
-            Err(e) => println!("  not built: {e:#}"),
+        if let Err(e) = rebuild(browser_changed, &mut running, args, began) {
+            println!("  not built: {e:#}");
         }
     }
 }
@@ -66,12 +70,32 @@ fn newest(roots: &[&str]) -> SystemTime {
     newest
 }
 
-fn build(browser: bool) -> Result<PathBuf> {
-    if browser || !site().join("pkg/atelier.js").exists() {
-        web(false)?;
+fn rebuild(browser: bool, running: &mut Option<Child>, args: &[String], began: Instant) -> Result<()> {
+    let glue = site().join("pkg").join(format!("{NAME}.js"));
+    if browser || !glue.exists() {
+        let ahead = running.is_some();
+        web_with(false, |pkg| finish_glue(&pkg.join(format!("{NAME}.js")), ahead))?;
+        if ahead {
+            println!("  shown after {:.1} s, drawn by the browser alone; the server follows", began.elapsed().as_secs_f32());
+        }
     }
     envs::run(Command::new("cargo").args(["build", "--quiet", "-p", "server"]))?;
-    Ok(site())
+    *running = Some(restart(running.take(), &site(), args)?);
+    // Only now, when the old portal is gone: a page that reloads must not meet its end.
+    let text = fs::read_to_string(&glue)?;
+    fs::write(&glue, text.replace("wasm.redraw(); // ahead", "wasm.hydrate();"))?;
+    println!("  built in {:.1} s", began.elapsed().as_secs_f32());
+    Ok(())
+}
+
+/// `ahead`: the server that answers draws an older page than this one, which therefore begins anew.
+fn finish_glue(glue: &Path, ahead: bool) -> Result<()> {
+    let mut text = fs::read_to_string(glue)?;
+    if ahead {
+        anyhow::ensure!(text.contains("wasm.hydrate();"), "wasm-bindgen's glue does not look as expected");
+        text = text.replace("wasm.hydrate();", "wasm.redraw(); // ahead");
+    }
+    Ok(fs::write(glue, text + RELOAD)?)
 }
 
 fn restart(running: Option<Child>, site: &Path, args: &[String]) -> Result<Child> {
@@ -93,4 +117,24 @@ fn restart(running: Option<Child>, site: &Path, args: &[String]) -> Result<Child
         }
     }
     portal.spawn().context("the portal could not be started")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_glue_draws_by_itself_only_while_the_server_is_older() {
+        let file = std::env::temp_dir().join(format!("atelier-glue-{}.js", std::process::id()));
+        let glue = "export function hydrate() {\n    wasm.hydrate();\n}\n";
+        for (ahead, drawn) in [(true, "wasm.redraw(); // ahead"), (false, "wasm.hydrate();")] {
+            fs::write(&file, glue).unwrap();
+            finish_glue(&file, ahead).unwrap();
+            let text = fs::read_to_string(&file).unwrap();
+            assert!(text.contains(drawn) && text.ends_with(RELOAD), "{text}");
+        }
+        fs::write(&file, "something else").unwrap();
+        assert!(finish_glue(&file, true).is_err(), "a page that is shown with the wrong entry is worse than none");
+        fs::remove_file(&file).unwrap();
+    }
 }

@@ -24,7 +24,13 @@ pub fn site() -> PathBuf {
 
 /// Builds the site and says where it is. `release` is small (minutes) and has brotli siblings; without it, quick and big.
 pub fn web(release: bool) -> Result<PathBuf> {
-    css(false)?;
+    web_with(release, |_| Ok(()))
+}
+
+/// [`web`], with a last hand on the files (in the folder that is given) before anybody is served one of them.
+pub fn web_with(release: bool, finish: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    // Beside the compiler: both take their seconds.
+    let styled = std::thread::spawn(|| css(false));
     let profile = if release { "wasm-release" } else { "dev" };
     let started = Instant::now();
     let status = (Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).current_dir(root()))
@@ -38,7 +44,7 @@ pub fn web(release: bool) -> Result<PathBuf> {
 
     let built = target().join("wasm32-unknown-unknown").join(if release { "wasm-release" } else { "debug" }).join("frontend.wasm");
     let site = site();
-    let pkg = site.join("pkg");
+    let pkg = site.join("pkg.next");
     if pkg.exists() {
         fs::remove_dir_all(&pkg)?;
     }
@@ -60,6 +66,7 @@ pub fn web(release: bool) -> Result<PathBuf> {
         fs::write(&module, stripped(&bytes).context("the wasm module is cut short")?)?;
     }
 
+    styled.join().map_err(|_| anyhow::anyhow!("the style sheet's thread panicked"))??;
     let style = root().join("style");
     fs::copy(style.join("out.css"), pkg.join(format!("{NAME}.css")))?;
     fs::copy(style.join("icon.svg"), pkg.join("icon.svg"))?;
@@ -69,6 +76,13 @@ pub fn web(release: bool) -> Result<PathBuf> {
     if release {
         compress(&pkg)?;
     }
+    finish(&pkg)?;
+    // Exchanged whole: a portal that serves from here never has a module without its glue for longer than this.
+    let served = site.join("pkg");
+    if served.exists() {
+        fs::remove_dir_all(&served)?;
+    }
+    fs::rename(&pkg, &served)?;
     Ok(site)
 }
 

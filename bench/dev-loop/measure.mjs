@@ -1,0 +1,40 @@
+// How long a changed page takes to reach an open browser under `make dev`. It edits a sentence of the sign-in page and puts it back.
+//
+//   make dev            # in another shell, until it says "built"
+//   node bench/dev-loop/measure.mjs [http://127.0.0.1:3000] [changes]
+//
+// Needs `npm ci` in end2end/ and Chromium. Wall time: say how many cores there are and what else runs.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { chromium } from '../../end2end/node_modules/@playwright/test/index.mjs';
+
+const [address = 'http://127.0.0.1:3000', changes = '3'] = process.argv.slice(2);
+const file = fileURLToPath(new URL('../../app/src/pages/login.rs', import.meta.url));
+const before = readFileSync(file, 'utf8');
+const SENTENCE = 'Your models, made and kept in your own house.';
+if (!before.includes(SENTENCE)) throw new Error(`${file} does not hold the sentence that is changed here`);
+
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox'] });
+const page = await browser.newPage();
+const shown = text => page.getByRole('heading', { level: 1, name: text }).waitFor({ timeout: 300_000 });
+const served = async text => {
+  while (!(await fetch(`${address}/login`).then(r => r.text(), () => '')).includes(text)) await new Promise(r => setTimeout(r, 100));
+};
+const seconds = since => ((performance.now() - since) / 1000).toFixed(1);
+await page.goto(`${address}/login`);
+await page.locator('body[data-hydrated]').waitFor();
+try {
+  for (let i = 1; i <= Number(changes); i++) {
+    const text = `Change ${i} of this page.`;
+    const began = performance.now();
+    writeFileSync(file, before.replace(SENTENCE, text));
+    await shown(text);
+    const inBrowser = seconds(began);
+    await served(text);
+    console.log(`change ${i}: in the browser after ${inBrowser} s, drawn by the server too after ${seconds(began)} s`);
+    await page.locator('body[data-hydrated]').waitFor();
+  }
+} finally {
+  writeFileSync(file, before);
+  await browser.close();
+}
