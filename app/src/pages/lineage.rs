@@ -21,6 +21,8 @@ const COLUMNS: [(Link, &str, f64); 5] = [
 const WIDE: f64 = 15.5;
 /// A column with more than this is only shown as a list.
 const TALLEST: usize = 40;
+/// Branches of one thing that the list shows before it points to the rest: a key is below every endpoint that it may call.
+const FOLD: usize = 12;
 
 #[component]
 pub fn Lineage() -> impl IntoView {
@@ -103,7 +105,7 @@ fn heights(graph: &Graph) -> HashMap<String, f64> {
 fn drawing(graph: &Graph, of: &str) -> AnyView {
     let rows = COLUMNS.iter().map(|(link, ..)| graph.column(*link).count()).max().unwrap_or(0);
     if rows > TALLEST {
-        return view! { <p class="muted">{format!("A column holds {rows} things, too many for a drawing. The list below has them all; “only this” narrows it to one thing and its relatives.")}</p> }.into_any();
+        return view! { <p class="muted">{format!("A column holds {rows} things, too many for a drawing. The list below begins with the newest; “only this” shows one thing with all of its relatives.")}</p> }.into_any();
     }
     let at = heights(graph);
     let lit = graph.get(of).map(|_| family(graph, of));
@@ -146,15 +148,27 @@ fn List(tenant: Signal<String>, graph: Graph, back: bool, of: String) -> impl In
     view! {
         <section class="section" aria-labelledby="list">
             <header><h2 id="list">"As a list"</h2><p>{if back { "what each thing came from" } else { "what each thing led to" }}</p></header>
-            <ul class="tree">{roots.into_iter().map(|n| branch(&graph, &n, back, &t)).collect_view()}</ul>
+            <ul class="tree">{roots.iter().take(TALLEST).map(|n| branch(&graph, n, back, &t, &of)).collect_view()}</ul>
+            {(roots.len() > TALLEST).then(|| view! {
+                <details>
+                    <summary>{format!("{} more", roots.len() - TALLEST)}</summary>
+                    <ul class="tree">{roots.iter().skip(TALLEST).map(|n| branch(&graph, n, back, &t, &of)).collect_view()}</ul>
+                </details>
+            })}
         </section>
     }
 }
 
-fn branch(graph: &Graph, node: &Node, back: bool, tenant: &str) -> AnyView {
+/// A thing and what comes after it. Of many branches only the first are shown, unless the page was asked for this thing alone.
+fn branch(graph: &Graph, node: &Node, back: bool, tenant: &str, of: &str) -> AnyView {
     let next: Vec<&Node> = if back { graph.before(node).collect() } else { graph.after(&node.id).collect() };
     let only = links::with(links::lineage(&tenant), &[("way", if back { "origins" } else { "" }), ("of", &node.id)]);
-    let inside = (!next.is_empty()).then(|| view! { <ul>{next.into_iter().map(|n| branch(graph, n, back, tenant)).collect_view()}</ul> });
+    let shown = if node.id == of || next.len() <= FOLD { next.len() } else { FOLD };
+    let more = (next.len() > shown)
+        .then(|| view! { <li><a href=only.clone()>{format!("and {} more of {}", next.len() - shown, node.title)}</a></li> });
+    let inside = (!next.is_empty()).then(|| {
+        view! { <ul>{next.iter().take(shown).map(|n| branch(graph, n, back, tenant, of)).collect_view()}{more}</ul> }
+    });
     view! {
         <li><a href=node.href.clone()>{node.title.clone()}</a><small>{format!("{}, {}", kind(node.link), node.note)}</small>" "<a class="only" href=only>"only this"<span class="sr">": "{node.title.clone()}</span></a>{inside}</li>
     }

@@ -14,10 +14,10 @@ const BY_DAY: &str = "SELECT CAST(c.at / 86400000 AS TEXT), '', COUNT(*), CAST(S
 const BY_MODEL: &str = "SELECT c.model, c.model, COUNT(*), CAST(SUM(CASE WHEN c.status >= 400 THEN 1 ELSE 0 END) AS BIGINT), \
     CAST(SUM(c.prompt_tokens) AS BIGINT), CAST(SUM(c.completion_tokens) AS BIGINT) FROM calls c \
     WHERE c.tenant = $1 AND c.at >= $2 AND ($3 = '' OR c.person = $3) GROUP BY c.model ORDER BY COUNT(*) DESC, c.model";
-const BY_KEY: &str = "SELECT COALESCE(c.key_id, ''), COALESCE(k.label, CASE WHEN c.key_id IS NULL THEN 'Playground' ELSE c.key_id END), COUNT(*), \
+const BY_KEY: &str = "SELECT COALESCE(c.key_id, ''), COALESCE(k.label || ', ' || k.hint || '…', CASE WHEN c.key_id IS NULL THEN 'Playground' ELSE c.key_id END), COUNT(*), \
     CAST(SUM(CASE WHEN c.status >= 400 THEN 1 ELSE 0 END) AS BIGINT), CAST(SUM(c.prompt_tokens) AS BIGINT), CAST(SUM(c.completion_tokens) AS BIGINT) \
     FROM calls c LEFT JOIN api_keys k ON k.tenant = c.tenant AND k.id = c.key_id \
-    WHERE c.tenant = $1 AND c.at >= $2 AND ($3 = '' OR c.person = $3) GROUP BY c.key_id, k.label ORDER BY COUNT(*) DESC, c.key_id";
+    WHERE c.tenant = $1 AND c.at >= $2 AND ($3 = '' OR c.person = $3) GROUP BY c.key_id, k.label, k.hint ORDER BY COUNT(*) DESC, c.key_id";
 const BY_MEMBER: &str = "SELECT COALESCE(c.person, ''), COALESCE(p.name, 'unknown'), COUNT(*), \
     CAST(SUM(CASE WHEN c.status >= 400 THEN 1 ELSE 0 END) AS BIGINT), CAST(SUM(c.prompt_tokens) AS BIGINT), CAST(SUM(c.completion_tokens) AS BIGINT) \
     FROM calls c LEFT JOIN people p ON p.id = c.person \

@@ -160,7 +160,7 @@ async fn usage_is_told_by_day_model_key_and_member_and_only_ones_own_without_the
         (7, (today.day(), 4, 1, 40, 20), (today.plus(-DAY).day(), 1, 0, 10, 5), 0)
     );
     assert_eq!(table(UsageBy::Model, &olga).await, [("facts".into(), 3, 0, 30, 15), ("base".into(), 2, 1, 20, 10)]);
-    assert_eq!(table(UsageBy::Key, &olga).await, [("bot".into(), 4, 1, 40, 20), ("Playground".into(), 1, 0, 10, 5)]);
+    assert_eq!(table(UsageBy::Key, &olga).await, [(format!("bot, {}…", key.hint), 4, 1, 40, 20), ("Playground".into(), 1, 0, 10, 5)]);
     assert_eq!(table(UsageBy::Member, &olga).await, [("ann".into(), 4, 1, 40, 20), ("olga".into(), 1, 0, 10, 5)]);
     assert_eq!(table(UsageBy::Member, &ann).await, [("ann".into(), 4, 1, 40, 20)]);
     assert_eq!(world.platform.usage(&ann).calls(100, None).await.unwrap().len(), 4);
