@@ -28,6 +28,12 @@ const LOOK: Duration = Duration::from_millis(200);
 /// After this time a refused adapter is tried again: its files may have come meanwhile.
 const RETRY: Duration = Duration::from_secs(15);
 const GRACE: Duration = Duration::from_secs(15);
+/// A server that answers is asked for its health this often,
+const PROBE: Duration = Duration::from_secs(5);
+/// may take this long to say so (on a CPU a long prompt keeps it busy),
+const PATIENCE: Duration = Duration::from_secs(20);
+/// and is ended after so many silences in a row. Together a little over a minute.
+const SILENCES: u32 = 3;
 
 pub async fn serve(task: &Task, work: &Serve, port: u16) -> i32 {
     match start(task, work, port).await {
@@ -75,7 +81,11 @@ async fn start(task: &Task, work: &Serve, port: u16) -> Result<Program, Halt> {
 /// Until the server ends or is told to.
 async fn run(task: &Task, work: &Serve, port: u16, mut server: Program) -> i32 {
     let mut last = VecDeque::new();
-    let keeper = keep_adapters(task, work, Http::to(port));
+    let http = Http::to(port);
+    let keeper = async {
+        wait_until_ready(task, &http).await;
+        tokio::select! { () = keep_adapters(task, work, &http) => {}, () = falls_silent(&http) => {} }
+    };
     tokio::pin!(keeper);
     loop {
         tokio::select! {
@@ -103,7 +113,13 @@ async fn run(task: &Task, work: &Serve, port: u16, mut server: Program) -> i32 {
                     return crate::FAILED;
                 }
             },
-            () = &mut keeper => {}
+            () = &mut keeper => {
+                task.reporter.log(LogLevel::Error, "The model server runs, but has not answered for more than a minute. It is ended and started anew.");
+                return match server.stop(GRACE).await {
+                    Ok(Ended::Signal(signal)) => 128 + signal,
+                    _ => crate::FAILED,
+                };
+            }
             () = task.stop.asked() => {
                 task.reporter.phase(Phase::Stopping, "stopping vLLM");
                 if let Err(e) = server.stop(GRACE).await {
@@ -116,13 +132,25 @@ async fn run(task: &Task, work: &Serve, port: u16, mut server: Program) -> i32 {
     }
 }
 
-/// Waits until the server answers, then makes its adapters what they should be. Never ends.
-async fn keep_adapters(task: &Task, work: &Serve, http: Http) {
+async fn wait_until_ready(task: &Task, http: &Http) {
     let began = Instant::now();
-    while !vllm::is_ready(&http).await {
+    while !vllm::is_healthy(http, Duration::from_secs(2)).await {
         tokio::time::sleep(LOOK).await;
     }
     task.reporter.phase(Phase::Ready, format!("answers after {:.1} s", began.elapsed().as_secs_f64()));
+}
+
+/// Ends when a server that has answered does not any more. Its process may well run on: a hung engine answers nobody.
+async fn falls_silent(http: &Http) {
+    let mut silences = 0;
+    while silences < SILENCES {
+        tokio::time::sleep(PROBE).await;
+        silences = if vllm::is_healthy(http, PATIENCE).await { 0 } else { silences + 1 };
+    }
+}
+
+/// Makes the adapters of a server what they should be. Never ends.
+async fn keep_adapters(task: &Task, work: &Serve, http: &Http) {
     let mut adapters = Adapters { folder: task.folder.join("work/adapters"), loaded: BTreeMap::new(), refused: BTreeMap::new() };
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -130,7 +158,7 @@ async fn keep_adapters(task: &Task, work: &Serve, http: Http) {
     loop {
         look.tick().await;
         let Some(wanted) = read_wanted(&task.folder.join("adapters.json")) else { continue };
-        adapters.make_so(task, work, &http, &wanted).await;
+        adapters.make_so(task, work, http, &wanted).await;
         let now = adapters.state();
         // Also once at the beginning, so that the portal learns that there are none.
         if said.as_ref() != Some(&now) {

@@ -42,8 +42,9 @@ fn allowed_rank(rank: u32) -> u32 {
     [8, 16, 32, 64, 128, 256, 320, 512].into_iter().find(|r| *r >= rank).unwrap_or(512)
 }
 
-pub async fn is_ready(http: &Http) -> bool {
-    matches!(http.get("/health", Duration::from_secs(2)).await, Ok((200, _)))
+/// Whether server and engine say that they are well. `patience`: how long they may take to.
+pub async fn is_healthy(http: &Http, patience: Duration) -> bool {
+    matches!(http.get("/health", patience).await, Ok((200, _)))
 }
 
 /// `path`: folder of the adapter on this machine. An error is a sentence.

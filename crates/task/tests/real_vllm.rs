@@ -129,6 +129,31 @@ fn adapters_come_and_go_without_a_restart_and_a_dead_server_is_noticed() {
 }
 
 #[test]
+fn a_whole_model_is_served_and_one_that_hangs_is_ended() {
+    let Some(_machine) = machine("ATELIER_VLLM_PYTHON") else { return };
+    let (world, port) = (World::new(16), free_port());
+    // What a full run publishes: weights, configuration and tokenizer under the version.
+    let folder = world.stored(&store_location::model_version(&tenant(), version(31)));
+    std::fs::create_dir_all(&folder).unwrap();
+    for file in std::fs::read_dir(world.stored(&store_location::base_model(BASE))).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), folder.join(file.file_name())).unwrap();
+    }
+    let mut task = world.serve_merged("ep-1", port, version(31));
+    task.wait_for("ready", 240, |s| matches!(s, Said::Phase { phase: Phase::Ready, .. }).then_some(()));
+    assert!(!answer(port, "demo").is_empty());
+    wait_for_adapters(&mut task, &[], 0);
+
+    // Its process is there and its port takes calls, but nobody answers.
+    let server = task.child_with("vllm.entrypoints");
+    kill(server, "-STOP");
+    let ended = task.wait(150);
+    assert!(!ended.success(), "{ended}");
+    assert!(task.log().contains("has not answered for more than a minute"), "{}", task.log());
+    wait_until_gone(server);
+}
+
+#[test]
 fn a_stop_while_it_loads_ends_it_at_once_and_cleanly() {
     let Some(_machine) = machine("ATELIER_VLLM_PYTHON") else { return };
     let world = World::new(16);

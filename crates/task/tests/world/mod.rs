@@ -96,9 +96,15 @@ impl World {
         )
     }
     pub fn serve(&self, name: &str, port: u16) -> Process {
+        self.serve_weights(name, port, Weights::Base { base_model: BASE }, 32)
+    }
+    /// A model that a full fine-tuning run made: no adapters.
+    pub fn serve_merged(&self, name: &str, port: u16, version: ModelVersionId) -> Process {
+        self.serve_weights(name, port, Weights::Merged { version }, 0)
+    }
+    fn serve_weights(&self, name: &str, port: u16, weights: Weights, max_lora_rank: u32) -> Process {
         let endpoint = EndpointId::from_uuid(Uuid::from_u128(4));
-        let weights = Weights::Base { base_model: BASE };
-        let work = Serve { tenant: tenant(), endpoint, weights, served_name: "demo".into(), context: 512, max_lora_rank: 32 };
+        let work = Serve { tenant: tenant(), endpoint, weights, served_name: "demo".into(), context: 512, max_lora_rank };
         self.start(name, Work::Serve(work), Some(port))
     }
     pub fn verdict(&self, task: &str) -> Verdict {
