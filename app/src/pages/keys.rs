@@ -14,10 +14,15 @@ use domain::{
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
+use leptos_router::components::Form;
+
+/// Rows of the table; with more keys than this, the filter finds the one that is looked for.
+const ROWS: usize = 100;
 
 #[component]
 pub fn Keys() -> impl IntoView {
     let (tenant, asked) = (use_tenant(), use_query("revoke"));
+    let (text, state) = (use_query("q"), use_query("state"));
     let list = Resource::new(move || tenant.get(), list_keys);
     let revoke = ServerAction::<KeyRevoke>::new();
     on_change(tenant, "", move || list.refetch());
@@ -38,7 +43,7 @@ pub fn Keys() -> impl IntoView {
                     let list = list.clone();
                     move || asked.with(|id| list.keys.iter().find(|k| k.id.to_string() == *id && k.revoked_at.is_none()).cloned()).map(|key| view! { <Confirm tenant key revoke/> })
                 }
-                {if list.keys.is_empty() { view! { <FirstUse tenant/> }.into_any() } else { view! { <Table tenant list/> }.into_any() }}
+                {if list.keys.is_empty() { view! { <FirstUse tenant/> }.into_any() } else { view! { <Table tenant list text=text.get_untracked() state=state.get_untracked()/> }.into_any() }}
             </Load>
         </TenantPage>
     }
@@ -81,19 +86,53 @@ fn Confirm(tenant: Signal<String>, key: ApiKey, revoke: ServerAction<KeyRevoke>)
 }
 
 #[component]
-fn Table(tenant: Signal<String>, list: KeyList) -> impl IntoView {
+fn Table(tenant: Signal<String>, list: KeyList, text: String, state: String) -> impl IntoView {
+    let found: Vec<ApiKey> = list.keys.iter().filter(|k| is_asked_for(k, &text, &state, list.now)).cloned().collect();
+    let shown = match found.len() {
+        n if n > ROWS => format!("the newest {ROWS} of {n}"),
+        n => format!("{n} of {}", list.keys.len()),
+    };
     view! {
         <section class="section" aria-label="Keys">
+            <Filter tenant=tenant.get_untracked() text state shown/>
+            {found.is_empty().then(|| view! { <div class="lines"><div class="item"><span class="title">"No key matches"</span><span class="end"><a class="btn sm" href=links::keys(&tenant.get_untracked())>"Clear the filter"</a></span></div></div> })}
             <Sheet label="keys">
                 <table class="table fold keys">
                     <thead><tr>
                         <th scope="col">"Name"</th><th scope="col">"State"</th><th scope="col">"Owner"</th><th scope="col">"May call"</th><th scope="col">"Effective limit"</th>
                         <th scope="col">"Last used"</th><th scope="col">"Expires"</th><th scope="col"><span class="sr">"Actions"</span></th>
                     </tr></thead>
-                    <tbody>{list.keys.iter().map(|key| line(tenant, key, &list)).collect_view()}</tbody>
+                    <tbody>{found.iter().take(ROWS).map(|key| line(tenant, key, &list)).collect_view()}</tbody>
                 </table>
             </Sheet>
         </section>
+    }
+}
+
+/// `state`: `working`, or anything for all. `text` is looked for in name, owner, models and the key's beginning.
+fn is_asked_for(key: &ApiKey, text: &str, state: &str, now: Timestamp) -> bool {
+    let works = matches!(key.state(now), KeyState::Active | KeyState::Expiring);
+    let text = text.trim().to_lowercase();
+    let mut held = [&key.label, &key.owner_name, &key.hint].into_iter().chain(key.models.iter().flatten());
+    (works || state != "working") && (text.is_empty() || held.any(|part| part.to_lowercase().contains(&text)))
+}
+
+#[component]
+fn Filter(tenant: String, text: String, state: String, shown: String) -> impl IntoView {
+    let keep = text.clone();
+    view! {
+        <Form method="get" action="" attr:class="filterbar">
+            <label class="control"><Icon name="filter"/><input type="search" name="q" value=text placeholder="Name, owner or model" aria-label="Filter keys"/></label>
+            <input type="hidden" name="state" value=state.clone()/>
+            <span class="seg" role="group" aria-label="State">
+                {[("", "All"), ("working", "Working")].into_iter().map(|(value, label)| {
+                    let href = links::with(links::keys(&tenant), &[("q", &keep), ("state", value)]);
+                    view! { <a href=href aria-current=(state == value).then_some("true")>{label}</a> }
+                }).collect_view()}
+            </span>
+            <button type="submit" class="btn">"Filter"</button>
+            <span class="end small subtle">{shown}</span>
+        </Form>
     }
 }
 
@@ -162,6 +201,31 @@ fn FirstUse(tenant: Signal<String>) -> impl IntoView {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_filter_finds_by_any_word_on_the_line_and_working_keys_alone() {
+        let now = Timestamp(10 * DAY);
+        let key = ApiKey {
+            id: "key_01a1fcc5a9d9720b954eeb427061700e".parse().unwrap(),
+            tenant: "lumenta".parse().unwrap(),
+            label: "Nightly eval".into(),
+            hint: "atl_Ab".into(),
+            owner: "per_01a1fcc5a9d9720b954eeb427061700e".parse().unwrap(),
+            owner_name: "Jonas Lind".into(),
+            models: Some(vec!["lumenta-assistant".into()]),
+            limits: Limits::default(),
+            created_at: now,
+            expires_at: None,
+            revoked_at: None,
+            last_used_at: None,
+        };
+        for found in ["", " nightly ", "ATL_ab", "lind", "assistant"] {
+            assert!(is_asked_for(&key, found, "", now) && is_asked_for(&key, found, "working", now), "{found}");
+        }
+        assert!(!is_asked_for(&key, "velkor", "", now));
+        let revoked = ApiKey { revoked_at: Some(now), ..key };
+        assert!(is_asked_for(&revoked, "", "", now) && !is_asked_for(&revoked, "", "working", now));
+    }
 
     #[test]
     fn the_limit_says_at_which_level_it_holds() {
