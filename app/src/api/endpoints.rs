@@ -43,8 +43,9 @@ pub struct EndpointList {
 pub async fn list_endpoints(tenant: String) -> Result<EndpointList, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     let mut endpoints = Vec::new();
+    let routes = platform.endpoints(&scope).routes().await?;
     for endpoint in platform.endpoints(&scope).list().await? {
-        endpoints.push(EndpointLine { model_ids: model_ids(&platform, &scope, &endpoint).await?, endpoint });
+        endpoints.push(EndpointLine { model_ids: model_ids(&platform, &scope, &endpoint, &routes).await?, endpoint });
     }
     Ok(EndpointList {
         wanted: endpoints.iter().filter(|e| e.endpoint.state.is_wanted()).count() as u32,
@@ -56,17 +57,32 @@ pub async fn list_endpoints(tenant: String) -> Result<EndpointList, AppError> {
     })
 }
 
-/// What clients write as `model` to be answered by this endpoint.
+/// What clients write as `model` to be answered by this endpoint: tuned ones first, in the order of its attachments, then the base.
 #[cfg(feature = "ssr")]
 pub(super) async fn model_ids(
     platform: &platform::Platform,
     scope: &platform::access::Scope,
     e: &Endpoint,
+    routes: &Routes,
 ) -> Result<Vec<String>, AppError> {
     if let Some(version) = e.merged_version {
-        return Ok(vec![platform.models(scope).by_version_id(version).await?.model_name.to_string()]);
+        let v = platform.models(scope).by_version_id(version).await?;
+        return Ok(vec![id_of(routes, version, v.model_name.as_str(), v.number)]);
     }
-    Ok(e.attachments.iter().map(|a| a.model_name.to_string()).chain([e.base_model_name.to_string()]).collect())
+    let tuned = e.attachments.iter().map(|a| id_of(routes, a.version, a.model_name.as_str(), a.number));
+    Ok(tuned.chain([e.base_model_name.to_string()]).collect())
+}
+
+#[cfg(feature = "ssr")]
+pub(super) type Routes = std::collections::HashMap<String, domain::directory::Route>;
+
+/// The model's plain name while this version answers to it, else the name that pins the version.
+#[cfg(feature = "ssr")]
+pub(super) fn id_of(routes: &Routes, version: domain::ids::ModelVersionId, model: &str, number: u32) -> String {
+    match routes.get(model) {
+        Some(route) if route.model_version == Some(version) => model.to_owned(),
+        _ => format!("{model}@v{number}"),
+    }
 }
 
 #[cfg(feature = "ssr")]
@@ -113,7 +129,7 @@ pub async fn endpoint_get(tenant: String, name: String) -> Result<EndpointPage, 
         .filter(|c| !endpoint.attachments.iter().any(|a| a.model_name.as_str() == c.model && a.number == c.number))
         .collect();
     Ok(EndpointPage {
-        model_ids: model_ids(&platform, &scope, &endpoint).await?,
+        model_ids: model_ids(&platform, &scope, &endpoint, &endpoints.routes().await?).await?,
         base_url: super::base_url(scope.tenant().name.as_str()),
         log: latest(&endpoints, &name).await?,
         write_refused: scope.why_not(domain::policy::Action::EndpointWrite),
@@ -209,6 +225,8 @@ pub async fn endpoint_start(tenant: String, endpoint: String) -> Result<(), AppE
 pub async fn endpoint_stop(tenant: String, endpoint: String) -> Result<(), AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     platform.endpoints(&scope).stop(&endpoint).await?;
+    // Without the question in the address, or it would be asked again at the next start.
+    super::redirect(&crate::links::endpoint(&scope.tenant().name, &endpoint));
     Ok(())
 }
 

@@ -81,9 +81,10 @@ pub async fn lineage_get(tenant: String) -> Result<Lineage, AppError> {
         }));
     }
     let endpoints = platform.endpoints(&scope).list().await?;
+    let routes = platform.endpoints(&scope).routes().await?;
     let mut callable = Vec::new();
     for e in &endpoints {
-        callable.push((e.id.to_string(), super::endpoints::model_ids(&platform, &scope, e).await?));
+        callable.push((e.id.to_string(), super::endpoints::model_ids(&platform, &scope, e, &routes).await?));
         let versions = e.attachments.iter().map(|a| a.version).chain(e.merged_version);
         nodes.push(Node {
             id: e.id.to_string(),

@@ -12,7 +12,7 @@ pub struct PlayModel {
     pub id: String,
     /// A base model as it is, or tuned by us.
     pub base: bool,
-    /// `v4` of a tuned one, empty for a base.
+    /// `v4` of a tuned one, which the id may say already; empty for a base.
     pub version: String,
     pub endpoint: String,
     /// Why it does not answer now; none = it answers.
@@ -45,24 +45,20 @@ pub async fn playground_get(tenant: String, chat: String) -> Result<PlaygroundPa
     };
     let (platform, scope) = super::scope(&tenant).await?;
     let mut models: Vec<PlayModel> = Vec::new();
+    let routes = platform.endpoints(&scope).routes().await?;
+    let id_of = |version, model: &domain::name::Name, number| super::endpoints::id_of(&routes, version, model.as_str(), number);
     for e in platform.endpoints(&scope).list().await? {
         let down = (e.state != EndpointState::Ready).then(|| format!("{} is {}. {}", e.name, e.state.word(), e.reason));
-        let whole = match e.merged_version {
+        let (id, base, version) = match e.merged_version {
             Some(id) => {
                 let v = platform.models(&scope).by_version_id(id).await?;
-                (v.model_name, false, format!("v{}", v.number))
+                (id_of(id, &v.model_name, v.number), false, format!("v{}", v.number))
             }
-            None => (e.base_model_name.clone(), true, String::new()),
+            None => (e.base_model_name.to_string(), true, String::new()),
         };
-        models.push(PlayModel {
-            id: whole.0.to_string(),
-            base: whole.1,
-            version: whole.2,
-            endpoint: e.name.to_string(),
-            not_ready: down.clone(),
-        });
+        models.push(PlayModel { id, base, version, endpoint: e.name.to_string(), not_ready: down.clone() });
         models.extend(e.attachments.iter().map(|a| PlayModel {
-            id: a.model_name.to_string(),
+            id: id_of(a.version, &a.model_name, a.number),
             base: false,
             version: format!("v{}", a.number),
             endpoint: e.name.to_string(),

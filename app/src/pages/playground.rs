@@ -144,7 +144,7 @@ fn Pane(i: usize, seat: String, two: bool, page: PlaygroundPage, talk: Talk) -> 
                 <span class="control slim"><select id=select_id name="models" class="mono" aria-label=format!("Model {letter}")>
                     {page.models.iter().map(|m| {
                         let here = m.id == chosen_id;
-                        let label = format!("{}{}{}", m.id, if m.version.is_empty() { String::new() } else { format!(" {}", m.version) }, if m.not_ready.is_some() { ", not ready" } else { "" });
+                        let label = format!("{}{}{}", m.id, if m.version.is_empty() || m.id.contains('@') { String::new() } else { format!(" {}", m.version) }, if m.not_ready.is_some() { ", not ready" } else { "" });
                         view! { <option value=m.id.clone() selected=here>{label}</option> }
                     }).collect_view()}
                 </select></span>

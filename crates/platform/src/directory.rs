@@ -10,6 +10,7 @@ use domain::{
     directory::{Directory, KeyEntry, Pass, Route, TenantEntry},
     endpoint::{AdapterState, EndpointState},
     key::Limits,
+    name::Name,
     policy::Action,
     problem::{Problem, ProblemKind},
     tenant::TenantState,
@@ -81,7 +82,7 @@ impl Platform {
 }
 
 fn assemble(rows: DirectoryRows, pass_secret: [u8; 32]) -> Directory {
-    let DirectoryRows { revision, tenants, members, keys, mut endpoints, mut attachments } = rows;
+    let DirectoryRows { revision, tenants, members, keys, endpoints, attachments } = rows;
     let mut directory = Directory { revision: u64::try_from(revision).unwrap_or(0), pass_secret, ..Directory::default() };
     for (name, state) in tenants {
         let entry = TenantEntry { active: state == TenantState::Active, limits: Limits::default(), ..TenantEntry::default() };
@@ -106,38 +107,53 @@ fn assemble(rows: DirectoryRows, pass_secret: [u8; 32]) -> Directory {
         directory.keys.insert(digest, entry);
     }
 
-    // Where several could answer to one name, the later in this order wins: what answers now before what does not, then the newer.
+    for (tenant, routes) in routes(endpoints, attachments) {
+        if let Some(entry) = directory.tenants.get_mut(&tenant) {
+            entry.routes = routes;
+        }
+    }
+    directory
+}
+
+/// Of every tenant: what a client may write as `model`, and who answers to it.
+///
+/// Where several could answer to one name, what answers now goes before what does not, and then the later.
+pub(crate) fn routes(
+    mut endpoints: Vec<DirectoryEndpoint>,
+    attachments: Vec<DirectoryAttachment>,
+) -> HashMap<Name, HashMap<String, Route>> {
+    let mut out: HashMap<Name, HashMap<String, Route>> = HashMap::new();
     endpoints.sort_by_key(|e| (answers(e), e.created_at, e.id));
+    // Claims to a model's plain name: whether it answers now, since when it is there, its number.
+    let mut claims = Vec::new();
     for e in &endpoints {
-        let Some(tenant) = directory.tenants.get_mut(&e.tenant) else { continue };
         match &e.merged {
             None => {
-                tenant.routes.insert(e.base_model.clone(), route(e, e.base_model.clone(), None));
+                out.entry(e.tenant.clone()).or_default().insert(e.base_model.clone(), route(e, e.base_model.clone(), None));
             }
             Some((version, model, number)) => {
                 let mut route = route(e, version.to_string(), Some(*version));
                 route.parent = Some(e.base_model.clone());
-                tenant.routes.insert(format!("{model}@v{number}"), route.clone());
-                tenant.routes.insert(model.clone(), route);
+                claims.push((e, model.clone(), *number, e.created_at, route));
             }
         }
     }
     let by_id: HashMap<_, _> = endpoints.iter().map(|e| ((&e.tenant, e.id), e)).collect();
+    for a in attachments {
+        let Some(e) = by_id.get(&(&a.tenant, a.endpoint)) else { continue };
+        claims.push((e, a.model.clone(), a.number, a.attached_at, adapter_route(e, &a)));
+    }
     // A version that is still loading, or failed, does not take the name from one that answers.
-    let serves =
-        |a: &DirectoryAttachment| a.state == AdapterState::Ready && by_id.get(&(&a.tenant, a.endpoint)).is_some_and(|e| answers(e));
-    attachments.sort_by_key(|a| (serves(a), a.attached_at, a.number, a.endpoint));
-    for a in &attachments {
-        let (Some(e), Some(tenant)) = (by_id.get(&(&a.tenant, a.endpoint)), directory.tenants.get_mut(&a.tenant)) else { continue };
-        let route = adapter_route(e, a);
-        tenant.routes.insert(format!("{}@v{}", a.model, a.number), route.clone());
+    claims.sort_by_key(|(e, _, number, since, route)| (route.upstream.is_some(), *since, *number, e.id));
+    for (e, model, number, _, route) in claims {
+        let names = out.entry(e.tenant.clone()).or_default();
+        names.insert(format!("{model}@v{number}"), route.clone());
         // A model that is called like a base model does not hide it.
-        let hides_a_base = tenant.routes.get(&a.model).is_some_and(|r| r.model_version.is_none());
-        if !hides_a_base {
-            tenant.routes.insert(a.model.clone(), route);
+        if !names.get(&model).is_some_and(|r| r.model_version.is_none()) {
+            names.insert(model, route);
         }
     }
-    directory
+    out
 }
 
 fn answers(e: &DirectoryEndpoint) -> bool {

@@ -128,6 +128,15 @@ fn full_weights_answer_to_the_models_name_and_not_for_the_base() {
 }
 
 #[test]
+fn an_adapter_that_loads_does_not_take_the_name_from_full_weights_that_answer() {
+    let merged = || DirectoryEndpoint { merged: Some((version(4), "whole".into(), 2)), ..endpoint(1, EndpointState::Ready) };
+    let r = routes(vec![merged(), endpoint(2, EndpointState::Ready)], vec![attached(2, "whole", 9, AdapterState::Loading)]);
+    assert_eq!((r["whole"].model_version, r["whole@v9"].model_version), (Some(version(4)), Some(version(9))));
+    let r = routes(vec![merged(), endpoint(2, EndpointState::Ready)], vec![attached(2, "whole", 9, AdapterState::Ready)]);
+    assert_eq!((r["whole"].model_version, r["whole@v2"].model_version), (Some(version(9)), Some(version(4))));
+}
+
+#[test]
 fn a_model_called_like_a_base_model_does_not_hide_it() {
     let r = routes(vec![endpoint(1, EndpointState::Ready)], vec![attached(1, "base", 1, AdapterState::Ready)]);
     assert_eq!((r["base"].model_version, r["base@v1"].model_version), (None, Some(version(1))));

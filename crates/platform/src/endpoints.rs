@@ -6,10 +6,11 @@ use crate::{
     access::{Permit, Scope, shortened},
     audit, directory, events,
     problem::Doing,
-    store::{Tx, endpoints::EndpointRecord},
+    store::{DirectoryAttachment, DirectoryEndpoint, Tx, endpoints::EndpointRecord},
 };
 use domain::{
     base_model::{BaseModel, BaseModelState},
+    directory::Route,
     endpoint::{Endpoint, EndpointEvent, EndpointLogLine, EndpointState},
     event::Topic,
     ids::{EndpointId, ModelVersionId},
@@ -18,6 +19,7 @@ use domain::{
     policy::Action,
     problem::{FieldProblem, Problem, ProblemKind},
 };
+use std::collections::HashMap;
 
 /// What a person asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +62,42 @@ impl Endpoints<'_> {
     pub async fn list(&self) -> Result<Vec<Endpoint>, Problem> {
         self.scope.permit(Action::EndpointRead)?;
         self.platform().store().endpoints(self.tenant()).await.doing("reading the endpoints")
+    }
+
+    /// What clients may write as `model` now, and who answers to it: by the rule that the gateway routes by.
+    pub async fn routes(&self) -> Result<HashMap<String, Route>, Problem> {
+        let (mut endpoints, mut attachments) = (Vec::new(), Vec::new());
+        for e in self.list().await? {
+            let merged = match e.merged_version {
+                Some(id) => {
+                    let v = self.platform().models(self.scope).by_version_id(id).await?;
+                    Some((id, v.model_name.to_string(), i64::from(v.number)))
+                }
+                None => None,
+            };
+            attachments.extend(e.attachments.into_iter().map(|a| DirectoryAttachment {
+                tenant: e.tenant.clone(),
+                endpoint: e.id,
+                version: a.version,
+                model: a.model_name.to_string(),
+                number: i64::from(a.number),
+                state: a.state,
+                reason: a.reason,
+                attached_at: a.attached_at,
+            }));
+            endpoints.push(DirectoryEndpoint {
+                tenant: e.tenant,
+                id: e.id,
+                name: e.name,
+                state: e.state,
+                reason: e.reason,
+                address: e.address,
+                base_model: e.base_model_name.to_string(),
+                merged,
+                created_at: e.created_at,
+            });
+        }
+        Ok(directory::routes(endpoints, attachments).remove(self.tenant()).unwrap_or_default())
     }
 
     pub async fn get(&self, name: &str) -> Result<Endpoint, Problem> {
@@ -200,13 +238,15 @@ impl Endpoints<'_> {
         if record.endpoint.merged_version == Some(version) {
             return Err(Problem::conflict("This endpoint serves only these weights.").next("Stop the endpoint instead."));
         }
+        let named = record.endpoint.attachments.iter().find(|a| a.version == version);
+        let named = named.map_or_else(|| version.to_string(), |a| format!("{} v{}", a.model_name, a.number));
         if !tx.detach(self.tenant(), record.endpoint.id, version).await.doing("detaching the version")? {
             return Err(Problem::not_found(format!("The version “{version}” on the endpoint “{}”", record.endpoint.name)));
         }
         record.endpoint.revision += 1;
         tx.save_endpoint(&record).await.doing("writing the endpoint")?;
         events::tell(&mut tx, self.tenant(), Topic::ModelVersion, version).await.doing("telling of the version")?;
-        self.commit(tx, &permit, record, &format!("detach {version}")).await
+        self.commit(tx, &permit, record, &format!("detach {named}")).await
     }
 
     pub async fn stop(&self, name: &str) -> Result<Endpoint, Problem> {

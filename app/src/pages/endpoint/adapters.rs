@@ -24,7 +24,9 @@ pub fn Adapters(
     let refused = page.write_refused;
     let base = e.base_model_name.to_string();
     let all_here = format!("Every tuned adapter of {base} is here already. The next run makes another.");
-    let rows = e.attachments.into_iter().map(|a| row(&t, &name, a, refused.clone(), detach)).collect_view();
+    // Not two versions of one model behind one name: each line says the name that reaches exactly it.
+    let ids = page.model_ids.clone();
+    let rows = e.attachments.into_iter().zip(ids).map(|(a, id)| row(&t, &name, a, id, refused.clone(), detach)).collect_view();
     view! {
         <section class="section" aria-labelledby="adapters">
             <header><h2 id="adapters">"Adapters"</h2><p>"attached to the running base, no restart"</p></header>
@@ -51,6 +53,7 @@ pub fn Adapters(
                         }).collect_view()}</select></span>
                         <button type="submit" class="btn" aria-busy=move || attach.pending().get().then_some("true")>"Deploy"</button>
                     </ActionForm>
+                    <p class="small muted">"The version that was deployed last answers to the model’s plain name; earlier ones stay, each under its own id, such as model@v1."</p>
                 }.into_any(),
             }}
         </section>
@@ -62,6 +65,7 @@ fn row(
     tenant: &str,
     endpoint: &str,
     a: Attachment,
+    id: String,
     refused: Option<String>,
     detach: ServerAction<EndpointDetach>,
 ) -> impl IntoView + use<> {
@@ -69,7 +73,7 @@ fn row(
     let label = format!("Detach {} v{}", a.model_name, a.number);
     view! {
         <tr>
-            <th scope="row" class="mono"><a href=links::model_version(&t, &a.model_name, a.number)>{a.model_name.to_string()}</a></th>
+            <th scope="row" class="mono"><a href=links::model_version(&t, &a.model_name, a.number)>{id}</a></th>
             <td class="mono">{format!("v{}", a.number)}</td>
             <td><StateWord status=a.state/>{a.reason.map(|r| view! { <small>{r}</small> })}</td>
             <td class="drop nowrap"><When at=a.attached_at/></td>
