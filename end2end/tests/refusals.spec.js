@@ -207,6 +207,20 @@ test.describe('files', () => {
     page.watch.quiet();
   });
 
+  test('a file that is refused says so where one looks, far from the button too', async ({ visit, demo }) => {
+    const page = await visit('engineer');
+    await page.setViewportSize({ width: 1280, height: 600 });
+    await open(page, `/t/${demo.tenant}/datasets-new`);
+    await page.getByLabel('Dataset', { exact: true }).fill(`nothing-${id}`);
+    await page.getByLabel('JSON or JSONL').setInputFiles({ name: 'rows.jsonl', mimeType: 'application/jsonl', buffer: Buffer.alloc(0) });
+    page.watch.expecting(/422/);
+    await page.getByRole('button', { name: 'Upload and check' }).click();
+    await expect(page.getByRole('alert')).toBeInViewport();
+    await expect(page.getByRole('alert')).toBeFocused();
+    await expect(page.locator('#file-says')).toContainText('The file is empty.');
+    page.watch.quiet();
+  });
+
   test('a file name cannot become a path or markup', async ({ visit, demo }) => {
     const page = await visit('engineer');
     const rows = Array.from({ length: 12 }, (_, i) => ROW.replace('Is water wet?', `Is water wet, ${i}?`)).join('');
@@ -218,6 +232,45 @@ test.describe('files', () => {
     await expect(page.locator('main img')).toHaveCount(0);
     page.watch.quiet();
   });
+});
+
+test('a run that was refused can be mended and started on the same page', async ({ visit, demo }) => {
+  const page = await visit('engineer');
+  await open(page, `/t/${demo.tenant}/runs-new?from=${demo.run}`);
+  const [name, start] = [page.getByLabel('Name of the run'), page.getByRole('button', { name: 'Start run' })];
+  // What the page can judge, it judges while typing.
+  await name.fill('Ab c');
+  await expect(page.locator('#name-says')).toContainText('cannot be used as a name');
+  await expect(start).toHaveAttribute('aria-disabled', 'true');
+  await page.getByRole('button', { name: 'Use ab-c' }).click();
+  await expect(name).toHaveValue('ab-c');
+  await expect(start).not.toHaveAttribute('aria-disabled', 'true');
+  // What only the server knows, it says; the refusal ends with the value that was refused.
+  const taken = await page.request.post('/rpc/runs/get', { form: { tenant: demo.tenant, id: demo.run }, headers: { origin: demo.address, accept: 'application/json' } });
+  await name.fill((await taken.json()).run.name);
+  page.watch.expecting(/422/);
+  await start.click();
+  await expect(page.locator('#name-says')).toContainText('There is already a run');
+  await expect(start).toHaveAttribute('aria-disabled', 'true');
+  await name.fill(`mended-${id}`);
+  await expect(start).not.toHaveAttribute('aria-disabled', 'true');
+  page.watch.quiet();
+});
+
+test('ticking a model means only that model', async ({ visit, demo }) => {
+  const page = await visit('engineer');
+  await open(page, `/t/${demo.tenant}/keys-new`);
+  const [all, some] = [page.getByLabel('Every model of the tenant'), page.getByLabel('Only these')];
+  await expect(all).toBeChecked();
+  await page.getByLabel(demo.tuned_model, { exact: true }).check();
+  await expect(some).toBeChecked();
+  await expect(all).not.toBeChecked();
+  // Without scripts both can be sent: that is asked about, not decided.
+  const headers = { origin: demo.address, accept: 'application/json' };
+  const form = { tenant: demo.tenant, 'form[label]': `both-${id}`, 'form[may]': 'all', 'form[models][0]': demo.tuned_model };
+  const answer = await page.request.post('/rpc/keys/create', { form, headers });
+  expect(answer.status()).toBe(422);
+  expect((await answer.json()).fields.map((f) => f.field)).toEqual(['models']);
 });
 
 test('the same form sent twice starts one run', async ({ visit, demo }) => {
@@ -233,9 +286,11 @@ test('the same form sent twice starts one run', async ({ visit, demo }) => {
   expect(new Set(places).size, places.join()).toBe(1);
   // It is stopped by the button on its page, which is not offered twice.
   await open(page, places[0]);
-  await page.getByRole('button', { name: 'Stop' }).click();
+  await page.getByRole('link', { name: 'Stop' }).click();
+  await page.getByRole('alertdialog').getByRole('button', { name: 'Stop the run' }).click();
   await expect(page.locator('header.head .chip')).toHaveText(/Stopp(ed|ing)/, { timeout: 60_000 });
   await expect(page.locator('header.head .chip')).toHaveText('Stopped', { timeout: 120_000 });
-  await expect(page.getByRole('button', { name: 'Stop' })).toHaveCount(0);
+  await expect(page.getByRole('link', { name: 'Stop' })).toHaveCount(0);
+  await expect(page.getByRole('alertdialog')).toHaveCount(0);
   page.watch.quiet();
 });

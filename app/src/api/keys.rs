@@ -50,8 +50,9 @@ pub async fn get_key_choices(tenant: String) -> Result<KeyChoices, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     scope.permit(domain::policy::Action::KeyWrite)?;
     let mut models: Vec<String> = platform.models(&scope).list().await?.into_iter().map(|m| m.model.name.to_string()).collect();
+    let routes = platform.endpoints(&scope).routes().await?;
     for endpoint in platform.endpoints(&scope).list().await? {
-        models.extend(super::endpoints::model_ids(&platform, &scope, &endpoint).await?);
+        models.extend(super::endpoints::model_ids(&platform, &scope, &endpoint, &routes).await?);
     }
     models.sort();
     models.dedup();
@@ -97,6 +98,13 @@ impl KeyForm {
         let models = (self.may == "some").then(|| self.models.clone());
         if models.as_ref().is_some_and(Vec::is_empty) {
             wrong.push(FieldProblem::new("models", "Choose at least one model, or allow all of them."));
+        }
+        // Ticked, but the other choice stands: a key that may do more than was meant is worse than a question.
+        if models.is_none() && !self.models.is_empty() {
+            wrong.push(FieldProblem::new(
+                "models",
+                "Models are ticked although every model is allowed. Choose “Only these”, or untick them.",
+            ));
         }
         let key = NewKey {
             label: self.label.trim().to_owned(),

@@ -6,7 +6,12 @@ use crate::{
     api::datasets::{UploadForm, get_upload_form},
     links,
     pages::datasets::Formats,
-    ui::{Crumb, Field, Icon, Load, Place, ProblemSummary, TenantPage, bytes, form::fields_of, number::percent, use_query, use_tenant},
+    ui::{
+        Crumb, Field, Icon, Load, Place, ProblemSummary, TenantPage, bytes,
+        form::{Said, fields_of},
+        number::percent,
+        use_query, use_tenant,
+    },
 };
 use domain::dataset::PersonalData;
 use leptos::prelude::*;
@@ -35,6 +40,7 @@ fn Body(form: UploadForm, tenant: String, name: String) -> impl IntoView {
     let further = !name.is_empty();
     let refused = form.upload_refused.clone();
     let share = percent(form.stored, form.quota);
+    let used = format!("{} of {} of storage are used.", bytes(form.stored), bytes(form.quota));
     let said = form.documentation.clone();
     view! {
         <header class="head">
@@ -68,7 +74,10 @@ fn Body(form: UploadForm, tenant: String, name: String) -> impl IntoView {
                     <div class="field">
                         <label for="file">"JSON or JSONL"</label>
                         <span class="panel empty dropzone"><Icon name="upload"/><input id="file" name="file" type="file" accept=".json,.jsonl,.ndjson,application/json" required aria-describedby="file-says"/></span>
-                        <span class="help" id="file-says">{format!("{} of {} of storage are used.", bytes(form.stored), bytes(form.quota))}</span>
+                        <span class="says" id="file-says">{move || match problems.with(|all| all.iter().find(|p| p.field == "file").cloned()) {
+                            Some(problem) => view! { <Said name="file" problem/> }.into_any(),
+                            None => view! { <span class="help">{used.clone()}</span> }.into_any(),
+                        }}</span>
                     </div>
                     {move || upload.progress.get().map(|p| view! {
                         <div class="lines uploads" role="status">

@@ -7,8 +7,8 @@ use crate::{
     api::endpoints::{EndpointAttach, EndpointDetach, EndpointPage, EndpointStart, EndpointStop, endpoint_get},
     links,
     ui::{
-        Chip, Copy, Crumb, Empty, Load, Off, Place, ProblemSummary, Reason, TenantPage, count, form::error_of, number::some, on_change,
-        use_param, use_query, use_tenant,
+        Chip, Copy, Crumb, Empty, Load, Off, Place, ProblemSummary, Reason, Sure, TenantPage, count, form::error_of, number::some,
+        on_change, use_param, use_query, use_tenant,
     },
 };
 use domain::{
@@ -20,7 +20,7 @@ use leptos_meta::Title;
 
 #[component]
 pub fn Endpoint() -> impl IntoView {
-    let (tenant, name, code) = (use_tenant(), use_param("name"), use_query("code"));
+    let (tenant, name, code, ask) = (use_tenant(), use_param("name"), use_query("code"), use_query("ask"));
     let page = Resource::new(move || (tenant.get(), name.get()), |(tenant, name)| endpoint_get(tenant, name));
     let (attach, detach) = (ServerAction::<EndpointAttach>::new(), ServerAction::<EndpointDetach>::new());
     let (start, stop) = (ServerAction::<EndpointStart>::new(), ServerAction::<EndpointStop>::new());
@@ -37,7 +37,8 @@ pub fn Endpoint() -> impl IntoView {
         <Title text=move || name.get()/>
         <TenantPage place=Place::Endpoints crumbs>
             <Load resource=page let:page>
-                <Head tenant page=page.clone() start stop/>
+                <Head tenant page=page.clone() start/>
+                {(ask.get_untracked() == "stop" && page.endpoint.state.is_wanted()).then(|| view! { <Stop page=page.clone() stop/> })}
                 <ProblemSummary error=error_of(start)/>
                 <ProblemSummary error=error_of(stop)/>
                 <State endpoint=page.endpoint.clone()/>
@@ -56,7 +57,7 @@ pub fn Endpoint() -> impl IntoView {
 }
 
 #[component]
-fn Head(tenant: Signal<String>, page: EndpointPage, start: ServerAction<EndpointStart>, stop: ServerAction<EndpointStop>) -> impl IntoView {
+fn Head(tenant: Signal<String>, page: EndpointPage, start: ServerAction<EndpointStart>) -> impl IntoView {
     let e = page.endpoint;
     let (t, name) = (e.tenant.to_string(), e.name.to_string());
     let sentence = if e.merged_version.is_some() {
@@ -75,9 +76,7 @@ fn Head(tenant: Signal<String>, page: EndpointPage, start: ServerAction<Endpoint
         (None, EndpointState::Failed) => view! {
             <ActionForm action=start><input type="hidden" name="tenant" value=t/><input type="hidden" name="endpoint" value=name/><button type="submit" class="btn">"Start again"</button></ActionForm>
         }.into_any(),
-        (None, _) => view! {
-            <ActionForm action=stop><input type="hidden" name="tenant" value=t/><input type="hidden" name="endpoint" value=name/><button type="submit" class="btn danger">"Stop"</button></ActionForm>
-        }.into_any(),
+        (None, _) => view! { <a class="btn danger" href=links::with(links::endpoint(&e.tenant, &e.name), &[("ask", "stop")])>"Stop"</a> }.into_any(),
     };
     view! {
         <header class="head">
@@ -94,6 +93,23 @@ fn Head(tenant: Signal<String>, page: EndpointPage, start: ServerAction<Endpoint
                 }}
             </div>
         </header>
+    }
+}
+
+#[component]
+fn Stop(page: EndpointPage, stop: ServerAction<EndpointStop>) -> impl IntoView {
+    let e = page.endpoint;
+    view! {
+        <Sure
+            title=format!("Stop {}?", e.name)
+            sentence=format!("Whoever calls {} gets an error until it is started again; its adapters stay attached.", page.model_ids.join(", "))
+            keep=links::endpoint(&e.tenant, &e.name)
+        >
+            <ActionForm action=stop>
+                <input type="hidden" name="tenant" value=e.tenant.to_string()/><input type="hidden" name="endpoint" value=e.name.to_string()/>
+                <button type="submit" class="btn sm danger-solid" aria-busy=move || stop.pending().get().then_some("true")>"Stop the endpoint"</button>
+            </ActionForm>
+        </Sure>
     }
 }
 

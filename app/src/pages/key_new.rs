@@ -68,7 +68,7 @@ fn Ask(
             create.dispatch(data);
         }
     };
-    let some = typed.may == "some";
+    let some = RwSignal::new(typed.may == "some");
     // Where a narrow column may break it.
     let (host, path) = choices.base_url.split_at(choices.base_url.find("/t/").unwrap_or(choices.base_url.len()));
     let (host, path) = (host.to_owned(), path.to_owned());
@@ -88,11 +88,11 @@ fn Ask(
                 </fieldset>
                 <fieldset class="stack gap-sm"><legend><h2>"May call"</h2></legend>
                     <div class="choice two">
-                        <label><input type="radio" name="form[may]" value="all" checked=!some/><span><b>"Every model of the tenant"</b><small>"also those that come later"</small></span></label>
-                        <label><input type="radio" name="form[may]" value="some" checked=some/><span><b>"Only these"</b><small>"anything else answers as if it did not exist"</small></span></label>
+                        <label><input type="radio" name="form[may]" value="all" checked=!some.get_untracked() prop:checked=move || !some.get() on:change=move |_| some.set(false)/><span><b>"Every model of the tenant"</b><small>"also those that come later"</small></span></label>
+                        <label><input type="radio" name="form[may]" value="some" checked=some.get_untracked() prop:checked=move || some.get() on:change=move |_| some.set(true)/><span><b>"Only these"</b><small>"anything else answers as if it did not exist"</small></span></label>
                     </div>
                     <div class="pack">{choices.models.iter().enumerate().map(|(i, id)| view! {
-                        <label class="check"><input type="checkbox" name=format!("form[models][{i}]") value=id.clone() checked=typed.models.contains(id)/><span class="mono">{id.clone()}</span></label>
+                        <label class="check"><input type="checkbox" name=format!("form[models][{i}]") value=id.clone() checked=typed.models.contains(id) on:change=move |_| some.set(true)/><span class="mono">{id.clone()}</span></label>
                     }).collect_view()}</div>
                     {move || models_problem().map(|problem| view! { <div class="field"><Said name="models" problem/></div> })}
                 </fieldset>

@@ -4,7 +4,7 @@ use crate::{
     api::keys::{KeyList, KeyRevoke, list_keys},
     links,
     ui::{
-        Copy, Crumb, Empty, Icon, Load, Off, Place, ProblemSummary, Sheet, StateWord, TenantPage, When, count, form::error_of,
+        Copy, Crumb, Empty, Icon, Load, Off, Place, ProblemSummary, Sheet, StateWord, Sure, TenantPage, When, count, form::error_of,
         number::some, on_change, parts::short, use_query, use_tenant,
     },
 };
@@ -68,20 +68,16 @@ fn Head(tenant: Signal<String>, list: KeyList) -> impl IntoView {
 fn Confirm(tenant: Signal<String>, key: ApiKey, revoke: ServerAction<KeyRevoke>) -> impl IntoView {
     let used = key.last_used_at.map_or_else(|| "It was never used.".to_owned(), |at| format!("It was last used {}.", at.human()));
     view! {
-        <div class="reason danger" role="alertdialog" aria-labelledby="revoke-title">
-            <Icon name="failed"/>
-            <div>
-                <h2 id="revoke-title" class="as-h3">{format!("Revoke “{}”?", key.label)}</h2>
-                <p>{format!("{used} Whoever calls with it is refused within a second, for good. A new key has to be made then.")}</p>
-            </div>
-            <div class="row row-tight">
-                <a class="btn sm" href=move || links::keys(&tenant.get())>"Keep it"</a>
-                <ActionForm action=revoke>
-                    <input type="hidden" name="tenant" value=move || tenant.get()/><input type="hidden" name="key" value=key.id.to_string()/>
-                    <button type="submit" class="btn sm danger-solid">"Revoke"</button>
-                </ActionForm>
-            </div>
-        </div>
+        <Sure
+            title=format!("Revoke “{}”?", key.label)
+            sentence=format!("{used} Whoever calls with it is refused within a second, for good. A new key has to be made then.")
+            keep=links::keys(&tenant.get_untracked())
+        >
+            <ActionForm action=revoke>
+                <input type="hidden" name="tenant" value=tenant.get_untracked()/><input type="hidden" name="key" value=key.id.to_string()/>
+                <button type="submit" class="btn sm danger-solid">"Revoke"</button>
+            </ActionForm>
+        </Sure>
     }
 }
 

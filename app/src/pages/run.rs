@@ -7,8 +7,8 @@ use crate::{
     },
     links,
     ui::{
-        Chip, Crumb, Icon, Load, Place, ProblemSummary, TenantPage, count, form::error_of, number::some, on_change, short_id, use_param,
-        use_query, use_tenant,
+        Chip, Crumb, Icon, Load, Place, ProblemSummary, Sure, TenantPage, count, form::error_of, number::some, on_change, short_id,
+        use_param, use_query, use_tenant,
     },
 };
 use domain::{
@@ -27,7 +27,7 @@ mod plan;
 
 #[component]
 pub fn Run() -> impl IntoView {
-    let (tenant, id, tab) = (use_tenant(), use_param("id"), use_query("tab"));
+    let (tenant, id, tab, ask) = (use_tenant(), use_param("id"), use_query("tab"), use_query("ask"));
     let page = Resource::new(move || (tenant.get(), id.get()), |(t, id)| get_run(t, id));
     let parts = Parts::new(tenant, id, tab);
     on_change(tenant, id, move || {
@@ -42,7 +42,8 @@ pub fn Run() -> impl IntoView {
         <TenantPage place=Place::Runs crumbs>
             <Load resource=page let:page>
                 <Title text=window_title(&page.run)/>
-                <Head page=page.clone() cancel/>
+                <Head page=page.clone()/>
+                {(ask.get_untracked() == "stop" && can_stop(page.run.state)).then(|| view! { <Stop run=page.run.clone() cancel/> })}
                 <ProblemSummary error=error_of(cancel)/>
                 <Facts page=page.clone()/>
                 <Tabs run=page.run.clone() tab=tab.get_untracked()/>
@@ -65,15 +66,40 @@ fn window_title(run: &RunData) -> String {
     }
 }
 
+const fn can_stop(state: RunState) -> bool {
+    matches!(state, RunState::Queued | RunState::Preparing | RunState::Training | RunState::Evaluating)
+}
+
 #[component]
-fn Head(page: RunPage, cancel: ServerAction<Cancel>) -> impl IntoView {
+fn Stop(run: RunData, cancel: ServerAction<Cancel>) -> impl IntoView {
+    view! {
+        <Sure
+            title=format!("Stop {}?", run.name)
+            sentence="A stopped run makes no model, and it cannot go on later; log and curves stay."
+            keep=links::run(&run.tenant, &run.id)
+        >
+            <ActionForm action=cancel>
+                <input type="hidden" name="tenant" value=run.tenant.to_string()/><input type="hidden" name="id" value=run.id.to_string()/>
+                <button type="submit" class="btn sm danger-solid" aria-busy=move || cancel.pending().get().then_some("true")>"Stop the run"</button>
+            </ActionForm>
+        </Sure>
+    }
+}
+
+#[component]
+fn Head(page: RunPage) -> impl IntoView {
     let r = page.run;
     let clone = links::with(links::run_new(&r.tenant), &[("from", &r.id.to_string())]);
-    let running = matches!(r.state, RunState::Queued | RunState::Preparing | RunState::Training | RunState::Evaluating);
+    let running = can_stop(r.state);
     let since = r.started_at.unwrap_or(r.created_at);
     let parent = r.cloned_from.zip(page.parent);
-    let (tenant, id) = (r.tenant.to_string(), r.id.to_string());
+    let ask = links::with(links::run(&r.tenant, &r.id), &[("ask", "stop")]);
     let data = links::dataset_version(&r.tenant, &r.dataset_name, r.dataset_number);
+    let became = match &page.version {
+        Some((model, number)) => format!(", became {model} v{number}"),
+        None if r.state.is_final() => String::new(),
+        None => format!(", to become a version of {}", r.model_name),
+    };
     let version = page.version.map(|(model, number)| (links::model_version(&r.tenant, &model, number), format!("{model} v{number}")));
     view! {
         <header class="head">
@@ -81,18 +107,13 @@ fn Head(page: RunPage, cancel: ServerAction<Cancel>) -> impl IntoView {
                 <div class="row"><h1>{r.name.to_string()}</h1><Chip status=r.state title=format!("since {}", since.human())/></div>
                 <p>
                     {format!("{} of ", method(&r))}<span class="mono">{r.base_model_name.to_string()}</span>
-                    {format!(" on {} v{}, to become a version of {}.", r.dataset_name, r.dataset_number, r.model_name)}
+                    {format!(" on {} v{}{}.", r.dataset_name, r.dataset_number, became)}
                     {parent.map(|(id, name)| view! { " Clone of "<a href=links::run(&r.tenant, &id)>{name}</a>"." })}
                 </p>
             </div>
             <div class="row">
                 {running.then(|| match page.cancel_refused {
-                    None => view! {
-                        <ActionForm action=cancel>
-                            <input type="hidden" name="tenant" value=tenant/><input type="hidden" name="id" value=id/>
-                            <button type="submit" class="btn danger" aria-busy=move || cancel.pending().get().then_some("true")><Icon name="stop"/>"Stop"</button>
-                        </ActionForm>
-                    }.into_any(),
+                    None => view! { <a class="btn danger" href=ask><Icon name="stop"/>"Stop"</a> }.into_any(),
                     Some(why) => view! { <button type="button" class="btn" aria-disabled="true" title=why><Icon name="stop"/>"Stop"</button> }.into_any(),
                 })}
                 <details class="more">

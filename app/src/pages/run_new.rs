@@ -14,7 +14,7 @@ use crate::{
         use_query, use_tenant,
     },
 };
-use domain::{problem::FieldProblem, settings::PRESETS};
+use domain::{name::Name, problem::FieldProblem, settings::PRESETS};
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
@@ -67,17 +67,28 @@ fn Body(draft: Draft, tenant: String) -> impl IntoView {
     let error = error_of(launch);
     let refused = fields_of(error);
     let form = RwSignal::new(overlaid(draft.form.clone()));
+    // What the server was asked with: its refusal of a value ends when the value changes.
+    let sent = RwSignal::new(form.get_untracked());
+    Effect::new(move |_| {
+        if launch.pending().get() {
+            sent.set(form.get_untracked());
+        }
+    });
     let bases = StoredValue::new(draft.bases.clone());
     // Judged while typing with the same rules as on the server; what only the server knows (a taken name) is added to it.
     let problems = Signal::derive(move || {
         let context = bases.with_value(|b| form.with(|f| b.iter().find(|b| b.name == f.base_model).map_or(0, |b| b.context)));
         let (settings, mut all) = form.with(RunForm::settings);
         all.extend(settings.check(context));
-        for problem in refused.get() {
-            if !all.iter().any(|p| p.field == problem.field) && RunForm::KEYS[..4].contains(&problem.field.as_str()) {
-                all.push(problem);
+        form.with(|form| {
+            all.extend(["name", "model_name"].iter().filter_map(|key| not_a_name(key, form.get(key).trim())));
+            let as_sent = |key: &str| sent.with(|sent| sent.get(key) == form.get(key));
+            for problem in refused.get().into_iter().filter(|p| as_sent(&p.field)) {
+                if !all.iter().any(|p| p.field == problem.field) && RunForm::KEYS[..4].contains(&problem.field.as_str()) {
+                    all.push(problem);
+                }
             }
-        }
+        });
         all
     });
     let typed = Typed { form, problems };
@@ -100,6 +111,14 @@ fn Body(draft: Draft, tenant: String) -> impl IntoView {
                 <preflight::Preflight typed draft busy=launch.pending().into() tenant/>
             </div>
         </ActionForm>
+    }
+}
+
+fn not_a_name(key: &str, text: &str) -> Option<FieldProblem> {
+    match text.parse::<Name>() {
+        Ok(_) => None,
+        Err(_) if text.is_empty() => Some(FieldProblem::new(key, "A name is needed.")),
+        Err(bad) => Some(FieldProblem { suggestion: bad.suggestion.clone().map(String::from), ..FieldProblem::new(key, bad.to_string()) }),
     }
 }
 

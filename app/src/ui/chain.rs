@@ -2,7 +2,7 @@
 
 use super::page::{use_tenant, use_whole_query};
 use crate::api::chain::chain;
-use domain::chain::{ChainLink, Link};
+use domain::chain::ChainLink;
 use leptos::prelude::*;
 use leptos_router::hooks::use_location;
 
@@ -43,8 +43,7 @@ fn place(path: &str, query: impl Fn(&str) -> String) -> String {
 
 fn station(link: ChainLink) -> impl IntoView {
     let label = link.link.label();
-    let mono = !matches!(link.link, Link::Keys | Link::Usage);
-    let text = view! { <small>{label}</small><span class:mono=mono>{link.text}</span> };
+    let text = view! { <small>{label}</small><span class:mono=link.name>{link.text}</span> };
     match link.href {
         Some(href) => view! { <li><a href=href aria-current=link.here.then_some("page")>{text}</a></li> }.into_any(),
         None => view! { <li><span class="none">{text}</span></li> }.into_any(),

@@ -52,13 +52,22 @@ pub fn Said(name: &'static str, problem: FieldProblem) -> impl IntoView {
 }
 
 /// What came back from the form: one problem as a banner, more as a list that leads to the fields. Empty while all is well.
+/// The button that was pressed may be far below: a new problem takes the focus, and with it comes into sight.
 #[component]
 pub fn ProblemSummary(#[prop(into)] error: Signal<Option<AppError>>) -> impl IntoView {
+    let banner = NodeRef::<leptos::html::Div>::new();
+    Effect::new(move |_| {
+        if error.with(Option::is_some)
+            && let Some(banner) = banner.get()
+        {
+            let _ = banner.focus();
+        }
+    });
     move || {
         error.get().map(|AppError(problem)| {
             let many = problem.fields.len() > 1;
             view! {
-                <div class="banner danger summary" role="alert">
+                <div class="banner danger summary" role="alert" tabindex="-1" node_ref=banner>
                     <Icon name="failed"/>
                     <span>
                         {problem.sentence}" "{problem.next_step}

@@ -81,12 +81,39 @@ pub fn Refusal(error: AppError) -> impl IntoView {
             <div class="row">
                 {if problem.kind == ProblemKind::Unauthenticated {
                     view! { <a class="btn primary" href=sign_in>"Sign in and go on"</a> }.into_any()
-                } else if problem.kind == ProblemKind::NotFound {
-                    view! { <a class="btn primary" href="/?choose=1">"Your tenants"</a><a class="btn" href=here.clone() rel="external">"Try again"</a> }.into_any()
+                } else if matches!(problem.kind, ProblemKind::NotFound | ProblemKind::Forbidden) {
+                    // The same would be said again; only elsewhere is there something to see.
+                    let home = (problem.kind == ProblemKind::Forbidden).then(|| home_of(&here)).flatten();
+                    view! {
+                        {match home {
+                            Some(home) => view! { <a class="btn primary" href=home>"Home of this tenant"</a><a class="btn" href="/?choose=1">"Your tenants"</a> }.into_any(),
+                            None => view! { <a class="btn primary" href="/?choose=1">"Your tenants"</a> }.into_any(),
+                        }}
+                        <a class="btn" href=here.clone() rel="external">"Try again"</a>
+                    }.into_any()
                 } else {
                     view! { <a class="btn primary" href=here.clone() rel="external">"Try again"</a><a class="btn" href="/?choose=1">"Your tenants"</a> }.into_any()
                 }}
             </div>
         </div>
+    }
+}
+
+/// The home of the tenant that an address belongs to, unless it is that home.
+fn home_of(here: &str) -> Option<String> {
+    let path = here.split('?').next().unwrap_or_default();
+    let tenant = path.strip_prefix("/t/")?.split('/').next().filter(|t| !t.is_empty())?;
+    let home = links::home(&tenant);
+    (home != path).then_some(home)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::home_of;
+
+    #[test]
+    fn a_page_that_is_refused_leads_to_its_tenants_home_which_does_not_lead_to_itself() {
+        assert_eq!(home_of("/t/lumenta/keys?q=a").as_deref(), Some("/t/lumenta"));
+        assert_eq!(["/t/lumenta?a=1", "/admin/tenants", "/t/"].map(home_of), [None, None, None]);
     }
 }

@@ -13,6 +13,7 @@ pub mod page;
 pub mod parts;
 pub mod rail;
 pub mod status;
+pub mod sure;
 pub mod theme;
 pub mod topbar;
 
@@ -27,3 +28,4 @@ pub use off::Off;
 pub use page::{AdminPage, Crumb, Place, TenantPage, use_param, use_query, use_tenant};
 pub use parts::{Empty, Pages, Reason, Sheet, When};
 pub use status::{Chip, StateWord, Status};
+pub use sure::Sure;

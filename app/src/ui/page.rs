@@ -131,7 +131,7 @@ pub fn use_frame() -> Resource<Result<Frame, AppError>> {
     expect_context::<FrameData>().0
 }
 
-/// Makes the frame's data known to all pages. Called once, inside the router.
+/// Makes the frame's data known to all pages, and says of which tenant there are events to listen to. Called once, inside the router.
 pub(crate) fn provide_frame() -> Signal<Option<String>> {
     if let Some(owner) = Owner::current() {
         provide_context(Root { owner, query: use_query_map() });
@@ -148,7 +148,12 @@ pub(crate) fn provide_frame() -> Signal<Option<String>> {
         },
     );
     provide_context(FrameData(data));
-    place.into()
+    // Where the frame is refused, so are the events. A frame that did not come for another reason leaves the stream as it is.
+    let refused = Memo::new(move |_| {
+        use ProblemKind::{Forbidden, NotFound, Unauthenticated};
+        data.with(|frame| matches!(frame, Some(Err(AppError(p))) if matches!(p.kind, NotFound | Forbidden | Unauthenticated)))
+    });
+    Signal::derive(move || place.get().filter(|_| !refused.get()))
 }
 
 /// The numbers in the rail follow what happens in the tenant.

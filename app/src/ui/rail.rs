@@ -26,7 +26,8 @@ pub(super) fn Rail(place: Place, admin: bool) -> impl IntoView {
 
 fn tenant_entries(here: Place, tenant: &String, frame: &Frame) -> impl IntoView {
     let n = frame.tenant.as_ref().map(|t| t.counts).unwrap_or_default();
-    let audit = frame.may(Action::AuditRead);
+    // A page that would only be refused is not offered.
+    let (audit, keys, playground) = (frame.may(Action::AuditRead), frame.may(Action::KeyRead), frame.may(Action::Infer));
     view! {
         <ul>{entry(here, Place::Home, links::home(tenant), "home", "Home", None)}</ul>
         <h2>"Build"</h2>
@@ -39,8 +40,8 @@ fn tenant_entries(here: Place, tenant: &String, frame: &Frame) -> impl IntoView 
         <h2>"Serve"</h2>
         <ul>
             {entry(here, Place::Endpoints, links::endpoints(tenant), "endpoints", "Endpoints", Some(n.endpoints))}
-            {entry(here, Place::Playground, links::playground(tenant), "playground", "Playground", None)}
-            {entry(here, Place::Keys, links::keys(tenant), "keys", "API keys", Some(n.keys))}
+            {playground.then(|| entry(here, Place::Playground, links::playground(tenant), "playground", "Playground", None))}
+            {keys.then(|| entry(here, Place::Keys, links::keys(tenant), "keys", "API keys", Some(n.keys)))}
         </ul>
         <h2>"Govern"</h2>
         <ul>

@@ -7,7 +7,7 @@ use domain::{
     endpoint::{AdapterState, EndpointState},
     key::KeyState,
     model::Stage,
-    run::{RunState, StepState},
+    run::{RunState, Step, StepState},
     tenant::TenantState,
 };
 use leptos::prelude::*;
@@ -56,13 +56,14 @@ impl From<RunState> for Status {
         }
     }
 }
-impl From<StepState> for Status {
-    fn from(state: StepState) -> Self {
-        match state {
+impl From<&Step> for Status {
+    fn from(step: &Step) -> Self {
+        match step.state {
             StepState::Pending => at_rest("pending", "Waits", "neutral"),
             StepState::Running => at_work("At work"),
             StepState::Done => at_rest("succeeded", "Done", "success"),
             StepState::Failed => at_rest("failed", "Failed", "danger"),
+            StepState::Skipped if step.was_stopped() => at_rest("cancelled", "Stopped", "neutral"),
             StepState::Skipped => at_rest("skipped", "Skipped", "neutral"),
         }
     }

@@ -83,13 +83,18 @@ fn said(d: &DataChoice) -> String {
 pub(super) fn HowHard(typed: Typed) -> impl IntoView {
     let problems = typed.problems;
     let lora = move || typed.form.with(|f| f.finetuning_type != "full");
+    let by_method =
+        move |with_lora: &'static str, full: &'static str| Signal::derive(move || if lora() { with_lora } else { full }.to_owned());
+    let method =
+        by_method("A small adapter that loads onto a running endpoint.", "Changes every weight; the result needs a server of its own.");
+    let rate = by_method("Size of a step; 1e-4 to 3e-3 for LoRA.", "Size of a step; 1e-6 to 5e-5 for full weights of a large model.");
     view! {
         <fieldset class="form"><legend><h2>"How hard"</h2></legend>
-            <Field name="finetuning_type" label="Method" problems help="LoRA makes a small adapter that loads onto a running endpoint.">
+            <Field name="finetuning_type" label="Method" problems help=method>
                 <Choice typed key="finetuning_type" options=words(&[("lora", "LoRA"), ("full", "Full fine-tune")])/>
             </Field>
             <Field name="num_train_epochs" label="Epochs" problems help="How often every row is seen."><Text typed key="num_train_epochs" number=true/></Field>
-            <Field name="learning_rate" label="Learning rate" problems help="Size of a step; 1e-4 to 3e-3 for LoRA."><Text typed key="learning_rate" number=true/></Field>
+            <Field name="learning_rate" label="Learning rate" problems help=rate><Text typed key="learning_rate" number=true/></Field>
             <Field name="per_device_train_batch_size" label="Batch" problems help="Rows at once."><Text typed key="per_device_train_batch_size" number=true/><span class="unit">"rows"</span></Field>
             <Field name="cutoff_len" label="Cut-off" problems help="Longer rows are cut."><Text typed key="cutoff_len" number=true/><span class="unit">"tokens"</span></Field>
             <div class="lora" class:off=move || !lora()>
