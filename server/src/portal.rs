@@ -8,7 +8,7 @@ use crate::{
 };
 use anyhow::Context;
 use axum::Router;
-use domain::{tenant::Quota, time::Timestamp};
+use domain::{environment, tenant::Quota, time::Timestamp};
 use engine::{Engine, local::LocalEngine};
 use gateway::{Gateway, GatewayConfig, UsageSink};
 use platform::{Platform, access::PlatformScope, tenants::NewTenant};
@@ -170,6 +170,17 @@ fn log_the_start(config: &Config, began: Instant) {
     }
     if matches!(config.provider, IdentityProvider::Development) && config.roles.web {
         tracing::info!("development sign-in: everybody's password is “{}”", devprovider::people::PASSWORD);
+    }
+    if config.roles.controller {
+        for environment in [&environment::TRAINER, &environment::MODEL_SERVER] {
+            match config.places.python(environment) {
+                Some(python) => tracing::info!("{}: {python}", environment.what),
+                None => tracing::warn!(
+                    "no {}: runs or endpoints will fail until it is there; `atelier doctor` says how to get it",
+                    environment.what
+                ),
+            }
+        }
     }
     tracing::info!(
         address = config.public_url,

@@ -11,6 +11,7 @@ pub mod chat;
 pub mod dataset;
 pub mod directory;
 pub mod endpoint;
+pub mod environment;
 pub mod event;
 pub mod ids;
 pub mod inspect;

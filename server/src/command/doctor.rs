@@ -1,6 +1,7 @@
 //! `atelier doctor`: what the portal needs on this machine, what of it is there, and how to get the rest. Changes nothing.
 
-use crate::config::{Places, ServeArgs};
+use crate::config::{Places, Python, ServeArgs};
+use domain::environment::{MODEL_SERVER, PythonEnvironment, TRAINER};
 use std::{
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
@@ -28,11 +29,8 @@ pub fn doctor(args: &ServeArgs, places: &Places) -> ExitCode {
         ("memory", memory(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default())),
         ("address", address(args)),
         ("browser files", browser_files(args)),
-        (
-            "trainer",
-            python(places.trainer_python.as_deref(), "ATELIER_TRAINER_PYTHON", "llamafactory", "examples/environments/trainer.txt"),
-        ),
-        ("model server", python(places.vllm_python.as_deref(), "ATELIER_VLLM_PYTHON", "vllm", "examples/environments/vllm-cpu.txt")),
+        (TRAINER.what, python(places.python(&TRAINER), &TRAINER, "llamafactory", "examples/environments/trainer.txt")),
+        (MODEL_SERVER.what, python(places.python(&MODEL_SERVER), &MODEL_SERVER, "vllm", "examples/environments/vllm-cpu.txt")),
         ("GPU", gpu()),
         ("database", database(places)),
         ("sign-in", sign_in(args)),
@@ -130,20 +128,29 @@ fn browser_files(args: &ServeArgs) -> Finding {
     }
 }
 
-fn python(python: Option<&Path>, variable: &str, package: &str, pins: &str) -> Finding {
+fn python(python: Option<Python>, environment: &PythonEnvironment, package: &str, pins: &str) -> Finding {
+    let variable = environment.variable;
     let how = format!(
-        "`make demo` installs it; by hand: uv venv --python 3.11 ENV, uv pip install --python ENV/bin/python -r {pins} (see examples/environments/README.md), then {variable}=ENV/bin/python."
+        "`make demo` installs it, and the portal finds it then; by hand: uv venv --python 3.11 ENV, uv pip install --python ENV/bin/python -r {pins} (see examples/environments/README.md), then {variable}=ENV/bin/python."
     );
-    let Some(python) = python else { return Finding::Missing(format!("{variable} is not set"), how) };
+    let Some(python) = python else {
+        return Finding::Missing(
+            format!(
+                "{variable} names none, and {} is not in the cache folder (ATELIER_CACHE, or ~/.cache/atelier)",
+                environment.folder().display()
+            ),
+            how,
+        );
+    };
     let ask = format!(
         "import importlib.metadata as m\nfor n in ('{package}', '{package}-cpu'):\n  try: print(m.version(n)); break\n  except m.PackageNotFoundError: pass\nelse: raise SystemExit(3)"
     );
-    match Command::new(python).args(["-I", "-c", &ask]).stdin(Stdio::null()).stderr(Stdio::null()).output() {
+    match Command::new(python.path()).args(["-I", "-c", &ask]).stdin(Stdio::null()).stderr(Stdio::null()).output() {
         Ok(out) if out.status.success() => {
-            Finding::Good(format!("{package} {} with {}", String::from_utf8_lossy(&out.stdout).trim(), python.display()))
+            Finding::Good(format!("{package} {} with {python}", String::from_utf8_lossy(&out.stdout).trim()))
         }
-        Ok(_) => Finding::Missing(format!("{} has no {package}", python.display()), how),
-        Err(e) => Finding::Missing(format!("{} cannot be started: {e}", python.display()), how),
+        Ok(_) => Finding::Missing(format!("{} has no {package}", python.path().display()), how),
+        Err(e) => Finding::Missing(format!("{} cannot be started: {e}", python.path().display()), how),
     }
 }
 
@@ -193,10 +200,14 @@ mod tests {
 
     #[test]
     fn a_python_without_the_package_is_missing_and_says_how_to_get_it() {
-        let Finding::Missing(what, how) = python(Some(Path::new("/nonexistent/python")), "ATELIER_TRAINER_PYTHON", "llamafactory", "x.txt")
-        else {
-            panic!()
-        };
+        let named = Python::Named("/nonexistent/python".into());
+        let Finding::Missing(what, how) = python(Some(named), &TRAINER, "llamafactory", "x.txt") else { panic!() };
         assert!(what.contains("/nonexistent/python") && how.contains("ATELIER_TRAINER_PYTHON"), "{what} {how}");
+    }
+
+    #[test]
+    fn where_nothing_was_named_the_folder_that_was_looked_for_is_said() {
+        let Finding::Missing(what, how) = python(None, &MODEL_SERVER, "vllm", "x.txt") else { panic!() };
+        assert!(what.contains("ATELIER_VLLM_PYTHON") && what.contains("envs/vllm-") && how.contains("make demo"), "{what} {how}");
     }
 }
