@@ -26,7 +26,7 @@ try {
     for (const width of [1440, 360]) {
       await page.setViewportSize({ width, height: 900 });
       await page.goto(visit.path);
-      await page.locator('body[data-hydrated]').waitFor({ timeout: 60_000 });
+      await page.locator('body:is([data-hydrated], [data-still])').waitFor({ timeout: 60_000 });
       await page.evaluate(() => document.fonts.ready);
       for (const colorScheme of ['light', 'dark']) {
         await page.emulateMedia({ colorScheme });

@@ -8,6 +8,7 @@ use leptos_meta::MetaTags;
 pub fn shell(options: LeptosOptions) -> impl IntoView {
     #[cfg(feature = "ssr")]
     content_security_policy();
+    let still = is_still();
     view! {
         <!DOCTYPE html>
         <html lang="en" data-theme=chosen_theme()>
@@ -18,13 +19,30 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <link rel="icon" type="image/svg+xml" href="/pkg/icon.svg"/>
                 <link rel="preload" href="/pkg/fonts/ibm-plex-sans-latin-wght-normal.woff2" r#as="font" r#type="font/woff2" crossorigin="anonymous"/>
                 <link rel="stylesheet" href="/pkg/atelier.css"/>
-                <HydrationScripts options/>
+                {if still { view! { <Ahead/> }.into_any() } else { view! { <HydrationScripts options/> }.into_any() }}
                 <MetaTags/>
             </head>
-            <body data-events-after=events_so_far()>
+            <body data-events-after=events_so_far() data-still=still.then_some("true")>
                 <App/>
             </body>
         </html>
+    }
+}
+
+/// The first page of everybody has one link and nothing that moves: it does without the program in the browser, which is nine tenths of
+/// what a first visit loads. That is fetched meanwhile, when nothing else is ([`Ahead`]).
+fn is_still() -> bool {
+    #[cfg(feature = "ssr")]
+    return use_context::<http::request::Parts>().is_some_and(|parts| parts.uri.path() == "/login");
+    #[cfg(not(feature = "ssr"))]
+    false
+}
+
+#[component]
+fn Ahead() -> impl IntoView {
+    view! {
+        <link rel="prefetch" href="/pkg/atelier.js" r#as="script"/>
+        <link rel="prefetch" href="/pkg/atelier_bg.wasm" r#as="fetch"/>
     }
 }
 

@@ -1,4 +1,4 @@
-// How long a changed page takes to reach an open browser under `make dev`. It edits a sentence of the sign-in page and puts it back.
+// How long a changed page takes to reach an open browser under `make dev`. It edits a sentence of the admin's page of tenants and puts it back.
 //
 //   make dev            # in another shell, until it says "built"
 //   node bench/dev-loop/measure.mjs [http://127.0.0.1:3000] [changes]
@@ -7,21 +7,23 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { chromium } from '../../end2end/node_modules/@playwright/test/index.mjs';
+import { signIn } from '../../end2end/signin.mjs';
 
 const [address = 'http://127.0.0.1:3000', changes = '3'] = process.argv.slice(2);
-const file = fileURLToPath(new URL('../../app/src/pages/login.rs', import.meta.url));
+const file = fileURLToPath(new URL('../../app/src/pages/admin_tenants.rs', import.meta.url));
 const before = readFileSync(file, 'utf8');
-const SENTENCE = 'Your models, made and kept in your own house.';
+const SENTENCE = 'its data, runs, models and keys are its own.';
 if (!before.includes(SENTENCE)) throw new Error(`${file} does not hold the sentence that is changed here`);
 
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox'] });
-const page = await browser.newPage();
-const shown = text => page.getByRole('heading', { level: 1, name: text }).waitFor({ timeout: 300_000 });
+const page = await browser.newPage({ baseURL: address });
+const PAGE = '/admin/tenants';
+const shown = text => page.getByText(text).waitFor({ timeout: 300_000 });
 const served = async text => {
-  while (!(await fetch(`${address}/login`).then(r => r.text(), () => '')).includes(text)) await new Promise(r => setTimeout(r, 100));
+  while (!(await page.request.get(PAGE).then(r => r.text(), () => '')).includes(text)) await new Promise(r => setTimeout(r, 100));
 };
 const seconds = since => ((performance.now() - since) / 1000).toFixed(1);
-await page.goto(`${address}/login`);
+await signIn(page, { sign_in: 'admin', password: 'atelier' }, PAGE);
 await page.locator('body[data-hydrated]').waitFor();
 try {
   for (let i = 1; i <= Number(changes); i++) {

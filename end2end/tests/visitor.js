@@ -42,7 +42,8 @@ export class Watch {
 
 /** Waits until the page can be used. Nothing is clicked before: the click would be lost or do a full page load. */
 export async function hydrated(page) {
-  await expect(page.locator('body')).toHaveAttribute('data-hydrated', 'true', { timeout: 60_000 });
+  // Or a page that has no program to wait for.
+  await expect(page.locator('body:is([data-hydrated], [data-still])')).toBeVisible({ timeout: 60_000 });
 }
 
 /** Opens a page with scripts on and waits until it can be used. */
