@@ -149,9 +149,11 @@ pub(crate) fn provide_frame() -> Signal<Option<String>> {
     );
     provide_context(FrameData(data));
     // Where the frame is refused, so are the events. A frame that did not come for another reason leaves the stream as it is.
-    let refused = Memo::new(move |_| {
+    let refused = RwSignal::new(false);
+    Effect::new(move |_| {
         use ProblemKind::{Forbidden, NotFound, Unauthenticated};
-        data.with(|frame| matches!(frame, Some(Err(AppError(p))) if matches!(p.kind, NotFound | Forbidden | Unauthenticated)))
+        let kind = data.with(|frame| frame.as_ref().and_then(|f| f.as_ref().err().map(|e| e.0.kind)));
+        refused.set(matches!(kind, Some(NotFound | Forbidden | Unauthenticated)));
     });
     Signal::derive(move || place.get().filter(|_| !refused.get()))
 }
