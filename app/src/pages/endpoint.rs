@@ -99,10 +99,11 @@ fn Head(tenant: Signal<String>, page: EndpointPage, start: ServerAction<Endpoint
 #[component]
 fn Stop(page: EndpointPage, stop: ServerAction<EndpointStop>) -> impl IntoView {
     let e = page.endpoint;
+    let stays = if e.attachments.is_empty() { "" } else { "; its adapters stay attached" };
     view! {
         <Sure
             title=format!("Stop {}?", e.name)
-            sentence=format!("Whoever calls {} gets an error until it is started again; its adapters stay attached.", page.model_ids.join(", "))
+            sentence=format!("Whoever calls {} gets an error until it is started again{stays}.", page.model_ids.join(", "))
             keep=links::endpoint(&e.tenant, &e.name)
         >
             <ActionForm action=stop>
@@ -148,7 +149,11 @@ fn Facts(endpoint: Noun) -> impl IntoView {
     view! {
         <dl class="facts endpoint-facts">
             <div><dt>"Base model"</dt><dd>{e.base_model_name.to_string()}</dd></div>
-            <div><dt>"Adapters"</dt><dd>{e.attachments.len()}</dd></div>
+            {if e.merged_version.is_some() {
+                view! { <div><dt>"Serves"</dt><dd>"full weights"</dd></div> }.into_any()
+            } else {
+                view! { <div><dt>"Adapters"</dt><dd>{e.attachments.len()}</dd></div> }.into_any()
+            }}
             <div><dt>"Answers since"</dt><dd>{e.ready_at.filter(|_| e.state == EndpointState::Ready).map_or_else(|| "not now".to_owned(), |at| at.human())}</dd></div>
             <div><dt>"Restarts"</dt><dd>{count(e.restarts)}</dd></div>
             <div><dt>"Made"</dt><dd>{e.created_at.human()}" "<small>{e.created_by_name}</small></dd></div>

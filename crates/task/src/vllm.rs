@@ -26,8 +26,9 @@ pub fn command(machine: &Machine, python: &Path, work: &Serve, weights: &Path, f
     command.env_clear().envs(machine.environment(python, folder)).current_dir(folder);
     // Only the portal's own task can reach these calls: the server listens on this machine, and the gateway does not route them.
     command.env("VLLM_ALLOW_RUNTIME_LORA_UPDATING", "1").env("VLLM_NO_USAGE_STATS", "1");
-    // Its processes meet at sockets, whose paths may have 107 characters: a folder deep in the data would be too long.
-    command.env("VLLM_RPC_BASE_PATH", "/tmp");
+    // Its processes meet at sockets, whose paths may have 107 characters: a folder deep in the data would be too long. Below the
+    // folder in which they all run the path is short, and what they leave goes with the folder.
+    command.env("VLLM_RPC_BASE_PATH", "tmp");
     if !machine.gpu {
         // One process for server and engine: half the memory and half the time to start; measured in docs/decisions/0008.
         command.args(["--dtype", "float32", "--enforce-eager", "--distributed-executor-backend", "uni", "--max-num-seqs", "16"]);
@@ -81,8 +82,10 @@ pub fn log_line(line: &str) -> Option<(LogLevel, String)> {
     // Every call is in the portal's usage already; the health check comes five times a second.
     let access = line.starts_with("INFO:") && line.contains("HTTP/1.1\"");
     let figures = line.contains("Avg prompt throughput") || line.contains("it/s]") || line.contains("%|") || line.contains("% Completed");
+    // Forty lines at every start, of doors that the gateway does not open.
+    let routes = line.contains("Route: /") || line.contains("Available routes are:");
     let banner = line.contains('▄') || line.contains('█');
-    if access || figures || banner {
+    if access || figures || routes || banner {
         return None;
     }
     // `(EngineCore pid=21246) WARNING 11-21 02:03:05 [cpu_worker.py:114] text`
@@ -93,6 +96,8 @@ pub fn log_line(line: &str) -> Option<(LogLevel, String)> {
         "WARNING" => LogLevel::Warning,
         _ => LogLevel::Info,
     };
+    // The HTTP server's own lines: `INFO:     Application startup complete.`
+    let bare = bare.strip_prefix(word).and_then(|rest| rest.strip_prefix(':')).filter(|_| level_word(word)).map_or(bare, str::trim_start);
     let text = match bare.split_once("] ") {
         Some((head, text)) if level_word(word) && head.contains('[') => text,
         _ => bare,
@@ -149,14 +154,12 @@ mod tests {
         );
         assert_eq!(said("(APIServer pid=21157) INFO 11-21 02:02:55 [api_utils.py:347]   █▄█▀ █     █     █     █  model"), None);
         assert_eq!(said("(APIServer pid=21157) INFO 11-21 02:02:55 [api_utils.py:347]"), None);
+        assert_eq!(said("(APIServer pid=21157) INFO 11-21 02:02:55 [launcher.py:46] Route: /v1/messages, Methods: POST"), None);
         assert_eq!(
             said("(EngineCore pid=21246) WARNING 11-21 02:03:05 [cpu_worker.py:114] libiomp is not found"),
             Some((LogLevel::Warning, "libiomp is not found".into()))
         );
-        assert_eq!(
-            said("INFO:     Application startup complete."),
-            Some((LogLevel::Info, "INFO:     Application startup complete.".into()))
-        );
+        assert_eq!(said("INFO:     Application startup complete."), Some((LogLevel::Info, "Application startup complete.".into())));
         assert_eq!(said("ValueError: no"), Some((LogLevel::Info, "ValueError: no".into())));
     }
 
