@@ -32,6 +32,8 @@ impl Link {
 pub struct ChainLink {
     pub link: Link,
     pub text: String,
+    /// `text` is the name of one thing; otherwise it counts, or says that there is none.
+    pub name: bool,
     pub href: Option<String>,
     /// Where one stands.
     pub here: bool,

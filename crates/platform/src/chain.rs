@@ -68,6 +68,8 @@ impl Platform {
             .map(|(link, (text, href))| ChainLink {
                 link,
                 text,
+                // An address below a list is that of one thing.
+                name: href.as_ref().is_some_and(|h| h.contains('/')),
                 href: href.map(|h| format!("/t/{}/{h}", scope.tenant_name())),
                 here: at.link() == Some(link),
             })
@@ -78,7 +80,7 @@ impl Platform {
     /// How many there are of each.
     async fn counts(&self, scope: &Scope) -> Result<[(String, Option<String>); 6], Problem> {
         let counts = self.store().rail_counts(scope.tenant_name()).await.doing("reading what the tenant holds")?;
-        let keys = self.keys_that_call(scope, None).await?;
+        let keys = counted(self.keys_that_call(scope, None).await?, "key", "keys");
         let requests = self.requests(scope, &Things::default()).await?;
         let listed = |n: u32, one: &str, many: &str, href: &str| (counted(u64::from(n), one, many), Some(href.to_owned()));
         Ok([
@@ -86,7 +88,7 @@ impl Platform {
             listed(counts.runs, "run", "runs", "runs"),
             listed(counts.models, "model", "models", "models"),
             listed(counts.endpoints, "endpoint", "endpoints", "endpoints"),
-            (counted(keys, "key", "keys"), Some("keys".into())),
+            (keys, keys_page(scope)),
             (usage(requests), Some("usage".into())),
         ])
     }
@@ -112,7 +114,7 @@ impl Platform {
         let callable = endpoint.is_some();
         let endpoint =
             endpoint.map_or_else(|| ("not deployed".into(), None), |e| (e.name.to_string(), Some(format!("endpoints/{}", e.name))));
-        let keys = if callable { (counted(keys, "key", "keys"), Some("keys".into())) } else { ("nothing to call yet".into(), None) };
+        let keys = if callable { (counted(keys, "key", "keys"), keys_page(scope)) } else { ("nothing to call yet".into(), None) };
         Ok([data, run, model, endpoint, keys, (usage(requests), Some("usage".into()))])
     }
 
@@ -191,7 +193,12 @@ impl Platform {
     }
 }
 
-fn counted(n: u64, one: &str, many: &str) -> String {
+/// Keys are counted for everybody, and listed for those who may read them.
+fn keys_page(scope: &Scope) -> Option<String> {
+    scope.may(Action::KeyRead).then(|| "keys".into())
+}
+
+pub(crate) fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(n), if n == 1 { one } else { many })
 }
 
