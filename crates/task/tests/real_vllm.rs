@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
+    os::unix::fs::FileTypeExt,
     time::Duration,
 };
 use world::*;
@@ -100,6 +101,10 @@ fn adapters_come_and_go_without_a_restart_and_a_dead_server_is_noticed() {
     assert_eq!(task.phases(), [Phase::Loading, Phase::Ready]);
     let base = answer(port, "demo");
     assert!(!base.is_empty());
+    // Its sockets are its own, not left to all in the machine's temporary folder.
+    let is_socket = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_type().unwrap().is_socket();
+    let own = std::fs::read_dir(world.task_folder("ep-1").join("work/tmp")).unwrap();
+    assert!(own.map(is_socket).any(|socket| socket), "no socket in the server's own folder");
 
     want(&world, "ep-1", &[21]);
     wait_for_adapters(&mut task, &[21], 0);
