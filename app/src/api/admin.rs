@@ -59,7 +59,8 @@ impl QuotaForm {
         let mut wrong = Vec::new();
         let mut whole = |field: &str, text: &str, works: &str| {
             text.trim().parse::<u32>().unwrap_or_else(|_| {
-                wrong.push(FieldProblem::new(field, format!("“{}” is not a whole number.", text.trim())).suggesting(works));
+                let sentence = format!("“{}” cannot be used. It must be a whole number between 0 and {}.", text.trim(), Quota::MOST);
+                wrong.push(FieldProblem::new(field, sentence).suggesting(works));
                 0
             })
         };

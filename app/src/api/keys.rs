@@ -87,10 +87,8 @@ impl KeyForm {
             if digits.is_empty() {
                 return None;
             }
-            digits
-                .parse::<u32>()
-                .map_err(|_| wrong.push(FieldProblem::new(field, format!("“{}” is not a whole number.", text.trim()))))
-                .ok()
+            let sentence = || format!("“{}” is not a whole number. Write 1 or more, or nothing.", text.trim());
+            digits.parse::<u32>().map_err(|_| wrong.push(FieldProblem::new(field, sentence()))).ok()
         };
         let requests_per_minute = number("requests_per_minute", &self.requests_per_minute);
         let tokens_per_minute = number("tokens_per_minute", &self.tokens_per_minute);

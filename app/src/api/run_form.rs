@@ -3,7 +3,7 @@
 use domain::{
     problem::FieldProblem,
     run::NewRun,
-    settings::{FinetuningType, RunSettings, Scheduler, yaml_float},
+    settings::{FinetuningType, RunSettings, Scheduler, must_be, yaml_float},
 };
 use serde::{Deserialize, Serialize};
 
@@ -141,7 +141,7 @@ impl RunForm {
 
 fn whole(problems: &mut Vec<FieldProblem>, key: &str, text: &str, default: u32) -> u32 {
     text.trim().parse().unwrap_or_else(|_| {
-        problems.push(FieldProblem::new(key, format!("“{}” is not a whole number.", short(text))).suggesting(default.to_string()));
+        problems.push(FieldProblem::new(key, not_allowed(key, text)).suggesting(default.to_string()));
         default
     })
 }
@@ -150,10 +150,14 @@ fn decimal(problems: &mut Vec<FieldProblem>, key: &str, text: &str, default: f64
     match text.trim().replace(',', ".").parse::<f64>() {
         Ok(v) if v.is_finite() => v,
         _ => {
-            problems.push(FieldProblem::new(key, format!("“{}” is not a number.", short(text))).suggesting(default.to_string()));
+            problems.push(FieldProblem::new(key, not_allowed(key, text)).suggesting(default.to_string()));
             default
         }
     }
+}
+
+fn not_allowed(key: &str, text: &str) -> String {
+    format!("“{}” cannot be used. {}", short(text), must_be(key, 0))
 }
 
 fn short(text: &str) -> String {
@@ -178,11 +182,12 @@ mod tests {
     #[test]
     fn what_is_no_number_is_named_with_one_that_works() {
         let mut form = filled();
-        form.lora_rank = "sixteen".into();
+        form.lora_rank = "-4".into();
         form.learning_rate = "fast".into();
         let problems = form.new_run().unwrap_err();
         let said: Vec<_> = problems.iter().map(|p| (p.field.as_str(), p.suggestion.as_deref())).collect();
         assert_eq!(said, [("lora_rank", Some("16")), ("learning_rate", Some("0.0002"))]);
+        assert_eq!(problems[0].sentence, "“-4” cannot be used. The rank must be a whole number between 1 and 256.");
     }
 
     #[test]

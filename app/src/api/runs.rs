@@ -176,8 +176,18 @@ pub struct DataChoice {
     pub number: u32,
     pub train_rows: u64,
     pub held_out_rows: u64,
+    /// Of all accepted rows, held-out ones included; 0 = not counted.
     pub tokens: u64,
     pub left_out: u64,
+}
+
+impl DataChoice {
+    /// About how many tokens the trainer reads; `None` = not counted. The report counts all accepted rows together, so the
+    /// held-out ones are taken out by their share.
+    pub fn tokens_to_train(&self, epochs: f64) -> Option<u64> {
+        let rows = self.train_rows + self.held_out_rows;
+        (self.tokens > 0 && rows > 0).then(|| (self.tokens as f64 * self.train_rows as f64 / rows as f64 * epochs) as u64)
+    }
 }
 
 /// What the form starts with and offers.
@@ -205,9 +215,14 @@ pub async fn get_draft(tenant: String, from: String, preset: String, dataset: St
         "" => None,
         id => Some(platform.runs(&scope).get(known(id)?).await?),
     };
+    let bases: Vec<BaseChoice> = (platform.base_models().list(&super::caller()?).await?.into_iter())
+        .filter(|b| b.state == BaseModelState::Ready)
+        .map(|b| BaseChoice { name: b.name.to_string(), parameters: b.parameters, context: b.context, licence: b.licence })
+        .collect();
     let mut new = platform.runs(&scope).draft(parent.as_ref().map(|r| r.id)).await?;
     if let Some(p) = PRESETS.iter().find(|p| p.id == preset) {
-        new.settings = (p.settings)();
+        let base = bases.iter().find(|b| b.name == new.base_model).or(bases.first());
+        new.settings = (p.settings)().within(base.map_or(0, |b| b.context));
     }
     let mut form = RunForm::of(&new);
     if !dataset.is_empty() {
@@ -243,10 +258,6 @@ pub async fn get_draft(tenant: String, from: String, preset: String, dataset: St
     if let Some(d) = datasets.iter().find(|d| d.name == form.dataset).or_else(|| datasets.first().filter(|_| form.dataset.is_empty())) {
         form.dataset = format!("{}@{}", d.name, d.number);
     }
-    let bases: Vec<BaseChoice> = (platform.base_models().list(&super::caller()?).await?.into_iter())
-        .filter(|b| b.state == BaseModelState::Ready)
-        .map(|b| BaseChoice { name: b.name.to_string(), parameters: b.parameters, context: b.context, licence: b.licence })
-        .collect();
     if let Some(first) = bases.first().filter(|_| form.base_model.is_empty()) {
         form.base_model = first.name.clone();
     }
@@ -292,4 +303,17 @@ pub async fn cancel(tenant: String, id: String) -> Result<(), AppError> {
     let run = platform.runs(&scope).cancel(known(&id)?).await?;
     super::redirect(&crate::links::run(&run.tenant, &run.id));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tokens_of_held_out_rows_are_not_trained_on() {
+        let data = |tokens| DataChoice { name: "facts".into(), number: 1, train_rows: 300, held_out_rows: 100, tokens, left_out: 0 };
+        assert_eq!(data(4_000).tokens_to_train(2.0), Some(6_000));
+        assert_eq!(data(0).tokens_to_train(2.0), None);
+        assert_eq!(DataChoice { train_rows: 0, held_out_rows: 0, ..data(10) }.tokens_to_train(1.0), None);
+    }
 }

@@ -143,17 +143,46 @@ fn full() -> RunSettings {
     RunSettings { finetuning_type: FinetuningType::Full, learning_rate: 5e-5, ..RunSettings::default() }
 }
 
+/// What a number must be, for a person: the same sentence when it is out of its range and when it is no number at all.
+/// `context` is the base model's, 0 = not known.
+pub fn must_be(key: &str, context: u32) -> String {
+    let (what, range) = match key {
+        "lora_rank" => ("The rank", "a whole number between 1 and 256"),
+        "lora_alpha" => ("Alpha", "a whole number between 1 and 1024"),
+        "num_train_epochs" => ("Epochs", "more than 0 and at most 1000"),
+        "learning_rate" => ("The learning rate", "more than 0 and at most 1"),
+        "warmup_steps" => ("Warm-up", "a whole number of steps between 0 and 100 000"),
+        "per_device_train_batch_size" => ("The batch size", "a whole number between 1 and 1024"),
+        "gradient_accumulation_steps" => ("Accumulation", "a whole number between 1 and 1024"),
+        "cutoff_len" if context > 0 => {
+            return format!("The cut-off must be a whole number between 16 and the model's context of {context} tokens.");
+        }
+        "cutoff_len" => ("The cut-off", "a whole number between 16 and the model's context"),
+        _ => ("This", "a whole number that is not negative"),
+    };
+    format!("{what} must be {range}.")
+}
+
 impl RunSettings {
+    /// The same with a cut-off that a model of this context (in tokens; 0 = not known) can hold. Presets and drafts are made
+    /// before the base model is known, and a form must not start with a field that is wrong.
+    pub fn within(mut self, context: u32) -> Self {
+        if context > 0 {
+            self.cutoff_len = self.cutoff_len.min(context.max(16));
+        }
+        self
+    }
+
     /// All problems at once. `context` is the base model's, in tokens.
     pub fn check(&self, context: u32) -> Vec<FieldProblem> {
         let mut out = Vec::new();
         if self.finetuning_type == FinetuningType::Lora {
             if !(1..=256).contains(&self.lora_rank) {
-                out.push(FieldProblem::new("lora_rank", "The rank must be between 1 and 256.").suggesting("16"));
+                out.push(FieldProblem::new("lora_rank", must_be("lora_rank", context)).suggesting("16"));
             }
             if !(1..=1024).contains(&self.lora_alpha) {
                 out.push(
-                    FieldProblem::new("lora_alpha", "Alpha must be between 1 and 1024.")
+                    FieldProblem::new("lora_alpha", must_be("lora_alpha", context))
                         .suggesting((self.lora_rank * 2).clamp(1, 1024).to_string()),
                 );
             }
@@ -165,25 +194,22 @@ impl RunSettings {
             }
         }
         if !(self.num_train_epochs > 0.0 && self.num_train_epochs <= 1000.0) {
-            out.push(FieldProblem::new("num_train_epochs", "Epochs must be more than 0 and at most 1000.").suggesting("3"));
+            out.push(FieldProblem::new("num_train_epochs", must_be("num_train_epochs", context)).suggesting("3"));
         }
         if !(self.learning_rate > 0.0 && self.learning_rate <= 1.0) {
-            out.push(FieldProblem::new("learning_rate", "The learning rate must be more than 0 and at most 1.").suggesting("2e-4"));
+            out.push(FieldProblem::new("learning_rate", must_be("learning_rate", context)).suggesting("2e-4"));
         }
         if self.warmup_steps > 100_000 {
-            out.push(FieldProblem::new("warmup_steps", "At most 100 000 warm-up steps.").suggesting("10"));
+            out.push(FieldProblem::new("warmup_steps", must_be("warmup_steps", context)).suggesting("10"));
         }
         if !(1..=1024).contains(&self.per_device_train_batch_size) {
-            out.push(FieldProblem::new("per_device_train_batch_size", "The batch size must be between 1 and 1024.").suggesting("8"));
+            out.push(FieldProblem::new("per_device_train_batch_size", must_be("per_device_train_batch_size", context)).suggesting("8"));
         }
         if !(1..=1024).contains(&self.gradient_accumulation_steps) {
-            out.push(FieldProblem::new("gradient_accumulation_steps", "Accumulation must be between 1 and 1024.").suggesting("1"));
+            out.push(FieldProblem::new("gradient_accumulation_steps", must_be("gradient_accumulation_steps", context)).suggesting("1"));
         }
         if self.cutoff_len < 16 || (context > 0 && self.cutoff_len > context) {
-            out.push(
-                FieldProblem::new("cutoff_len", format!("The cut-off must be between 16 and the model's context of {context} tokens."))
-                    .suggesting(context.clamp(16, 1024).to_string()),
-            );
+            out.push(FieldProblem::new("cutoff_len", must_be("cutoff_len", context)).suggesting(context.clamp(16, 1024).to_string()));
         }
         out
     }
@@ -206,5 +232,23 @@ pub fn yaml_float(value: f64) -> String {
         let (mantissa, exponent) = s.split_once('e').unwrap_or((&s, "0"));
         let mantissa = if mantissa.contains('.') { mantissa.to_owned() } else { format!("{mantissa}.0") };
         format!("{mantissa}e{exponent}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_is_valid_on_every_base_model() {
+        for preset in PRESETS {
+            for context in [16, 100, 512, 131_072] {
+                let settings = (preset.settings)().within(context);
+                let wrong = settings.check(context);
+                assert!(wrong.is_empty(), "{} on {context}: {wrong:?}", preset.id);
+            }
+        }
+        assert_eq!(RunSettings::default().within(131_072), RunSettings::default(), "a larger context changes nothing");
+        assert_eq!(RunSettings::default().within(0), RunSettings::default(), "nor does one that is not known");
     }
 }

@@ -41,13 +41,17 @@ impl Default for Quota {
 }
 
 impl Quota {
+    /// Of runs and of endpoints.
+    pub const MOST: u32 = 1000;
+
     pub fn check(&self) -> Vec<FieldProblem> {
         let mut out = Vec::new();
-        if self.concurrent_runs > 1000 {
-            out.push(FieldProblem::new("concurrent_runs", "At most 1000 runs at once.").suggesting("1000"));
+        let most = Self::MOST;
+        if self.concurrent_runs > most {
+            out.push(FieldProblem::new("concurrent_runs", format!("At most {most} runs at once.")).suggesting(most.to_string()));
         }
-        if self.endpoints > 1000 {
-            out.push(FieldProblem::new("endpoints", "At most 1000 endpoints.").suggesting("1000"));
+        if self.endpoints > most {
+            out.push(FieldProblem::new("endpoints", format!("At most {most} endpoints.")).suggesting(most.to_string()));
         }
         if self.storage_bytes > i64::MAX as u64 {
             out.push(FieldProblem::new("storage_bytes", "That is more storage than can be counted."));

@@ -15,9 +15,7 @@ pub(super) fn Preflight(typed: Typed, draft: Draft, busy: Signal<bool>, tenant: 
     let chosen =
         Memo::new(move |_| typed.form.with(|f| datasets.iter().find(|d| f.dataset == format!("{}@{}", d.name, d.number)).cloned()));
     let steps = move || chosen.get().map(|d| typed.form.with(|f| f.settings().0.total_steps(d.train_rows)));
-    let tokens = move || {
-        chosen.get().filter(|d| d.tokens > 0).map(|d| typed.form.with(|f| (d.tokens as f64 * f.settings().0.num_train_epochs) as u64))
-    };
+    let tokens = move || chosen.get().and_then(|d| typed.form.with(|f| d.tokens_to_train(f.settings().0.num_train_epochs)));
     // Without scripts the server judges; the button then must not say that it is off.
     let alive = RwSignal::new(false);
     Effect::new(move |_| alive.set(true));
@@ -28,7 +26,10 @@ pub(super) fn Preflight(typed: Typed, draft: Draft, busy: Signal<bool>, tenant: 
             <header class="row between"><h2 id="pf">"Preflight"</h2><span class="small subtle scripted">"checked as you type"</span></header>
             <dl class="kv">
                 <dt>"Steps"</dt><dd>{move || steps().map(count)}</dd>
-                <dt>"Tokens"</dt><dd>{move || tokens().map_or_else(|| "not counted".to_owned(), count)}</dd>
+                <dt>"Tokens"</dt><dd>{move || match tokens() {
+                    Some(n) => view! { "about "{count(n)}" "<small>"and the padding of short rows"</small> }.into_any(),
+                    None => "not counted".into_any(),
+                }}</dd>
                 <dt>"Evaluation"</dt><dd>{move || chosen.get().map(|d| if d.held_out_rows > 0 { some(d.held_out_rows, "held-out row", "held-out rows") } else { "none: no held-out rows".into() })}</dd>
             </dl>
             <ul class="checks">
