@@ -144,7 +144,7 @@ fn Facts(page: RunPage) -> impl IntoView {
     let remaining = r.progress.and_then(|p| p.remaining_ms).filter(|_| r.state == RunState::Training);
     view! {
         <dl class="facts">
-            {r.progress.filter(|p| p.total_steps > 0).map(|p| view! { <div><dt>"Progress"</dt><dd>{count(p.step)}" "<small>{format!("of {} steps", count(p.total_steps))}</small></dd></div> })}
+            {r.progress.filter(|p| p.total_steps > 0).map(|p| view! { <div><dt>"Progress"</dt><dd>{count(p.step)}" "<small>{format!("of {}", some(p.total_steps, "step", "steps"))}</small></dd></div> })}
             <div><dt>{if r.state.is_final() { "Took" } else { "Elapsed" }}</dt><dd>{took.unwrap_or_else(|| "not started".into())}</dd></div>
             {remaining.map(|ms| view! { <div><dt>"Remaining"</dt><dd>"about "{span(ms)}</dd></div> })}
             {r.scores.map(|s| view! { <div><dt>"Held-out right"</dt><dd>{count(s.tuned_right)}" "<small>{format!("of {}, base {}", count(s.rows), count(s.base_right))}</small></dd></div> })}

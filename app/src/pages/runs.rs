@@ -3,7 +3,9 @@
 use crate::{
     api::runs::{RunList, list_runs},
     links,
-    ui::{Crumb, Empty, Icon, Load, Place, Sheet, StateWord, TenantPage, When, count, number::some, on_change, use_query, use_tenant},
+    ui::{
+        Crumb, Empty, Icon, Load, Place, Sheet, StateWord, Status, TenantPage, When, count, number::some, on_change, use_query, use_tenant,
+    },
 };
 use domain::{
     run::{Run, RunState},
@@ -95,7 +97,7 @@ fn row(tenant: &String, r: Run, now: Timestamp) -> impl IntoView + use<> {
             <td class="num" data-label="held-out">{r.scores.map_or_else(dash, |s| view! { {format!("{} of {}", s.tuned_right, s.rows)}<small>{format!("base {}", s.base_right)}</small> }.into_any())}</td>
             <td class="num" data-label="took">{r.started_at.map_or_else(dash, |t| span(r.ended_at.unwrap_or(now).since(t)).into_any())}</td>
             <td class="drop nowrap">{r.owner_name}</td>
-            <td class="nowrap"><When at=r.started_at.unwrap_or(r.created_at)/></td>
+            <td class="nowrap">{r.started_at.map_or_else(|| "not started".into_any(), |at| view! { <When at/> }.into_any())}<small>{r.started_at.is_none().then(|| view! { "asked for "<When at=r.created_at/> })}</small></td>
         </tr>
     }
 }
@@ -108,6 +110,8 @@ pub fn where_it_stands(r: &Run) -> String {
             let rest = p.remaining_ms.map(|ms| format!(", about {} left", span(ms))).unwrap_or_default();
             format!("{} of {}{rest}", count(p.step), count(p.total_steps))
         }
+        // The state itself says as much.
+        _ if r.reason.trim_end_matches('.').eq_ignore_ascii_case(Status::from(r.state).word) => String::new(),
         _ => r.reason.clone(),
     }
 }

@@ -109,7 +109,7 @@ impl RunState {
     const fn past(self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
-            Self::Cancelled => "was cancelled",
+            Self::Cancelled => "was stopped",
             _ => "failed",
         }
     }
@@ -147,7 +147,7 @@ pub enum StepState {
     Running,
     Done,
     Failed,
-    /// Not reached, because an earlier step failed or the run was cancelled.
+    /// Not done, because an earlier step failed or the run was stopped (then it may have begun: [`Step::was_stopped`]).
     Skipped,
 }
 
@@ -174,6 +174,13 @@ pub struct Step {
     pub reason: String,
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
+}
+
+impl Step {
+    /// It was at work when the run was stopped, so it was not simply left out.
+    pub fn was_stopped(&self) -> bool {
+        self.state == StepState::Skipped && self.started_at.is_some()
+    }
 }
 
 /// One point of the curves, as the trainer logged it. Absent values were not in that line.
@@ -233,7 +240,11 @@ pub struct Failure {
 /// One held-out row, answered by base and tuned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvaluatedRow {
+    /// Its place among the held-out rows, from 1.
     pub row: u64,
+    /// The line in the uploaded file where it starts; absent when the dataset's verdicts are gone, and in what a task writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
     /// The last user message.
     pub prompt: String,
     pub expected: String,

@@ -5,6 +5,7 @@ mod rows;
 mod upload;
 
 pub use domain::inspect::{RowFilter, RowPage};
+pub(crate) use rows::held_out_lines;
 pub use upload::NewUpload;
 
 use crate::{

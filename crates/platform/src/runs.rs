@@ -3,7 +3,9 @@
 use crate::{
     Platform,
     access::{Scope, shortened},
-    audit, events,
+    audit,
+    datasets::held_out_lines,
+    events,
     problem::Doing,
     store::runs::InsertRun,
     tenants::storage_used_up,
@@ -103,10 +105,7 @@ impl Runs<'_> {
         let latest = self.platform().store().latest_versions(self.scope.tenant_name()).await.doing("reading the datasets")?;
         let dataset = latest.into_iter().filter(|v| v.state == VersionState::Ready).max_by_key(|v| v.created_at);
         let dataset = dataset.map(|v| v.dataset_name.to_string()).unwrap_or_default();
-        let mut settings = RunSettings::default();
-        if let Some(base) = &base {
-            settings.cutoff_len = settings.cutoff_len.min(base.context.max(16));
-        }
+        let settings = RunSettings::default().within(base.as_ref().map_or(0, |b| b.context));
         Ok(NewRun {
             name: if dataset.is_empty() { String::new() } else { next_free(&format!("{dataset}-1"), &taken) },
             base_model: base.map(|b| b.name.to_string()).unwrap_or_default(),
@@ -177,7 +176,7 @@ impl Runs<'_> {
         self.get(id).await
     }
 
-    /// Asks the run to stop: a queued one is cancelled at once, a working one when its process is gone.
+    /// Asks the run to stop: a queued one is stopped at once, a working one when its process is gone.
     pub async fn cancel(&self, id: RunId) -> Result<Run, Problem> {
         let permit = self.scope.permit(Action::RunCancel)?;
         let (platform, tenant) = (self.platform(), self.scope.tenant_name());
@@ -186,7 +185,7 @@ impl Runs<'_> {
         run.state = run.state.next(RunEvent::Cancel).map_err(|refused| Problem::conflict(refused.to_string()))?;
         let who = &self.scope.person().name;
         match run.state {
-            RunState::Cancelled => end_cancelled(&mut run, tx.at(), &format!("Cancelled by {who} before it started.")),
+            RunState::Cancelled => end_cancelled(&mut run, tx.at(), &format!("{who} stopped it before it started.")),
             _ => run.reason = format!("{who} asked to stop it; waiting for its process to end."),
         }
         tx.save_run(&run).await.doing("writing the run")?;
@@ -210,8 +209,15 @@ impl Runs<'_> {
     }
 
     pub async fn evaluated(&self, id: RunId, filter: EvaluatedFilter) -> Result<Vec<EvaluatedRow>, Problem> {
-        self.get(id).await?;
-        self.platform().store().evaluated_rows(self.scope.tenant_name(), id, filter).await.doing("reading the evaluated rows")
+        let run = self.get(id).await?;
+        let (doing, tenant) = ("reading the evaluated rows", self.scope.tenant_name());
+        let mut rows = self.platform().store().evaluated_rows(tenant, id, filter).await.doing(doing)?;
+        let most = rows.iter().map(|r| r.row).max().unwrap_or(0);
+        let lines = held_out_lines(self.platform().blobs(), tenant, run.dataset_version, most).await.doing(doing)?;
+        for row in &mut rows {
+            row.line = usize::try_from(row.row).ok().and_then(|n| lines.get(n.checked_sub(1)?)).copied();
+        }
+        Ok(rows)
     }
 
     /// Finds every part of the plan, or says everything that is wrong at once.
@@ -311,7 +317,8 @@ pub(crate) fn end_cancelled(run: &mut Run, at: Timestamp, reason: &str) {
     for step in &mut run.steps {
         if matches!(step.state, StepState::Pending | StepState::Running) {
             step.state = StepState::Skipped;
-            step.reason = "The run was cancelled.".to_owned();
+            step.reason =
+                if step.was_stopped() { "Stopped before it was done." } else { "Not reached, because the run was stopped." }.to_owned();
             step.ended_at = step.started_at.map(|_| at);
         }
     }

@@ -153,7 +153,7 @@ fn read_answers(text: &str) -> Result<Vec<EvaluatedRow>, Failure> {
         let right = |answer: &str| answer.trim() == expected.trim();
         let (base_right, tuned_right) = (right(&base), right(&tuned));
         // People count from 1.
-        Ok(EvaluatedRow { row: row + 1, prompt: last_question(&prompt), expected, base, tuned, base_right, tuned_right })
+        Ok(EvaluatedRow { row: row + 1, line: None, prompt: last_question(&prompt), expected, base, tuned, base_right, tuned_right })
     };
     text.lines().filter(|l| !l.trim().is_empty()).map(judge).collect::<Result<_, _>>().map_err(|e| {
         Failure::new("evaluation_failed", "The answers of the evaluation could not be read.", "Clone the run.")

@@ -56,7 +56,7 @@ fn Drawn(run: Run, points: Vec<MetricPoint>, log: bool) -> impl IntoView {
     });
     let chart = Chart {
         title: "Loss",
-        caption: caption(last, &train, &eval),
+        caption: caption(last, &train, &eval, run.state.is_final()),
         says: said(&train, &eval),
         series: vec![
             Series { label: "train", colour: 1, dashed: false, smoothed: true, points: train },
@@ -85,7 +85,7 @@ fn Drawn(run: Run, points: Vec<MetricPoint>, log: bool) -> impl IntoView {
     }
 }
 
-fn caption(step: u64, train: &[(f64, f64)], eval: &[(f64, f64)]) -> String {
+fn caption(step: u64, train: &[(f64, f64)], eval: &[(f64, f64)], ended: bool) -> String {
     let mut out = format!("step {}", count(step));
     if let Some((_, v)) = train.last() {
         out.push_str(&format!("\u{a0} · \u{a0}train {}", figure(*v)));
@@ -96,7 +96,11 @@ fn caption(step: u64, train: &[(f64, f64)], eval: &[(f64, f64)]) -> String {
             "\u{a0} · \u{a0}eval {} at {}{}",
             figure(*v),
             count(*at as u64),
-            if best && eval.len() > 1 { ", best so far" } else { "" }
+            match best && eval.len() > 1 {
+                true if ended => ", the best",
+                true => ", best so far",
+                false => "",
+            }
         ));
     }
     out

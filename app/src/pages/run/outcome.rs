@@ -95,7 +95,7 @@ fn Rows(rows: Vec<EvaluatedRow>) -> impl IntoView {
                 <tbody>
                     {rows.into_iter().map(|r| view! {
                         <tr>
-                            <th scope="row" class="wrap">{r.prompt}<small>{format!("row {}", r.row)}</small></th>
+                            <th scope="row" class="wrap">{r.prompt}<small>{place_of(r.line, r.row)}</small></th>
                             <td class="wrap" data-label="expected">{r.expected}</td>
                             <td class="wrap" data-label="base"><Answer text=r.base right=r.base_right/></td>
                             <td class="wrap" data-label="tuned"><Answer text=r.tuned right=r.tuned_right/></td>
@@ -105,6 +105,11 @@ fn Rows(rows: Vec<EvaluatedRow>) -> impl IntoView {
             </table>
         </div>
     }
+}
+
+/// Where people find the row again: its line in the dataset's file.
+fn place_of(line: Option<u64>, row: u64) -> String {
+    line.map_or_else(|| format!("held-out row {}", count(row)), |line| format!("line {} of the dataset", count(line)))
 }
 
 #[component]

@@ -38,7 +38,7 @@ fn step(s: &Step, current: bool, waits: bool, percent: Option<f64>, now: Timesta
         StepState::Pending if waiting => "waiting",
         StepState::Pending => "",
     };
-    let status = Status::from(s.state);
+    let status = Status::from(s);
     let icon = if waiting { "queued" } else { status.icon };
     let bar = (s.state == StepState::Running && s.kind == StepKind::Train).then_some(percent).flatten();
     let took = s.started_at.map(|t| span(s.ended_at.unwrap_or(now).since(t)));

@@ -6,6 +6,7 @@ use crate::{
     audit,
     blobs::BlobError,
     cards::{self, Evidence},
+    chain::counted,
     events, models,
     problem::Doing,
     store::models::{InsertVersion, weights_kind},
@@ -78,7 +79,7 @@ pub(super) async fn publish(leader: &Leader, run: &Run) -> Result<(), Halt> {
     now.reason = format!("Registered as {} v{number}.", now.model_name);
     now.ended_at = Some(at);
     now.model_version = Some(version);
-    let said = format!("{} v{number}, candidate; {} files, digests checked", now.model_name, files.len());
+    let said = format!("{} v{number}, candidate; {}, digests checked", now.model_name, counted(files.len() as u64, "file", "files"));
     hearing::finish(&mut now, StepKind::Publish, Some(said), at);
     tx.save_run(&now).await.doing("writing the run")?;
     let mut entry =
@@ -124,6 +125,7 @@ async fn evaluated_rows(leader: &Leader, run: &Run) -> Result<Result<Vec<Evaluat
     };
     let clean = |row: EvaluatedRow| EvaluatedRow {
         row: row.row,
+        line: row.line,
         prompt: hearing::clean(&row.prompt),
         expected: hearing::clean(&row.expected),
         base: hearing::clean(&row.base),

@@ -282,7 +282,7 @@ async fn cancel(leader: &Leader, run: &Run) -> Result<(), Halt> {
     let Some(mut now) = tx.run(&run.tenant, run.id).await.doing("reading a run")? else { return Ok(()) };
     let Ok(state) = now.state.next(RunEvent::Stopped) else { return Ok(()) };
     now.state = state;
-    end_cancelled(&mut now, tx.at(), "Cancelled; the process has ended.");
+    end_cancelled(&mut now, tx.at(), "As asked; its process has ended.");
     tx.save_run(&now).await.doing("writing a run")?;
     let entry = audit::by_system(tx.at(), Some(&now.tenant), "run.cancelled", "run", now.id, &now.name);
     audit::append(&mut tx, entry).await.doing("writing the audit record")?;

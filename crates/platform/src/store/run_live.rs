@@ -129,6 +129,7 @@ impl Store {
             .into_iter()
             .map(|r| EvaluatedRow {
                 row: r.row_number as u64,
+                line: None,
                 prompt: r.prompt,
                 expected: r.expected,
                 base: r.base,

@@ -5,7 +5,7 @@ use domain::{
     event::Topic,
     policy::Action,
     problem::ProblemKind,
-    run::{Run, RunState, StepKind, StepState},
+    run::{Run, RunState, Step, StepKind, StepState},
     settings::RunSettings,
     tenant::Quota,
 };
@@ -212,7 +212,7 @@ async fn a_run_can_be_cancelled_in_every_state_that_allows_it(house: House) {
     let queued = runs.cancel(queued.id).await.unwrap();
     assert_eq!((queued.state, step(&queued, StepKind::Prepare).0), (RunState::Cancelled, StepState::Skipped));
     let again = runs.cancel(queued.id).await.unwrap_err();
-    assert_eq!((again.kind, again.sentence.as_str()), (ProblemKind::Conflict, "The run has already ended: it was cancelled."));
+    assert_eq!((again.kind, again.sentence.as_str()), (ProblemKind::Conflict, "The run has already ended: it was stopped."));
 
     let _controller = house.controller("a");
     let working = house.launch(&scope, "facts-2", 200).await;
@@ -221,7 +221,9 @@ async fn a_run_can_be_cancelled_in_every_state_that_allows_it(house: House) {
     assert_eq!(asked.state, RunState::Cancelling);
     assert!(asked.reason.contains("mira"), "{}", asked.reason);
     let working = house.run_until(&scope, &working, ended).await;
-    assert_eq!((working.state, step(&working, StepKind::Train).0), (RunState::Cancelled, StepState::Skipped));
+    assert_eq!((working.state, step(&working, StepKind::Train).1), (RunState::Cancelled, "Stopped before it was done."));
+    assert_eq!(working.steps.iter().map(Step::was_stopped).collect::<Vec<_>>(), [false, true, false, false]);
+    assert_eq!(step(&working, StepKind::Publish).1, "Not reached, because the run was stopped.");
     assert!(working.failure.is_none());
     let preparing = house.launch(&scope, "facts-3", 201).await;
     house.run_until(&scope, &preparing, |r| step(r, StepKind::Prepare).1 == "fetching inputs").await;
