@@ -1,6 +1,8 @@
 //! The whole lineage of a tenant: from every dataset version to every key that calls what was made of it.
 
 use super::{AppError, Wire};
+#[cfg(feature = "ssr")]
+use crate::ui::number::some;
 use domain::chain::Link;
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -54,7 +56,7 @@ pub async fn lineage_get(tenant: String) -> Result<Lineage, AppError> {
             id: v.id.to_string(),
             link: Link::Dataset,
             title: format!("{} v{}", dataset.name, v.number),
-            note: v.report.as_ref().map_or_else(|| v.state.word().to_owned(), |r| format!("{} rows", r.accepted)),
+            note: v.report.as_ref().map_or_else(|| v.state.word().to_owned(), |r| some(r.accepted, "row", "rows")),
             href: links::dataset_version(t, &dataset.name, v.number),
             from: Vec::new(),
         }));
@@ -106,7 +108,7 @@ pub async fn lineage_get(tenant: String) -> Result<Lineage, AppError> {
                 note: used
                     .iter()
                     .find(|l| l.group == id)
-                    .map_or_else(|| "no call, 7 d".to_owned(), |l| format!("{} calls, 7 d", l.requests)),
+                    .map_or_else(|| "no call, 7 d".to_owned(), |l| format!("{}, 7 d", some(l.requests, "call", "calls"))),
                 href: links::keys(t),
                 from: callable.iter().filter(|(_, ids)| may_call(ids)).map(|(id, _)| id.clone()).collect(),
                 id,

@@ -1,6 +1,6 @@
 //! Charts: an SVG that stretches, and words as HTML in percent positions, so that nothing blurs and no script measures.
 
-use super::number::{count, figure};
+use super::number::{count, figure, some};
 use leptos::prelude::*;
 
 /// One line of a chart, in the units of its axes.
@@ -147,7 +147,7 @@ pub fn ChartView(chart: Chart, #[prop(optional)] tools: Option<ViewFn>) -> impl 
         .map(|s| view! { <span class="x" class:late={x(s as f64) > 62.5} style=format!("left:{:.2}%", x(s as f64))>{count(s)}</span> });
     let labels = if chart.detailed { labels.collect_view() } else { Vec::new() };
     let ends = if chart.detailed { line_ends(&chart.series, x, &axis) } else { Vec::new() };
-    let last = if chart.detailed { format!("{} steps", count(steps)) } else { count(steps) };
+    let last = if chart.detailed { some(steps, "step", "steps") } else { count(steps) };
     view! {
         <figure class="chart" style=format!("--h:{};--pad-l:{};--pad-r:{}", chart.height, if chart.detailed { "2.25rem" } else { "2.5rem" }, if chart.detailed && done > 80.0 { "5.75rem" } else { "0rem" })>
             <figcaption><b>{chart.title}</b><span class="subtle">{chart.caption}</span>{tools.map(|t| view! { <span class="end row row-tight">{t.run()}</span> })}</figcaption>

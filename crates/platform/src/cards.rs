@@ -5,7 +5,7 @@ mod export;
 
 pub use export::markdown;
 
-use crate::store::runs::Results;
+use crate::{chain::counted, store::runs::Results};
 use domain::{
     base_model::{BaseModel, StoredFile},
     card::{Card, FIELDS, Field, Origin},
@@ -51,7 +51,7 @@ pub(crate) fn from_evidence(e: &Evidence<'_>) -> Card {
             "training" => Some((training(e), run())),
             "compute" => compute(e).map(|value| (value, run())),
             "software" => software(e.results).map(|value| (value, run())),
-            "digest" => Some((format!("blake3:{} over {} files", e.digest, e.files.len()), run())),
+            "digest" => Some((format!("blake3:{} over {}", e.digest, counted(e.files.len() as u64, "file", "files")), run())),
             "licence" => non_empty(&e.base.licence).map(|value| (value, base())),
             "languages" => non_empty(&e.data.documentation.languages.join(", ")).map(|value| (value, data())),
             "contact" => non_empty(&e.run.owner_name).map(|value| (value, format!("owner of run {}", e.run.name))),
@@ -94,7 +94,8 @@ fn method(run: &Run) -> String {
 fn dataset(v: &DatasetVersion) -> String {
     let mut out = format!("{} v{}", v.dataset_name, v.number);
     if let Some(r) = &v.report {
-        out += &format!(", {} rows trained on, {} held out, {} of {} rejected", r.train_rows, r.held_out_rows, r.rejected, r.rows);
+        let trained = counted(r.train_rows, "row", "rows");
+        out += &format!(", {trained} trained on, {} held out, {} of {} rejected", r.held_out_rows, r.rejected, r.rows);
         if r.tokens > 0 {
             out += &format!(", {} tokens", r.tokens);
         }
@@ -103,7 +104,8 @@ fn dataset(v: &DatasetVersion) -> String {
         out += &format!(", digest blake3:{digest}");
     }
     for (label, text) in [("source", &v.documentation.source), ("licence", &v.documentation.licence)] {
-        if let Some(text) = non_empty(text) {
+        // People end what they say with a full stop, and here it goes on.
+        if let Some(text) = non_empty(text.trim().trim_end_matches('.')) {
             out += &format!("; {label}: {text}");
         }
     }
@@ -122,7 +124,7 @@ fn personal_data(v: &DatasetVersion) -> Option<String> {
 
 fn training(e: &Evidence<'_>) -> String {
     let s = &e.run.settings;
-    let steps = e.run.progress.map(|p| format!("{} steps, ", p.total_steps)).unwrap_or_default();
+    let steps = e.run.progress.map(|p| format!("{}, ", counted(p.total_steps, "step", "steps"))).unwrap_or_default();
     let mut out = format!(
         "{steps}{} epochs, batch {} × {}, learning rate {} {}, {} warm-up steps, cut-off {} tokens, seed {}",
         s.num_train_epochs,

@@ -3,7 +3,9 @@
 use crate::{
     Platform,
     access::{PlatformScope, Scope, shortened},
-    audit, directory, events,
+    audit,
+    chain::counted,
+    directory, events,
     problem::Doing,
     store::Tx,
 };
@@ -171,5 +173,7 @@ fn not_found(name: &str) -> Problem {
 }
 
 fn in_words(q: &Quota) -> String {
-    format!("{} concurrent runs, {} bytes, {} endpoints", q.concurrent_runs, q.storage_bytes, q.endpoints)
+    let (runs, endpoints) =
+        (counted(q.concurrent_runs.into(), "concurrent run", "concurrent runs"), counted(q.endpoints.into(), "endpoint", "endpoints"));
+    format!("{runs}, {} bytes, {endpoints}", q.storage_bytes)
 }

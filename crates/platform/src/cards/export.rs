@@ -1,5 +1,6 @@
 //! The card as Markdown, with the metadata block that Hugging Face reads. Only what the card and the record say.
 
+use crate::chain::counted;
 use domain::{
     card::{Field, Origin},
     model::{ModelVersion, WeightsKind},
@@ -44,7 +45,7 @@ pub fn markdown(v: &ModelVersion) -> String {
             let share = if s.rows == 0 { 0.0 } else { right as f64 * 100.0 / s.rows as f64 };
             out += &format!("| {who} | {right} | {} | {share:.1} % |\n", s.rows);
         }
-        out += &format!("\n{} rows gained, {} lost against the base model.\n\n", s.gained, s.lost);
+        out += &format!("\n{} gained, {} lost against the base model.\n\n", counted(s.gained, "row", "rows"), s.lost);
     }
     out += "## Card\n\n| Field | Value | From |\n| --- | --- | --- |\n";
     for f in &v.card.fields {

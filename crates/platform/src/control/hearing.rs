@@ -1,6 +1,7 @@
 //! What a line of a task's output means for its run. Pure: the run as it is, the line, and what follows.
 
 use super::tasks::Job;
+use crate::chain::counted;
 use domain::{
     report::{Line, Outcome, Phase, Said, Verdict},
     run::{Failure, LogLevel, LogLine, MetricPoint, Progress, Run, RunEvent, RunState, Scores, Step, StepKind, StepState},
@@ -140,11 +141,8 @@ pub(super) fn trained(run: &mut Run, outcome: &Outcome, held_out_rows: u64, at: 
     finish(run, StepKind::Prepare, None, at);
     let took = find(run, StepKind::Train).started_at.map(|began| format!(" in {}", span(at.since(began)))).unwrap_or_default();
     let steps = run.progress.map_or(0, |p| p.total_steps);
-    let done = if steps > 0 {
-        format!("{steps} steps{took}, {} files", outcome.files.len())
-    } else {
-        format!("Done{took}, {} files", outcome.files.len())
-    };
+    let files = counted(outcome.files.len() as u64, "file", "files");
+    let done = if steps > 0 { format!("{}{took}, {files}", counted(steps, "step", "steps")) } else { format!("Done{took}, {files}") };
     finish(run, StepKind::Train, Some(done), at);
     if let Some(progress) = &mut run.progress {
         progress.remaining_ms = Some(0);

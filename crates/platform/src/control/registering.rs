@@ -2,6 +2,7 @@
 
 use crate::{
     Platform, audit,
+    chain::counted,
     jobs::{self, Claimed},
     models::files_digest,
     problem::Doing,
@@ -58,7 +59,7 @@ async fn close(platform: &Platform, job: &Claimed, model: Option<BaseModel>) -> 
         && tx.finish_base_model(&m).await.doing("writing the base model")?
     {
         let mut entry = audit::by_system(tx.at(), None, "base_model.registered", "base_model", m.id, &m.name);
-        entry.detail = m.reason.unwrap_or_else(|| format!("{} files, digest {}", m.files.len(), m.digest));
+        entry.detail = m.reason.unwrap_or_else(|| format!("{}, digest {}", counted(m.files.len() as u64, "file", "files"), m.digest));
         audit::append(&mut tx, entry).await.doing("writing the audit record")?;
     }
     if jobs::finish(&mut tx, job).await.doing("ending the job")? { tx.commit().await.doing("ending the job") } else { Ok(()) }

@@ -6,6 +6,7 @@ use super::{
     split::{RawRow, Splitter},
     tally::Tally,
 };
+use crate::chain::counted;
 use domain::{
     dataset::Format,
     inspect::{
@@ -20,8 +21,8 @@ const SAMPLE_ROWS: usize = 100;
 const SAMPLE_BYTES: usize = 8 * 1024 * 1024;
 /// Characters of a row that the report keeps as they are.
 const RAW: usize = 4000;
-/// From so many accepted rows on, at least one is held out when any should be.
-pub(super) const LEAST_FOR_SPLIT: u64 = 10;
+/// From so many accepted rows on, at least one is held out when any should be: who asked for an evaluation gets one.
+const LEAST_FOR_SPLIT: u64 = 2;
 
 /// Which accepted rows are held out: those whose hash falls under the percentage. The same row falls the same way in every
 /// version and every file, and a duplicate never stands on both sides.
@@ -211,8 +212,8 @@ impl Judge {
         self.split.hold_out_line == Some(line) || place < u64::from(self.split.percent) * (u64::MAX / 100)
     }
 
-    /// Chance may leave a side of a small file empty. Then the row nearest to the border goes over; and of fewer than ten
-    /// rows none is held out, because one or two answers say nothing.
+    /// Chance may leave a side of a small file empty. Then the row nearest to the border goes over; and a single row is
+    /// trained on.
     fn better_split(&self) -> Option<Split> {
         let (held, accepted, split) = (self.tally.held_out, self.tally.accepted, self.split);
         if split.percent == 0 || accepted == 0 {
@@ -271,9 +272,10 @@ pub(super) fn refusal(report: &Report) -> Option<String> {
     let most = report.findings.iter().filter(|f| f.severity == Severity::Rejected).max_by_key(|f| f.count);
     let why = most.map(|f| {
         let line = f.lines.first().map(|l| format!(", first in line {l}")).unwrap_or_default();
-        format!(" Most frequent: {} ({} rows{line})", f.sentence.trim_end_matches('.'), f.count)
+        format!(" Most frequent: {} ({}{line})", f.sentence.trim_end_matches('.'), counted(f.count, "row", "rows"))
     });
-    Some(format!("None of the {} rows can be trained on.{}", report.rows, why.map(|w| w + ".").unwrap_or_default()))
+    let none = if report.rows == 1 { "The only row cannot".to_owned() } else { format!("None of the {} rows can", report.rows) };
+    Some(format!("{none} be trained on.{}", why.map(|w| w + ".").unwrap_or_default()))
 }
 
 #[cfg(test)]

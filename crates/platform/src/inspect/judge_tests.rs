@@ -63,24 +63,27 @@ fn a_duplicate_is_warned_of_and_stays_on_its_side() {
 }
 
 #[test]
-fn from_ten_rows_on_one_is_held_out_whatever_chance_says() {
-    for n in 10..60 {
-        let (first, _) = judged(&rows(n), 1);
+fn from_two_rows_on_one_is_held_out_and_one_trained_on_whatever_chance_says() {
+    for (n, percent) in (2..60).flat_map(|n| [(n, 1), (n, 10), (n, 50)]) {
+        let (first, _) = judged(&rows(n), percent);
         let (outcome, written) = match first.better_split {
             Some(split) => judged_with(&rows(n), split),
             None => (first, Written::default()),
         };
-        assert!(outcome.report.held_out_rows >= 1 && outcome.report.train_rows >= 1, "{n}");
+        assert!(outcome.report.held_out_rows >= 1 && outcome.report.train_rows >= 1, "{n} rows, {percent} %");
         assert!(outcome.better_split.is_none());
         assert_eq!(written.held_out.is_empty(), written.verdicts.is_empty());
     }
 }
 
 #[test]
-fn of_a_few_rows_none_is_held_out_and_one_is_always_left_to_train_on() {
-    let (first, _) = judged(&rows(9), 50);
-    let split = first.better_split.expect("of nine rows, some fall under half");
-    assert_eq!(judged_with(&rows(9), split).0.report.held_out_rows, 0);
+fn a_single_row_is_trained_on_and_of_equal_rows_one_is_on_each_side() {
+    let single = "{\"instruction\":\"q\",\"output\":\"a\"}\n";
+    for percent in [1, 50] {
+        let (first, _) = judged(single, percent);
+        let report = first.better_split.map_or(first.report, |split| judged_with(single, split).0.report);
+        assert_eq!((report.train_rows, report.held_out_rows), (1, 0), "{percent} %");
+    }
     // Ten times the same row: all fall on one side.
     let same = "{\"instruction\":\"q\",\"output\":\"a\"}\n".repeat(10);
     for percent in [1, 50] {

@@ -135,7 +135,7 @@ async fn every_bad_file_is_rejected_with_its_reason(world: World) {
         ),
         (
             "{\"messages\":[]}\n",
-            "None of the 1 rows can be trained on. Most frequent: A question or an answer is empty (1 rows, first in line 1).",
+            "The only row cannot be trained on. Most frequent: A question or an answer is empty (1 row, first in line 1).",
         ),
     ] {
         let version = world.dataset(&scope, "bad", file).await;
