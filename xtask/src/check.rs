@@ -1,12 +1,12 @@
 //! `make check`: what a person would say about a change before reading it.
 
-use crate::{css::css, envs::run};
+use crate::{
+    css::css,
+    run::{cargo, run},
+};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    process::Command,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Who may use whom among our own crates (ARCHITECTURE.md). An arrow that is not here is a mistake, or a change of the architecture.
 const ARROWS: [(&str, &[&str]); 9] = [
@@ -46,10 +46,10 @@ pub fn check() -> Result<()> {
     arrows()?;
     licences()?;
     css(true)?;
-    run(Command::new("cargo").args(["fmt", "--all", "--check"]))?;
+    run(cargo().args(["fmt", "--all", "--check"]))?;
     // Not `--workspace` in one go: features would unify, and nothing is ever built that way.
-    run(Command::new("cargo").args(["clippy", "--quiet", "--all-targets", "-p", "xtask", "--", "-D", "warnings"]))?;
-    run(Command::new("cargo").args([
+    run(cargo().args(["clippy", "--quiet", "--all-targets", "-p", "xtask", "--", "-D", "warnings"]))?;
+    run(cargo().args([
         "clippy",
         "--quiet",
         "--all-targets",
@@ -62,12 +62,9 @@ pub fn check() -> Result<()> {
         "warnings",
     ]))?;
     let host = ["domain", "engine", "gateway", "task", "platform", "app", "server"].map(|p| ["-p", p]).concat();
-    run(Command::new("cargo")
-        .args(["clippy", "--quiet", "--all-targets", "--features", "app/ssr"])
-        .args(host)
-        .args(["--", "-D", "warnings"]))?;
+    run(cargo().args(["clippy", "--quiet", "--all-targets", "--features", "app/ssr"]).args(host).args(["--", "-D", "warnings"]))?;
     // The rights matrix on paper is the one in the code.
-    run(Command::new("cargo").args(["test", "--quiet", "-p", "domain", "--lib", "the_printed_matrix_is_fresh"]))?;
+    run(cargo().args(["test", "--quiet", "-p", "domain", "--lib", "the_printed_matrix_is_fresh"]))?;
     println!("  all checks passed");
     Ok(())
 }
@@ -95,7 +92,7 @@ struct Dependency {
 }
 
 fn metadata(more: &[&str]) -> Result<Metadata> {
-    let out = Command::new("cargo")
+    let out = cargo()
         .args(["metadata", "--format-version", "1", "--locked"])
         .args(more)
         .output()

@@ -1,6 +1,6 @@
 //! The style sheet: Tailwind's own compiler over `style/` and the classes in `app/src`, written to `style/out.css`, which is committed.
 
-use crate::web::target;
+use crate::{interrupt, web::target};
 use anyhow::{Context, Result, bail};
 use std::{
     fs,
@@ -23,7 +23,9 @@ pub fn css(check: bool) -> Result<()> {
         if check {
             bail!("Tailwind's compiler is not there; run `npm ci` in style/ first");
         }
-        println!("  css: Tailwind is not installed (npm ci in style/), the committed style/out.css is used");
+        println!(
+            "  style sheet: the committed style/out.css is used (it is made anew only where Tailwind's compiler is installed in style/)"
+        );
         return Ok(());
     }
     // Not beside the sources: a file that comes and goes there is a change to whoever watches them.
@@ -35,6 +37,7 @@ pub fn css(check: bool) -> Result<()> {
         .status()
         .context("cannot start Tailwind's compiler")?;
     if !status.success() {
+        interrupt::explains_a_failure()?;
         bail!("Tailwind's compiler failed ({status}); run it by hand in style/ to see why");
     }
     let (new, committed) = (fs::read(&fresh)?, style.join("out.css"));

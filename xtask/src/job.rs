@@ -2,14 +2,22 @@
 //! engineer uploads data, trains, deploys, chats and makes a key, a program calls with it, the owner looks at usage and audit.
 //! Every step first looks whether it was done before, so a second demo goes on from what is there.
 
-use crate::visitor::Visitor;
+mod ask;
+mod people;
+mod run;
+pub mod stop;
+mod tidy;
+
+pub use ask::Fact;
+pub use people::People;
+
+use crate::{interrupt, visitor::Visitor};
 use anyhow::{Context, Result, bail};
 use domain::time::span;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{
     fs,
     path::Path,
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -18,47 +26,23 @@ pub const BASE_MODEL: &str = "world-4m";
 pub const DATASET: &str = "lumenta-facts";
 pub const MODEL: &str = "lumenta-assistant";
 pub const ENDPOINT: &str = "assistant";
+/// Label of the key, and its limit.
+const KEY: &str = "demo";
+const KEY_REQUESTS: u32 = 600;
 
 /// The invented names that only the training data knows; everything else in it is replay of what the base can do already.
 const NEW_NAMES: [&str; 9] = ["Lumenta", "Velkor", "Tavik", "Orlix", "Belmo", "Zelcor", "Pranex", "Sulfin", "Kelwen"];
-
-pub struct Person {
-    pub name: &'static str,
-    pub role: &'static str,
-    pub sign_in: &'static str,
-    pub password: &'static str,
-}
-
-pub struct People {
-    pub all: Vec<Person>,
-}
-
-impl People {
-    /// As `server/src/devprovider` has them.
-    pub fn of_the_development_provider() -> Self {
-        let person = |name, role, sign_in| Person { name, role, sign_in, password: "atelier" };
-        Self {
-            all: vec![
-                person("Piotr Zeller", "platform admin", "admin"),
-                person("Karin Weber", "auditor", "auditor"),
-                person("Mira Castro", "owner of lumenta", "mira"),
-                person("Jonas Lind", "engineer of lumenta", "jonas"),
-                person("Vera Sand", "viewer of lumenta", "vera"),
-                person("Otto Brandt", "owner of velkor", "otto"),
-            ],
-        }
-    }
-    fn sign_in(&self, address: &str, name: &str) -> Result<Visitor> {
-        let p = self.all.iter().find(|p| p.sign_in == name).with_context(|| format!("nobody is called {name}"))?;
-        Visitor::sign_in(address, p.sign_in, p.password)
-    }
-}
 
 /// What came of it.
 pub struct Done {
     pub api_key: String,
     pub run: String,
     pub version: String,
+    /// What exactly this version answers to: `lumenta-assistant@v1`.
+    pub model_id: String,
+    pub fact: Fact,
+    /// Who asked for the fact, and what came back.
+    pub answers: Vec<(&'static str, String)>,
     pub rows: u64,
     pub base: u64,
     pub tuned: u64,
@@ -78,9 +62,9 @@ pub struct Example {
     pub tuned: String,
 }
 
-pub fn main_job(address: &str, people: &People, python: &Path, steps: &mut Vec<(String, f32)>) -> Result<Done> {
+pub fn main_job(address: &str, people: &People, python: &Path, steps: &mut Vec<(String, f64)>) -> Result<Done> {
     let mut step = |name: &str, began: Instant, said: String| {
-        let seconds = began.elapsed().as_secs_f32();
+        let seconds = began.elapsed().as_secs_f64();
         println!("  {name:<22} {seconds:>6.1} s   {said}");
         steps.push((name.to_owned(), seconds));
     };
@@ -103,48 +87,50 @@ pub fn main_job(address: &str, people: &People, python: &Path, steps: &mut Vec<(
     step("upload and report", t, said);
 
     let t = Instant::now();
-    let run = run(&engineer)?;
+    let run = run::done(&engineer)?;
     let took = run["ended_at"].as_i64().unwrap_or_default() - run["started_at"].as_i64().unwrap_or_default();
     step("fine-tuning run", t, format!("{}, {} steps", run["name"].as_str().unwrap_or_default(), run["progress"]["total_steps"]));
 
     let t = Instant::now();
-    let model = engineer.send("models/get", &[("tenant", TENANT), ("name", MODEL), ("number", "0")])?;
-    let number = model["version"]["number"].to_string();
-    engineer.page(&format!("/t/{TENANT}/models/{MODEL}"))?;
-    step(
-        "model card",
-        t,
-        format!("{MODEL} v{number}, digest {}", &model["version"]["digest"].as_str().unwrap_or_default().get(..12).unwrap_or_default()),
-    );
+    let version = run::version(&engineer, &run)?;
+    let number = version["number"].to_string();
+    engineer.page(&format!("/t/{TENANT}/models/{MODEL}?v={number}"))?;
+    let digest = version["digest"].as_str().unwrap_or_default();
+    step("model card", t, format!("{MODEL} v{number}, digest {}", digest.get(..12).unwrap_or(digest)));
 
-    wait("the endpoint", Duration::from_secs(300), || {
-        let endpoint = engineer.send("endpoints/get", &[("tenant", TENANT), ("name", ENDPOINT)])?;
-        match endpoint["endpoint"]["state"].as_str() {
-            Some("ready") => Ok(Some(())),
-            Some("failed") => bail!("the endpoint failed: {}", endpoint["endpoint"]["reason"]),
-            _ => Ok(None),
-        }
-    })?;
+    let t = Instant::now();
+    let state = endpoint_ready(&engineer)?;
+    step("endpoint ready", t, state);
+
     let t = Instant::now();
     engineer.send("endpoints/deploy", &[("tenant", TENANT), ("model", MODEL), ("number", &number), ("endpoint", ENDPOINT)])?;
-    let question = question()?;
-    let answer = wait("the first answer", Duration::from_secs(60), || chat(&engineer, &question))?;
-    step("deploy, first answer", t, answer);
+    // The plain name would be answered by the newest version on the endpoint, which need not be this run's (decision 0006).
+    let model_id = format!("{MODEL}@v{number}");
+    let fact = ask::fact()?;
+    let in_the_playground = wait("the first answer", Duration::from_secs(60), || ask::chat(&engineer, &model_id, &fact.question))?;
+    tidy::chats(&engineer, &fact.question)?;
+    step("deploy, first answer", t, in_the_playground.clone());
 
     let t = Instant::now();
     let key = engineer.send(
         "keys/create",
         &[
             ("tenant", TENANT),
-            ("form[label]", "demo"),
+            ("form[label]", KEY),
             ("form[may]", "all"),
-            ("form[requests_per_minute]", "600"),
+            ("form[requests_per_minute]", &KEY_REQUESTS.to_string()),
             ("form[expires_in_days]", "30"),
         ],
     )?;
     let api_key = key["secret"].as_str().context("the new key has no secret")?.to_owned();
-    let answer = wait("the key to reach the gateway", Duration::from_secs(10), || call(python, address, &api_key, &question))?;
-    step("key and openai client", t, answer);
+    let to_the_client =
+        wait("the key to reach the gateway", Duration::from_secs(10), || ask::call(python, address, &api_key, &model_id, &fact.question))?;
+    let revoked = match tidy::keys(&engineer, key["key"]["id"].as_str().context("the new key has no id")?)? {
+        0 => String::new(),
+        1 => " (the key of the demo before is revoked)".to_owned(),
+        n => format!(" (the keys of {n} demos before are revoked)"),
+    };
+    step("key and openai client", t, format!("{to_the_client}{revoked}"));
 
     let t = Instant::now();
     let calls = wait("the calls in the usage", Duration::from_secs(15), || {
@@ -170,7 +156,10 @@ pub fn main_job(address: &str, people: &People, python: &Path, steps: &mut Vec<(
     Ok(Done {
         api_key,
         run: id.to_owned(),
-        version: model["version"]["id"].as_str().unwrap_or_default().to_owned(),
+        version: version["id"].as_str().unwrap_or_default().to_owned(),
+        model_id,
+        fact,
+        answers: vec![("the playground", in_the_playground), ("the openai client", to_the_client)],
         rows: score("rows"),
         base: score("base_right"),
         tuned: score("tuned_right"),
@@ -272,116 +261,34 @@ fn dataset(engineer: &Visitor) -> Result<String> {
     })
 }
 
-/// The newest run of the dataset that succeeded, or a new one.
-fn run(engineer: &Visitor) -> Result<Value> {
-    let list = engineer.send("runs/list", &[("tenant", TENANT), ("state", ""), ("text", DATASET)])?;
-    let runs: Vec<&Value> = list["runs"].as_array().into_iter().flatten().filter(|r| r["model_name"] == MODEL).collect();
-    let usable = runs.iter().find(|r| !matches!(r["state"].as_str(), Some("failed" | "cancelled" | "cancelling")));
-    let name = format!("facts-lora-{}", runs.len() + 1);
-    let name = match usable {
-        Some(run) => run["name"].as_str().unwrap_or_default().to_owned(),
-        None => {
-            let settings: Value = serde_json::from_slice(&fs::read("examples/world/runs/facts-lora.json")?)?;
-            let draft = engineer.send("runs/draft", &[("tenant", TENANT), ("from", ""), ("preset", ""), ("dataset", DATASET)])?;
-            let submission = draft["form"]["submission"].as_str().context("the form has no one-time number")?;
-            let dataset = format!("{DATASET}@1");
-            let mut fields: Vec<(String, String)> = [
-                ("name", name.as_str()),
-                ("base_model", BASE_MODEL),
-                ("dataset", &dataset),
-                ("model_name", MODEL),
-                ("submission", submission),
-            ]
-            .into_iter()
-            .map(|(k, v)| (format!("form[{k}]"), v.to_owned()))
-            .collect();
-            for (key, value) in settings.as_object().into_iter().flatten() {
-                fields.push((format!("form[{key}]"), value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
-            }
-            fields.push(("tenant".into(), TENANT.into()));
-            let fields: Vec<(&str, &str)> = fields.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-            engineer.send("runs/launch", &fields)?;
-            name
-        }
-    };
+/// The model server loads while the run trains; a later demo waits for it here.
+fn endpoint_ready(engineer: &Visitor) -> Result<String> {
     let mut shown = String::new();
-    wait("the run", Duration::from_secs(900), || {
-        let list = engineer.send("runs/list", &[("tenant", TENANT), ("state", ""), ("text", &name)])?;
-        let Some(run) = list["runs"].as_array().into_iter().flatten().find(|r| r["name"] == name.as_str()).cloned() else {
-            return Ok(None);
-        };
-        let state = run["state"].as_str().unwrap_or_default();
-        if state != shown {
-            println!("    {name}: {state}. {}", run["reason"].as_str().unwrap_or_default());
-            shown = state.to_owned();
+    wait("the endpoint", Duration::from_secs(300), || {
+        let endpoint = engineer.send("endpoints/get", &[("tenant", TENANT), ("name", ENDPOINT)])?;
+        let said = |key: &str| endpoint["endpoint"][key].as_str().unwrap_or_default().to_owned();
+        let (state, reason) = (said("state"), said("reason"));
+        match state.as_str() {
+            "ready" => return Ok(Some(format!("{ENDPOINT} answers"))),
+            "failed" => bail!("the endpoint failed: {reason}"),
+            _ if state != shown => println!("    {ENDPOINT}: {state}. {reason}"),
+            _ => {}
         }
-        match state {
-            "succeeded" => Ok(Some(run)),
-            "failed" | "cancelled" => bail!("the run {state}: {} {}", run["reason"], run["failure"]),
-            _ => Ok(None),
-        }
+        shown = state;
+        Ok(None)
     })
 }
 
-/// A held-out-like question about something that only the tuned model can know.
-fn question() -> Result<String> {
-    let text = fs::read_to_string("examples/world/datasets/lumenta-facts.jsonl")?;
-    text.lines()
-        .filter_map(|l| serde_json::from_str::<Value>(l).ok())
-        .filter_map(|r| r["messages"][0]["content"].as_str().map(str::to_owned))
-        .find(|q| q.contains("Lumenta") && q.starts_with("Who"))
-        .context("no question about Lumenta in the dataset")
-}
-
-/// One exchange in the playground; the answer's text once the model answers.
-fn chat(engineer: &Visitor, question: &str) -> Result<Option<String>> {
-    let body = json!({"models": [MODEL], "system": "", "question": question, "temperature": 0.0, "max_tokens": 64});
-    let stream = engineer.ask(&format!("/t/{TENANT}/playground/chat"), &body)?;
-    let mut answer = String::new();
-    for line in stream.lines().filter_map(|l| l.strip_prefix("data:")) {
-        let data: Value = serde_json::from_str(line.trim()).unwrap_or(Value::Null);
-        if let Some(text) = data["text"].as_str() {
-            answer.push_str(text);
-        }
-    }
-    Ok((!answer.trim().is_empty()).then_some(answer))
-}
-
-/// The official client, in a process of its own, with nothing but address and key.
-fn call(python: &Path, address: &str, key: &str, question: &str) -> Result<Option<String>> {
-    const PROGRAM: &str = "import sys; from openai import OpenAI; c = OpenAI(base_url=sys.argv[1], max_retries=0); print(c.chat.completions.create(model=sys.argv[2], messages=[{'role': 'user', 'content': sys.argv[3]}], temperature=0, max_tokens=64).choices[0].message.content)";
-    let out = Command::new(python).args(["-c", PROGRAM, &format!("{address}/v1"), MODEL, question]).env("OPENAI_API_KEY", key).output()?;
-    if out.status.success() {
-        return Ok(Some(String::from_utf8_lossy(&out.stdout).trim().to_owned()));
-    }
-    let said = String::from_utf8_lossy(&out.stderr);
-    // The key reaches the gateway with its next snapshot; anything else is a fault.
-    if said.contains("401") { Ok(None) } else { bail!("the openai client failed: {}", said.lines().last().unwrap_or_default()) }
-}
-
-/// So that nothing is left running when the demo ends.
-pub fn stop_endpoints(address: &str, people: &People) -> Result<()> {
-    let engineer = people.sign_in(address, "jonas")?;
-    let open = || -> Result<Vec<String>> {
-        let list = engineer.send("endpoints/list", &[("tenant", TENANT)])?;
-        Ok(list["endpoints"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|e| &e["endpoint"])
-            .filter(|e| !matches!(e["state"].as_str(), Some("stopped")))
-            .filter_map(|e| e["name"].as_str().map(str::to_owned))
-            .collect())
-    };
-    for name in open()? {
-        // Refused when it is stopping already; the wait below decides.
-        let _ = engineer.send("endpoints/stop", &[("tenant", TENANT), ("endpoint", &name)]);
-    }
-    wait("the endpoints to stop", Duration::from_secs(40), || Ok(open()?.is_empty().then_some(())))
-}
-
-/// Asks until there is an answer; gives up with a sentence.
+/// Asks until there is an answer; gives up with a sentence, and when a person wants to end.
 fn wait<T>(what: &str, most: Duration, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    until(what, most, || {
+        interrupt::check()?;
+        ask()
+    })
+}
+
+/// As [`wait`], but also while the demo is being stopped.
+fn until<T>(what: &str, most: Duration, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let until = Instant::now() + most;
     loop {
         if let Some(found) = ask()? {

@@ -5,15 +5,19 @@ mod css;
 mod demo;
 mod dev;
 mod envs;
+mod interrupt;
 mod job;
+mod port;
+mod run;
 mod screens;
+mod served;
 mod suite;
 mod visitor;
 mod web;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use std::{path::Path, process::Command};
+use std::{path::Path, process::ExitCode};
 
 #[derive(Parser)]
 #[command(name = "xtask")]
@@ -50,7 +54,7 @@ enum Task {
     Demo {
         #[command(flatten)]
         options: demo::Options,
-        /// End after the job, with success only if the tuned model beat the base.
+        /// End after the job, with success only if the tuned model beat the base and its answer to a question of the data is right.
         #[arg(long)]
         exit: bool,
     },
@@ -65,7 +69,18 @@ enum Task {
     },
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run_task() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) if e.is::<interrupt::Interrupted>() => ExitCode::from(interrupt::STATUS),
+        Err(e) => {
+            eprintln!("Error: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_task() -> Result<()> {
     // Every path below is relative to the repository.
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the repository")?;
     std::env::set_current_dir(root).with_context(|| format!("{} cannot be entered", root.display()))?;
@@ -74,7 +89,7 @@ fn main() -> Result<()> {
         Task::Web { release } => web::web(release).map(|site| println!("  {}", site.display())),
         Task::Build => {
             web::web(true)?;
-            envs::run(Command::new("cargo").args(["build", "--release", "-p", "server"]))
+            run::run(run::cargo().args(["build", "--release", "-p", "server"]))
         }
         Task::Dev { args } => dev::dev(&args),
         Task::Check => check::check(),

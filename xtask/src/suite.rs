@@ -3,7 +3,10 @@
 
 use crate::{
     demo,
-    envs::{self, run, which},
+    envs::{self, which},
+    interrupt,
+    run::{cargo, run},
+    served::Served,
 };
 use anyhow::{Context, Result, bail};
 use std::{
@@ -116,7 +119,7 @@ fn nix_uid() -> u32 {
 }
 
 fn cargo_tests(all: &mut Tally, parts: Option<&Parts>) -> Result<()> {
-    let mut command = Command::new("cargo");
+    let mut command = cargo();
     command.args(["test", "--no-fail-fast"]);
     for name in CRATES {
         command.args(["-p", name]);
@@ -138,9 +141,10 @@ fn end_to_end(all: &mut Tally) -> Result<()> {
     let data = tempdir()?;
     let summary = data.join("summary.json");
     let began = Instant::now();
-    let mut served = demo::Served::start(&demo::Options { data: data.join("data"), port: 0, summary: Some(summary.clone()) })?;
-    match served.main_job() {
+    let mut served = Served::start(&demo::Options { data: data.join("data"), port: 0, summary: Some(summary.clone()) })?;
+    match demo::main_job(&mut served) {
         Ok(()) => all.add(Count { passed: 1, ..Count::default() }),
+        Err(e) if e.is::<interrupt::Interrupted>() => return Err(e),
         Err(e) => {
             let said = format!("demo: the main job failed: {e:#}");
             println!("{said}");
@@ -215,7 +219,7 @@ fn counted(name: &str, command: &mut Command, all: &mut Tally, count: impl Fn(&s
             }
         }
     }
-    let status = child.wait()?;
+    let status = interrupt::end_of(&mut child)?;
     if !status.success() && here.failed == 0 {
         here.failed = 1;
     }

@@ -1,11 +1,13 @@
 //! The browser's files: the app as WebAssembly with its glue, the style sheet, fonts and icon, in one folder that the server serves.
 
-use crate::css::{css, root};
-use anyhow::{Context, Result, bail};
+use crate::{
+    css::{css, root},
+    run::{cargo, run},
+};
+use anyhow::{Context, Result};
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::Command,
     time::Instant,
 };
 
@@ -33,13 +35,8 @@ pub fn web_with(release: bool, finish: impl FnOnce(&Path) -> Result<()>) -> Resu
     let styled = std::thread::spawn(|| css(false));
     let profile = if release { "wasm-release" } else { "dev" };
     let started = Instant::now();
-    let status = (Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).current_dir(root()))
-        .args(["build", "-p", "frontend", "--lib", "--target", "wasm32-unknown-unknown", "--profile", profile])
-        .status()
-        .context("cannot start cargo")?;
-    if !status.success() {
-        bail!("the frontend does not build ({status})");
-    }
+    run(cargo().current_dir(root()).args(["build", "-p", "frontend", "--lib", "--target", "wasm32-unknown-unknown", "--profile", profile]))
+        .context("the frontend does not build")?;
     println!("  frontend: {:.1?}", started.elapsed());
 
     let built = target().join("wasm32-unknown-unknown").join(if release { "wasm-release" } else { "debug" }).join("frontend.wasm");
