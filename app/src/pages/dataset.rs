@@ -91,7 +91,7 @@ fn Facts(page: DatasetPage) -> impl IntoView {
         <dl class="facts">
             {report.as_ref().map(|r| view! {
                 <div><dt>"Checks"</dt><dd>{rejected(r)}" "<small>{format!("{}, {} info", some(warnings(r), "warning", "warnings"), r.findings.iter().filter(|f| f.severity == Severity::Info).count())}</small></dd></div>
-                <div><dt>"Rows"</dt><dd>{count(r.train_rows)}" "<small>{format!("+ {} held out", count(r.held_out_rows))}</small></dd></div>
+                <div><dt>"Rows"</dt><dd>{count(r.train_rows)}" "<small>{format!("+ {} held out{}", count(r.held_out_rows), if v.held_out_percent > 0 && r.accepted > 0 { format!(", about {} % asked for", v.held_out_percent) } else { String::new() })}</small></dd></div>
                 <div><dt>"Turns"</dt><dd>{count(r.turns)}</dd></div>
                 <div><dt>"Tokens"</dt><dd>{if r.tokens == 0 { "–".to_owned() } else { count(r.tokens) }}" "<small>{(r.tokens > 0).then(|| format!("mean {}", r.tokens / r.accepted.max(1)))}</small></dd></div>
             })}
@@ -104,7 +104,9 @@ fn Facts(page: DatasetPage) -> impl IntoView {
 }
 
 fn rejected(report: &Report) -> impl IntoView + use<> {
+    let refused = report.findings.iter().any(|f| f.severity == Severity::Blocking);
     match report.rejected {
+        _ if refused => view! { <span class="fg-danger">"whole file refused"</span> }.into_any(),
         0 => view! { "no row rejected" }.into_any(),
         n => view! { <span class="fg-danger">{some(n, "row", "rows")}" left out"</span> }.into_any(),
     }

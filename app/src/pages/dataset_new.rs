@@ -63,7 +63,7 @@ fn Body(form: UploadForm, tenant: String, name: String) -> impl IntoView {
                             <option value="">"nobody, do not count"</option>
                         </select>
                     </Field>
-                    <Field name="held_out_percent" label="Held out for the evaluation" problems help="0 to 50. Never trained on; used to say whether it helped.">
+                    <Field name="held_out_percent" label="Held out for the evaluation" problems help="0 to 50, about: each row falls by its hash, and of two or more at least one is held out. Never trained on; used to say whether it helped.">
                         <input id="held_out_percent" name="held_out_percent" type="number" min="0" max="50" value=form.held_out_percent.to_string() aria-describedby="held_out_percent-says"/><span class="unit">"% of rows"</span>
                     </Field>
                 </fieldset>

@@ -9,13 +9,14 @@ use crate::{
         form::{error_of, fields_of},
     },
 };
-use domain::dataset::DatasetVersion;
+use domain::dataset::{DatasetVersion, PersonalData};
 use leptos::prelude::*;
 
 /// In the side column of the report.
 #[component]
 pub fn Summary(version: DatasetVersion) -> impl IntoView {
     let d = version.documentation;
+    let personal = d.personal_data;
     let said = |text: String| {
         if text.trim().is_empty() {
             view! { <dd class="fg-warning">"missing"</dd> }.into_any()
@@ -29,7 +30,8 @@ pub fn Summary(version: DatasetVersion) -> impl IntoView {
             <dl class="kv">
                 <dt>"Source"</dt>{said(d.source)}
                 <dt>"Licence"</dt>{said(d.licence)}
-                <dt>"Personal data"</dt><dd>{d.personal_data.label()}</dd>
+                <dt>"Personal data"</dt><dd class:fg-warning=(personal == PersonalData::Unknown)>{personal.label()}</dd>
+                {matches!(personal, PersonalData::Yes | PersonalData::Pseudonymised).then(|| view! { <dt>"Legal basis"</dt>{said(d.legal_basis)} })}
                 <dt>"Languages"</dt>{said(d.languages.join(", "))}
                 <dt>"Uploaded by"</dt><dd>{version.created_by_name}</dd>
                 <dt>"Digest, BLAKE3"</dt><dd class="mono" title=version.digest.clone()>{version.digest.as_deref().map(short_digest)}</dd>

@@ -28,7 +28,7 @@ pub fn ReportList(report: Report, version: DatasetVersion) -> impl IntoView {
                 let n = found.len();
                 let version = version.clone();
                 (n > 0).then(move || view! {
-                    <h3 class=format!("report-head {tone}")><Icon name=icon/>{title}" "<span>{n}</span></h3>
+                    <h3 class=format!("report-head {tone}")><Icon name=icon/>{title}" "<span>{some(n as u64, "rule", "rules")}</span></h3>
                     <div class="lines report">{found.into_iter().map(|f| finding(&version, f)).collect_view()}</div>
                 })
             }).collect_view()}
@@ -42,7 +42,10 @@ fn finding(version: &DatasetVersion, f: FindingCount) -> impl IntoView + use<> {
     let more = f.count.saturating_sub(f.lines.len() as u64);
     view! {
         <article>
-            <header><b>{f.sentence}</b><code>{f.rule}</code><span class="end"><a href=rows.clone()>{some(f.count, "row", "rows")}</a></span></header>
+            <header><b>{f.sentence}</b><code>{f.rule}</code><span class="end">{
+                // Of the file as a whole there is nothing to look at row by row.
+                if f.lines.is_empty() { "the whole file".into_any() } else { view! { <a href=rows.clone()>{some(f.count, "row", "rows")}</a> }.into_any() }
+            }</span></header>
             {(!f.lines.is_empty()).then(|| view! {
                 <p>{if f.lines.len() == 1 { "Line " } else { "Lines " }}
                     {f.lines.iter().take(12).enumerate().map(|(i, line)| view! { {(i > 0).then_some(", ")}<a href=format!("{rows}#line-{line}")>{count(*line)}</a> }).collect_view()}
@@ -53,13 +56,24 @@ fn finding(version: &DatasetVersion, f: FindingCount) -> impl IntoView + use<> {
     }
 }
 
+fn not_counted(report: &Report, tokenizer_named: bool) -> &'static str {
+    if !tokenizer_named {
+        "no tokenizer was named for this version."
+    } else if report.accepted == 0 {
+        "only accepted rows are, and there is none."
+    } else {
+        "the tokenizer of the base model could not be read."
+    }
+}
+
 /// How long the rows are, in tokens.
 #[component]
 pub fn Histogram(report: Report, tokenizer: Option<String>) -> impl IntoView {
     let buckets = report.histogram.clone();
     let most = buckets.iter().map(|b| b.rows).max().unwrap_or(0);
     if most == 0 {
-        return view! { <section class="section" aria-labelledby="tok"><header><h2 id="tok">"Tokens per row"</h2></header><p class="small muted">"Not counted: no tokenizer was named for this version."</p></section> }.into_any();
+        let why = not_counted(&report, tokenizer.is_some());
+        return view! { <section class="section" aria-labelledby="tok"><header><h2 id="tok">"Tokens per row"</h2></header><p class="small muted">"Not counted: "{why}</p></section> }.into_any();
     }
     let n = buckets.len().max(1) as f64;
     let bar = move |(i, b): (usize, &Bucket)| {

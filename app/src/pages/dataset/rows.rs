@@ -6,7 +6,7 @@ use crate::{
         datasets::{DatasetPage, ROWS_A_PAGE, Rows, get_rows},
     },
     links,
-    ui::{Icon, Load, Pages, count, use_query},
+    ui::{Icon, Load, Pages, count, number::some, use_query},
 };
 use domain::inspect::{RowVerdict, Severity};
 use leptos::prelude::*;
@@ -45,7 +45,9 @@ pub(super) fn RowsTab(page: DatasetPage, list: RowsResource) -> impl IntoView {
     };
     let here = StoredValue::new(here);
     let seg = move |label: &'static str, on: bool, href: String| view! { <a href=href aria-current=on.then_some("true")>{label}</a> };
-    let rules: Vec<(String, u64)> = v.report.map(|r| r.findings.into_iter().map(|f| (f.rule, f.count)).collect()).unwrap_or_default();
+    // What was found of the file as a whole is in no row.
+    let rules: Vec<(String, u64)> =
+        v.report.map(|r| r.findings.into_iter().filter(|f| !f.lines.is_empty()).map(|f| (f.rule, f.count)).collect()).unwrap_or_default();
     view! {
         <section class="section" aria-labelledby="rows">
             <header>
@@ -104,7 +106,7 @@ fn row(r: &RowVerdict, raw: bool) -> impl IntoView + use<> {
                     view! { <p class=format!("found {tone}")><code>{f.rule.clone()}</code><span>{f.sentence.clone()}</span></p> }
                 }).collect_view()}
             </div>
-            <span class="mono">{if !r.accepted { "left out".to_owned() } else { format!("{}{}", if r.held_out { "held out, " } else { "" }, if r.tokens > 0 { format!("{} tok", count(r.tokens)) } else { format!("{} turns", r.turns) }) }}</span>
+            <span class="mono">{if !r.accepted { "left out".to_owned() } else { format!("{}{}", if r.held_out { "held out, " } else { "" }, if r.tokens > 0 { format!("{} tok", count(r.tokens)) } else { some(r.turns.into(), "turn", "turns") }) }}</span>
         </article>
     }
 }
