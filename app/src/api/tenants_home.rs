@@ -33,6 +33,8 @@ pub struct Home {
     /// Newest first.
     pub models: Vec<ModelOverview>,
     pub endpoints: Vec<Endpoint>,
+    /// Beside each endpoint: the model version, as `facts v2`, when full weights are what it serves.
+    pub full_weights: Vec<Option<String>>,
     pub launch_refused: Option<String>,
     pub upload_refused: Option<String>,
     pub now: Timestamp,
@@ -46,6 +48,14 @@ pub async fn get_home(tenant: String) -> Result<Home, AppError> {
     let runs = platform.runs(&scope).list(Default::default()).await?;
     let mut models = platform.models(&scope).list().await?;
     models.sort_by_key(|m| std::cmp::Reverse(m.latest.created_at));
+    let endpoints = platform.endpoints(&scope).list().await?;
+    let mut full_weights = Vec::new();
+    for e in &endpoints {
+        full_weights.push(match e.merged_version {
+            Some(id) => platform.models(&scope).by_version_id(id).await.map(|v| Some(format!("{} v{}", v.model_name, v.number)))?,
+            None => None,
+        });
+    }
     Ok(Home {
         tenant: scope.tenant().clone(),
         holding: platform.overview(&scope).await?.holding,
@@ -59,7 +69,8 @@ pub async fn get_home(tenant: String) -> Result<Home, AppError> {
         runs_now: runs.into_iter().filter(|r| !r.state.is_final()).collect(),
         datasets: platform.datasets(&scope).list().await?,
         models,
-        endpoints: platform.endpoints(&scope).list().await?,
+        endpoints,
+        full_weights,
         launch_refused: scope.why_not(Action::RunLaunch),
         upload_refused: scope.why_not(Action::DatasetWrite),
         now,

@@ -3,7 +3,7 @@
 use crate::{
     api::tenants_home::{Home as HomeData, get_home},
     links,
-    ui::{Crumb, Icon, Load, Place, StateWord, TenantPage, When, bytes, count, on_change, use_tenant},
+    ui::{Crumb, Icon, Load, Place, StateWord, TenantPage, When, bytes, count, number::some, on_change, use_tenant},
 };
 use domain::{endpoint::EndpointState, run::Run, time::span};
 use leptos::prelude::*;
@@ -15,9 +15,11 @@ pub fn Home() -> impl IntoView {
     let data = Resource::new(move || tenant.get(), get_home);
     on_change(tenant, String::new(), move || data.refetch());
     view! {
-        <Title text=move || tenant.get()/>
         <TenantPage place=Place::Home crumbs=vec![Crumb::here("Home")]>
-            <Load resource=data let:home><Body home/></Load>
+            <Load resource=data let:home>
+                <Title text=home.tenant.title.clone()/>
+                <Body home/>
+            </Load>
         </TenantPage>
     }
 }
@@ -32,7 +34,7 @@ fn Body(home: HomeData) -> impl IntoView {
     let failed = home.runs_failed.clone();
     view! {
         <header class="head">
-            <div><h1>{home.tenant.title.clone()}</h1><p>{format!("{working} runs at work, {waiting} waiting; {serving} of {} endpoints serve.", home.endpoints.len())}</p></div>
+            <div><h1>{home.tenant.title.clone()}</h1><p>{format!("{} at work, {waiting} waiting; {serving} of {} serve.", some(working as u64, "run", "runs"), some(home.endpoints.len() as u64, "endpoint", "endpoints"))}</p></div>
             <div class="row">
                 {home.upload_refused.is_none().then(|| view! { <a class="btn" href=links::dataset_new(&t, "")><Icon name="upload"/>"Upload dataset"</a> })}
                 {home.launch_refused.is_none().then(|| view! { <a class="btn primary" href=links::run_new(&t)>"New run"</a> })}
@@ -62,11 +64,11 @@ fn Body(home: HomeData) -> impl IntoView {
                     <table class="table fold">
                         <thead><tr><th scope="col">"Endpoint"</th><th scope="col">"State"</th><th scope="col">"Serves"</th></tr></thead>
                         <tbody>
-                            {home.endpoints.iter().map(|e| view! {
+                            {home.endpoints.iter().zip(&home.full_weights).map(|(e, whole)| view! {
                                 <tr>
                                     <th scope="row"><a href=links::endpoint(&t, &e.name)>{e.name.to_string()}</a><small>{e.base_model_name.to_string()}</small></th>
                                     <td><StateWord status=e.state/></td>
-                                    <td>{if e.attachments.is_empty() { "base model only".to_owned() } else { e.attachments.iter().map(|a| format!("{} v{}", a.model_name, a.number)).collect::<Vec<_>>().join(", ") }}</td>
+                                    <td>{if let Some(model) = whole { format!("{model}, full weights") } else if e.attachments.is_empty() { "base model only".to_owned() } else { e.attachments.iter().map(|a| format!("{} v{}", a.model_name, a.number)).collect::<Vec<_>>().join(", ") }}</td>
                                 </tr>
                             }).collect_view()}
                             {home.endpoints.is_empty().then(|| view! { <tr><td colspan="3">"No endpoint yet; a model version is deployed from its page."</td></tr> })}

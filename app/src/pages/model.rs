@@ -121,7 +121,7 @@ fn Facts(page: ModelPage) -> impl IntoView {
     let (fields, gaps) = (card::FIELDS.len(), v.card.gaps());
     let kind = match v.kind {
         WeightsKind::Adapter => format!("rank {}", v.settings.lora_rank),
-        WeightsKind::Merged => "full weights".into(),
+        WeightsKind::Merged => "on a server of their own".into(),
     };
     let base = page.base.map(|b| (b.context, parameters(b.parameters)));
     view! {
@@ -132,7 +132,7 @@ fn Facts(page: ModelPage) -> impl IntoView {
                     None => view! { <dd>"not measured"</dd> }.into_any(),
                 }}
             </div>
-            <div><dt>"Kind"</dt><dd>{capital(v.kind.word())}" "<small>{kind}</small></dd></div>
+            <div><dt>"Kind"</dt><dd>{capital(v.kind.label())}" "<small>{kind}</small></dd></div>
             <div><dt>"Size"</dt><dd>{bytes(size)}" "<small>{base.as_ref().map(|(_, p)| format!("on {p}"))}</small></dd></div>
             {base.map(|(context, _)| view! { <div><dt>"Context"</dt><dd>{count(context)}" tokens"</dd></div> })}
             <div><dt>"Digest, BLAKE3"</dt><dd class="mono" title=v.digest.clone()>{short_digest(&v.digest)}</dd></div>

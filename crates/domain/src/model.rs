@@ -49,6 +49,13 @@ impl WeightsKind {
             Self::Merged => "merged",
         }
     }
+    /// As people read it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Adapter => "adapter",
+            Self::Merged => "full weights",
+        }
+    }
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Adapter, Self::Merged].into_iter().find(|s| s.word() == word)
     }

@@ -90,7 +90,7 @@ pub fn LineageRow(page: ModelPage, tenant: Signal<String>) -> impl IntoView {
                 </ul><Icon name="next"/></li>
                 <li class="here"><small>"This version"</small><ul>
                     <li><a href=links::model_version(&t, &v.model_name, v.number) aria-current="page">{format!("{} v{}", v.model_name, v.number)}</a></li>
-                    <li><small>{format!("{}, {}", v.kind.word(), v.stage.word())}</small></li>
+                    <li><small>{format!("{}, {}", v.kind.label(), v.stage.word())}</small></li>
                 </ul><Icon name="next"/></li>
                 <li><small>"Served by"</small><ul>
                     {nobody.then(|| view! { <li><small>"nobody yet"</small></li> })}

@@ -26,7 +26,11 @@ pub fn Serving(page: ModelPage, tenant: Signal<String>, deploy: ServerAction<End
         <section class="section" aria-labelledby="where">
             <header><h2 id="where">"Served by"</h2></header>
             {if serving.is_empty() {
-                view! { <Empty title="Nobody can call it yet"><p>"Deploy it below; the first answer comes within seconds when its base is already running."</p></Empty> }.into_any()
+                let soon = match v.kind {
+                    WeightsKind::Adapter => "Deploy it below; the first answer comes within seconds when its base is already running.",
+                    WeightsKind::Merged => "Deploy it below; the first answer comes when its own server has loaded the weights.",
+                };
+                view! { <Empty title="Nobody can call it yet"><p>{soon}</p></Empty> }.into_any()
             } else {
                 view! { <div class="lines">{serving.into_iter().map(|p| view! {
                     <div class="item"><a class="title mono" href=links::endpoint(&t, &p.name)>{p.name.clone()}</a><span class="end"><StateWord status=p.state/></span></div>
