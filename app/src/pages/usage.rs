@@ -176,7 +176,7 @@ fn Calls(calls: Vec<CallLine>) -> impl IntoView {
                         let about = if call.estimated { "about " } else { "" };
                         view! {
                             <tr>
-                                <th scope="row" class="mono">{call.model}</th>
+                                <th scope="row">{if call.model.is_empty() { "no model named".into_any() } else { view! { <span class="mono">{call.model}</span> }.into_any() }}</th>
                                 <td class="nowrap"><When at=call.at/></td>
                                 <td>{through}</td>
                                 <td><span class:fg-danger=move || bad>{call.status}{call.error.map(|e| format!(", {e}"))}</span></td>

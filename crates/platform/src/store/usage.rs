@@ -11,7 +11,9 @@ use domain::{
 const BY_DAY: &str = "SELECT CAST(c.at / 86400000 AS TEXT), '', COUNT(*), CAST(SUM(CASE WHEN c.status >= 400 THEN 1 ELSE 0 END) AS BIGINT), \
     CAST(SUM(c.prompt_tokens) AS BIGINT), CAST(SUM(c.completion_tokens) AS BIGINT) FROM calls c \
     WHERE c.tenant = $1 AND c.at >= $2 AND ($3 = '' OR c.person = $3) GROUP BY c.at / 86400000";
-const BY_MODEL: &str = "SELECT c.model, c.model, COUNT(*), CAST(SUM(CASE WHEN c.status >= 400 THEN 1 ELSE 0 END) AS BIGINT), \
+/// A name to which every answer was that there is no such model is not listed as if it were one.
+const BY_MODEL: &str = "SELECT c.model, CASE WHEN c.model = '' THEN 'no model named' \
+    WHEN MIN(CASE WHEN c.error = 'model_not_found' THEN 1 ELSE 0 END) = 1 THEN c.model || ', unknown or not deployed' ELSE c.model END, COUNT(*), CAST(SUM(CASE WHEN c.status >= 400 THEN 1 ELSE 0 END) AS BIGINT), \
     CAST(SUM(c.prompt_tokens) AS BIGINT), CAST(SUM(c.completion_tokens) AS BIGINT) FROM calls c \
     WHERE c.tenant = $1 AND c.at >= $2 AND ($3 = '' OR c.person = $3) GROUP BY c.model ORDER BY COUNT(*) DESC, c.model";
 const BY_KEY: &str = "SELECT COALESCE(c.key_id, ''), COALESCE(k.label || ', ' || k.hint || '…', CASE WHEN c.key_id IS NULL THEN 'Playground' ELSE c.key_id END), COUNT(*), \

@@ -149,6 +149,16 @@ async fn usage_is_told_by_day_model_key_and_member_and_only_ones_own_without_the
     let mut calls: Vec<Call> = (0..4).map(|n| call(n, today, Some(key.id), ann.person().id)).collect();
     calls.push(call(4, today.plus(-DAY), None, olga.person().id));
     calls.push(call(5, today.plus(-9 * DAY), None, olga.person().id));
+    let refused = |n, model: &str, error: &str| Call {
+        model: model.into(),
+        error: Some(error.into()),
+        status: 404,
+        prompt_tokens: 0,
+        completion_tokens: 0,
+        ..call(n, today.plus(-DAY), None, olga.person().id)
+    };
+    calls.extend([refused(20, "", "invalid_json"), refused(21, "gone", "model_not_found")]);
+    calls[3].error = Some("model_not_found".into());
     world.platform.record_calls(calls).await.unwrap();
     let table = async |by, scope| {
         let lines = world.platform.usage(scope).table(by, 7).await.unwrap();
@@ -157,11 +167,19 @@ async fn usage_is_told_by_day_model_key_and_member_and_only_ones_own_without_the
     let days = table(UsageBy::Day, &olga).await;
     assert_eq!(
         (days.len(), days[6].clone(), days[5].clone(), days[4].1),
-        (7, (today.day(), 4, 1, 40, 20), (today.plus(-DAY).day(), 1, 0, 10, 5), 0)
+        (7, (today.day(), 4, 1, 40, 20), (today.plus(-DAY).day(), 3, 2, 10, 5), 0)
     );
-    assert_eq!(table(UsageBy::Model, &olga).await, [("facts".into(), 3, 0, 30, 15), ("base".into(), 2, 1, 20, 10)]);
-    assert_eq!(table(UsageBy::Key, &olga).await, [(format!("bot, {}…", key.hint), 4, 1, 40, 20), ("Playground".into(), 1, 0, 10, 5)]);
-    assert_eq!(table(UsageBy::Member, &olga).await, [("ann".into(), 4, 1, 40, 20), ("olga".into(), 1, 0, 10, 5)]);
+    assert_eq!(
+        table(UsageBy::Model, &olga).await,
+        [
+            ("facts".into(), 3, 0, 30, 15),
+            ("base".into(), 2, 1, 20, 10),
+            ("no model named".into(), 1, 1, 0, 0),
+            ("gone, unknown or not deployed".into(), 1, 1, 0, 0)
+        ]
+    );
+    assert_eq!(table(UsageBy::Key, &olga).await, [(format!("bot, {}…", key.hint), 4, 1, 40, 20), ("Playground".into(), 3, 2, 10, 5)]);
+    assert_eq!(table(UsageBy::Member, &olga).await, [("ann".into(), 4, 1, 40, 20), ("olga".into(), 3, 2, 10, 5)]);
     assert_eq!(table(UsageBy::Member, &ann).await, [("ann".into(), 4, 1, 40, 20)]);
     assert_eq!(world.platform.usage(&ann).calls(100, None).await.unwrap().len(), 4);
 }
