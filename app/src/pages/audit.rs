@@ -22,7 +22,7 @@ pub fn Audit() -> impl IntoView {
     view! {
         <Title text="Audit log"/>
         <TenantPage place=Place::Audit crumbs=vec![Crumb::here("Audit log")]>
-            <Load resource=page let:page><AuditLog page base query whose="in this tenant"/></Load>
+            <Load resource=page let:page><AuditLog page base query whose="in this tenant" numbers="Records are numbered across the whole platform; those of other tenants are left out here."/></Load>
         </TenantPage>
     }
 }
@@ -56,7 +56,15 @@ fn href(base: &str, q: &AuditQuery, before: i64, verify: bool) -> String {
 
 /// Head, seal, filters, records and paging.
 #[component]
-pub(super) fn AuditLog(page: AuditPage, base: Signal<String>, query: Memo<AuditQuery>, whose: &'static str) -> impl IntoView {
+pub(super) fn AuditLog(
+    page: AuditPage,
+    base: Signal<String>,
+    query: Memo<AuditQuery>,
+    whose: &'static str,
+    /// A sentence on the numbers, where they have gaps.
+    #[prop(optional)]
+    numbers: &'static str,
+) -> impl IntoView {
     let q = query.get_untracked();
     let address = base.get_untracked();
     let filtered = !(q.actor.is_empty() && q.action.is_empty() && q.object.is_empty());
@@ -83,7 +91,7 @@ pub(super) fn AuditLog(page: AuditPage, base: Signal<String>, query: Memo<AuditQ
             view! { <Sheet label="records">{table(page.records)}</Sheet> }.into_any()
         }}
         <nav class="row between pages" aria-label="Pages">
-            <span class="small muted">"Newest first. Prompts and answers are never in it."</span>
+            <span class="small muted">"Newest first. Prompts and answers are never in it. "{numbers}</span>
             <span class="btns">{turn("Newest", newer)}{turn("Older", older)}</span>
         </nav>
     }

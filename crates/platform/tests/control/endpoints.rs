@@ -9,6 +9,7 @@ use domain::{
 };
 use platform::{
     access::{PlatformScope, Scope},
+    audit::AuditFilter,
     endpoints::{Deploy, NewEndpoint},
 };
 use std::time::{Duration, Instant};
@@ -84,6 +85,11 @@ async fn an_adapter_is_deployed_without_a_restart_and_taken_off_again(house: Hou
     assert_eq!(endpoints.detach(name, both.attachments[1].version).await.unwrap_err().kind, ProblemKind::NotFound);
     let log = endpoints.log(name, 0, 100).await.unwrap();
     assert!(log.iter().any(|l| l.text == "answers"), "{log:?}");
+    // The record names a version the same way, coming and going.
+    let records = house.platform.audit(&scope).page(AuditFilter { limit: 100, ..AuditFilter::default() }).await.unwrap();
+    for detail in ["attach assistant v2", "detach assistant v2"] {
+        assert!(records.iter().any(|r| r.entry.detail == detail), "no record says {detail}");
+    }
 }
 
 async fn a_server_that_is_killed_comes_back_with_its_adapters(house: House) {
