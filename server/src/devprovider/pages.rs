@@ -117,8 +117,8 @@ fn form(request: &Request, chosen: &str, wrong: Option<&str>) -> Response {
     let body = format!(
         "<h1>Development sign-in</h1><p class=\"muted\">These people exist on this machine only. Everybody's password is <span class=\"mono\">{}</span>.</p>\
          <form method=\"post\" action=\"/dev-idp/authorize\" class=\"form\">{}\
-         <div class=\"field\"><label for=\"user\">Person</label><select id=\"user\" name=\"user\" class=\"control\">{options}</select></div>\
-         <div class=\"field\"><label for=\"password\">Password</label><input id=\"password\" name=\"password\" class=\"control\" type=\"password\" required autocomplete=\"current-password\"{described}>{error}</div>\
+         <div class=\"field full\"><label for=\"user\">Person</label><span class=\"control\"><select id=\"user\" name=\"user\">{options}</select></span></div>\
+         <div class=\"field full\"><label for=\"password\">Password</label><span class=\"control\"><input id=\"password\" name=\"password\" type=\"password\" required autocomplete=\"current-password\"{described}></span>{error}</div>\
          <p><button class=\"btn primary\" type=\"submit\">Sign in</button></p></form>",
         people::PASSWORD,
         request.hidden_fields()
