@@ -103,8 +103,8 @@ fn adapters_come_and_go_without_a_restart_and_a_dead_server_is_noticed() {
     assert!(!base.is_empty());
     // Its sockets are its own, not left to all in the machine's temporary folder.
     let is_socket = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_type().unwrap().is_socket();
-    let own = std::fs::read_dir(world.task_folder("ep-1").join("work/tmp")).unwrap();
-    assert!(own.map(is_socket).any(|socket| socket), "no socket in the server's own folder");
+    let mut own = std::fs::read_dir(world.task_folder("ep-1").join("work/tmp")).unwrap();
+    assert!(own.any(is_socket), "no socket in the server's own folder");
 
     want(&world, "ep-1", &[21]);
     wait_for_adapters(&mut task, &[21], 0);

@@ -27,7 +27,7 @@ pub(super) fn Preflight(typed: Typed, draft: Draft, busy: Signal<bool>, tenant: 
             <dl class="kv">
                 <dt>"Steps"</dt><dd>{move || steps().map(count)}</dd>
                 <dt>"Tokens"</dt><dd>{move || match tokens() {
-                    Some(n) => view! { "about "{count(n)}" "<small>"and the padding of short rows"</small> }.into_any(),
+                    Some(n) => view! { "about "{count(n)}" "<small>"padding comes on top"</small> }.into_any(),
                     None => "not counted".into_any(),
                 }}</dd>
                 <dt>"Evaluation"</dt><dd>{move || chosen.get().map(|d| if d.held_out_rows > 0 { some(d.held_out_rows, "held-out row", "held-out rows") } else { "none: no held-out rows".into() })}</dd>

@@ -3,6 +3,7 @@
 use crate::house::{House, controller, plan, until};
 use domain::{
     event::Topic,
+    inspect::RowFilter,
     policy::Action,
     problem::ProblemKind,
     run::{Run, RunState, Step, StepKind, StepState},
@@ -74,6 +75,10 @@ async fn a_run_goes_the_whole_way_and_leaves_a_version_with_its_evidence(house: 
     assert_eq!(run.scores.unwrap().gained, 1);
     let rows = house.platform.runs(&scope).evaluated(run.id, EvaluatedFilter::All).await.unwrap();
     assert_eq!(rows.iter().map(|r| r.tuned.as_str()).collect::<Vec<_>>(), ["x", "y\u{fffd}"]);
+    // Where in the uploaded file the held-out rows stand.
+    let page = house.platform.datasets(&scope).rows("facts", 1, RowFilter { limit: 50, ..RowFilter::default() }).await.unwrap();
+    let held_out: Vec<_> = page.rows.iter().filter(|r| r.held_out).map(|r| Some(r.line)).collect();
+    assert_eq!(rows.iter().map(|r| r.line).collect::<Vec<_>>(), held_out);
     assert_eq!(house.platform.runs(&scope).evaluated(run.id, EvaluatedFilter::Wrong).await.unwrap().len(), 1);
 
     let version = house.platform.models(&scope).version("assistant", None).await.unwrap();
