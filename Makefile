@@ -1,36 +1,40 @@
 # Every command is a subcommand of xtask; `cargo run -p xtask -- --help` lists them all.
-XTASK = cargo run --quiet -p xtask --
+XTASK = cargo run -p xtask --
 
-.PHONY: build check demo dev screens test test-quick wasm
+.PHONY: build check demo dev helper screens test test-quick wasm
 
 # The whole of it on this machine: builds, trains, deploys, calls. ARGS: --exit, --port N, --data DIR, --summary FILE.
-demo: wasm
+demo: wasm helper
 	$(XTASK) demo $(ARGS)
 
 # Everything that can be tested, on the real parts.
-test: wasm
+test: wasm helper
 	$(XTASK) test
 
 # Without trainer, model server and browser.
-test-quick:
+test-quick: helper
 	$(XTASK) test-quick
 
 # A picture of every page: make screens DIR=pictures
-screens: wasm
+screens: wasm helper
 	$(XTASK) screens $(DIR)
 
 # rust-toolchain.toml names the target; rustup is asked in case the toolchain was installed before it did.
 wasm:
 	@rustup target list --installed | grep -q wasm32-unknown-unknown || rustup target add wasm32-unknown-unknown
 
+# Nobody shall look at a screen that does not move and wonder why.
+helper:
+	@test -x "$${CARGO_TARGET_DIR:-target}/debug/xtask" || echo "First xtask itself, the program behind every command here: about two minutes, only this time."
+
 # The program and the browser files, as they are shipped.
-build: wasm
+build: wasm helper
 	$(XTASK) build
 
 # Builds, starts the portal on http://127.0.0.1:3000, and does both again when a source changes. ARGS go to `atelier serve`.
-dev: wasm
+dev: wasm helper
 	$(XTASK) dev -- $(ARGS)
 
 # Format, clippy with warnings as errors, generated files fresh, dependency arrows, licences.
-check: wasm
+check: wasm helper
 	$(XTASK) check
