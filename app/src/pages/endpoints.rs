@@ -134,7 +134,7 @@ fn FirstUse(tenant: Signal<String>, list: EndpointList, deploy: ServerAction<End
                             </ActionForm>
                         }.into_any(),
                     }}</span>
-                    <p>{format!("{} of {}, {}", c.kind.word(), c.base_model, c.score.map_or_else(|| "not measured".to_owned(), |(right, rows)| format!("{right} of {rows} held-out")))}</p>
+                    <p>{format!("{} of {}, {}", c.kind.label(), c.base_model, c.score.map_or_else(|| "not measured".to_owned(), |(right, rows)| format!("{right} of {rows} held-out")))}</p>
                 </div>
             }).collect_view()}</div>
         </section>

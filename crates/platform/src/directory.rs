@@ -149,7 +149,7 @@ pub(crate) fn routes(
         let names = out.entry(e.tenant.clone()).or_default();
         names.insert(format!("{model}@v{number}"), route.clone());
         // A model that is called like a base model does not hide it.
-        if !names.get(&model).is_some_and(|r| r.model_version.is_none()) {
+        if names.get(&model).is_none_or(|r| r.model_version.is_some()) {
             names.insert(model, route);
         }
     }

@@ -75,7 +75,7 @@ pub(super) fn What(typed: Typed, draft: Draft) -> impl IntoView {
 
 fn said(d: &DataChoice) -> String {
     let out = if d.left_out > 0 { format!(", {} left out by the check", some(d.left_out, "row", "rows")) } else { String::new() };
-    format!("{} rows to train, {} held out{out}", count(d.train_rows), count(d.held_out_rows))
+    format!("{} to train, {} held out{out}", some(d.train_rows, "row", "rows"), count(d.held_out_rows))
 }
 
 /// The settings that matter most.
