@@ -25,9 +25,8 @@ pub struct KeyList {
 pub async fn list_keys(tenant: String) -> Result<KeyList, AppError> {
     use domain::policy::Action;
     let (platform, scope) = super::scope(&tenant).await?;
-    let mut keys = platform.keys(&scope).list().await?;
-    // Those that answer first; the order among them stays.
-    keys.sort_by_key(|k| k.revoked_at.is_some());
+    // Newest first, as the page says; one that was just revoked stays where it was.
+    let keys = platform.keys(&scope).list().await?;
     Ok(KeyList {
         keys,
         base_url: super::base_url(scope.tenant().name.as_str()),

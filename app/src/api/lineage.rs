@@ -66,7 +66,7 @@ pub async fn lineage_get(tenant: String) -> Result<Lineage, AppError> {
             id: run.id.to_string(),
             link: Link::Run,
             title: run.name.to_string(),
-            note: run.state.word().to_owned(),
+            note: crate::ui::Status::from(run.state).word.to_lowercase(),
             href: links::run(t, &run.id),
             from: vec![run.dataset_version.to_string()],
         });

@@ -105,7 +105,7 @@ fn heights(graph: &Graph) -> HashMap<String, f64> {
 fn drawing(graph: &Graph, of: &str) -> AnyView {
     let rows = COLUMNS.iter().map(|(link, ..)| graph.column(*link).count()).max().unwrap_or(0);
     if rows > TALLEST {
-        return view! { <p class="muted">{format!("A column holds {rows} things, too many for a drawing. The list below begins with the newest; “only this” shows one thing with all of its relatives.")}</p> }.into_any();
+        return view! { <p class="muted">{format!("A column holds {rows} things, too many for a drawing. The list below shows the first branches of each; “only this” shows one thing with all of its relatives.")}</p> }.into_any();
     }
     let at = heights(graph);
     let lit = graph.get(of).map(|_| family(graph, of));
