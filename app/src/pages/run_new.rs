@@ -118,7 +118,7 @@ fn not_a_name(key: &str, text: &str) -> Option<FieldProblem> {
     match text.parse::<Name>() {
         Ok(_) => None,
         Err(_) if text.is_empty() => Some(FieldProblem::new(key, "A name is needed.")),
-        Err(bad) => Some(FieldProblem { suggestion: bad.suggestion.clone().map(String::from), ..FieldProblem::new(key, bad.to_string()) }),
+        Err(bad) => Some(bad.in_field(key)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Names that people choose and that end up in URLs, model ids and process names.
 
+use crate::problem::FieldProblem;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -15,6 +16,13 @@ pub struct Name(String);
 pub struct BadName {
     pub given: String,
     pub suggestion: Option<Name>,
+}
+
+impl BadName {
+    /// As the problem of a form's field, with the name that would work.
+    pub fn in_field(&self, field: &str) -> FieldProblem {
+        FieldProblem { suggestion: self.suggestion.clone().map(String::from), ..FieldProblem::new(field, self.to_string()) }
+    }
 }
 
 impl Name {

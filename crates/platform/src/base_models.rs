@@ -16,7 +16,7 @@ use domain::{
     ids::BaseModelId,
     name::Name,
     policy::{self, Action},
-    problem::{FieldProblem, Problem},
+    problem::Problem,
 };
 use std::path::PathBuf;
 
@@ -65,10 +65,7 @@ impl BaseModels<'_> {
         let (platform, path, template) = (self.platform, new.folder.clone(), new.template.clone());
         let read = tokio::task::spawn_blocking(move || folder::read(&path, template.as_deref())).await;
         let read = read.map_err(|e| crate::problem::internal(&e, "reading the model’s folder"))?;
-        let name = new.name.trim().parse::<Name>().map_err(|bad| FieldProblem {
-            suggestion: bad.suggestion.clone().map(String::from),
-            ..FieldProblem::new("name", bad.to_string())
-        });
+        let name = new.name.trim().parse::<Name>().map_err(|bad| bad.in_field("name"));
         let (found, name) = match (read, name) {
             (Ok(found), Ok(name)) => (found, name),
             (found, name) => return Err(Problem::invalid([found.err(), name.err()].into_iter().flatten().collect())),

@@ -379,9 +379,7 @@ fn not_found(name: &str) -> Problem {
 }
 
 fn endpoint_name(text: &str) -> Result<Name, FieldProblem> {
-    text.trim()
-        .parse::<Name>()
-        .map_err(|bad| FieldProblem { suggestion: bad.suggestion.clone().map(String::from), ..FieldProblem::new("name", bad.to_string()) })
+    text.trim().parse::<Name>().map_err(|bad| bad.in_field("name"))
 }
 
 fn not_ready(base: &BaseModel) -> Option<FieldProblem> {

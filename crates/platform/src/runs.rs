@@ -332,7 +332,7 @@ fn valid_name(field: &str, text: &str, wrong: &mut Vec<FieldProblem>) -> Option<
     match text.trim().parse::<Name>() {
         Ok(name) => Some(name),
         Err(bad) => {
-            wrong.push(FieldProblem { suggestion: bad.suggestion.clone().map(String::from), ..FieldProblem::new(field, bad.to_string()) });
+            wrong.push(bad.in_field(field));
             None
         }
     }

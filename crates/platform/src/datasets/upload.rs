@@ -71,8 +71,8 @@ impl Datasets<'_> {
         let mut wrong = new.documentation.check();
         let name: Result<Name, _> = new.name.trim().parse();
         if let Err(bad) = &name {
-            let mut field = FieldProblem::new("name", bad.to_string());
-            field.suggestion = bad.suggestion.clone().or_else(|| Name::suggest(&new.file_name)).map(String::from);
+            let mut field = bad.in_field("name");
+            field.suggestion = field.suggestion.or_else(|| Name::suggest(&new.file_name).map(String::from));
             wrong.push(field);
         }
         if new.held_out_percent > 50 {
