@@ -5,7 +5,7 @@ mod export;
 
 pub use export::markdown;
 
-use crate::{chain::counted, store::runs::Results};
+use crate::{counted::counted, store::runs::Results};
 use domain::{
     base_model::{BaseModel, StoredFile},
     card::{Card, FIELDS, Field, Origin},

@@ -1,6 +1,6 @@
 //! The lineage strip: dataset version, run, model version, endpoint, keys, usage, from wherever one stands, both ways.
 
-use crate::{Platform, access::Scope, problem::Doing};
+use crate::{Platform, access::Scope, counted::counted, problem::Doing};
 use domain::{
     chain::{Chain, ChainLink, Link},
     dataset::DatasetVersion,
@@ -198,10 +198,6 @@ fn keys_page(scope: &Scope) -> Option<String> {
     scope.may(Action::KeyRead).then(|| "keys".into())
 }
 
-pub(crate) fn counted(n: u64, one: &str, many: &str) -> String {
-    format!("{} {}", grouped(n), if n == 1 { one } else { many })
-}
-
 fn usage(requests: u64) -> String {
     match requests {
         0 => "no requests, 7 d".into(),
@@ -209,29 +205,12 @@ fn usage(requests: u64) -> String {
     }
 }
 
-/// `41 208`, with thin spaces that do not break.
-fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push('\u{202f}');
-        }
-        out.push(c);
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn large_numbers_are_grouped_and_one_is_singular() {
-        assert_eq!(
-            [0, 1, 999, 1_000, 41_208, 1_234_567].map(grouped),
-            ["0", "1", "999", "1\u{202f}000", "41\u{202f}208", "1\u{202f}234\u{202f}567"]
-        );
+    fn no_request_is_said_and_one_is_singular() {
         assert_eq!((usage(0), usage(1)), ("no requests, 7 d".into(), "1 request, 7 d".into()));
     }
 }

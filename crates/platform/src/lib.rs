@@ -12,6 +12,7 @@ mod cards;
 pub mod chain;
 pub mod chats;
 mod control;
+mod counted;
 pub mod datasets;
 pub mod directory;
 pub mod endpoints;

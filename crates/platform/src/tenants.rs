@@ -4,7 +4,7 @@ use crate::{
     Platform,
     access::{PlatformScope, Scope, shortened},
     audit,
-    chain::counted,
+    counted::counted,
     directory, events,
     problem::Doing,
     store::Tx,
@@ -83,9 +83,7 @@ impl Tenants<'_> {
         let name: Option<Name> = match new.name.parse() {
             Ok(name) => Some(name),
             Err(bad) => {
-                let mut field = FieldProblem::new("name", bad.to_string());
-                field.suggestion = bad.suggestion.map(String::from);
-                wrong.push(field);
+                wrong.push(bad.in_field("name"));
                 None
             }
         };

@@ -1,6 +1,6 @@
 //! The card as Markdown, with the metadata block that Hugging Face reads. Only what the card and the record say.
 
-use crate::chain::counted;
+use crate::counted::counted;
 use domain::{
     card::{Field, Origin},
     model::{ModelVersion, WeightsKind},

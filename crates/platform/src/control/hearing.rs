@@ -1,7 +1,7 @@
 //! What a line of a task's output means for its run. Pure: the run as it is, the line, and what follows.
 
 use super::tasks::Job;
-use crate::chain::counted;
+use crate::counted::counted;
 use domain::{
     report::{Line, Outcome, Phase, Said, Verdict},
     run::{Failure, LogLevel, LogLine, MetricPoint, Progress, Run, RunEvent, RunState, Scores, Step, StepKind, StepState},

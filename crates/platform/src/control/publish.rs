@@ -6,7 +6,7 @@ use crate::{
     audit,
     blobs::BlobError,
     cards::{self, Evidence},
-    chain::counted,
+    counted::counted,
     events, models,
     problem::Doing,
     store::models::{InsertVersion, weights_kind},

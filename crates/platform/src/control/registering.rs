@@ -2,7 +2,7 @@
 
 use crate::{
     Platform, audit,
-    chain::counted,
+    counted::counted,
     jobs::{self, Claimed},
     models::files_digest,
     problem::Doing,

@@ -6,7 +6,7 @@ use super::{
     split::{RawRow, Splitter},
     tally::Tally,
 };
-use crate::chain::counted;
+use crate::counted::counted;
 use domain::{
     dataset::Format,
     inspect::{
