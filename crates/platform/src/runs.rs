@@ -139,10 +139,15 @@ impl Runs<'_> {
             text if text.len() <= 100 => text.to_owned(),
             _ => return Err(Problem::field("submission", "The form's number is too long. Open the form again.")),
         };
-        if let Some(run) = platform.store().run_by_submission(tenant, &submission).await.doing("looking for the run")? {
+        let earlier = async || platform.store().run_by_submission(tenant, &submission).await.doing("looking for the run");
+        if let Some(run) = earlier().await? {
             return Ok(run);
         }
-        let plan = self.plan(&new).await?;
+        let plan = match self.plan(&new).await {
+            Ok(plan) => plan,
+            // The same form that came a moment earlier may be all that stands in the way of this one.
+            Err(refused) => return earlier().await?.ok_or(refused),
+        };
         let id = RunId::from_uuid(platform.fresh_uuid());
         let mut tx = platform.begin().await?;
         let row = InsertRun {
@@ -162,10 +167,7 @@ impl Runs<'_> {
         if !tx.insert_run(row).await.doing("writing the run")? {
             drop(tx);
             // The same form came twice at once, or the name was taken between the check and now.
-            return match platform.store().run_by_submission(tenant, &submission).await.doing("looking for the run")? {
-                Some(run) => Ok(run),
-                None => Err(Problem::invalid(vec![name_taken(&plan.name, std::slice::from_ref(&plan.name))])),
-            };
+            return earlier().await?.ok_or_else(|| Problem::invalid(vec![name_taken(&plan.name, std::slice::from_ref(&plan.name))]));
         }
         let mut entry = permit.entry(tx.at(), "run", id, &plan.name);
         entry.detail = format!("{} on {} v{}", plan.base.name, plan.version.dataset_name, plan.version.number);
