@@ -5,9 +5,11 @@ mod pass;
 pub use pass::BadPass;
 
 use crate::{
+    call_rules::CallRules,
     ids::{EndpointId, KeyId, ModelVersionId, PersonId},
     key::Limits,
     name::Name,
+    serving::ServingSettings,
     time::Timestamp,
 };
 use std::collections::{HashMap, HashSet};
@@ -31,7 +33,7 @@ pub struct TenantEntry {
     pub routes: HashMap<String, Route>,
     /// People who may call with a session pass now; a leaver is not in here.
     pub members: HashSet<PersonId>,
-    pub limits: Limits,
+    pub calls: CallRules,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +49,9 @@ pub struct Route {
     /// Of the base model, for `/v1/models`.
     pub parent: Option<String>,
     pub created: Timestamp,
+    /// Most tokens of a prompt and its answer together; 0 = not known.
+    pub context: u32,
+    pub settings: ServingSettings,
     /// Why it does not answer, when `upstream` is none: a sentence for the client.
     pub reason: Option<String>,
 }

@@ -13,13 +13,28 @@ use serde::{Deserialize, Serialize};
 
 pub const PREFIX: &str = "atl_";
 
-/// Limits of one key. `None` = the tenant's own limits only.
+/// Limits of one key, or of a tenant. `None` = no limit of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Requests in any window of 60 s.
     pub requests_per_minute: Option<u32>,
     /// Prompt and completion tokens in any window of 60 s; reserved before the call, settled after it.
     pub tokens_per_minute: Option<u32>,
+}
+
+impl Limits {
+    pub fn check(&self) -> Vec<FieldProblem> {
+        let mut out = Vec::new();
+        if self.requests_per_minute == Some(0) {
+            let sentence = "A limit that allows no request is of no use; leave the field empty for no limit.";
+            out.push(FieldProblem::new("requests_per_minute", sentence).suggesting("60"));
+        }
+        if self.tokens_per_minute == Some(0) {
+            let sentence = "A limit that allows no token is of no use; leave the field empty for no limit.";
+            out.push(FieldProblem::new("tokens_per_minute", sentence).suggesting("20000"));
+        }
+        out
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,18 +97,7 @@ impl NewKey {
         if self.expires_in_days.is_some_and(|d| !(1..=3650).contains(&d)) {
             out.push(FieldProblem::new("expires_in_days", "The key can last 1 to 3650 days.").suggesting("90"));
         }
-        if self.limits.requests_per_minute == Some(0) {
-            out.push(
-                FieldProblem::new("requests_per_minute", "A key that allows no request is of no use; leave the field empty for no limit.")
-                    .suggesting("60"),
-            );
-        }
-        if self.limits.tokens_per_minute == Some(0) {
-            out.push(
-                FieldProblem::new("tokens_per_minute", "A key that allows no token is of no use; leave the field empty for no limit.")
-                    .suggesting("20000"),
-            );
-        }
+        out.extend(self.limits.check());
         out
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod base_model;
+pub mod call_rules;
 pub mod card;
 pub mod chain;
 pub mod chat;
@@ -23,6 +24,7 @@ pub mod policy;
 pub mod problem;
 pub mod report;
 pub mod run;
+pub mod serving;
 pub mod settings;
 pub mod store_location;
 pub mod task_spec;

@@ -8,9 +8,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 use axum::serve::ListenerExt;
 use domain::{
+    call_rules::CallRules,
     directory::{Directory, KeyEntry, Route, TenantEntry},
     ids::{EndpointId, KeyId, PersonId},
     key::{self, Limits},
+    serving::ServingSettings,
     time::Timestamp,
 };
 use gateway::{Gateway, GatewayConfig, UsageSink};
@@ -32,6 +34,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let upstream = arguments.next().unwrap_or("http://127.0.0.1:4100".into());
     // High enough never to refuse, so that counting is paid and every call goes through.
     let limits = Limits { requests_per_minute: Some(u32::MAX), tokens_per_minute: Some(u32::MAX) };
+    let most = CallRules::MOST;
+    let calls = CallRules {
+        limits,
+        concurrent_calls: most,
+        concurrent_calls_per_member: most,
+        concurrent_calls_per_key: most,
+        ..CallRules::default()
+    };
     let tenant: domain::name::Name = "bench".parse()?;
     let mut directory = Directory::default();
     for number in 0..KEYS {
@@ -63,11 +73,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             model_version: None,
             parent: None,
             created: now(),
+            context: 4_096,
+            settings: ServingSettings::default(),
             reason: None,
         };
         routes.insert(format!("model-{number}"), route);
     }
-    directory.tenants.insert(tenant, TenantEntry { active: true, routes, limits, ..TenantEntry::default() });
+    directory.tenants.insert(tenant, TenantEntry { active: true, routes, calls, ..TenantEntry::default() });
 
     let (_keep, directory) = tokio::sync::watch::channel(Arc::new(directory));
     let (sink, mut usage) = UsageSink::new(65_536);

@@ -28,13 +28,18 @@ pub(crate) fn authenticate<'d>(
     in_path: Option<&str>,
     now: Timestamp,
 ) -> Result<Caller<'d>, Refusal> {
-    let text = bearer(headers).ok_or_else(Refusal::no_key)?;
+    let text = credential(headers).ok_or_else(Refusal::no_key)?;
     if text.starts_with(PASS_PREFIX) { by_pass(directory, text, in_path, now) } else { by_key(directory, text, in_path, now) }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, text) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(text.trim()).filter(|t| !t.is_empty())
+/// `Authorization: Bearer`, as OpenAI's clients send it; `api-key` and `x-api-key`, as those of Azure and Anthropic do.
+fn credential(headers: &HeaderMap) -> Option<&str> {
+    let bearer = || {
+        let (scheme, text) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(text)
+    };
+    let plain = |name: &str| headers.get(name)?.to_str().ok();
+    bearer().or_else(|| plain("api-key")).or_else(|| plain("x-api-key")).map(str::trim).filter(|t| !t.is_empty())
 }
 
 fn by_key<'d>(directory: &'d Directory, text: &str, in_path: Option<&str>, now: Timestamp) -> Result<Caller<'d>, Refusal> {

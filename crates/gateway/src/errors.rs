@@ -1,11 +1,14 @@
 //! Refusals, in OpenAI's shape: `{"error":{"message","type","param","code"}}`, in plain words with the next step.
 
-use crate::limits::{OverLimit, Standing, What, Whose};
+use crate::{
+    limits::{OverLimit, Standing, What, Whose},
+    sse::TooLong,
+};
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
-use domain::time::Timestamp;
+use domain::{name::Name, time::Timestamp};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 /// Why a call gets no answer of a model.
@@ -17,8 +20,10 @@ pub(crate) struct Refusal {
     pub code: &'static str,
     pub message: String,
     pub param: Option<String>,
-    /// Seconds.
-    pub retry_after: Option<u64>,
+    /// Seconds, or what the model server said; boxed for the same reason as `standing`.
+    pub retry_after: Option<Box<HeaderValue>>,
+    /// For a 405: the method that the address answers.
+    pub allow: Option<&'static str>,
     /// OpenAI's clients repeat a 429 by themselves unless told that it is of no use.
     pub retry_is_useless: bool,
     /// Told in the headers; boxed, because every result of the gateway would carry its size.
@@ -27,11 +32,12 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     fn new(status: StatusCode, kind: &'static str, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, kind, code, message: message.into(), param: None, retry_after: None, retry_is_useless: false, standing: None }
+        let message = message.into();
+        Self { status, kind, code, message, param: None, retry_after: None, allow: None, retry_is_useless: false, standing: None }
     }
 
-    fn after(mut self, seconds: u64) -> Self {
-        self.retry_after = Some(seconds);
+    pub(crate) fn after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(Box::new(seconds.into()));
         self
     }
 
@@ -39,7 +45,7 @@ impl Refusal {
 
     pub(crate) fn no_key() -> Self {
         Self::unauthorized(
-            "No API key was sent. Send it as the header “Authorization: Bearer atl_…”; keys are made on the tenant's page “API keys”.",
+            "No API key was sent. Send it as the header “Authorization: Bearer atl_…” (“api-key” and “x-api-key” are read too); keys are made on the tenant's page “API keys”.",
         )
     }
     pub(crate) fn torn_key() -> Self {
@@ -85,13 +91,15 @@ impl Refusal {
             "invalid_request_error",
             "unknown_url",
             format!(
-                "There is nothing at {path}. This gateway answers /v1/models, /v1/chat/completions and /v1/completions, also under /t/{{tenant}}."
+                "There is nothing at {path}. This gateway answers /v1/models, /v1/chat/completions and /v1/completions, also under /t/{{tenant}}; completions also without /v1."
             ),
         )
     }
-    pub(crate) fn wrong_method(allowed: &str) -> Self {
+    pub(crate) fn wrong_method(allowed: &'static str) -> Self {
         let message = format!("This address only answers {allowed}.");
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error", "method_not_allowed", message)
+        let mut this = Self::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error", "method_not_allowed", message);
+        this.allow = Some(allowed);
+        this
     }
     pub(crate) fn bad_request(param: Option<&str>, message: impl Into<String>) -> Self {
         let mut this = Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", "invalid_request_error", message);
@@ -131,6 +139,28 @@ impl Refusal {
         );
         this.param = Some("model".into());
         this
+    }
+    pub(crate) fn too_many_answers(answers: u64, most: u32) -> Self {
+        let message = format!(
+            "This call asks for {answers} answers (n or best_of, times the prompts), and this tenant allows {most} in one call. Lower n, or send fewer prompts at once."
+        );
+        Self::bad_request(Some("n"), message)
+    }
+    pub(crate) fn guarded_field(field: &str) -> Self {
+        let shown: String = field.chars().take(60).collect();
+        let message = format!("The field “{shown}” steers the model server itself and is not allowed on this endpoint. Leave it out.");
+        Self::bad_request(Some(&shown), message)
+    }
+    pub(crate) fn media_host(host: &str) -> Self {
+        let host: String = host.chars().take(120).collect();
+        let message = format!("Nothing is fetched from “{host}” for this endpoint. Send the content itself as a “data:” address.");
+        Self::bad_request(Some("messages"), message)
+    }
+    /// `whose`: “this API key”, “this member”, “this tenant”.
+    pub(crate) fn too_many_at_once(whose: &str, most: u32) -> Self {
+        let message =
+            format!("{most} calls of {whose} are under way, which is the most at the same time. Wait until one ends and try again.");
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "requests", "concurrency_limit_exceeded", message).after(1)
     }
     pub(crate) fn over_limit(over: OverLimit) -> Self {
         let what = match over.what {
@@ -180,32 +210,30 @@ impl Refusal {
         Self::server(StatusCode::BAD_GATEWAY, "upstream_died", message)
     }
     pub(crate) fn upstream_slow(seconds: u64) -> Self {
-        let message =
-            format!("The model server sent nothing for {seconds} s, so the call was ended. Ask for fewer tokens, or stream the answer.");
+        let message = format!(
+            "The model server sent nothing for {seconds} s, so the call was ended. Try again; if it happens again, look at the endpoint's log."
+        );
         Self::server(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", message)
+    }
+    /// An answer that is not streamed took longer than its endpoint allows.
+    pub(crate) fn answer_slow(endpoint: &Name, seconds: u32) -> Self {
+        let message = format!(
+            "The answer took longer than the {seconds} s that the endpoint “{endpoint}” allows for an answer that is not streamed. Stream it, or ask for fewer tokens."
+        );
+        Self::server(StatusCode::GATEWAY_TIMEOUT, "answer_timeout", message)
     }
     pub(crate) fn upstream_garbled() -> Self {
         let message = "The model server answered something that is not an answer. Look at the endpoint's log.";
         Self::server(StatusCode::BAD_GATEWAY, "upstream_invalid", message)
     }
-    fn server(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self::new(status, "server_error", code, message)
+    /// A stream came to its end without saying of each answer why it ends.
+    pub(crate) fn upstream_incomplete() -> Self {
+        let message =
+            "The model server ended the stream before the answer was complete. Try again; if it happens again, look at the endpoint's log.";
+        Self::server(StatusCode::BAD_GATEWAY, "upstream_incomplete", message)
     }
-
-    /// An error that the model server told, in OpenAI's shape; the status is kept.
-    pub(crate) fn from_upstream(status: StatusCode, message: Option<String>, param: Option<String>) -> Self {
-        let client = status.is_client_error();
-        let message = message.unwrap_or_else(|| format!("The model server refused the call (status {}).", status.as_u16()));
-        let code = match status.as_u16() {
-            400 if message.contains("context length") || message.contains("context_length") => "context_length_exceeded",
-            404 => "model_not_found",
-            429 => "rate_limit_exceeded",
-            _ if client => "invalid_request_error",
-            _ => "upstream_error",
-        };
-        let mut this = Self::new(status, if client { "invalid_request_error" } else { "server_error" }, code, message);
-        this.param = param;
-        this
+    pub(crate) fn server(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(status, "server_error", code, message)
     }
 
     /// `{"error":{...}}`
@@ -226,6 +254,12 @@ impl Refusal {
     }
 }
 
+impl From<TooLong> for Refusal {
+    fn from(_: TooLong) -> Self {
+        Self::upstream_garbled()
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(self.json()));
@@ -236,7 +270,10 @@ impl IntoResponse for Refusal {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if let Some(seconds) = self.retry_after {
-            headers.insert(header::RETRY_AFTER, seconds.into());
+            headers.insert(header::RETRY_AFTER, *seconds);
+        }
+        if let Some(method) = self.allow {
+            headers.insert(header::ALLOW, HeaderValue::from_static(method));
         }
         if self.retry_is_useless {
             headers.insert("x-should-retry", HeaderValue::from_static("false"));

@@ -2,12 +2,17 @@
 
 use crate::{
     Inner,
+    admit::{Admitted, Prompt, worth_counting},
+    asked::{Asked, Demand, Kind, UsageShown},
     authenticate::{Caller, authenticate},
+    cors,
     errors::{Refusal, tell_standing},
     limits::Standing,
-    meter::Meter,
-    relay::Relay,
-    wire::{Asked, Kind, NoAnswer, UpstreamError, rewrite_answer},
+    meter::{self, Meter},
+    relay::{Bounds, Relay},
+    tally::Pace,
+    upstream_errors::Sent,
+    wire::{NoAnswer, UpstreamError, rewrite_answer},
 };
 use axum::{
     body::Body,
@@ -15,15 +20,20 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use domain::{
+    call_rules::CallRules,
     directory::{Directory, Route},
     ids::CallId,
+    name::Name,
     time::Timestamp,
     usage::Call,
 };
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
 use uuid::Uuid;
 
 /// The longest model id that usage keeps of what a client sent.
@@ -37,6 +47,8 @@ pub struct Exchange {
     pub(crate) request_id: HeaderValue,
     at: Timestamp,
     started: Instant,
+    /// The tenant that is called, once the caller is known.
+    tenant: OnceLock<Name>,
 }
 
 impl Exchange {
@@ -44,12 +56,24 @@ impl Exchange {
         let (started, at) = (Instant::now(), (inner.clock)());
         let id = inner.ids.next(at);
         let directory = inner.directory.borrow().clone();
-        Self { request_id: request_id(headers, id), inner, directory, id, at, started }
+        Self { request_id: request_id(headers, id), inner, directory, id, at, started, tenant: OnceLock::new() }
+    }
+
+    fn caller(&self, tenant: Option<&str>, headers: &HeaderMap) -> Result<Caller<'_>, Refusal> {
+        let caller = authenticate(&self.directory, headers, tenant, self.at)?;
+        let _ = self.tenant.set(caller.tenant.clone());
+        Ok(caller)
+    }
+
+    /// Whether a web page of this origin may read the answer.
+    pub(crate) fn allows_origin(&self, origin: &HeaderValue) -> bool {
+        let rules: Option<&CallRules> = self.tenant.get().and_then(|name| self.directory.tenants.get(name)).map(|t| &t.calls);
+        cors::allows(&self.directory, rules, origin)
     }
 
     /// `GET /v1/models`
     pub(crate) fn models(&self, tenant: Option<&str>, headers: &HeaderMap) -> Result<Response, Refusal> {
-        let caller = authenticate(&self.directory, headers, tenant, self.at)?;
+        let caller = self.caller(tenant, headers)?;
         caller.is_active()?;
         let mut models: Vec<_> =
             caller.entry.routes.iter().filter(|(id, _)| caller.may_call(id)).map(|(id, r)| model(&caller, id, r)).collect();
@@ -59,62 +83,64 @@ impl Exchange {
 
     /// `GET /v1/models/{id}`. A model that the key may not call is not shown.
     pub(crate) fn model(&self, tenant: Option<&str>, headers: &HeaderMap, id: &str) -> Result<Response, Refusal> {
-        let caller = authenticate(&self.directory, headers, tenant, self.at)?;
+        let caller = self.caller(tenant, headers)?;
         caller.is_active()?;
         let (_, route) = caller.route(id).map_err(|_| Refusal::unknown_model(id))?;
         Ok(json(serde_json::to_vec(&model(&caller, id, route)).unwrap_or_default()))
     }
 
     /// `POST /v1/chat/completions` and `/v1/completions`
-    pub(crate) async fn completion(self, kind: Kind, tenant: Option<&str>, request: Request<Body>) -> Result<Response, Refusal> {
+    pub(crate) async fn completion(&self, kind: Kind, tenant: Option<&str>, request: Request<Body>) -> Result<Response, Refusal> {
         let (head, body) = request.into_parts();
-        let caller = authenticate(&self.directory, &head.headers, tenant, self.at)?;
-        let body = self.read(&head.headers, body).await;
+        let caller = self.caller(tenant, &head.headers)?;
+        // In this order: a body that says it is too large takes no place, and who has no place is not read.
+        let place = self.announced(&head.headers).and_then(|()| self.inner.under_way.enter(&caller));
+        let (body, place) = match place {
+            Ok(place) => (self.read(body).await, Some(place)),
+            Err(refusal) => (Err(refusal), None),
+        };
         let Some(slot) = self.inner.usage.reserve() else {
             tracing::warn!("a call was refused because the usage channel is full");
             return Err(Refusal::metering_full());
         };
-        let mut meter = Meter::new(self.call(&caller, kind), slot, self.started);
+        let mut meter = Meter::new(self.call(&caller, kind), slot, place, self.started);
         let forwarded = match self.forward(&caller, kind, body, &mut meter).await {
             Ok(forwarded) => forwarded,
-            Err(refusal) => {
-                meter.refused(&refusal);
-                return Err(refusal);
-            }
+            Err(end) => return Err(end.record(&mut meter)),
         };
-        let config = &self.inner.config;
-        let Forwarded { answer, client_model, stream, include_usage, standing } = forwarded;
-        let mut response = if stream {
-            let relay = Relay::new(answer.into_body(), meter, client_model, !include_usage, config.max_answer_bytes, config.idle_timeout);
-            let mut response = Response::new(Body::new(relay));
-            let headers = response.headers_mut();
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-            // Tells nginx in front of us not to hold chunks back.
-            headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-            response
-        } else {
-            match self.whole(answer.into_body(), &client_model, &mut meter).await {
+        let Forwarded { answer, sent, shown, standing, until } = forwarded;
+        let mut response = match shown {
+            Some(shown) => {
+                let config = &self.inner.config;
+                let bounds = Bounds { longest: config.max_answer_bytes, first: config.first_byte_timeout, idle: config.idle_timeout };
+                let mut response = Response::new(Body::new(Relay::new(answer.into_body(), meter, sent, shown, bounds)));
+                let headers = response.headers_mut();
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+                headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+                // Tells nginx in front of us not to hold chunks back.
+                headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+                response
+            }
+            None => match until.limit(&sent, self.whole(answer.into_body(), &sent, &mut meter)).await {
                 Ok(answer) => {
                     meter.complete();
                     json(answer)
                 }
-                Err(refusal) => {
-                    meter.refused(&refusal);
-                    return Err(refusal);
-                }
-            }
+                Err(end) => return Err(end.record(&mut meter)),
+            },
         };
         tell_standing(response.headers_mut(), &standing);
         Ok(response)
     }
 
-    async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
+    fn announced(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let most = self.inner.config.max_body_bytes;
         let announced = headers.get(header::CONTENT_LENGTH).and_then(|l| l.to_str().ok()?.parse::<usize>().ok());
-        if announced.is_some_and(|length| length > most) {
-            return Err(Refusal::too_large(most));
-        }
+        if announced.is_some_and(|length| length > most) { Err(Refusal::too_large(most)) } else { Ok(()) }
+    }
+
+    async fn read(&self, body: Body) -> Result<Bytes, Refusal> {
+        let most = self.inner.config.max_body_bytes;
         match tokio::time::timeout(self.inner.config.body_timeout, Limited::new(body, most).collect()).await {
             Ok(Ok(body)) => Ok(body.to_bytes()),
             Ok(Err(e)) if e.is::<LengthLimitError>() => Err(Refusal::too_large(most)),
@@ -124,13 +150,7 @@ impl Exchange {
     }
 
     /// From the body to the head of the model server's answer.
-    async fn forward(
-        &self,
-        caller: &Caller<'_>,
-        kind: Kind,
-        body: Result<Bytes, Refusal>,
-        meter: &mut Meter,
-    ) -> Result<Forwarded, Refusal> {
+    async fn forward(&self, caller: &Caller<'_>, kind: Kind, body: Result<Bytes, Refusal>, meter: &mut Meter) -> Result<Forwarded, End> {
         let body = body?;
         let asked = Asked::parse(&body, kind)?;
         let span = tracing::Span::current();
@@ -140,48 +160,84 @@ impl Exchange {
             call.stream = asked.stream;
         }
         caller.is_active()?;
-        let admitted = caller.admit(&asked, &self.inner.ledger, self.inner.config.default_max_tokens)?;
-        let route = admitted.route;
+        let (route, upstream) = caller.may_ask(&asked)?;
         if let Some(call) = meter.call() {
             (call.endpoint, call.model_version) = (Some(route.endpoint), route.model_version);
         }
-        let sent = Bytes::from(asked.for_upstream(&route.upstream_model, body.len()));
-        meter.forwarding(admitted.reservation, asked.prompt_tokens);
-        let (client_model, stream, include_usage) = (asked.model.into_owned(), asked.stream, asked.include_usage);
+        let (admitted, demand) = self.admit(caller, &asked, route, upstream).await?;
+        let sending = Bytes::from(asked.for_upstream(&route.upstream_model, admitted.told, body.len()));
+        let sent = Sent::new(kind, asked.model.to_string(), route);
+        let shown = asked.stream.then_some(asked.shown);
+        drop(asked);
         drop(body); // Not held while the model server works; what was sent is.
+        let pace = Pace {
+            speeds: self.inner.speeds.clone(),
+            endpoint: route.endpoint,
+            since: Instant::now(),
+            answers: demand.answers(),
+            most: demand.max_tokens.or(admitted.told),
+        };
+        meter.forwarding(meter::Forwarded { reservation: admitted.reservation, demand, pace });
         // Our own id: vLLM names the request after this header, and two of one name at a time confuse it.
         let id = HeaderValue::try_from(CallId::from_uuid(self.id).to_string()).unwrap_or(HeaderValue::from_static("call"));
-        let answer = self.inner.upstreams.send(admitted.upstream, kind.route(), id, sent).await?;
+        let until = match shown {
+            Some(_) => Until::first_byte(self.inner.config.first_byte_timeout),
+            None => Until::answer(route),
+        };
+        let answer = until.limit(&sent, self.inner.upstreams.send(upstream, kind.route(), id, sending.clone())).await?;
         if !answer.status().is_success() {
-            return Err(self.upstream_refusal(answer, &route.upstream_model, &client_model).await);
+            return Err(self.upstream_refusal(answer, &sent, &sending).await.into());
         }
-        if stream && !is_event_stream(answer.headers()) {
-            return Err(Refusal::upstream_garbled());
+        if shown.is_some() && !is_event_stream(answer.headers()) {
+            return Err(Refusal::upstream_garbled().into());
         }
-        Ok(Forwarded { answer, client_model, stream, include_usage, standing: admitted.standing })
+        Ok(Forwarded { answer, sent, shown, standing: admitted.standing, until })
     }
 
-    async fn upstream_refusal(&self, answer: Response<Incoming>, upstream_model: &str, client_model: &str) -> Refusal {
-        let status = answer.status();
+    /// Within the limits by the length of its prompt; where that does not fit, by the count of the model's own tokenizer.
+    async fn admit(&self, caller: &Caller<'_>, asked: &Asked<'_>, route: &Route, upstream: &str) -> Result<(Admitted, Demand), Refusal> {
+        let reserve = |demand: &Demand, prompt| {
+            let default = self.inner.config.default_max_tokens;
+            caller.reserve(demand, prompt, route.context, &self.inner.ledger, default)
+        };
+        let mut demand = asked.demand;
+        let over = match reserve(&demand, Prompt::Bound) {
+            Ok(admitted) => return Ok((admitted, demand)),
+            Err(over) => over,
+        };
+        if worth_counting(&over, &demand)
+            && let Some(question) = asked.for_tokenizer(&route.upstream_model)
+            && let Some(tokens) = self.inner.upstreams.count(upstream, question).await
+        {
+            demand.prompt_guess = u32::try_from(tokens).unwrap_or(u32::MAX);
+            return match reserve(&demand, Prompt::Counted(tokens)) {
+                Ok(admitted) => Ok((admitted, demand)),
+                Err(over) => Err(Refusal::over_limit(*over)),
+            };
+        }
+        Err(Refusal::over_limit(*over))
+    }
+
+    async fn upstream_refusal(&self, answer: Response<Incoming>, sent: &Sent, sending: &[u8]) -> Refusal {
+        let (status, headers) = (answer.status(), answer.headers().clone());
         let Ok(body) = self.collect(answer.into_body()).await else { return Refusal::upstream_died() };
-        let error = UpstreamError::read(&body);
-        // What a model server calls the model is ours; the client knows it by its own name.
-        let message = error.message.map(|m| m.replace(upstream_model, client_model));
         let status = if status.is_client_error() || status.is_server_error() { status } else { StatusCode::BAD_GATEWAY };
-        Refusal::from_upstream(status, message, error.param)
+        let mut error = UpstreamError::read(&body);
+        error.status = None; // The head's status is the answer's; a `code` inside counts only within a stream.
+        sent.with_fields(sending).refused(status, &headers, &error)
     }
 
-    async fn whole(&self, body: Incoming, client_model: &str, meter: &mut Meter) -> Result<Vec<u8>, Refusal> {
+    async fn whole(&self, body: Incoming, sent: &Sent, meter: &mut Meter) -> Result<Vec<u8>, Refusal> {
         let body = self.collect(body).await?;
         meter.first_byte();
         let mut out = Vec::with_capacity(body.len() + 32);
-        match rewrite_answer(&body, client_model, false, &mut out) {
+        match rewrite_answer(&body, &sent.model, UsageShown::Always, &mut out) {
             Ok(seen) => {
-                meter.saw(seen);
+                meter.saw_whole(seen);
                 Ok(out)
             }
             Err(NoAnswer::Garbled) => Err(Refusal::upstream_garbled()),
-            Err(NoAnswer::Error(e)) => Err(Refusal::from_upstream(StatusCode::BAD_GATEWAY, e.message, e.param)),
+            Err(NoAnswer::Error(e)) => Err(sent.refused(StatusCode::BAD_GATEWAY, &HeaderMap::new(), &e)),
         }
     }
 
@@ -238,10 +294,68 @@ impl Exchange {
 /// A call that a model server has begun to answer.
 struct Forwarded {
     answer: Response<Incoming>,
-    client_model: String,
-    stream: bool,
-    include_usage: bool,
+    sent: Sent,
+    /// None: not a stream.
+    shown: Option<UsageShown>,
     standing: Standing,
+    until: Until,
+}
+
+/// By when a model server must have answered.
+struct Until {
+    at: tokio::time::Instant,
+    seconds: u32,
+    /// All of the answer, not only its beginning.
+    whole: bool,
+}
+
+impl Until {
+    fn first_byte(patience: Duration) -> Self {
+        let seconds = u32::try_from(patience.as_secs()).unwrap_or(u32::MAX);
+        Self { at: tokio::time::Instant::now() + patience, seconds, whole: false }
+    }
+
+    /// All of an answer that is not streamed.
+    fn answer(route: &Route) -> Self {
+        let seconds = route.settings.answer_seconds;
+        Self { at: tokio::time::Instant::now() + Duration::from_secs(seconds.into()), seconds, whole: true }
+    }
+
+    async fn limit<T>(&self, sent: &Sent, work: impl Future<Output = Result<T, Refusal>>) -> Result<T, End> {
+        match tokio::time::timeout_at(self.at, work).await {
+            Ok(done) => done.map_err(End::Refused),
+            Err(_) if self.whole => Err(End::Late(Refusal::answer_slow(&sent.endpoint, self.seconds))),
+            Err(_) => Err(End::Late(Refusal::upstream_slow(self.seconds.into()))),
+        }
+    }
+}
+
+/// Why a call gets no answer.
+enum End {
+    Refused(Refusal),
+    /// The model server had worked on it.
+    Late(Refusal),
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl End {
+    fn record(self, meter: &mut Meter) -> Refusal {
+        match self {
+            Self::Refused(refusal) => {
+                meter.refused(&refusal);
+                refusal
+            }
+            Self::Late(refusal) => {
+                meter.gave_up(&refusal);
+                refusal
+            }
+        }
+    }
 }
 
 #[derive(serde::Serialize)]

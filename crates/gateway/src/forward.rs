@@ -3,22 +3,26 @@
 use crate::{GatewayConfig, errors::Refusal};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, Uri, header};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
+use serde::Deserialize;
 use std::time::{Duration, Instant};
 
 /// vLLM's server closes a connection that was unused for 5 s; ours go first, so that no call meets a closing one.
 const KEEP_UNUSED: Duration = Duration::from_secs(4);
 /// A kept connection that turns out to be closed shows it at once; anything later is the model server's own death.
 const STALE_SHOWS_WITHIN: Duration = Duration::from_millis(500);
+/// Counting a prompt takes milliseconds; without the count the call is refused as if it had not been asked for.
+const COUNTING: Duration = Duration::from_secs(5);
 
 pub(crate) struct Upstreams {
     client: Client<HttpConnector, Full<Bytes>>,
-    first_byte_timeout: Duration,
+    /// Largest answer of the tokenizer, which lists every token.
+    max_answer_bytes: usize,
 }
 
 impl Upstreams {
@@ -32,7 +36,7 @@ impl Upstreams {
             .pool_idle_timeout(KEEP_UNUSED)
             .pool_max_idle_per_host(config.idle_connections)
             .build(connector);
-        Self { client, first_byte_timeout: config.first_byte_timeout }
+        Self { client, max_answer_bytes: config.max_answer_bytes }
     }
 
     /// Sends the call and waits for the answer's head. Dropping the future, or the answer's body before its end, closes the
@@ -44,38 +48,54 @@ impl Upstreams {
         request_id: HeaderValue,
         body: Bytes,
     ) -> Result<Response<Incoming>, Refusal> {
-        let uri: Uri = format!("{}/v1/{route}", upstream.trim_end_matches('/')).parse().map_err(|_| Refusal::unreachable())?;
+        let uri = address(upstream, &format!("v1/{route}"))?;
         let started = Instant::now();
-        let sending = async {
-            let mut retried = false;
-            loop {
-                let request = request(uri.clone(), request_id.clone(), body.clone());
-                match self.client.request(request).await {
-                    Ok(response) => return Ok(response),
-                    Err(e) if e.is_connect() => {
-                        tracing::warn!(upstream, error = %chain(&e), "the model server cannot be reached");
-                        return Err(Refusal::unreachable());
-                    }
-                    Err(e) if !retried && cut_off(&e) && started.elapsed() < STALE_SHOWS_WITHIN => retried = true,
-                    Err(e) => {
-                        tracing::warn!(upstream, error = %chain(&e), "the model server broke off before it answered");
-                        return Err(Refusal::upstream_died());
-                    }
+        let mut retried = false;
+        loop {
+            let mut request = request(uri.clone(), body.clone());
+            request.headers_mut().insert("x-request-id", request_id.clone());
+            match self.client.request(request).await {
+                Ok(response) => return Ok(response),
+                Err(e) if e.is_connect() => {
+                    tracing::warn!(upstream, error = %chain(&e), "the model server cannot be reached");
+                    return Err(Refusal::unreachable());
+                }
+                Err(e) if !retried && cut_off(&e) && started.elapsed() < STALE_SHOWS_WITHIN => retried = true,
+                Err(e) => {
+                    tracing::warn!(upstream, error = %chain(&e), "the model server broke off before it answered");
+                    return Err(Refusal::upstream_died());
                 }
             }
+        }
+    }
+
+    /// Tokens of a prompt by the model's own tokenizer and chat template; none when the server cannot say.
+    pub(crate) async fn count(&self, upstream: &str, body: Vec<u8>) -> Option<u64> {
+        #[derive(Deserialize)]
+        struct Counted {
+            count: u64,
+        }
+        let uri = address(upstream, "tokenize").ok()?;
+        let asking = async {
+            let response = self.client.request(request(uri, body.into())).await.ok()?;
+            let is_success = response.status().is_success();
+            let body = Limited::new(response.into_body(), self.max_answer_bytes).collect().await.ok()?.to_bytes();
+            let counted: Counted = serde_json::from_slice(&body).ok().filter(|_| is_success)?;
+            Some(counted.count)
         };
-        let seconds = self.first_byte_timeout.as_secs();
-        tokio::time::timeout(self.first_byte_timeout, sending).await.unwrap_or_else(|_| Err(Refusal::upstream_slow(seconds)))
+        tokio::time::timeout(COUNTING, asking).await.ok().flatten()
     }
 }
 
-fn request(uri: Uri, request_id: HeaderValue, body: Bytes) -> Request<Full<Bytes>> {
+fn address(upstream: &str, path: &str) -> Result<Uri, Refusal> {
+    format!("{}/{path}", upstream.trim_end_matches('/')).parse().map_err(|_| Refusal::unreachable())
+}
+
+fn request(uri: Uri, body: Bytes) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;
-    let headers = request.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert("x-request-id", request_id);
+    request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     request
 }
 

@@ -5,12 +5,20 @@
 //!
 //! One call walks through [`Exchange`]: authenticate, admit (route, limits: reserve), forward, relay, settle, record.
 //!
+//! What is refused, reserved and told to a model server:
+//! - limits reserve the most that the server can make of what it is told (`asked::Demand`), and settle by its own counts;
+//! - calls under way at once are bounded per key, member and tenant (`under_way`);
+//! - errors of a model server are told in our words (`upstream_errors`).
+//!
 //! Limits are counted by each gateway process for itself: with `n` gateway replicas behind one address, a key can reach up
 //! to `n` times its limit.
 
 mod admit;
+mod asked;
 mod authenticate;
 mod call_ids;
+mod content;
+mod cors;
 mod errors;
 mod exchange;
 mod forward;
@@ -18,6 +26,10 @@ mod limits;
 mod meter;
 mod relay;
 mod router;
+mod sse;
+mod tally;
+mod under_way;
+mod upstream_errors;
 mod usage_sink;
 mod wire;
 
@@ -39,12 +51,13 @@ pub struct GatewayConfig {
     pub body_timeout: Duration,
     /// How long connecting to a model server may take. Default 2 s.
     pub connect_timeout: Duration,
-    /// From sending the request to the answer's head; for answers that are not streamed this is all of the generation.
-    /// Default 120 s.
+    /// From sending the request to the first event of a streamed answer: it may wait for its turn. An answer that is not
+    /// streamed has its endpoint's own limit. Default 120 s.
     pub first_byte_timeout: Duration,
-    /// Longest silence within an answer. Default 60 s.
+    /// Longest silence within an answer, and longest time that a client may read nothing of it. Default 60 s.
     pub idle_timeout: Duration,
-    /// Completion tokens reserved for a chat call that names no `max_tokens`. Default 512.
+    /// The most tokens of an answer that the model server is told for a chat call which names no bound, where key or tenant
+    /// have a limit of tokens: what is told is what is reserved. Without such a limit only the context ends it. Default 1024.
     pub default_max_tokens: u32,
     /// Connections kept open to one model server while unused. Default 256.
     pub idle_connections: usize,
@@ -59,7 +72,7 @@ impl Default for GatewayConfig {
             connect_timeout: Duration::from_secs(2),
             first_byte_timeout: Duration::from_secs(120),
             idle_timeout: Duration::from_secs(60),
-            default_max_tokens: 512,
+            default_max_tokens: 1_024,
             idle_connections: 256,
         }
     }
@@ -77,6 +90,8 @@ pub(crate) struct Inner {
     usage: UsageSink,
     clock: fn() -> Timestamp,
     ledger: Arc<limits::Ledger>,
+    under_way: Arc<under_way::UnderWay>,
+    speeds: Arc<tally::Speeds>,
     upstreams: forward::Upstreams,
     ids: call_ids::CallIds,
 }
@@ -85,10 +100,22 @@ impl Gateway {
     /// Starts nothing; connections are made when calls come.
     pub fn new(config: GatewayConfig, directory: watch::Receiver<Arc<Directory>>, usage: UsageSink, clock: fn() -> Timestamp) -> Gateway {
         let upstreams = forward::Upstreams::new(&config);
-        Gateway { inner: Arc::new(Inner { config, directory, usage, clock, ledger: Arc::default(), upstreams, ids: Default::default() }) }
+        let inner = Inner {
+            config,
+            directory,
+            usage,
+            clock,
+            ledger: Arc::default(),
+            under_way: Arc::default(),
+            speeds: Arc::default(),
+            upstreams,
+            ids: Default::default(),
+        };
+        Gateway { inner: Arc::new(inner) }
     }
 
-    /// `/v1/...` and `/t/{tenant}/v1/...`, complete: every path under them is answered here, in OpenAI's shape.
+    /// `/v1/...` and `/t/{tenant}/v1/...`, complete: every path under them is answered here, in OpenAI's shape. Both kinds of
+    /// completions also without `/v1`, for clients whose base address lacks it.
     pub fn router(&self) -> axum::Router {
         router::router(self.inner.clone())
     }

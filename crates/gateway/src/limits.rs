@@ -165,11 +165,16 @@ pub(crate) struct Ask<'a> {
     pub tenant: &'a Name,
     pub tenant_limits: Limits,
     pub key: Option<(KeyId, Limits)>,
-    pub prompt_tokens: u64,
-    /// The most that the client allows to be answered; none when it does not say.
-    pub max_tokens: Option<u64>,
-    /// Reserved in that case, or as much of it as the limits could ever hold: it is only our guess.
-    pub default_max_tokens: u64,
+    /// The most that the call can use.
+    pub tokens: u64,
+}
+
+impl Ask<'_> {
+    /// The lowest limit of tokens that it falls under.
+    pub(crate) fn tightest(&self) -> Option<u32> {
+        let of_key = self.key.and_then(|(_, limits)| limits.tokens_per_minute);
+        of_key.into_iter().chain(self.tenant_limits.tokens_per_minute).min()
+    }
 }
 
 /// Tokens held for a call under way. Dropping it returns them all.
@@ -199,10 +204,7 @@ impl Ledger {
         if wanted.is_empty() {
             return Ok((None, Standing::default()));
         }
-        let tightest = wanted.iter().filter_map(|w| w.1.tokens_per_minute).min().map_or(u64::MAX, u64::from);
-        let answer = ask.max_tokens.unwrap_or_else(|| ask.default_max_tokens.min(tightest.saturating_sub(ask.prompt_tokens)));
-        let tokens = ask.prompt_tokens.saturating_add(answer);
-
+        let tokens = ask.tokens;
         let number = (self.hasher.hash_one(ask.tenant) % SHARDS as u64) as usize;
         let mut shard = self.lock(number);
         shard.sweep(now_ms);

@@ -2,8 +2,11 @@
 //! away and everything that belongs to the call is dropped.
 
 use crate::{
+    asked::Demand,
     errors::Refusal,
     limits::Reservation,
+    tally::{Pace, Tally},
+    under_way::Place,
     usage_sink::Slot,
     wire::{Seen, Usage},
 };
@@ -12,34 +15,29 @@ use std::time::Instant;
 
 /// What usage is written for a client that left before its answer was complete (nginx's number).
 const CLIENT_CLOSED: u16 = 499;
+const NOTHING: Usage = Usage { prompt_tokens: 0, completion_tokens: 0 };
 
 pub(crate) struct Meter {
     /// Taken when the call is recorded.
     open: Option<(Call, Slot)>,
-    reservation: Option<Reservation>,
+    place: Option<Place>,
+    /// Set once the model server has the request: tokens are being used.
+    forwarded: Option<Forwarded>,
     started: Instant,
-    /// The model server has the request: tokens are being used.
-    forwarded: bool,
-    prompt_estimate: u32,
-    pieces: u32,
-    usage: Option<Usage>,
-    finish_reason: Option<String>,
+    tally: Tally,
     first_byte: Option<Instant>,
 }
 
+/// What the model server was asked for.
+pub(crate) struct Forwarded {
+    pub reservation: Option<Reservation>,
+    pub demand: Demand,
+    pub pace: Pace,
+}
+
 impl Meter {
-    pub(crate) fn new(call: Call, slot: Slot, started: Instant) -> Self {
-        Self {
-            open: Some((call, slot)),
-            reservation: None,
-            started,
-            forwarded: false,
-            prompt_estimate: 0,
-            pieces: 0,
-            usage: None,
-            finish_reason: None,
-            first_byte: None,
-        }
+    pub(crate) fn new(call: Call, slot: Slot, place: Option<Place>, started: Instant) -> Self {
+        Self { open: Some((call, slot)), place, forwarded: None, started, tally: Tally::default(), first_byte: None }
     }
 
     /// What becomes known of the call as it walks; nothing changes any more once it is recorded.
@@ -47,22 +45,34 @@ impl Meter {
         self.open.as_mut().map(|(call, _)| call)
     }
 
-    pub(crate) fn forwarding(&mut self, reservation: Option<Reservation>, prompt_estimate: u32) {
-        (self.reservation, self.prompt_estimate, self.forwarded) = (reservation, prompt_estimate, true);
+    pub(crate) fn forwarding(&mut self, forwarded: Forwarded) {
+        self.forwarded = Some(forwarded);
     }
 
     pub(crate) fn first_byte(&mut self) {
         self.first_byte.get_or_insert_with(Instant::now);
     }
 
+    /// A chunk of a stream.
     pub(crate) fn saw(&mut self, seen: Seen) {
-        self.pieces = self.pieces.saturating_add(seen.pieces);
-        self.usage = seen.usage.or(self.usage);
-        self.finish_reason = seen.finish_reason.or_else(|| self.finish_reason.take());
+        self.tally.saw(seen, false);
+    }
+
+    /// An answer that is not streamed.
+    pub(crate) fn saw_whole(&mut self, seen: Seen) {
+        self.tally.saw(seen, true);
+    }
+
+    /// Whether every answer that was asked for said why it ends.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.forwarded.as_ref().is_none_or(|f| u64::from(self.tally.finished) >= f.demand.shown())
     }
 
     /// The answer is complete.
     pub(crate) fn complete(&mut self) {
+        if let (Some(forwarded), Some(usage)) = (&self.forwarded, self.counted()) {
+            forwarded.pace.learn(usage.completion_tokens);
+        }
         self.record(200, None, true);
     }
 
@@ -71,24 +81,47 @@ impl Meter {
         self.record(refusal.status.as_u16(), Some(refusal.code), false);
     }
 
+    /// The client got this refusal after the model server had worked on the answer for a while.
+    pub(crate) fn gave_up(&mut self, refusal: &Refusal) {
+        self.record(refusal.status.as_u16(), Some(refusal.code), true);
+    }
+
     /// The answer had begun (the client got status 200) and broke off with this error.
     pub(crate) fn broke_off(&mut self, refusal: &Refusal) {
         self.record(200, Some(refusal.code), true);
     }
 
+    /// The client is there, but has stopped reading.
+    pub(crate) fn client_stalled(&mut self) {
+        self.record(CLIENT_CLOSED, Some("client_stalled"), true);
+    }
+
+    fn counted(&self) -> Option<Usage> {
+        let demand = self.forwarded.as_ref()?.demand;
+        self.tally.counted(demand.prompts, demand.prompt_guess)
+    }
+
+    /// What was used, as well as it can be known without the model server's counts.
+    fn estimated(&self, stream: bool) -> Usage {
+        let Some(forwarded) = &self.forwarded else { return NOTHING };
+        let completion_tokens = if stream { self.tally.pieces() } else { forwarded.pace.generated() };
+        Usage { prompt_tokens: forwarded.demand.prompt_guess, completion_tokens }
+    }
+
     fn record(&mut self, status: u16, error: Option<&str>, used: bool) {
         let Some((mut call, slot)) = self.open.take() else { return };
-        let counted = if used { self.usage } else { Some(Usage { prompt_tokens: 0, completion_tokens: 0 }) };
-        let usage = counted.unwrap_or(Usage { prompt_tokens: self.prompt_estimate, completion_tokens: self.pieces });
+        let counted = if used { self.counted() } else { Some(NOTHING) };
+        let usage = counted.unwrap_or_else(|| self.estimated(call.stream));
         (call.prompt_tokens, call.completion_tokens, call.estimated) = (usage.prompt_tokens, usage.completion_tokens, counted.is_none());
         call.status = status;
         call.error = error.map(str::to_owned);
         call.first_token_ms = self.first_byte.map(|at| milliseconds(at.duration_since(self.started)));
         call.duration_ms = milliseconds(self.started.elapsed());
-        call.finish_reason = self.finish_reason.take();
-        if let Some(reservation) = self.reservation.take() {
+        call.finish_reason = self.tally.finish_reason.take();
+        if let Some(reservation) = self.forwarded.as_mut().and_then(|f| f.reservation.take()) {
             reservation.settle(u64::from(usage.prompt_tokens) + u64::from(usage.completion_tokens));
         }
+        self.place = None;
         tracing::debug!(
             request_id = %call.request_id, tenant = %call.tenant, model = %call.model, route = %call.route, status, error,
             prompt_tokens = call.prompt_tokens, completion_tokens = call.completion_tokens, duration_ms = call.duration_ms, "call"
@@ -99,7 +132,7 @@ impl Meter {
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        self.record(CLIENT_CLOSED, Some("client_closed"), self.forwarded);
+        self.record(CLIENT_CLOSED, Some("client_closed"), self.forwarded.is_some());
     }
 }
 

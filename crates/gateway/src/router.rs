@@ -1,7 +1,7 @@
 //! The allow-list of paths. A model server has more doors than these (it can load adapters, show metrics, be put to sleep);
 //! none of them is reachable from here: what is not in the list is answered by the gateway itself.
 
-use crate::{Exchange, Inner, errors::Refusal, wire::Kind};
+use crate::{Exchange, Inner, asked::Kind, cors, errors::Refusal};
 use axum::{
     Router,
     body::Body,
@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::any,
 };
-use http::{Method, Request};
+use http::{HeaderValue, Method, Request, header};
 use std::sync::Arc;
 use tracing::Instrument;
 
@@ -27,6 +27,12 @@ pub(crate) fn router(inner: Arc<Inner>) -> Router {
             router = router.route(&format!("{prefix}{rest}"), any(answer));
         }
     }
+    // For clients whose base address lacks the `/v1`. The list of models has no such address: pages lie there.
+    for prefix in ["", "/t/{tenant}"] {
+        for kind in [Kind::Chat, Kind::Text] {
+            router = router.route(&format!("{prefix}/{}", kind.route()), any(answer));
+        }
+    }
     router.with_state(inner)
 }
 
@@ -40,7 +46,8 @@ async fn answer(State(inner): State<Arc<Inner>>, request: Request<Body>) -> Resp
         model = tracing::field::Empty,
         status = tracing::field::Empty
     );
-    let walk = walk(exchange, request);
+    let origin = cors::origin(request.headers()).cloned();
+    let walk = walk(&exchange, request);
     // A span that nobody listens to would still be entered with every poll.
     let answered = if span.is_disabled() { walk.await } else { walk.instrument(span.clone()).await };
     let mut response = answered.unwrap_or_else(|refusal| {
@@ -48,16 +55,27 @@ async fn answer(State(inner): State<Arc<Inner>>, request: Request<Body>) -> Resp
         refusal.into_response()
     });
     span.record("status", response.status().as_u16());
-    response.headers_mut().insert("x-request-id", request_id);
+    let headers = response.headers_mut();
+    headers.insert("x-request-id", request_id);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Some(origin) = origin {
+        headers.insert(header::VARY, HeaderValue::from_static("origin"));
+        if exchange.allows_origin(&origin) {
+            cors::tell(headers, origin);
+        }
+    }
     response
 }
 
-async fn walk(exchange: Exchange, request: Request<Body>) -> Result<Response, Refusal> {
+async fn walk(exchange: &Exchange, request: Request<Body>) -> Result<Response, Refusal> {
     let uri = request.uri().clone();
     let Some((tenant, door)) = door(uri.path()) else { return Err(Refusal::unknown_path(uri.path())) };
-    let allowed = if matches!(door, Door::Completion(_)) { Method::POST } else { Method::GET };
-    if *request.method() != allowed {
-        return Err(Refusal::wrong_method(allowed.as_str()));
+    let allowed = if matches!(door, Door::Completion(_)) { "POST" } else { "GET" };
+    if *request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
+        return Ok(cors::preflight(request.headers(), allowed));
+    }
+    if request.method().as_str() != allowed {
+        return Err(Refusal::wrong_method(allowed));
     }
     match door {
         Door::Models => exchange.models(tenant, request.headers()),
@@ -75,11 +93,11 @@ fn door(path: &str) -> Option<(Option<&str>, Door<'_>)> {
         Some(inside) => inside.split_once('/').map(|(tenant, rest)| (Some(tenant), rest))?,
         None => (None, path.strip_prefix('/')?),
     };
-    let door = match rest.strip_prefix("v1/")? {
-        "models" => Door::Models,
-        "chat/completions" => Door::Completion(Kind::Chat),
-        "completions" => Door::Completion(Kind::Text),
-        other => Door::Model(other.strip_prefix("models/").filter(|id| !id.is_empty())?),
+    let door = match (rest, rest.strip_prefix("v1/")) {
+        (_, Some("models")) => Door::Models,
+        ("chat/completions", _) | (_, Some("chat/completions")) => Door::Completion(Kind::Chat),
+        ("completions", _) | (_, Some("completions")) => Door::Completion(Kind::Text),
+        (_, other) => Door::Model(other?.strip_prefix("models/").filter(|id| !id.is_empty())?),
     };
     Some((tenant, door))
 }
@@ -108,6 +126,8 @@ mod tests {
         assert_eq!(door("/v1/models"), Some((None, Door::Models)));
         assert_eq!(door("/t/acme/v1/chat/completions"), Some((Some("acme"), Door::Completion(Kind::Chat))));
         assert_eq!(door("/v1/completions"), Some((None, Door::Completion(Kind::Text))));
+        assert_eq!(door("/chat/completions"), Some((None, Door::Completion(Kind::Chat))));
+        assert_eq!(door("/t/acme/completions"), Some((Some("acme"), Door::Completion(Kind::Text))));
         assert_eq!(door("/v1/models/acme/helpdesk"), Some((None, Door::Model("acme/helpdesk"))));
         for shut in [
             "/v1",
@@ -121,6 +141,8 @@ mod tests {
             "/v1/chat/completions/",
             "/v1/chat/../load_lora_adapter",
             "/metrics",
+            "/models",
+            "/t/acme/models",
             "/t/acme/metrics",
             "/t//x/v1/models",
             "/t/acme",

@@ -9,10 +9,10 @@ use crate::{
 use domain::{
     directory::{Directory, KeyEntry, Pass, Route, TenantEntry},
     endpoint::{AdapterState, EndpointState},
-    key::Limits,
     name::Name,
     policy::Action,
     problem::{Problem, ProblemKind},
+    serving::ServingSettings,
     tenant::TenantState,
     time::{DAY, MINUTE},
 };
@@ -85,7 +85,7 @@ fn assemble(rows: DirectoryRows, pass_secret: [u8; 32]) -> Directory {
     let DirectoryRows { revision, tenants, members, keys, endpoints, attachments } = rows;
     let mut directory = Directory { revision: u64::try_from(revision).unwrap_or(0), pass_secret, ..Directory::default() };
     for (name, state) in tenants {
-        let entry = TenantEntry { active: state == TenantState::Active, limits: Limits::default(), ..TenantEntry::default() };
+        let entry = TenantEntry { active: state == TenantState::Active, ..TenantEntry::default() };
         directory.tenants.insert(name, entry);
     }
     for (tenant, person) in members {
@@ -171,6 +171,8 @@ fn route(e: &DirectoryEndpoint, upstream_model: String, model_version: Option<do
         model_version,
         parent: None,
         created: e.created_at,
+        context: e.context,
+        settings: ServingSettings::default(),
         reason,
     }
 }

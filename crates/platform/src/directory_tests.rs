@@ -4,6 +4,7 @@ use super::*;
 use crate::store::DirectoryKey;
 use domain::{
     ids::{EndpointId, KeyId, ModelVersionId, PersonId},
+    key::Limits,
     name::Name,
     time::Timestamp,
 };
@@ -30,6 +31,7 @@ fn endpoint(n: u128, state: EndpointState) -> DirectoryEndpoint {
         reason: "it is broken".into(),
         address,
         base_model: "base".into(),
+        context: 512,
         merged: None,
         created_at,
     }
@@ -72,6 +74,7 @@ fn a_ready_endpoint_answers_for_its_base_and_each_adapter() {
         (version(3).to_string(), Some(version(3)), Some("base"))
     );
     assert_eq!(&r["facts@v3"], facts);
+    assert_eq!((facts.context, r["base"].context), (512, 512), "prompt and answer are bounded by the context of the base");
 }
 
 #[test]

@@ -93,6 +93,8 @@ impl Endpoints<'_> {
                 reason: e.reason,
                 address: e.address,
                 base_model: e.base_model_name.to_string(),
+                // Pages ask for names only.
+                context: 0,
                 merged,
                 created_at: e.created_at,
             });

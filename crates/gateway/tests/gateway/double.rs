@@ -18,7 +18,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// Tokens that every whole answer says it used.
 pub const PROMPT_TOKENS: u32 = 11;
@@ -35,6 +35,23 @@ pub struct Double {
     pub sent: Arc<AtomicUsize>,
     /// Lets `stepwise` go on by one chunk.
     pub step: Arc<Notify>,
+    /// One call of `held` is answered for each permit.
+    pub gate: Gate,
+}
+
+#[derive(Clone)]
+pub struct Gate(Arc<Semaphore>);
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(0)))
+    }
+}
+
+impl Gate {
+    pub fn open(&self) {
+        self.0.add_permits(1_000);
+    }
 }
 
 impl Double {
@@ -47,12 +64,18 @@ impl Double {
         (double, address)
     }
 
+    /// Calls for completions.
     pub fn hits(&self) -> usize {
-        self.heard.lock().unwrap().len()
+        self.heard.lock().unwrap().iter().filter(|(path, _)| path != "/tokenize").count()
+    }
+
+    /// Questions to the tokenizer.
+    pub fn counted(&self) -> usize {
+        self.heard.lock().unwrap().iter().filter(|(path, _)| path == "/tokenize").count()
     }
 
     pub fn last(&self) -> Value {
-        self.heard.lock().unwrap().last().expect("nothing was heard").1.clone()
+        self.heard.lock().unwrap().iter().rfind(|(path, _)| path != "/tokenize").expect("nothing was heard").1.clone()
     }
 }
 
@@ -64,10 +87,14 @@ async fn hear(State(double): State<Double>, request: Request) -> Response {
     double.headers.lock().unwrap().push(headers);
     double.heard.lock().unwrap().push((path.clone(), body.clone()));
     let model = body["model"].as_str().unwrap_or_default().trim_start_matches("srv-").to_owned();
-    if body["stream"] == json!(true) { streamed(&double, &model, &body) } else { whole(&double, &model, &path).await }
+    if path == "/tokenize" {
+        let count = if model == "greedy" { greedy_prompt(&body) } else { u64::from(PROMPT_TOKENS) };
+        return Json(json!({"count": count, "max_model_len": 4096, "tokens": vec![7; count as usize]})).into_response();
+    }
+    if body["stream"] == json!(true) { streamed(&double, &model, &body).await } else { whole(&double, &model, &path, &body).await }
 }
 
-async fn whole(double: &Double, model: &str, path: &str) -> Response {
+async fn whole(double: &Double, model: &str, path: &str, body: &Value) -> Response {
     match model {
         "refuses" => refusal(
             json!({"object":"error","message":"This model's maximum context length is 16 tokens. The model `srv-refuses` got more.","type":"BadRequestError","param":null,"code":400}),
@@ -83,11 +110,41 @@ async fn whole(double: &Double, model: &str, path: &str) -> Response {
             guard.ended();
             Json(answer(path)).into_response()
         }
+        "busy" => (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "17")], "overloaded at /srv/vllm").into_response(),
+        "locked" => (StatusCode::UNAUTHORIZED, [("www-authenticate", "Bearer")], Json(json!({"error": "Unauthorized"}))).into_response(),
+        "unloaded" => (StatusCode::NOT_FOUND, Json(json!({"error":{"message":"The model `srv-unloaded` does not exist.","type":"NotFoundError","param":"model","code":404}}))).into_response(),
+        "grammar" => (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({"error":{"message":"Failed to convert the grammar from /tmp/x.ebnf","type":"InternalServerError","param":null,"code":500}}))).into_response(),
+        "tools" => refusal(json!({"error":{"message":"\"auto\" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set","type":"BadRequestError","param":null,"code":400}})),
+        "held" => {
+            let _open = double.gate.0.acquire().await;
+            Json(answer(path)).into_response()
+        }
         "never" => {
             let _guard = Guard(double.aborted.clone(), false);
             std::future::pending().await
         }
+        // Generates as much as it is told, by the rule of the real one.
+        "greedy" => {
+            let most = if path.ends_with("chat/completions") { [&body["max_completion_tokens"], &body["max_tokens"]] } else { [&body["max_tokens"], &Value::Null] };
+            let each = most.into_iter().find_map(Value::as_u64).unwrap_or(if path.ends_with("chat/completions") { 4_096 } else { 16 });
+            let prompts = body["prompt"].as_array().map_or(1, |p| if p[0].is_number() { 1 } else { p.len() as u64 });
+            let choices = body["n"].as_u64().unwrap_or(1).max(body["best_of"].as_u64().unwrap_or(1));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let mut answer = answer(path);
+            answer["usage"] = json!({"prompt_tokens": greedy_prompt(body), "completion_tokens": each * prompts * choices});
+            Json(answer).into_response()
+        }
         _ => Json(answer(path)).into_response(),
+    }
+}
+
+/// Tokens of a prompt of `greedy`: each byte is one, and its chat template adds nine.
+fn greedy_prompt(body: &Value) -> u64 {
+    let length = |text: &Value| text.as_str().map_or(1, str::len) as u64;
+    match (&body["messages"], &body["prompt"]) {
+        (Value::Array(messages), _) => messages.iter().map(|m| length(&m["content"]) + 9).sum(),
+        (_, Value::Array(prompts)) => prompts.iter().map(|p| p.as_array().map_or_else(|| length(p), |ids| ids.len() as u64)).sum(),
+        (_, text) => length(text),
     }
 }
 
@@ -111,7 +168,7 @@ fn chunk(model: &str, text: &str, finish: Option<&str>) -> String {
     format!("data: {chunk}\n\n")
 }
 
-fn streamed(double: &Double, model: &str, body: &Value) -> Response {
+async fn streamed(double: &Double, model: &str, body: &Value) -> Response {
     let usage = body["stream_options"]["include_usage"] == json!(true);
     let mut chunks: VecDeque<String> =
         [("", None), ("One", None), (" two", None), (" three", None), ("", Some("stop"))].map(|(t, f)| chunk(model, t, f)).into();
@@ -128,7 +185,18 @@ fn streamed(double: &Double, model: &str, body: &Value) -> Response {
         sent.fetch_add(1, Ordering::SeqCst);
         Ok::<_, io::Error>(Bytes::from(text))
     };
+    let all = chunks.iter().map(String::as_str).collect::<String>();
+    let whole = |text: String| events(stream::iter([Ok::<_, io::Error>(Bytes::from(text))]));
     match model {
+        // Not even the head of its answer comes.
+        "silent" => {
+            let _guard = guard;
+            std::future::pending().await
+        }
+        "unfinished" => events(stream::iter(chunks.into_iter().filter(|c| !c.contains("stop"))).map(counted)),
+        "bare-returns" => whole(all.replace('\n', "\r")),
+        "two-lines" => whole(all.replace(",\"choices\"", ",\ndata: \"choices\"")),
+        "marked" => whole(format!("\u{feff}: hello\n\n{all}")),
         "no-stream" => Json(answer("chat/completions")).into_response(),
         "dies" => events(stream::iter(chunks.into_iter().take(3)).map(counted).chain(stream::once(async {
             // The chunks before are on the wire when the connection breaks.
@@ -158,10 +226,17 @@ fn streamed(double: &Double, model: &str, body: &Value) -> Response {
         ),
         "endless" => {
             let model = model.to_owned();
+            // Two tokens a chunk, as a server that decodes ahead may send them.
+            let continuous = body["stream_options"]["continuous_usage_stats"] == json!(true);
             events(
-                stream::unfold((guard, model), |(guard, model)| async move {
+                stream::unfold((guard, model, 0_u32), move |(guard, model, mut generated)| async move {
                     tokio::time::sleep(Duration::from_millis(5)).await;
-                    Some((chunk(&model, "more ", None), (guard, model)))
+                    let mut chunk: Value = serde_json::from_str(chunk(&model, "more ", None).trim().trim_start_matches("data: ")).unwrap();
+                    if continuous {
+                        generated += 2;
+                        chunk["usage"] = json!({"prompt_tokens": PROMPT_TOKENS, "completion_tokens": generated, "total_tokens": PROMPT_TOKENS + generated});
+                    }
+                    Some((format!("data: {chunk}\n\n"), (guard, model, generated)))
                 })
                 .map(counted),
             )

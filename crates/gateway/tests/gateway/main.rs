@@ -1,10 +1,12 @@
 //! The gateway as clients meet it: over real sockets, in front of a double of a model server.
 
+mod clients;
 mod double;
 mod limits;
 mod metering;
 mod models;
 mod refusals;
 mod streams;
+mod under_way;
 mod upstream;
 mod world;

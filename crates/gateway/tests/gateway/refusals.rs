@@ -141,8 +141,10 @@ async fn doors_of_the_model_server_stay_shut() {
         let refused = world.post(path, &key(1), &json!({"lora_name": "x", "lora_path": "/etc"})).await;
         assert_eq!(refused.refused(), (404, "unknown_url".into()), "{path}");
     }
-    assert_eq!(world.get("/v1/chat/completions", &key(1)).await.refused(), (405, "method_not_allowed".into()));
-    assert_eq!(world.post("/v1/models", &key(1), &json!({})).await.refused(), (405, "method_not_allowed".into()));
+    let refused = world.get("/v1/chat/completions", &key(1)).await;
+    assert_eq!((refused.refused(), refused.header("allow")), ((405, "method_not_allowed".into()), "POST"));
+    let refused = world.post("/v1/models", &key(1), &json!({})).await;
+    assert_eq!((refused.refused(), refused.header("allow")), ((405, "method_not_allowed".into()), "GET"));
     assert_eq!(world.double.hits(), 0);
 }
 
@@ -210,4 +212,69 @@ async fn request_ids_are_kept_when_harmless_and_made_when_not() {
         assert!(kept || (id.starts_with("req_") && id.len() == 36), "{id}");
         assert_eq!(world.metered().await.request_id, id);
     }
+}
+
+#[tokio::test]
+async fn a_call_for_more_answers_than_allowed_is_refused_before_it_costs_anything() {
+    let mut world = World::start().await;
+    for (path, body, answers) in [
+        ("/v1/chat/completions", json!({"model": "helpdesk", "messages": [], "n": 128}), 128),
+        ("/v1/completions", json!({"model": "helpdesk", "prompt": "x", "best_of": 33}), 33),
+        ("/v1/completions", json!({"model": "helpdesk", "prompt": vec!["x"; 40]}), 40),
+        ("/v1/completions", json!({"model": "helpdesk", "prompt": [[1], [2], [3]], "n": 11}), 33),
+    ] {
+        let refused = world.post(path, &key(1), &body).await;
+        assert_eq!(refused.refused(), (400, "invalid_request_error".into()));
+        assert!(
+            refused.message().contains(&format!("asks for {answers} answers")) && refused.message().contains("allows 32"),
+            "{refused:?}"
+        );
+        assert_eq!(world.metered().await.status, 400);
+    }
+    assert_eq!(world.double.hits(), 0);
+    world.rule(|rules| rules.answers_per_call = 128);
+    assert_eq!(world.chat(&json!({"model": "helpdesk", "messages": [], "n": 128})).await.status, 200);
+}
+
+#[tokio::test]
+async fn fields_that_steer_the_model_server_go_through_only_where_the_endpoint_allows_them() {
+    let world = World::start().await;
+    for field in
+        ["kv_transfer_params", "chat_template", "chat_template_kwargs", "chat_template_content_format", "priority", "prompt_embeds"]
+    {
+        let mut body = chat("helpdesk");
+        body[field] = json!({"a": 1});
+        let refused = world.chat(&body).await;
+        assert_eq!((refused.refused(), &refused.json()["error"]["param"]), ((400, "invalid_request_error".into()), &json!(field)));
+        body[field] = json!(null);
+        assert_eq!(world.chat(&body).await.status, 200, "a null says nothing");
+    }
+    world.set("helpdesk", |s| s.allowed_fields = vec!["chat_template_kwargs".into()]);
+    let mut body = chat("helpdesk");
+    body["chat_template_kwargs"] = json!({"enable_thinking": false});
+    body["a_new_field_of_theirs"] = json!(7);
+    assert_eq!(world.chat(&body).await.status, 200);
+    let sent = world.double.last();
+    assert_eq!((&sent["chat_template_kwargs"]["enable_thinking"], &sent["a_new_field_of_theirs"]), (&json!(false), &json!(7)));
+}
+
+#[tokio::test]
+async fn nothing_is_fetched_from_a_host_that_the_endpoint_does_not_allow() {
+    let world = World::start().await;
+    let with = |address: &str| {
+        let parts = json!([{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": address}}]);
+        json!({"model": "helpdesk", "messages": [{"role": "user", "content": parts}]})
+    };
+    for address in
+        ["http://169.254.169.254/latest", "https://images.example.org/a.png", "file:///etc/passwd", "https://images.example.org@10.0.0.1/"]
+    {
+        let refused = world.chat(&with(address)).await;
+        assert_eq!((refused.refused(), &refused.json()["error"]["param"]), ((400, "invalid_request_error".into()), &json!("messages")));
+    }
+    assert_eq!(world.double.hits(), 0);
+    assert_eq!(world.chat(&with("data:image/png;base64,AAAA")).await.status, 200);
+    world.set("helpdesk", |s| s.media_hosts = vec!["images.example.org".into()]);
+    assert_eq!(world.chat(&with("https://images.example.org/a.png")).await.status, 200);
+    assert_eq!(world.chat(&with("https://images.example.org@10.0.0.1/")).await.status, 400);
+    assert_eq!(world.chat(&with("http://169.254.169.254/latest")).await.status, 400);
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     double::{COMPLETION_TOKENS, PROMPT_TOKENS},
-    world::{World, streaming, until},
+    world::{Answer, World, streaming, until},
 };
 use gateway::GatewayConfig;
 use http_body_util::BodyExt;
@@ -17,7 +17,7 @@ fn impatient() -> GatewayConfig {
 async fn usage_is_asked_for_and_hidden_from_a_client_that_did_not() {
     let mut world = World::start().await;
     let answer = world.chat(&streaming("helpdesk")).await;
-    assert_eq!(world.double.last()["stream_options"], json!({"include_usage": true}));
+    assert_eq!(world.double.last()["stream_options"], json!({"include_usage": true, "continuous_usage_stats": true}));
     assert_eq!(answer.header("content-type"), "text/event-stream; charset=utf-8");
     assert_eq!(answer.spoken(), "One two three");
     assert!(!answer.text.contains("usage"), "{}", answer.text);
@@ -96,10 +96,9 @@ async fn a_client_that_leaves_ends_the_call_and_is_metered() {
     drop(body);
     until("the model server's stream is closed", || world.double.aborted.load(Ordering::SeqCst)).await;
     let call = world.metered().await;
-    assert_eq!((call.status, call.error.as_deref(), call.estimated), (499, Some("client_closed"), true));
-    assert!((5..100).contains(&call.completion_tokens), "about one a chunk: {call:?}");
-    let prompt = streaming("endless")["messages"].to_string().len().div_ceil(4);
-    assert_eq!(call.prompt_tokens as usize, prompt);
+    assert_eq!((call.status, call.error.as_deref(), call.estimated), (499, Some("client_closed"), false));
+    assert!((10..200).contains(&call.completion_tokens), "two a chunk, as the model server counted them: {call:?}");
+    assert_eq!(call.prompt_tokens, PROMPT_TOKENS);
 }
 
 #[tokio::test]
@@ -123,8 +122,8 @@ async fn an_error_within_a_stream_is_told_in_openais_shape() {
     let answer = world.chat(&streaming("fails-inside")).await;
     let events = answer.events();
     assert_eq!(events.len(), 2, "{}", answer.text);
-    let error = json!({"message": "EngineCore died", "type": "server_error", "param": null, "code": "upstream_error"});
-    assert_eq!(events[1]["error"], error);
+    assert_eq!((&events[1]["error"]["type"], &events[1]["error"]["code"]), (&json!("server_error"), &json!("upstream_error")));
+    assert!(!answer.text.contains("EngineCore"), "{}", answer.text);
     assert_eq!(world.metered().await.error.as_deref(), Some("upstream_error"));
 
     let events = world.chat(&streaming("garbles")).await.events();
@@ -146,10 +145,43 @@ async fn a_stream_that_falls_silent_is_ended() {
 #[tokio::test]
 async fn a_model_server_that_does_not_begin_is_given_up() {
     let mut world = World::with(impatient(), 100).await;
-    let mut body = streaming("never");
-    body["stream"] = json!(false);
-    let answer = world.chat(&body).await;
+    let answer = world.chat(&streaming("silent")).await;
     assert_eq!(answer.refused(), (504, "upstream_timeout".into()));
     assert_eq!(world.metered().await.status, 504);
     until("the call to it is closed", || world.double.aborted.load(Ordering::SeqCst)).await;
+}
+
+#[tokio::test]
+async fn every_legal_way_to_write_events_arrives_as_one() {
+    let mut world = World::start().await;
+    let plain = world.chat(&streaming("helpdesk")).await;
+    let counted = world.metered().await;
+    for model in ["bare-returns", "two-lines", "marked"] {
+        let other = world.chat(&streaming(model)).await;
+        assert_eq!(other.events(), Answer { text: plain.text.replace("helpdesk", model), ..plain.clone() }.events(), "{model}");
+        let call = world.metered().await;
+        assert_eq!((call.error, call.completion_tokens, call.estimated), (None, counted.completion_tokens, false), "{model}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_without_saying_why_is_told_as_broken() {
+    let mut world = World::start().await;
+    let events = world.chat(&streaming("unfinished")).await.events();
+    assert_eq!(events.last().unwrap()["error"]["code"], "upstream_incomplete", "{events:?}");
+    assert!(!events.contains(&json!("[DONE]")), "{events:?}");
+    let call = world.metered().await;
+    assert_eq!((call.status, call.error.as_deref(), call.finish_reason), (200, Some("upstream_incomplete"), None));
+    assert_eq!((call.completion_tokens, call.estimated), (COMPLETION_TOKENS, false));
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_is_dropped_after_the_idle_time() {
+    let config = GatewayConfig { idle_timeout: Duration::from_millis(500), ..GatewayConfig::default() };
+    let mut world = World::with(config, 100).await;
+    let response = world.open(&streaming("flood")).await;
+    until("the model server's stream is closed", || world.double.aborted.load(Ordering::SeqCst)).await;
+    let call = world.metered().await;
+    assert_eq!((call.status, call.error.as_deref()), (499, Some("client_stalled")));
+    assert!(response.into_body().collect().await.is_err(), "what is left is not taken for the whole answer");
 }

@@ -8,27 +8,36 @@ use serde_json::json;
 use std::sync::atomic::Ordering;
 
 #[tokio::test]
-async fn refusals_of_vllm_keep_status_and_message_in_openais_shape() {
+async fn refusals_of_the_model_server_are_told_in_our_words() {
     let mut world = World::start().await;
-    let answer = world.chat(&chat("acme/refuses")).await;
-    assert_eq!(answer.refused(), (400, "context_length_exceeded".into()));
-    assert_eq!(answer.message(), "This model's maximum context length is 16 tokens. The model `acme/refuses` got more.");
-    let call = world.metered().await;
-    assert_eq!((call.status, call.error.as_deref(), call.prompt_tokens, call.estimated), (400, Some("context_length_exceeded"), 0, false));
-
-    let answer = world.chat(&chat("refuses-new")).await;
-    assert_eq!(answer.refused(), (400, "invalid_request_error".into()));
-    let error = json!({"message": "temperature must be non-negative", "type": "invalid_request_error", "param": "temperature", "code": "invalid_request_error"});
-    assert_eq!(answer.json()["error"], error);
-}
-
-#[tokio::test]
-async fn what_is_not_an_answer_is_not_passed_on() {
-    let world = World::start().await;
-    let crashed = world.chat(&chat("crashes")).await;
-    assert_eq!(crashed.refused(), (500, "upstream_error".into()));
-    assert!(!crashed.text.contains("traceback"), "{}", crashed.text);
-    assert_eq!(world.chat(&chat("garbles")).await.refused(), (502, "upstream_invalid".into()));
+    let grammar = json!({"type": "json_schema", "json_schema": {"name": "x", "schema": {}}});
+    for (model, more, status, code, param) in [
+        ("refuses", json!({}), 400, "context_length_exceeded", json!("messages")),
+        ("refuses-new", json!({"temperature": -1}), 400, "invalid_request_error", json!("temperature")),
+        ("crashes", json!({}), 502, "upstream_error", json!(null)),
+        ("locked", json!({}), 502, "upstream_refused", json!(null)),
+        ("unloaded", json!({}), 503, "endpoint_not_ready", json!(null)),
+        ("busy", json!({}), 503, "upstream_busy", json!(null)),
+        ("grammar", json!({"response_format": grammar}), 400, "invalid_grammar", json!("response_format")),
+        ("grammar", json!({}), 502, "upstream_error", json!(null)),
+        ("tools", json!({"tools": [{"type": "function", "function": {"name": "f"}}]}), 400, "tools_not_supported", json!("tools")),
+        ("garbles", json!({}), 502, "upstream_invalid", json!(null)),
+    ] {
+        let mut body = chat(&format!("acme/{model}"));
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let answer = world.chat(&body).await;
+        assert_eq!(answer.refused(), (status, code.into()), "{model}");
+        assert_eq!(answer.json()["error"]["param"], param, "{model}");
+        for inside in ["srv-", "/srv", "/tmp", "--enable", "traceback", "Unauthorized", "BadRequestError"] {
+            assert!(!answer.text.contains(inside), "{}", answer.text);
+        }
+        assert!(!answer.headers.contains_key("www-authenticate"), "{answer:?}");
+        let call = world.metered().await;
+        assert_eq!((call.status, call.error.as_deref(), call.prompt_tokens, call.estimated), (status, Some(code), 0, false));
+    }
+    let long = world.chat(&chat("refuses")).await;
+    assert!(long.message().contains("the context of “refuses”, 4096 tokens"), "{}", long.message());
+    assert_eq!(world.chat(&chat("busy")).await.header("retry-after"), "17", "as the model server said");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use domain::{
     ids::{EndpointId, KeyId, ModelVersionId, PersonId},
     key::{self, Limits},
     name::Name,
+    serving::ServingSettings,
     time::Timestamp,
     usage::Call,
 };
@@ -79,6 +80,8 @@ pub fn route(upstream: Option<&str>, model: &str) -> Route {
         model_version: Some(version()),
         parent: Some("tiny-base".into()),
         created: NOW,
+        context: 4_096,
+        settings: ServingSettings::default(),
         reason: None,
     }
 }
@@ -92,7 +95,7 @@ pub fn streaming(model: &str) -> Value {
 }
 
 /// An answer, read to its end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
@@ -153,6 +156,7 @@ impl World {
             "garbles",
             "slow",
             "never",
+            "silent",
             "no-stream",
             "dies",
             "ends-early",
@@ -162,6 +166,17 @@ impl World {
             "stepwise",
             "endless",
             "flood",
+            "unfinished",
+            "bare-returns",
+            "two-lines",
+            "marked",
+            "busy",
+            "locked",
+            "unloaded",
+            "grammar",
+            "tools",
+            "greedy",
+            "held",
         ] {
             acme.routes.insert(model.into(), route(Some(&upstream), model));
         }
@@ -180,6 +195,16 @@ impl World {
         let address = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, gateway.router()).await });
         World { address, double, directory, usage, client: Client::builder(TokioExecutor::new()).build_http() }
+    }
+
+    /// Changes how acme's models may be called.
+    pub fn rule(&self, change: impl FnOnce(&mut domain::call_rules::CallRules)) {
+        self.change(|d| change(&mut d.tenants.get_mut(&name("acme")).unwrap().calls));
+    }
+
+    /// Changes what is set of the endpoint that serves this model of acme.
+    pub fn set(&self, model: &str, change: impl FnOnce(&mut ServingSettings)) {
+        self.change(|d| change(&mut d.tenants.get_mut(&name("acme")).unwrap().routes.get_mut(model).unwrap().settings));
     }
 
     /// The next snapshot.
@@ -239,16 +264,16 @@ impl World {
 
     /// The one call that was metered since the last look.
     pub async fn metered(&mut self) -> Call {
-        let batch = tokio::time::timeout(Duration::from_secs(5), self.usage.next_batch(10, Duration::from_millis(20))).await;
+        let batch = tokio::time::timeout(Duration::from_secs(30), self.usage.next_batch(10, Duration::from_millis(20))).await;
         let batch = batch.expect("nothing was metered");
         assert_eq!(batch.len(), 1, "{batch:?}");
         batch.into_iter().next().unwrap()
     }
 }
 
-/// Waits until it is so; fails after five seconds.
+/// Waits until it is so; fails after half a minute.
 pub async fn until(what: &str, is_so: impl Fn() -> bool) {
-    for _ in 0..500 {
+    for _ in 0..3_000 {
         if is_so() {
             return;
         }

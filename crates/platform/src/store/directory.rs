@@ -39,6 +39,8 @@ pub(crate) struct DirectoryEndpoint {
     pub reason: String,
     pub address: Option<String>,
     pub base_model: String,
+    /// Tokens; 0 = not known.
+    pub context: u32,
     /// Version, model name and number, when it serves full weights.
     pub merged: Option<(ModelVersionId, String, i64)>,
     pub created_at: Timestamp,
@@ -61,7 +63,8 @@ struct Snapshot {
 }
 
 type KeyColumns = (String, String, String, String, Option<String>, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
-type EndpointColumns = (String, String, String, String, String, Option<String>, String, Option<String>, Option<String>, Option<i64>, i64);
+type EndpointColumns =
+    (String, String, String, String, String, Option<String>, String, i64, Option<String>, Option<String>, Option<i64>, i64);
 type AttachmentColumns = (String, String, String, String, i64, String, Option<String>, i64);
 
 impl Store {
@@ -93,7 +96,7 @@ impl Snapshot {
         let sql = "SELECT tenant, id, digest, owner, models_json, requests_per_minute, tokens_per_minute, expires_at, revoked_at FROM api_keys \
             WHERE (revoked_at IS NULL OR revoked_at > $1) AND (expires_at IS NULL OR expires_at > $1)";
         let keys: Vec<KeyColumns> = in_tx!(self, db => sqlx::query_as(sql).bind(keys_since.0).fetch_all(db).await)?;
-        let sql = "SELECT e.tenant, e.id, e.name, e.state, e.reason, e.address, b.name, e.merged_version, m.name, v.number, e.created_at FROM endpoints e \
+        let sql = "SELECT e.tenant, e.id, e.name, e.state, e.reason, e.address, b.name, b.context, e.merged_version, m.name, v.number, e.created_at FROM endpoints e \
             JOIN base_models b ON b.id = e.base_model \
             LEFT JOIN model_versions v ON v.tenant = e.tenant AND v.id = e.merged_version LEFT JOIN models m ON m.tenant = v.tenant AND m.id = v.model";
         let endpoints: Vec<EndpointColumns> = in_tx!(self, db => sqlx::query_as(sql).fetch_all(db).await)?;
@@ -128,7 +131,7 @@ fn key((tenant, id, digest, owner, models, requests, tokens, expires, revoked): 
 }
 
 fn endpoint(
-    (tenant, id, name, state, reason, address, base_model, merged, model, number, created): EndpointColumns,
+    (tenant, id, name, state, reason, address, base_model, context, merged, model, number, created): EndpointColumns,
 ) -> Result<DirectoryEndpoint> {
     let merged = match (merged, model, number) {
         (Some(version), Some(model), Some(number)) => Some((parsed(&version)?, model, number)),
@@ -142,6 +145,7 @@ fn endpoint(
         reason,
         address,
         base_model,
+        context: super::count(context)?,
         merged,
         created_at: Timestamp(created),
     })
