@@ -46,6 +46,7 @@ pub const DOORS: &[(&str, &str, Needs)] = &[
     ("POST", "/rpc/admin/base-model-register", Platform(A::PlatformBaseModelsWrite)),
     ("POST", "/rpc/admin/base-models", Platform(A::PlatformTenantsRead)),
     ("POST", "/rpc/admin/tenant", Platform(A::PlatformTenantsRead)),
+    ("POST", "/rpc/admin/tenant-calls", Platform(A::PlatformTenantsWrite)),
     ("POST", "/rpc/admin/tenant-create", Platform(A::PlatformTenantsWrite)),
     ("POST", "/rpc/admin/tenant-quota", Platform(A::PlatformTenantsWrite)),
     ("POST", "/rpc/admin/tenant-resume", Platform(A::PlatformTenantsWrite)),
@@ -66,6 +67,7 @@ pub const DOORS: &[(&str, &str, Needs)] = &[
     ("POST", "/rpc/endpoints/detach", Tenant(A::EndpointWrite)),
     ("POST", "/rpc/endpoints/get", Tenant(A::EndpointRead)),
     ("POST", "/rpc/endpoints/list", Tenant(A::EndpointRead)),
+    ("POST", "/rpc/endpoints/settings", Tenant(A::EndpointWrite)),
     ("POST", "/rpc/endpoints/start", Tenant(A::EndpointWrite)),
     ("POST", "/rpc/endpoints/stop", Tenant(A::EndpointWrite)),
     // Without a tenant (top bar of the platform's pages): a session.

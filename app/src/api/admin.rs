@@ -3,6 +3,8 @@
 use super::{AppError, Wire};
 use domain::{
     base_model::BaseModel,
+    call_rules::CallRules,
+    key::Limits,
     people::Member,
     problem::{FieldProblem, Problem},
     tenant::{Quota, TenantOverview},
@@ -32,6 +34,7 @@ pub async fn list_tenants() -> Result<TenantList, AppError> {
 pub struct TenantPage {
     pub overview: TenantOverview,
     pub members: Vec<Member>,
+    pub calls: CallRules,
     pub write_refused: Option<String>,
 }
 
@@ -39,7 +42,8 @@ pub struct TenantPage {
 pub async fn tenant_get(name: String) -> Result<TenantPage, AppError> {
     let (platform, scope) = super::platform_scope()?;
     let (overview, members) = platform.tenants(&scope).get(&name).await?;
-    Ok(TenantPage { overview, members, write_refused: scope.why_not(domain::policy::Action::PlatformTenantsWrite) })
+    let calls = platform.tenants(&scope).call_rules(&name).await?;
+    Ok(TenantPage { overview, members, calls, write_refused: scope.why_not(domain::policy::Action::PlatformTenantsWrite) })
 }
 
 /// A quota as the forms send it: text, storage in GB.
@@ -90,6 +94,76 @@ pub async fn tenant_create(name: String, title: String, quota: QuotaForm) -> Res
 pub async fn tenant_quota(name: String, quota: QuotaForm) -> Result<(), AppError> {
     let (platform, scope) = super::platform_scope()?;
     platform.tenants(&scope).set_quota(&name, quota.read()?).await?;
+    Ok(())
+}
+
+/// How a tenant's models may be called, as the form sends it: text, an origin a line.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallsForm {
+    #[serde(default)]
+    pub requests_per_minute: String,
+    #[serde(default)]
+    pub tokens_per_minute: String,
+    #[serde(default)]
+    pub concurrent_calls: String,
+    #[serde(default)]
+    pub concurrent_calls_per_member: String,
+    #[serde(default)]
+    pub concurrent_calls_per_key: String,
+    #[serde(default)]
+    pub answers_per_call: String,
+    #[serde(default)]
+    pub origins: String,
+}
+
+impl CallsForm {
+    pub fn of(rules: &CallRules) -> Self {
+        let limit = |limit: Option<u32>| limit.map(|l| l.to_string()).unwrap_or_default();
+        Self {
+            requests_per_minute: limit(rules.limits.requests_per_minute),
+            tokens_per_minute: limit(rules.limits.tokens_per_minute),
+            concurrent_calls: rules.concurrent_calls.to_string(),
+            concurrent_calls_per_member: rules.concurrent_calls_per_member.to_string(),
+            concurrent_calls_per_key: rules.concurrent_calls_per_key.to_string(),
+            answers_per_call: rules.answers_per_call.to_string(),
+            origins: rules.origins.join("\n"),
+        }
+    }
+
+    /// The rules, or every field that cannot be read.
+    pub fn read(&self) -> Result<CallRules, Problem> {
+        let mut wrong = Vec::new();
+        let mut number = |field: &str, text: &str| {
+            let text = text.trim();
+            if text.is_empty() {
+                return None;
+            }
+            let sentence = || format!("“{text}” is not a whole number.");
+            text.parse::<u32>().map_err(|_| wrong.push(FieldProblem::new(field, sentence()))).ok()
+        };
+        let normal = CallRules::default();
+        let rules = CallRules {
+            limits: Limits {
+                requests_per_minute: number("requests_per_minute", &self.requests_per_minute),
+                tokens_per_minute: number("tokens_per_minute", &self.tokens_per_minute),
+            },
+            concurrent_calls: number("concurrent_calls", &self.concurrent_calls).unwrap_or(normal.concurrent_calls),
+            concurrent_calls_per_member: number("concurrent_calls_per_member", &self.concurrent_calls_per_member)
+                .unwrap_or(normal.concurrent_calls_per_member),
+            concurrent_calls_per_key: number("concurrent_calls_per_key", &self.concurrent_calls_per_key)
+                .unwrap_or(normal.concurrent_calls_per_key),
+            answers_per_call: number("answers_per_call", &self.answers_per_call).unwrap_or(normal.answers_per_call),
+            origins: super::entries(&self.origins).map(|o| o.trim_end_matches('/').to_lowercase()).collect(),
+        };
+        wrong.extend(rules.check());
+        if wrong.is_empty() { Ok(rules) } else { Err(Problem::invalid(wrong)) }
+    }
+}
+
+#[server(prefix = "/rpc", endpoint = "admin/tenant-calls", output = Wire)]
+pub async fn tenant_calls(name: String, form: CallsForm) -> Result<(), AppError> {
+    let (platform, scope) = super::platform_scope()?;
+    platform.tenants(&scope).set_call_rules(&name, form.read()?).await?;
     Ok(())
 }
 
@@ -144,5 +218,22 @@ mod tests {
         assert_eq!(form("1,5", "3").read().unwrap().storage_bytes, GB * 3 / 2);
         let refused = form("-1", "x").read().unwrap_err();
         assert_eq!(refused.fields.iter().map(|f| f.suggestion.as_deref()).collect::<Vec<_>>(), [Some("1"), Some("20")]);
+    }
+
+    #[test]
+    fn the_form_of_calls_reads_back_what_it_shows() {
+        let rules = CallRules {
+            limits: Limits { requests_per_minute: Some(60), tokens_per_minute: None },
+            concurrent_calls_per_key: 3,
+            origins: vec!["https://a.org".into(), "http://localhost:3000".into()],
+            ..CallRules::default()
+        };
+        assert_eq!(CallsForm::of(&rules).read(), Ok(rules));
+        let slashed = CallsForm { origins: " https://A.org/ , \n".into(), ..CallsForm::default() };
+        assert_eq!(slashed.read().unwrap().origins, ["https://a.org"]);
+        let wrong =
+            CallsForm { concurrent_calls: "many".into(), answers_per_call: "0".into(), origins: "*".into(), ..CallsForm::default() };
+        let fields: Vec<_> = wrong.read().unwrap_err().fields.into_iter().map(|f| f.field).collect();
+        assert_eq!(fields, ["concurrent_calls", "answers_per_call", "origins"]);
     }
 }

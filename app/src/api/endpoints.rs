@@ -4,6 +4,8 @@ use super::{AppError, Wire};
 use domain::{
     base_model::BaseModel,
     endpoint::{Endpoint, EndpointLogLine},
+    problem::{FieldProblem, Problem},
+    serving::{ParserChoice, ServingSettings},
 };
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -230,7 +232,91 @@ pub async fn endpoint_stop(tenant: String, endpoint: String) -> Result<(), AppEr
     Ok(())
 }
 
+/// How an endpoint serves, as the form sends it: text, lists with an entry a line.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServingForm {
+    #[serde(default)]
+    pub answer_seconds: String,
+    /// `auto`, `off`, or a parser's name.
+    #[serde(default)]
+    pub tool_call_parser: String,
+    #[serde(default)]
+    pub reasoning_parser: String,
+    #[serde(default)]
+    pub media_hosts: String,
+    #[serde(default)]
+    pub allowed_fields: String,
+}
+
+impl ServingForm {
+    pub fn of(settings: &ServingSettings) -> Self {
+        let choice = |choice: &ParserChoice| match choice {
+            ParserChoice::Auto => "auto".to_owned(),
+            ParserChoice::Off => "off".to_owned(),
+            ParserChoice::Named(name) => name.clone(),
+        };
+        Self {
+            answer_seconds: settings.answer_seconds.to_string(),
+            tool_call_parser: choice(&settings.tool_call_parser),
+            reasoning_parser: choice(&settings.reasoning_parser),
+            media_hosts: settings.media_hosts.join("\n"),
+            allowed_fields: settings.allowed_fields.join("\n"),
+        }
+    }
+
+    /// The settings, or every field that cannot be read.
+    pub fn read(&self) -> Result<ServingSettings, Problem> {
+        let choice = |text: &str| match text {
+            "" | "auto" => ParserChoice::Auto,
+            "off" => ParserChoice::Off,
+            name => ParserChoice::Named(name.to_owned()),
+        };
+        let mut wrong = Vec::new();
+        let answer_seconds = self.answer_seconds.trim().parse().unwrap_or_else(|_| {
+            let sentence = format!("“{}” is not a whole number of seconds.", self.answer_seconds.trim());
+            wrong.push(FieldProblem::new("answer_seconds", sentence).suggesting("600"));
+            ServingSettings::default().answer_seconds
+        });
+        let settings = ServingSettings {
+            answer_seconds,
+            tool_call_parser: choice(self.tool_call_parser.trim()),
+            reasoning_parser: choice(self.reasoning_parser.trim()),
+            media_hosts: super::entries(&self.media_hosts).map(str::to_lowercase).collect(),
+            allowed_fields: super::entries(&self.allowed_fields).map(str::to_owned).collect(),
+        };
+        wrong.extend(settings.check());
+        if wrong.is_empty() { Ok(settings) } else { Err(Problem::invalid(wrong)) }
+    }
+}
+
+#[server(prefix = "/rpc", endpoint = "endpoints/settings", output = Wire)]
+pub async fn endpoint_settings(tenant: String, endpoint: String, form: ServingForm) -> Result<(), AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    platform.endpoints(&scope).set_settings(&endpoint, form.read()?).await?;
+    Ok(())
+}
+
 #[cfg(feature = "ssr")]
 fn go_to(endpoint: &Endpoint) {
     super::redirect(&crate::links::endpoint(&endpoint.tenant, &endpoint.name));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_reads_back_what_it_shows() {
+        let settings = ServingSettings {
+            answer_seconds: 1_200,
+            tool_call_parser: ParserChoice::Named("hermes".into()),
+            reasoning_parser: ParserChoice::Off,
+            media_hosts: vec!["a.org".into(), "b.org:8443".into()],
+            allowed_fields: vec!["chat_template_kwargs".into()],
+        };
+        assert_eq!(ServingForm::of(&settings).read(), Ok(settings));
+        let wrong = ServingForm { answer_seconds: "soon".into(), media_hosts: "https://a.org/".into(), ..ServingForm::default() };
+        let fields: Vec<_> = wrong.read().unwrap_err().fields.into_iter().map(|f| f.field).collect();
+        assert_eq!(fields, ["answer_seconds", "media_hosts"]);
+    }
 }

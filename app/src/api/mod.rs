@@ -25,6 +25,11 @@ use domain::problem::{Problem, ProblemKind};
 use leptos::{prelude::*, server_fn::error::ServerFnErrorErr};
 use serde::{Deserialize, Serialize};
 
+/// The entries of a text with one a line; a comma parts them too.
+fn entries(text: &str) -> impl Iterator<Item = &str> {
+    text.split(['\n', ',']).map(str::trim).filter(|entry| !entry.is_empty())
+}
+
 /// Where people and programs reach the portal from outside, without a slash at the end: `https://atelier.example`. Given by the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl(pub String);

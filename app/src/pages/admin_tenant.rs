@@ -1,7 +1,7 @@
 //! One tenant as the platform's admin sees it: state, quota, members. None of its data.
 
 use crate::{
-    api::admin::{QuotaForm, TenantPage as Page, TenantQuota, TenantResume, TenantSuspend, tenant_get},
+    api::admin::{CallsForm, QuotaForm, TenantCalls, TenantPage as Page, TenantQuota, TenantResume, TenantSuspend, tenant_get},
     links,
     ui::{
         AdminPage, Chip, Crumb, Empty, Field, Icon, Load, Off, Place, ProblemSummary, Sheet, When, bytes,
@@ -21,9 +21,10 @@ use leptos_meta::Title;
 pub fn AdminTenant() -> impl IntoView {
     let (name, asked) = (use_param("name"), use_query("suspend"));
     let quota = ServerAction::<TenantQuota>::new();
+    let calls = ServerAction::<TenantCalls>::new();
     let (suspend, resume) = (ServerAction::<TenantSuspend>::new(), ServerAction::<TenantResume>::new());
     let page = Resource::new(
-        move || (name.get(), quota.version().get(), suspend.version().get(), resume.version().get()),
+        move || (name.get(), quota.version().get(), calls.version().get(), suspend.version().get(), resume.version().get()),
         |(name, ..)| tenant_get(name),
     );
     let crumbs = Signal::derive(move || vec![Crumb::to("Tenants", links::admin_tenants()), Crumb::here(name.get())]);
@@ -41,6 +42,7 @@ pub fn AdminTenant() -> impl IntoView {
                 }
                 <Facts page=page.clone()/>
                 <QuotaChange page=page.clone() quota/>
+                <CallsChange page=page.clone() calls/>
                 <Members members=page.members/>
             </Load>
         </AdminPage>
@@ -150,6 +152,55 @@ fn QuotaChange(page: Page, quota: ServerAction<TenantQuota>) -> impl IntoView {
                     {match page.write_refused {
                         Some(why) => view! { <Off class="primary" label="Save quota" why/> }.into_any(),
                         None => view! { <button type="submit" class="btn primary" aria-busy=move || quota.pending().get().then_some("true")>"Save quota"</button> }.into_any(),
+                    }}
+                    <span class="small fg-success" role="status">{move || saved().then_some("Saved.")}</span>
+                </div>
+            </ActionForm>
+        </section>
+    }
+}
+
+/// How the tenant's models may be called.
+#[component]
+fn CallsChange(page: Page, calls: ServerAction<TenantCalls>) -> impl IntoView {
+    let error = error_of(calls);
+    let problems = fields_of(error);
+    let name = page.overview.tenant.name.to_string();
+    let form = CallsForm::of(&page.calls);
+    let saved = move || calls.value().with(|v| matches!(v, Some(Ok(()))));
+    view! {
+        <section class="section" aria-labelledby="calls">
+            <header><h2 id="calls">"Calls"</h2><p>"limits for all keys and members of the tenant together, the playground included; they count within a second"</p></header>
+            <ProblemSummary error/>
+            <ActionForm action=calls attr:class="stack-lg narrow">
+                <input type="hidden" name="name" value=name/>
+                <div class="form">
+                    <Field name="requests_per_minute" label="Requests" problems help="Empty = no limit" optional=true>
+                        <input id="requests_per_minute" name="form[requests_per_minute]" inputmode="numeric" value=form.requests_per_minute aria-describedby="requests_per_minute-says"/><span class="unit">"a minute"</span>
+                    </Field>
+                    <Field name="tokens_per_minute" label="Tokens" problems help="Empty = no limit; prompt and answer together" optional=true>
+                        <input id="tokens_per_minute" name="form[tokens_per_minute]" inputmode="numeric" value=form.tokens_per_minute aria-describedby="tokens_per_minute-says"/><span class="unit">"a minute"</span>
+                    </Field>
+                    <Field name="concurrent_calls" label="Concurrent calls" problems help="Of the whole tenant">
+                        <input id="concurrent_calls" name="form[concurrent_calls]" inputmode="numeric" required value=form.concurrent_calls aria-describedby="concurrent_calls-says"/>
+                    </Field>
+                    <Field name="concurrent_calls_per_member" label="Concurrent calls per member" problems help="With all keys of the member and the playground">
+                        <input id="concurrent_calls_per_member" name="form[concurrent_calls_per_member]" inputmode="numeric" required value=form.concurrent_calls_per_member aria-describedby="concurrent_calls_per_member-says"/>
+                    </Field>
+                    <Field name="concurrent_calls_per_key" label="Concurrent calls per API key" problems>
+                        <input id="concurrent_calls_per_key" name="form[concurrent_calls_per_key]" inputmode="numeric" required value=form.concurrent_calls_per_key aria-describedby="concurrent_calls_per_key-says"/>
+                    </Field>
+                    <Field name="answers_per_call" label="Answers per call" problems help="n or best_of, times the number of prompts">
+                        <input id="answers_per_call" name="form[answers_per_call]" inputmode="numeric" required value=form.answers_per_call aria-describedby="answers_per_call-says"/>
+                    </Field>
+                    <Field name="origins" label="Allowed origins (CORS)" problems help="Web pages that may call from a browser, one a line: https://chat.example.org" optional=true full=true tall=true>
+                        <textarea id="origins" name="form[origins]" rows="3" aria-describedby="origins-says">{form.origins}</textarea>
+                    </Field>
+                </div>
+                <div class="row">
+                    {match page.write_refused {
+                        Some(why) => view! { <Off class="primary" label="Save call limits" why/> }.into_any(),
+                        None => view! { <button type="submit" class="btn primary" aria-busy=move || calls.pending().get().then_some("true")>"Save call limits"</button> }.into_any(),
                     }}
                     <span class="small fg-success" role="status">{move || saved().then_some("Saved.")}</span>
                 </div>

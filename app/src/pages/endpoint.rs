@@ -1,10 +1,11 @@
 //! One endpoint: whether it answers, how to call it, what is attached, what it logs.
 
 mod adapters;
+mod settings;
 mod snippets;
 
 use crate::{
-    api::endpoints::{EndpointAttach, EndpointDetach, EndpointPage, EndpointStart, EndpointStop, endpoint_get},
+    api::endpoints::{EndpointAttach, EndpointDetach, EndpointPage, EndpointSettings, EndpointStart, EndpointStop, endpoint_get},
     links,
     ui::{
         Chip, Copy, Crumb, Empty, Load, Off, Place, ProblemSummary, Reason, Sure, TenantPage, count, form::error_of, number::some,
@@ -24,9 +25,11 @@ pub fn Endpoint() -> impl IntoView {
     let page = Resource::new(move || (tenant.get(), name.get()), |(tenant, name)| endpoint_get(tenant, name));
     let (attach, detach) = (ServerAction::<EndpointAttach>::new(), ServerAction::<EndpointDetach>::new());
     let (start, stop) = (ServerAction::<EndpointStart>::new(), ServerAction::<EndpointStop>::new());
+    let settings = ServerAction::<EndpointSettings>::new();
     on_change(tenant, "", move || page.refetch());
     Effect::new(move |before: Option<usize>| {
-        let done = start.version().get() + stop.version().get() + attach.version().get() + detach.version().get();
+        let done =
+            start.version().get() + stop.version().get() + attach.version().get() + detach.version().get() + settings.version().get();
         if before.is_some() {
             page.refetch();
         }
@@ -47,6 +50,7 @@ pub fn Endpoint() -> impl IntoView {
                 <div class="cols cols-code">
                     <div>
                         <adapters::Adapters tenant page=page.clone() attach detach/>
+                        <settings::Settings tenant page=page.clone() settings/>
                         <Log lines=page.log.clone()/>
                     </div>
                     <snippets::CallIt tenant name code base_url=page.base_url.clone() models=page.model_ids.clone()/>

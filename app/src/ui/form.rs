@@ -7,13 +7,14 @@ use leptos::prelude::*;
 
 /// A labelled field. The control inside must have `id=name`, and `aria-describedby=format!("{name}-says")` helps screen readers.
 ///
-/// `problems` are those of the whole form; the field shows its own, with a button for the suggested value. `full` spans both columns.
+/// `problems` are those of the whole form; the field shows its own, with a button for the suggested value. `full` spans both columns, `tall` is for several lines.
 #[component]
 pub fn Field(
     name: &'static str,
     #[prop(into)] label: String,
     #[prop(optional)] optional: bool,
     #[prop(optional)] full: bool,
+    #[prop(optional)] tall: bool,
     #[prop(into, optional)] help: Signal<String>,
     #[prop(into, optional)] problems: Signal<Vec<FieldProblem>>,
     children: Children,
@@ -22,7 +23,7 @@ pub fn Field(
     view! {
         <div class="field" class:full=full>
             <label for=name>{label}{optional.then(|| view! { " "<span class="opt">"optional"</span> })}</label>
-            <span class="control" class:invalid=move || own.with(Option::is_some)>{children()}</span>
+            <span class="control" class:tall=tall class:invalid=move || own.with(Option::is_some)>{children()}</span>
             <span class="says" id=format!("{name}-says")>
                 {move || match own.get() {
                     Some(problem) => view! { <Said name problem/> }.into_any(),

@@ -4,6 +4,7 @@ use crate::{
     ids::{BaseModelId, EndpointId, ModelVersionId, PersonId},
     name::Name,
     run::Refused,
+    serving::ServingSettings,
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -144,6 +145,7 @@ pub struct Endpoint {
     pub created_by_name: String,
     pub created_at: Timestamp,
     pub ready_at: Option<Timestamp>,
+    pub settings: ServingSettings,
 }
 
 /// One line of a model server's log.

@@ -3,6 +3,7 @@
 use crate::{
     ids::{BaseModelId, DatasetVersionId, EndpointId, ModelVersionId, RunId},
     name::Name,
+    serving::ParserChoice,
     settings::RunSettings,
     store_location::StoreLocation,
 };
@@ -57,6 +58,13 @@ pub struct Serve {
     pub context: u32,
     /// `--max-lora-rank`; 0 = started without LoRA.
     pub max_lora_rank: u32,
+    #[serde(default)]
+    pub tool_call_parser: ParserChoice,
+    #[serde(default)]
+    pub reasoning_parser: ParserChoice,
+    /// Hosts from which pictures, sound and film may be fetched.
+    #[serde(default)]
+    pub media_hosts: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -148,18 +148,23 @@ impl Refusal {
     }
     pub(crate) fn guarded_field(field: &str) -> Self {
         let shown: String = field.chars().take(60).collect();
-        let message = format!("The field “{shown}” steers the model server itself and is not allowed on this endpoint. Leave it out.");
+        let message = format!(
+            "The field “{shown}” steers the model server itself and is not allowed on this endpoint. Leave it out, or allow it on the endpoint's page under “Settings”."
+        );
         Self::bad_request(Some(&shown), message)
     }
     pub(crate) fn media_host(host: &str) -> Self {
         let host: String = host.chars().take(120).collect();
-        let message = format!("Nothing is fetched from “{host}” for this endpoint. Send the content itself as a “data:” address.");
+        let message = format!(
+            "Nothing is fetched from “{host}” for this endpoint. Send the content itself as a “data:” address, or allow the host on the endpoint's page under “Settings”."
+        );
         Self::bad_request(Some("messages"), message)
     }
     /// `whose`: “this API key”, “this member”, “this tenant”.
     pub(crate) fn too_many_at_once(whose: &str, most: u32) -> Self {
-        let message =
-            format!("{most} calls of {whose} are under way, which is the most at the same time. Wait until one ends and try again.");
+        let message = format!(
+            "{most} calls of {whose} are under way, which is the most at the same time. Wait until one ends and try again, or ask the platform admin for more."
+        );
         Self::new(StatusCode::TOO_MANY_REQUESTS, "requests", "concurrency_limit_exceeded", message).after(1)
     }
     pub(crate) fn over_limit(over: OverLimit) -> Self {
@@ -218,7 +223,7 @@ impl Refusal {
     /// An answer that is not streamed took longer than its endpoint allows.
     pub(crate) fn answer_slow(endpoint: &Name, seconds: u32) -> Self {
         let message = format!(
-            "The answer took longer than the {seconds} s that the endpoint “{endpoint}” allows for an answer that is not streamed. Stream it, or ask for fewer tokens."
+            "The answer took longer than the {seconds} s that the endpoint “{endpoint}” allows for an answer that is not streamed. Stream it, ask for fewer tokens, or raise the limit on the endpoint's page under “Settings”."
         );
         Self::server(StatusCode::GATEWAY_TIMEOUT, "answer_timeout", message)
     }

@@ -110,8 +110,8 @@ impl Sent {
 
     fn no_tools(&self) -> Refusal {
         let message = format!(
-            "“{}” cannot call tools: its chat template describes none that the model server can read. Send the call without “tools”.",
-            self.model
+            "“{}” cannot call tools: its chat template describes none that the model server can read. Send the call without “tools”, or choose a tool-call parser on the page of the endpoint “{}” under “Settings”.",
+            self.model, self.endpoint
         );
         let mut refusal = Refusal::bad_request(Some("tools"), message);
         refusal.code = "tools_not_supported";

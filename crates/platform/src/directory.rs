@@ -12,7 +12,6 @@ use domain::{
     name::Name,
     policy::Action,
     problem::{Problem, ProblemKind},
-    serving::ServingSettings,
     tenant::TenantState,
     time::{DAY, MINUTE},
 };
@@ -84,8 +83,8 @@ impl Platform {
 fn assemble(rows: DirectoryRows, pass_secret: [u8; 32]) -> Directory {
     let DirectoryRows { revision, tenants, members, keys, endpoints, attachments } = rows;
     let mut directory = Directory { revision: u64::try_from(revision).unwrap_or(0), pass_secret, ..Directory::default() };
-    for (name, state) in tenants {
-        let entry = TenantEntry { active: state == TenantState::Active, ..TenantEntry::default() };
+    for (name, state, calls) in tenants {
+        let entry = TenantEntry { active: state == TenantState::Active, calls, ..TenantEntry::default() };
         directory.tenants.insert(name, entry);
     }
     for (tenant, person) in members {
@@ -172,7 +171,7 @@ fn route(e: &DirectoryEndpoint, upstream_model: String, model_version: Option<do
         parent: None,
         created: e.created_at,
         context: e.context,
-        settings: ServingSettings::default(),
+        settings: e.settings.clone(),
         reason,
     }
 }

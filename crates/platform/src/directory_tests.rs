@@ -34,6 +34,7 @@ fn endpoint(n: u128, state: EndpointState) -> DirectoryEndpoint {
         context: 512,
         merged: None,
         created_at,
+        settings: Default::default(),
     }
 }
 
@@ -51,7 +52,7 @@ fn attached(endpoint: u128, model: &str, number: i64, state: AdapterState) -> Di
 }
 
 fn routes(endpoints: Vec<DirectoryEndpoint>, attachments: Vec<DirectoryAttachment>) -> HashMap<String, Route> {
-    let tenants = vec![(name("acme"), TenantState::Active)];
+    let tenants = vec![(name("acme"), TenantState::Active, Default::default())];
     let rows = DirectoryRows { revision: 7, tenants, members: vec![], keys: vec![], endpoints, attachments };
     let directory = assemble(rows, [1; 32]);
     assert_eq!(directory.revision, 7);
@@ -160,7 +161,7 @@ fn a_leavers_keys_stop() {
     };
     let rows = DirectoryRows {
         revision: 1,
-        tenants: vec![(name("acme"), TenantState::Active)],
+        tenants: vec![(name("acme"), TenantState::Active, Default::default())],
         members: vec![(name("acme"), person(1))],
         keys: vec![key(1), key(2)],
         endpoints: vec![],

@@ -18,6 +18,7 @@ use domain::{
     name::Name,
     policy::Action,
     problem::{FieldProblem, Problem, ProblemKind},
+    serving::ServingSettings,
 };
 use std::collections::HashMap;
 
@@ -97,6 +98,7 @@ impl Endpoints<'_> {
                 context: 0,
                 merged,
                 created_at: e.created_at,
+                settings: e.settings,
             });
         }
         Ok(directory::routes(endpoints, attachments).remove(self.tenant()).unwrap_or_default())
@@ -271,6 +273,19 @@ impl Endpoints<'_> {
         self.commit(tx, &permit, record, "start").await
     }
 
+    /// How it serves. What the gateway looks at counts at once; parsers and hosts for the server's own fetching from its next start.
+    pub async fn set_settings(&self, name: &str, settings: ServingSettings) -> Result<Endpoint, Problem> {
+        let permit = self.scope.permit(Action::EndpointWrite)?;
+        let wrong = settings.check();
+        if !wrong.is_empty() {
+            return Err(Problem::invalid(wrong));
+        }
+        let (mut tx, record) = self.for_change(name).await?;
+        tx.set_serving(self.tenant(), record.endpoint.id, &settings).await.doing("writing the endpoint’s settings")?;
+        let detail = format!("settings: {}", crate::store::json(&settings));
+        self.commit(tx, &permit, record, &detail).await
+    }
+
     async fn for_change(&self, name: &str) -> Result<(Tx, EndpointRecord), Problem> {
         let parsed: Name = name.parse().map_err(|_| not_found(name))?;
         let mut tx = self.platform().begin().await?;
@@ -321,6 +336,7 @@ impl Endpoints<'_> {
             created_by_name: self.scope.person().name.clone(),
             created_at: tx.at(),
             ready_at: None,
+            settings: ServingSettings::default(),
         };
         if !tx.insert_endpoint(&endpoint).await.doing("writing the endpoint")? {
             let free = self.free_name(tx, name.as_str()).await?;

@@ -11,6 +11,7 @@ use crate::{
 };
 pub use domain::tenant::{RailCounts, TenantHome};
 use domain::{
+    call_rules::CallRules,
     event::Topic,
     name::Name,
     people::Member,
@@ -115,6 +116,32 @@ impl Tenants<'_> {
             Ok(format!("quota: {}", in_words(&quota)))
         })
         .await
+    }
+
+    /// How its models may be called.
+    pub async fn call_rules(&self, name: &str) -> Result<CallRules, Problem> {
+        self.scope.permit(Action::PlatformTenantsRead)?;
+        let parsed: Name = name.parse().map_err(|_| not_found(name))?;
+        let doing = "reading how a tenant may be called";
+        self.platform.store().tenant(&parsed).await.doing(doing)?.ok_or_else(|| not_found(name))?;
+        self.platform.store().call_rules(&parsed).await.doing(doing)
+    }
+
+    pub async fn set_call_rules(&self, name: &str, rules: CallRules) -> Result<(), Problem> {
+        let permit = self.scope.permit(Action::PlatformTenantsWrite)?;
+        let wrong = rules.check();
+        if !wrong.is_empty() {
+            return Err(Problem::invalid(wrong));
+        }
+        let doing = "changing how a tenant may be called";
+        let parsed: Name = name.parse().map_err(|_| not_found(name))?;
+        let mut tx = self.platform.begin().await?;
+        let tenant = tx.tenant(&parsed).await.doing(doing)?.ok_or_else(|| not_found(name))?;
+        tx.set_call_rules(&tenant.name, &rules).await.doing(doing)?;
+        let mut entry = permit.entry_about(tx.at(), &tenant.name, "tenant", &tenant.name, &tenant.title);
+        entry.detail = format!("calls: {}", crate::store::json(&rules));
+        self.changed(&mut tx, &tenant, entry).await?;
+        tx.commit().await.doing(doing)
     }
 
     /// Nothing new starts, model servers end and keys stop answering; what is stored stays, and runs under way go on to their end.

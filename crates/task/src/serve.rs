@@ -9,7 +9,7 @@ use crate::{
     http::Http,
     program::{Ended, Next, Program},
     reporter::size,
-    vllm,
+    vllm::{self, Parsers},
 };
 use domain::{
     report::{AdapterFailure, Phase, Said},
@@ -36,8 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const SILENCES: u32 = 3;
 
 pub async fn serve(task: &Task, work: &Serve, port: u16) -> i32 {
-    match start(task, work, port).await {
-        Ok(server) => run(task, work, port, server).await,
+    match keep_serving(task, work, port).await {
+        Ok(code) => code,
         Err(Halt::Stopped) => 0,
         Err(Halt::Failed(failure)) => {
             task.reporter.log(LogLevel::Error, format!("{} {}", failure.sentence, failure.next_step));
@@ -49,10 +49,25 @@ pub async fn serve(task: &Task, work: &Serve, port: u16) -> i32 {
     }
 }
 
-async fn start(task: &Task, work: &Serve, port: u16) -> Result<Program, Halt> {
-    let python = task.machine.vllm_python()?;
+/// Until the server ends. One that does not start with the parsers that we chose is started once more without them.
+async fn keep_serving(task: &Task, work: &Serve, port: u16) -> Result<i32, Halt> {
+    let weights = fetch(task, work).await?;
+    let mut parsers = Parsers::of(work, &weights);
+    loop {
+        task.reporter.log(LogLevel::Info, parsers.sentence());
+        let server = start(task, work, &parsers, &weights, port)?;
+        let ran = run(task, work, port, server).await;
+        match parsers.without_guesses(work) {
+            Some(fewer) if ran.parser_does_not_fit => parsers = fewer,
+            _ => return Ok(ran.code),
+        }
+    }
+}
+
+/// The folder of the weights, fetched anew: a new process begins with no adapters and trusts no earlier files.
+async fn fetch(task: &Task, work: &Serve) -> Result<PathBuf, Halt> {
+    task.machine.vllm_python()?;
     task.reporter.phase(Phase::Loading, "fetching the weights");
-    // A new process begins with no adapters and fetches its weights anew.
     let folder = task.folder.join("work");
     let weights = folder.join("weights");
     let fetch = async {
@@ -70,7 +85,12 @@ async fn start(task: &Task, work: &Serve, port: u16) -> Result<Program, Halt> {
     };
     let fetched = task.unless_stopped(fetch).await?;
     task.reporter.phase(Phase::Loading, format!("starting vLLM with {}", size(fetched.bytes)));
-    let command = vllm::command(&task.machine, python, work, &weights, &folder, port);
+    Ok(weights)
+}
+
+fn start(task: &Task, work: &Serve, parsers: &Parsers, weights: &Path, port: u16) -> Result<Program, Halt> {
+    let python = task.machine.vllm_python()?;
+    let command = vllm::command(&task.machine, python, work, parsers, weights, &task.folder.join("work"), port);
     Program::start(command).map_err(|e| {
         Failure::new("not_installed", "The model server could not be started.", "Ask the platform admin to run “atelier doctor”.")
             .with_evidence(vec![e.to_string()])
@@ -78,8 +98,20 @@ async fn start(task: &Task, work: &Serve, port: u16) -> Result<Program, Halt> {
     })
 }
 
+/// How a server came to its end.
+struct Ran {
+    code: i32,
+    parser_does_not_fit: bool,
+}
+
+impl From<i32> for Ran {
+    fn from(code: i32) -> Self {
+        Self { code, parser_does_not_fit: false }
+    }
+}
+
 /// Until the server ends or is told to.
-async fn run(task: &Task, work: &Serve, port: u16, mut server: Program) -> i32 {
+async fn run(task: &Task, work: &Serve, port: u16, mut server: Program) -> Ran {
     let mut last = VecDeque::new();
     let http = Http::to(port);
     let keeper = async {
@@ -100,33 +132,35 @@ async fn run(task: &Task, work: &Serve, port: u16, mut server: Program) -> i32 {
                     last.push_back(line);
                 }
                 Ok(Next::Ended(ended)) => {
-                    task.reporter.log(LogLevel::Error, vllm::why_it_ended(ended, last.make_contiguous()));
-                    return match ended {
+                    let lines = last.make_contiguous();
+                    task.reporter.log(LogLevel::Error, vllm::why_it_ended(ended, lines));
+                    let code = match ended {
                         // It should not have ended at all.
                         Ended::Exit(0) => crate::FAILED,
                         Ended::Exit(code) => code,
                         Ended::Signal(signal) => 128 + signal,
                     };
+                    return Ran { code, parser_does_not_fit: vllm::parser_does_not_fit(lines) };
                 }
                 Err(e) => {
                     task.reporter.log(LogLevel::Error, format!("The model server cannot be watched: {e}"));
-                    return crate::FAILED;
+                    return crate::FAILED.into();
                 }
             },
             () = &mut keeper => {
                 task.reporter.log(LogLevel::Error, "The model server runs, but has not answered for more than a minute. It is ended and started anew.");
                 return match server.stop(GRACE).await {
-                    Ok(Ended::Signal(signal)) => 128 + signal,
-                    _ => crate::FAILED,
+                    Ok(Ended::Signal(signal)) => (128 + signal).into(),
+                    _ => crate::FAILED.into(),
                 };
             }
             () = task.stop.asked() => {
                 task.reporter.phase(Phase::Stopping, "stopping vLLM");
                 if let Err(e) = server.stop(GRACE).await {
                     task.reporter.log(LogLevel::Error, format!("The model server could not be stopped: {e}"));
-                    return crate::FAILED;
+                    return crate::FAILED.into();
                 }
-                return 0;
+                return 0.into();
             }
         }
     }

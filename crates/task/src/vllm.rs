@@ -1,7 +1,11 @@
 //! vLLM: the only place that knows its command line, its console and its calls for adapters.
 
 use crate::{http::Http, machine::Machine, program::Ended};
-use domain::{run::LogLevel, task_spec::Serve};
+use domain::{
+    run::LogLevel,
+    serving::{ParserChoice, reasoning_parser_for, tool_call_parser_for},
+    task_spec::Serve,
+};
 use serde_json::{Value, json};
 use std::{path::Path, time::Duration};
 use tokio::process::Command;
@@ -10,8 +14,11 @@ use tokio::process::Command;
 const ADAPTERS_AT_ONCE: u32 = 4;
 const ADAPTERS_IN_MEMORY: u32 = 32;
 
+/// A host that exists nowhere: with an empty list of hosts vLLM would fetch from all of them.
+const NO_HOST: &str = "nothing.invalid";
+
 /// `weights`: folder of the model. `folder`: home and caches of the server.
-pub fn command(machine: &Machine, python: &Path, work: &Serve, weights: &Path, folder: &Path, port: u16) -> Command {
+pub fn command(machine: &Machine, python: &Path, work: &Serve, parsers: &Parsers, weights: &Path, folder: &Path, port: u16) -> Command {
     let mut command = Command::new(python);
     // Through the module: the `vllm` program of the CPU wheel does not start.
     command.args(["-m", "vllm.entrypoints.openai.api_server", "--model"]).arg(weights);
@@ -23,9 +30,22 @@ pub fn command(machine: &Machine, python: &Path, work: &Serve, weights: &Path, f
         command.args(["--enable-lora", "--max-lora-rank", &allowed_rank(work.max_lora_rank).to_string()]);
         command.args(["--max-loras", &ADAPTERS_AT_ONCE.to_string(), "--max-cpu-loras", &ADAPTERS_IN_MEMORY.to_string()]);
     }
+    if let Some(parser) = &parsers.tool_calls {
+        command.args(["--enable-auto-tool-choice", "--tool-call-parser", parser]);
+    }
+    if let Some(parser) = &parsers.reasoning {
+        command.args(["--reasoning-parser", parser]);
+    }
+    // The gateway looks at every address already; the server itself follows no redirect to another place.
+    command.arg("--allowed-media-domains");
+    match work.media_hosts.as_slice() {
+        [] => command.arg(NO_HOST),
+        hosts => command.args(hosts.iter().map(|h| h.split(':').next().unwrap_or(h))),
+    };
     command.env_clear().envs(machine.environment(python, folder)).current_dir(folder);
     // Only the portal's own task can reach these calls: the server listens on this machine, and the gateway does not route them.
     command.env("VLLM_ALLOW_RUNTIME_LORA_UPDATING", "1").env("VLLM_NO_USAGE_STATS", "1");
+    command.env("VLLM_MEDIA_URL_ALLOW_REDIRECTS", "0");
     // Its processes meet at sockets, whose paths may have 107 characters: a folder deep in the data would be too long. Below the
     // folder in which they all run the path is short, and what they leave goes with the folder.
     command.env("VLLM_RPC_BASE_PATH", "tmp");
@@ -36,6 +56,64 @@ pub fn command(machine: &Machine, python: &Path, work: &Serve, weights: &Path, f
         command.envs([("OMP_NUM_THREADS", "1"), ("OMP_WAIT_POLICY", "PASSIVE")]);
     }
     command
+}
+
+/// By which calls of tools and reasoning are found in what the model writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parsers {
+    pub tool_calls: Option<String>,
+    pub reasoning: Option<String>,
+}
+
+impl Parsers {
+    /// As they were chosen; those that were left to us by the model's own chat template.
+    pub fn of(work: &Serve, weights: &Path) -> Self {
+        let template = chat_template(weights);
+        let chosen = |choice: &ParserChoice, fitting: fn(&str) -> Option<&'static str>| match choice {
+            ParserChoice::Auto => fitting(&template).map(str::to_owned),
+            ParserChoice::Off => None,
+            ParserChoice::Named(name) => Some(name.clone()),
+        };
+        Self {
+            tool_calls: chosen(&work.tool_call_parser, tool_call_parser_for),
+            reasoning: chosen(&work.reasoning_parser, reasoning_parser_for),
+        }
+    }
+
+    /// Only those that a person chose; none where that makes no difference.
+    pub fn without_guesses(&self, work: &Serve) -> Option<Self> {
+        let kept = |choice: &ParserChoice, parser: &Option<String>| parser.clone().filter(|_| *choice != ParserChoice::Auto);
+        let fewer =
+            Self { tool_calls: kept(&work.tool_call_parser, &self.tool_calls), reasoning: kept(&work.reasoning_parser, &self.reasoning) };
+        (fewer != *self).then_some(fewer)
+    }
+
+    /// For the endpoint's log.
+    pub fn sentence(&self) -> String {
+        let tools =
+            self.tool_calls.as_ref().map_or("none, as its chat template shows no way to call them".into(), |p| format!("parser {p}"));
+        let reasoning = self.reasoning.as_ref().map_or_else(String::new, |p| format!(" Reasoning: parser {p}."));
+        format!("Tool calls: {tools}.{reasoning}")
+    }
+}
+
+/// The chat template of a model's folder, where vLLM looks for it: all of them where there are several. Empty where there is none.
+fn chat_template(weights: &Path) -> String {
+    if let Ok(text) = std::fs::read_to_string(weights.join("chat_template.jinja")) {
+        return text;
+    }
+    let config = std::fs::read(weights.join("tokenizer_config.json")).ok();
+    let config: Value = config.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    match &config["chat_template"] {
+        Value::String(text) => text.clone(),
+        Value::Array(several) => several.iter().filter_map(|t| t["template"].as_str()).collect::<Vec<_>>().join("\n"),
+        _ => String::new(),
+    }
+}
+
+/// Whether a server ended because its tokenizer lacks what a parser looks for.
+pub fn parser_does_not_fit(lines: &[String]) -> bool {
+    lines.iter().any(|l| l.contains("cannot be used with the tokenizer of"))
 }
 
 /// vLLM takes only these.
@@ -111,7 +189,11 @@ fn level_word(word: &str) -> bool {
 
 /// Why a server ended that should not have: a sentence.
 pub fn why_it_ended(ended: Ended, lines: &[String]) -> String {
-    const KNOWN: [(&str, &str); 7] = [
+    const KNOWN: [(&str, &str); 8] = [
+        (
+            "cannot be used with the tokenizer of",
+            "the chosen parser of tool calls or reasoning does not fit this model; choose another one, or none, in the endpoint's settings",
+        ),
         ("Address already in use", "its port was taken by another program"),
         ("address already in use", "its port was taken by another program"),
         ("CUDA out of memory", "the GPU ran out of memory"),
@@ -138,6 +220,56 @@ pub fn why_it_ended(ended: Ended, lines: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn serve(tool_call_parser: ParserChoice, media_hosts: &[&str]) -> Serve {
+        let uuid = "00000000-0000-0000-0000-000000000001".parse().unwrap();
+        Serve {
+            tenant: "acme".parse().unwrap(),
+            endpoint: domain::ids::EndpointId::from_uuid(uuid),
+            weights: domain::task_spec::Weights::Base { base_model: domain::ids::BaseModelId::from_uuid(uuid) },
+            served_name: "world".into(),
+            context: 512,
+            max_lora_rank: 0,
+            tool_call_parser,
+            reasoning_parser: ParserChoice::Auto,
+            media_hosts: media_hosts.iter().map(|h| (*h).to_owned()).collect(),
+        }
+    }
+
+    fn flags(work: &Serve, weights: &Path) -> String {
+        let parsers = Parsers::of(work, weights);
+        let command = command(&Machine::look(), Path::new("python"), work, &parsers, weights, weights, 1);
+        command.as_std().get_args().map(|a| a.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn the_parser_that_fits_the_chat_template_is_started_unless_another_is_chosen() {
+        let folder = tempfile::tempdir().unwrap();
+        let hermes = "{% if tools %}<tool_call>{\"name\": n, \"arguments\": a}</tool_call>{% endif %}";
+        let auto = serve(ParserChoice::Auto, &[]);
+        assert!(!flags(&auto, folder.path()).contains("parser"), "no template, no parser");
+        let config = json!({"chat_template": [{"name": "default", "template": ""}, {"name": "tool_use", "template": hermes}]});
+        std::fs::write(folder.path().join("tokenizer_config.json"), config.to_string()).unwrap();
+        assert!(flags(&auto, folder.path()).contains("--enable-auto-tool-choice --tool-call-parser hermes"));
+        std::fs::write(folder.path().join("chat_template.jinja"), "{{ messages }}").unwrap();
+        assert!(!flags(&auto, folder.path()).contains("parser"), "the file goes before the configuration");
+        std::fs::write(folder.path().join("chat_template.jinja"), hermes).unwrap();
+        assert!(!flags(&serve(ParserChoice::Off, &[]), folder.path()).contains("parser"));
+        let named = serve(ParserChoice::Named("mistral".into()), &[]);
+        assert!(flags(&named, folder.path()).contains("--tool-call-parser mistral"));
+
+        let guessed = Parsers::of(&auto, folder.path());
+        assert_eq!(guessed.without_guesses(&auto), Some(Parsers::default()), "a server that does not start with our guess starts without");
+        assert_eq!(Parsers::of(&named, folder.path()).without_guesses(&named), None, "what a person chose is kept");
+    }
+
+    #[test]
+    fn the_server_fetches_from_allowed_hosts_only() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(flags(&serve(ParserChoice::Auto, &[]), folder.path()).contains("--allowed-media-domains nothing.invalid"));
+        let some = serve(ParserChoice::Auto, &["a.org", "b.org:8443"]);
+        assert!(flags(&some, folder.path()).contains("--allowed-media-domains a.org b.org"));
+    }
 
     #[test]
     fn a_rank_is_rounded_up_to_one_that_the_server_takes() {

@@ -6,6 +6,7 @@ use domain::{
     dataset::DatasetVersion,
     ids::{EndpointId, RunId},
     run::Run,
+    serving::ParserChoice,
     store_location::StoreLocation,
     task_spec::{Evaluate, Serve, TaskSpec, Train, Weights, Work},
 };
@@ -101,6 +102,11 @@ impl Place<'_> {
             Some(version) => (Weights::Merged { version }, version.to_string()),
             None => (Weights::Base { base_model: e.base_model }, e.base_model_name.to_string()),
         };
+        // A model that was trained without reasoning answers at once: a parser would look for reasoning that never ends.
+        let reasoning_parser = match &e.settings.reasoning_parser {
+            ParserChoice::Auto if base.template.ends_with("_nothink") => ParserChoice::Off,
+            chosen => chosen.clone(),
+        };
         let work = Work::Serve(Serve {
             tenant: e.tenant.clone(),
             endpoint: e.id,
@@ -108,6 +114,9 @@ impl Place<'_> {
             served_name,
             context: base.context,
             max_lora_rank: record.max_lora_rank,
+            tool_call_parser: e.settings.tool_call_parser.clone(),
+            reasoning_parser,
+            media_hosts: e.settings.media_hosts.clone(),
         });
         self.task(endpoint_task(e.id, record.launch), TaskKind::Server, work)
     }

@@ -2,17 +2,20 @@
 
 use super::{Open, Pool, Result, Store, in_tx, parsed, word};
 use domain::{
+    call_rules::CallRules,
     endpoint::{AdapterState, EndpointState},
     ids::{EndpointId, KeyId, ModelVersionId, PersonId},
     key::Limits,
     name::Name,
+    serving::ServingSettings,
     tenant::TenantState,
     time::Timestamp,
 };
+use serde::de::DeserializeOwned;
 
 pub(crate) struct DirectoryRows {
     pub revision: i64,
-    pub tenants: Vec<(Name, TenantState)>,
+    pub tenants: Vec<(Name, TenantState, CallRules)>,
     pub members: Vec<(Name, PersonId)>,
     pub keys: Vec<DirectoryKey>,
     pub endpoints: Vec<DirectoryEndpoint>,
@@ -44,6 +47,7 @@ pub(crate) struct DirectoryEndpoint {
     /// Version, model name and number, when it serves full weights.
     pub merged: Option<(ModelVersionId, String, i64)>,
     pub created_at: Timestamp,
+    pub settings: ServingSettings,
 }
 
 pub(crate) struct DirectoryAttachment {
@@ -64,7 +68,7 @@ struct Snapshot {
 
 type KeyColumns = (String, String, String, String, Option<String>, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
 type EndpointColumns =
-    (String, String, String, String, String, Option<String>, String, i64, Option<String>, Option<String>, Option<i64>, i64);
+    (String, String, String, String, String, Option<String>, String, i64, Option<String>, Option<String>, Option<i64>, i64, Option<String>);
 type AttachmentColumns = (String, String, String, String, i64, String, Option<String>, i64);
 
 impl Store {
@@ -89,14 +93,14 @@ impl Snapshot {
     async fn read(&mut self, keys_since: Timestamp) -> Result<DirectoryRows> {
         let sql = "SELECT value FROM counters WHERE name = 'directory'";
         let (revision,): (i64,) = in_tx!(self, db => sqlx::query_as(sql).fetch_one(db).await)?;
-        let sql = "SELECT name, state FROM tenants";
-        let tenants: Vec<(String, String)> = in_tx!(self, db => sqlx::query_as(sql).fetch_all(db).await)?;
+        let sql = "SELECT name, state, call_rules_json FROM tenants";
+        let tenants: Vec<(String, String, Option<String>)> = in_tx!(self, db => sqlx::query_as(sql).fetch_all(db).await)?;
         let sql = "SELECT tenant, person FROM members";
         let members: Vec<(String, String)> = in_tx!(self, db => sqlx::query_as(sql).fetch_all(db).await)?;
         let sql = "SELECT tenant, id, digest, owner, models_json, requests_per_minute, tokens_per_minute, expires_at, revoked_at FROM api_keys \
             WHERE (revoked_at IS NULL OR revoked_at > $1) AND (expires_at IS NULL OR expires_at > $1)";
         let keys: Vec<KeyColumns> = in_tx!(self, db => sqlx::query_as(sql).bind(keys_since.0).fetch_all(db).await)?;
-        let sql = "SELECT e.tenant, e.id, e.name, e.state, e.reason, e.address, b.name, b.context, e.merged_version, m.name, v.number, e.created_at FROM endpoints e \
+        let sql = "SELECT e.tenant, e.id, e.name, e.state, e.reason, e.address, b.name, b.context, e.merged_version, m.name, v.number, e.created_at, e.serving_json FROM endpoints e \
             JOIN base_models b ON b.id = e.base_model \
             LEFT JOIN model_versions v ON v.tenant = e.tenant AND v.id = e.merged_version LEFT JOIN models m ON m.tenant = v.tenant AND m.id = v.model";
         let endpoints: Vec<EndpointColumns> = in_tx!(self, db => sqlx::query_as(sql).fetch_all(db).await)?;
@@ -107,7 +111,7 @@ impl Snapshot {
             revision,
             tenants: tenants
                 .into_iter()
-                .map(|(name, state)| Ok((parsed(&name)?, word(TenantState::from_word(&state), &state)?)))
+                .map(|(name, state, rules)| Ok((parsed(&name)?, word(TenantState::from_word(&state), &state)?, or_default(rules)?)))
                 .collect::<Result<_>>()?,
             members: members.into_iter().map(|(tenant, person)| Ok((parsed(&tenant)?, parsed(&person)?))).collect::<Result<_>>()?,
             keys: keys.into_iter().map(key).collect::<Result<_>>()?,
@@ -115,6 +119,11 @@ impl Snapshot {
             attachments: attachments.into_iter().map(attachment).collect::<Result<_>>()?,
         })
     }
+}
+
+/// Null: nobody has set anything.
+fn or_default<T: DeserializeOwned + Default>(json: Option<String>) -> Result<T> {
+    Ok(json.as_deref().map(super::from_json).transpose()?.unwrap_or_default())
 }
 
 fn key((tenant, id, digest, owner, models, requests, tokens, expires, revoked): KeyColumns) -> Result<DirectoryKey> {
@@ -131,7 +140,7 @@ fn key((tenant, id, digest, owner, models, requests, tokens, expires, revoked): 
 }
 
 fn endpoint(
-    (tenant, id, name, state, reason, address, base_model, context, merged, model, number, created): EndpointColumns,
+    (tenant, id, name, state, reason, address, base_model, context, merged, model, number, created, serving): EndpointColumns,
 ) -> Result<DirectoryEndpoint> {
     let merged = match (merged, model, number) {
         (Some(version), Some(model), Some(number)) => Some((parsed(&version)?, model, number)),
@@ -148,6 +157,7 @@ fn endpoint(
         context: super::count(context)?,
         merged,
         created_at: Timestamp(created),
+        settings: or_default(serving)?,
     })
 }
 

@@ -1,7 +1,7 @@
 //! Endpoints, what is attached to them, and their logs.
 
 use super::{
-    Result, Store, Tx, at, in_tx, on_both, parsed,
+    Result, Store, Tx, at, from_json, in_tx, json, on_both, parsed,
     run_live::{level_from_word, level_word},
     word,
 };
@@ -9,6 +9,7 @@ use domain::{
     endpoint::{AdapterState, Attachment, Endpoint, EndpointLogLine, EndpointState},
     ids::{EndpointId, ModelVersionId},
     name::Name,
+    serving::ServingSettings,
     time::Timestamp,
 };
 use std::collections::HashMap;
@@ -53,6 +54,7 @@ struct EndpointRow {
     created_by_name: String,
     created_at: i64,
     ready_at: Option<i64>,
+    serving_json: Option<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -71,7 +73,7 @@ macro_rules! select_endpoints {
         concat!(
             "SELECT e.tenant, e.id, e.name, e.state, e.reason, e.base_model, b.name AS base_model_name, e.merged_version, e.revision, \
              e.address, e.launch, e.max_lora_rank, e.restarts, e.output_offset, e.retry_at, e.created_by, p.name AS created_by_name, \
-             e.created_at, e.ready_at FROM endpoints e JOIN base_models b ON b.id = e.base_model JOIN people p ON p.id = e.created_by ",
+             e.created_at, e.ready_at, e.serving_json FROM endpoints e JOIN base_models b ON b.id = e.base_model JOIN people p ON p.id = e.created_by ",
             $rest
         )
     };
@@ -116,6 +118,7 @@ impl EndpointRow {
                 created_by_name: self.created_by_name,
                 created_at: at(self.created_at),
                 ready_at: self.ready_at.map(at),
+                settings: self.serving_json.as_deref().map(from_json).transpose()?.unwrap_or_default(),
             },
         })
     }
@@ -274,6 +277,13 @@ impl Tx {
             .bind(r.retry_at.map(|t| t.0))
             .bind(e.ready_at.map(|t| t.0))
             .execute(db).await.map(|_| ()))
+    }
+
+    /// How it serves; what the controller writes of an endpoint leaves this alone.
+    pub(crate) async fn set_serving(&mut self, tenant: &Name, id: EndpointId, settings: &ServingSettings) -> Result<()> {
+        let sql = "UPDATE endpoints SET serving_json = $3 WHERE tenant = $1 AND id = $2";
+        in_tx!(self, db => sqlx::query(sql)
+            .bind(tenant.as_str()).bind(id.to_string()).bind(json(settings)).execute(db).await.map(drop))
     }
 
     /// The newest error line since the server was last started.

@@ -1,8 +1,9 @@
 //! Tenants, what they hold, and who belongs to them.
 
-use super::{Result, Store, Tx, at, count, from_json, in_tx, on_both, parsed, word};
+use super::{Result, Store, Tx, at, count, from_json, in_tx, json, on_both, parsed, word};
 use domain::{
     base_model::StoredFile,
+    call_rules::CallRules,
     name::Name,
     people::{Member, Role},
     tenant::{Holding, Quota, RailCounts, Tenant, TenantState},
@@ -40,6 +41,13 @@ impl Store {
     pub(crate) async fn tenants(&self) -> Result<Vec<Tenant>> {
         let rows: Vec<Row> = on_both!(self, db => sqlx::query_as(ALL).fetch_all(db).await)?;
         rows.into_iter().map(tenant).collect()
+    }
+
+    /// How its models may be called.
+    pub(crate) async fn call_rules(&self, name: &Name) -> Result<CallRules> {
+        let sql = "SELECT call_rules_json FROM tenants WHERE name = $1";
+        let row: Option<(Option<String>,)> = on_both!(self, db => sqlx::query_as(sql).bind(name.as_str()).fetch_optional(db).await)?;
+        Ok(row.and_then(|(json,)| json).as_deref().map(from_json).transpose()?.unwrap_or_default())
     }
 
     pub(crate) async fn holding(&self, name: &Name) -> Result<Holding> {
@@ -130,6 +138,11 @@ impl Tx {
             .bind(i64::from(q.concurrent_runs)).bind(q.storage_bytes as i64).bind(i64::from(q.endpoints)).bind(t.created_at.0)
             .execute(db).await.map(|r| r.rows_affected()))?;
         Ok(rows == 1)
+    }
+
+    pub(crate) async fn set_call_rules(&mut self, name: &Name, rules: &CallRules) -> Result<()> {
+        let sql = "UPDATE tenants SET call_rules_json = $2 WHERE name = $1";
+        in_tx!(self, db => sqlx::query(sql).bind(name.as_str()).bind(json(rules)).execute(db).await.map(drop))
     }
 
     pub(crate) async fn update_tenant(&mut self, t: &Tenant) -> Result<()> {

@@ -65,6 +65,7 @@ async fn strangers_meet_not_found_and_viewers_a_refusal(house: House) {
         ("endpoints.deploy", kind(endpoints.deploy(deploy).await)),
         ("endpoints.detach", kind(endpoints.detach("helpdesk", version.id).await)),
         ("endpoints.stop", kind(endpoints.stop("helpdesk").await)),
+        ("endpoints.set_settings", kind(endpoints.set_settings("helpdesk", Default::default()).await)),
         ("endpoints.start", kind(endpoints.start("helpdesk").await)),
         ("chats.get", kind(chats.get(chat.id).await)),
         (
@@ -97,6 +98,7 @@ async fn strangers_meet_not_found_and_viewers_a_refusal(house: House) {
         ("models.edit_card", kind(p.models(&viewer).edit_card("assistant", 1, 1, Vec::new()).await)),
         ("endpoints.create", kind(p.endpoints(&viewer).create(NewEndpoint { name: "x".into(), base_model: "world".into() }).await)),
         ("endpoints.deploy", kind(p.endpoints(&viewer).deploy(Deploy { model: "assistant".into(), number: 1, endpoint: None }).await)),
+        ("endpoints.set_settings", kind(p.endpoints(&viewer).set_settings("helpdesk", Default::default()).await)),
         ("endpoints.detach", kind(p.endpoints(&viewer).detach("helpdesk", version.id).await)),
         ("endpoints.stop", kind(p.endpoints(&viewer).stop("helpdesk").await)),
         ("endpoints.start", kind(p.endpoints(&viewer).start("helpdesk").await)),

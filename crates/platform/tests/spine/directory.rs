@@ -4,6 +4,7 @@ use crate::support::{World, rows};
 use domain::{
     directory::{BadPass, Pass},
     people::Role,
+    serving::{ParserChoice, ServingSettings},
     time::{MINUTE, Timestamp},
 };
 
@@ -60,6 +61,23 @@ async fn routes_come_from_endpoints_and_attachments(world: World) {
     let facts = &tenant.routes["facts"];
     assert_eq!((facts.upstream_model.clone(), facts.endpoint_name.as_str(), facts.created), (id("mv", 1), "main", Timestamp(9)));
     assert_eq!(&tenant.routes["facts@v3"], facts);
+    assert_eq!((facts.context, &facts.settings), (512, &ServingSettings::default()), "nobody set anything");
+
+    let settings = ServingSettings {
+        answer_seconds: 30,
+        tool_call_parser: ParserChoice::Named("hermes".into()),
+        media_hosts: vec!["images.example.org".into()],
+        allowed_fields: vec!["chat_template_kwargs".into()],
+        ..ServingSettings::default()
+    };
+    let endpoints = world.platform.endpoints(&scope);
+    assert_eq!(endpoints.set_settings("main", settings.clone()).await.unwrap().settings, settings);
+    let now = world.platform.directory().await.unwrap();
+    assert!(now.revision > directory.revision, "or no gateway would look");
+    let routes = &now.tenants[scope.tenant_name()].routes;
+    assert!(["tiny", "facts", "facts@v3"].into_iter().all(|id| routes[id].settings == settings), "{routes:?}");
+    let wrong = endpoints.set_settings("main", ServingSettings { answer_seconds: 0, ..settings }).await.unwrap_err();
+    assert_eq!(wrong.fields[0].field, "answer_seconds");
     // Files of models count as storage.
     let holding = world.platform.overview(&scope).await.unwrap().holding;
     assert_eq!((holding.storage_bytes, holding.endpoints), (rows(3).len() as u64 + 1000, 1));

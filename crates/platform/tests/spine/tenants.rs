@@ -2,7 +2,8 @@
 
 use crate::support::{World, kind};
 use domain::{
-    key::NewKey,
+    call_rules::CallRules,
+    key::{Limits, NewKey},
     people::{PlatformRole, Role},
     policy::Action,
     problem::ProblemKind,
@@ -16,6 +17,7 @@ crate::on_both_databases!(
     a_suspended_tenant_keeps_what_it_has_and_starts_nothing,
     the_auditor_reads_and_the_admin_manages_but_neither_more,
     events_tell_only_the_tenant,
+    the_admin_says_how_a_tenants_models_may_be_called_and_the_gateway_knows,
 );
 
 async fn a_tenant_is_made_changed_and_listed_with_what_it_holds(world: World) {
@@ -92,6 +94,39 @@ async fn the_auditor_reads_and_the_admin_manages_but_neither_more(world: World) 
     let scope = admin.platform_scope().unwrap();
     world.platform.tenants(&scope).suspend("acme").await.unwrap();
     assert_eq!(kind(admin.scope(&world.platform, "acme").await.map(drop)), ProblemKind::NotFound);
+}
+
+async fn the_admin_says_how_a_tenants_models_may_be_called_and_the_gateway_knows(world: World) {
+    world.tenant("acme").await;
+    world.tenant("beta").await;
+    let platform = PlatformScope::command_line();
+    let tenants = world.platform.tenants(&platform);
+    assert_eq!(tenants.call_rules("acme").await.unwrap(), CallRules::default());
+    let rules = CallRules {
+        limits: Limits { requests_per_minute: Some(60), tokens_per_minute: Some(9_000) },
+        concurrent_calls: 7,
+        concurrent_calls_per_key: 3,
+        origins: vec!["https://chat.example.org".into()],
+        ..CallRules::default()
+    };
+    let before = world.platform.directory().await.unwrap().revision;
+    tenants.set_call_rules("acme", rules.clone()).await.unwrap();
+    assert_eq!(tenants.call_rules("acme").await.unwrap(), rules);
+    let directory = world.platform.directory().await.unwrap();
+    assert!(directory.revision > before, "or no gateway would look");
+    let of = |name: &str| &directory.tenants[&name.parse().unwrap()].calls;
+    assert_eq!((of("acme"), of("beta")), (&rules, &CallRules::default()));
+
+    let nothing = CallRules { concurrent_calls: 0, origins: vec!["*".into()], ..rules.clone() };
+    let refused = tenants.set_call_rules("acme", nothing).await.unwrap_err();
+    assert_eq!(refused.fields.iter().map(|f| f.field.as_str()).collect::<Vec<_>>(), ["concurrent_calls", "origins"]);
+    assert_eq!(kind(tenants.set_call_rules("nobody", rules.clone()).await), ProblemKind::NotFound);
+    let auditor = world.caller("aud", &[], Some(PlatformRole::Auditor)).await.platform_scope().unwrap();
+    assert_eq!(world.platform.tenants(&auditor).call_rules("acme").await.unwrap(), rules);
+    assert_eq!(kind(world.platform.tenants(&auditor).set_call_rules("acme", CallRules::default()).await), ProblemKind::Forbidden);
+    // A change of the quota leaves them alone.
+    tenants.set_quota("acme", Quota::default()).await.unwrap();
+    assert_eq!(tenants.call_rules("acme").await.unwrap(), rules);
 }
 
 async fn events_tell_only_the_tenant(world: World) {

@@ -104,7 +104,17 @@ impl World {
     }
     fn serve_weights(&self, name: &str, port: u16, weights: Weights, max_lora_rank: u32) -> Process {
         let endpoint = EndpointId::from_uuid(Uuid::from_u128(4));
-        let work = Serve { tenant: tenant(), endpoint, weights, served_name: "demo".into(), context: 512, max_lora_rank };
+        let work = Serve {
+            tenant: tenant(),
+            endpoint,
+            weights,
+            served_name: "demo".into(),
+            context: 512,
+            max_lora_rank,
+            tool_call_parser: Default::default(),
+            reasoning_parser: Default::default(),
+            media_hosts: Vec::new(),
+        };
         self.start(name, Work::Serve(work), Some(port))
     }
     pub fn verdict(&self, task: &str) -> Verdict {

@@ -117,6 +117,7 @@ fn endpoint(merged: Option<ModelVersionId>) -> EndpointRecord {
         created_by_name: "Mira Castro".into(),
         created_at: Timestamp(0),
         ready_at: None,
+        settings: Default::default(),
     };
     EndpointRecord { endpoint, launch: 2, max_lora_rank: if merged.is_some() { 0 } else { 64 }, output_offset: 0, retry_at: None }
 }

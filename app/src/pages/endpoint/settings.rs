@@ -1,0 +1,63 @@
+//! What can be set of an endpoint: how long an answer may take, parsers, and what calls may ask of the server beyond OpenAI's fields.
+
+use crate::{
+    api::endpoints::{EndpointPage, EndpointSettings, ServingForm},
+    ui::{
+        Field, Off, ProblemSummary,
+        form::{error_of, fields_of},
+    },
+};
+use domain::serving::{GUARDED_FIELDS, REASONING_PARSERS, TOOL_CALL_PARSERS};
+use leptos::prelude::*;
+
+#[component]
+pub fn Settings(tenant: Signal<String>, page: EndpointPage, settings: ServerAction<EndpointSettings>) -> impl IntoView {
+    let error = error_of(settings);
+    let problems = fields_of(error);
+    let form = ServingForm::of(&page.endpoint.settings);
+    let name = page.endpoint.name.to_string();
+    let saved = move || settings.value().with(|v| matches!(v, Some(Ok(()))));
+    view! {
+        <section class="section" aria-labelledby="settings">
+            <header><h2 id="settings">"Settings"</h2><p>"parsers and hosts count from the next start of the model server, everything else at once"</p></header>
+            <ProblemSummary error/>
+            <ActionForm action=settings attr:class="stack-lg">
+                <input type="hidden" name="tenant" value=move || tenant.get()/><input type="hidden" name="endpoint" value=name/>
+                <div class="form">
+                    <Field name="answer_seconds" label="Longest answer" problems help="For answers that are not streamed; 10 to 7200" full=true>
+                        <input id="answer_seconds" name="form[answer_seconds]" inputmode="numeric" required value=form.answer_seconds aria-describedby="answer_seconds-says"/><span class="unit">"seconds"</span>
+                    </Field>
+                    <Field name="tool_call_parser" label="Tool-call parser" problems help="vLLM's --tool-call-parser">
+                        <select id="tool_call_parser" name="form[tool_call_parser]" aria-describedby="tool_call_parser-says"><Choices known=TOOL_CALL_PARSERS chosen=form.tool_call_parser/></select>
+                    </Field>
+                    <Field name="reasoning_parser" label="Reasoning parser" problems help="vLLM's --reasoning-parser">
+                        <select id="reasoning_parser" name="form[reasoning_parser]" aria-describedby="reasoning_parser-says"><Choices known=REASONING_PARSERS chosen=form.reasoning_parser/></select>
+                    </Field>
+                    <Field name="media_hosts" label="Hosts for images, audio and video" problems help="The model server fetches from these only, one a line: images.example.org" optional=true full=true tall=true>
+                        <textarea id="media_hosts" name="form[media_hosts]" rows="2" aria-describedby="media_hosts-says">{form.media_hosts}</textarea>
+                    </Field>
+                    <Field name="allowed_fields" label="Allowed request fields" problems help=format!("Refused unless listed, one a line: {}", GUARDED_FIELDS.join(", ")) optional=true full=true tall=true>
+                        <textarea id="allowed_fields" name="form[allowed_fields]" rows="2" aria-describedby="allowed_fields-says">{form.allowed_fields}</textarea>
+                    </Field>
+                </div>
+                <div class="row">
+                    {match page.write_refused {
+                        Some(why) => view! { <Off class="primary" label="Save settings" why/> }.into_any(),
+                        None => view! { <button type="submit" class="btn primary" aria-busy=move || settings.pending().get().then_some("true")>"Save settings"</button> }.into_any(),
+                    }}
+                    <span class="small fg-success" role="status">{move || saved().then_some("Saved.")}</span>
+                </div>
+            </ActionForm>
+        </section>
+    }
+}
+
+#[component]
+fn Choices(known: &'static [&'static str], chosen: String) -> impl IntoView {
+    let option = |value: &'static str, label: &'static str| view! { <option value=value selected=chosen == value>{label}</option> };
+    view! {
+        {option("auto", "Automatic, by the chat template")}
+        {option("off", "None")}
+        {known.iter().map(|name| option(name, name)).collect_view()}
+    }
+}
