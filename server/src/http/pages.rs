@@ -1,11 +1,16 @@
 //! The app's pages and server functions, with what they find in their context: the platform, who asks, the public address.
 
-use crate::{layers::caller::Signed, web::Web};
+use super::problem_page::Wants;
+use crate::{
+    layers::{caller::Signed, one_task},
+    web::Web,
+};
 use app::{App, api::PublicUrl, shell};
 use axum::{
     Router,
     extract::Request,
     http::{Method, StatusCode, request::Parts},
+    middleware::from_fn,
     response::Response,
 };
 use domain::problem::Problem;
@@ -39,11 +44,13 @@ pub async fn page_with<T: Clone + Send + Sync + 'static>(web: &Web, request: Req
         provide(&context);
         provide_context(more.clone());
     };
-    leptos_axum::render_app_async_with_context(context, move || shell(options.clone()))(request).await
+    let wants = Wants::of(request.headers());
+    one_task::whole(wants, leptos_axum::render_app_async_with_context(context, move || shell(options.clone()))(request)).await
 }
 
 /// The router, and the list of its doors.
 pub fn routes(web: &Web) -> (Router, Vec<(String, String)>) {
+    one_task::install();
     let options = options(web);
     let pages = generate_route_list(App);
     let mut doors: Vec<_> = pages.iter().flat_map(|p| p.methods().map(|m| (method_word(m).to_owned(), p.path().to_owned()))).collect();
@@ -62,6 +69,7 @@ pub fn routes(web: &Web) -> (Router, Vec<(String, String)>) {
         async move { nowhere(page).await }
     };
     let router = Router::new().leptos_routes_with_context(&options, pages, context, app).fallback(nowhere).with_state(options);
+    let router = router.layer(from_fn(one_task::in_one_task));
     (router, doors)
 }
 

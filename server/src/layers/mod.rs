@@ -1,6 +1,8 @@
-//! What every request of the web role passes on its way in and out, from the outside: number and log, headers, foreign sites, who asks.
+//! What every request of the web role passes on its way in and out, from the outside: number and log, headers, foreign sites, who asks,
+//! and the one task that draws a page.
 
 pub mod caller;
 pub mod foreign;
 pub mod headers;
+pub mod one_task;
 pub mod request;

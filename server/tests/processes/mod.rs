@@ -4,6 +4,7 @@
 pub mod person;
 pub mod postgres;
 pub mod programs;
+pub mod two_tenants;
 
 use std::{
     fs::File,
@@ -81,6 +82,10 @@ impl Portal {
     /// SIGKILL: it gets no chance to tidy up.
     pub fn kill(mut self) {
         self.end();
+    }
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
     fn end(&mut self) {
         let _ = self.child.kill();

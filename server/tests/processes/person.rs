@@ -139,6 +139,13 @@ impl Person {
         self.ask(address, request).await
     }
 
+    /// A page as a browser asks for it: status and HTML.
+    pub async fn page(&self, address: &str, path: &str) -> (u16, String) {
+        let request = self.http.get(format!("{address}{path}")).header("accept", "text/html,*/*").header("sec-fetch-site", "none");
+        let answer = request.header("cookie", self.cookie()).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
     /// What open pages of the tenant are told, as it comes.
     pub async fn events(&self, address: &str, tenant: &str) -> impl futures::Stream<Item = reqwest::Result<bytes::Bytes>> + Unpin + use<> {
         let answer = self.http.get(format!("{address}/t/{tenant}/events")).header("cookie", self.cookie()).send().await.unwrap();
