@@ -81,23 +81,27 @@ fn Addresses() -> impl IntoView {
     }
 }
 
-/// A form that was posted without scripts comes back to its page with the problem in the address (`__path`, `__err`).
-/// The action that has that path then starts with it, on the server and in the browser alike.
+/// The problem with which a form that was posted without scripts was sent back to its page: the server function that refused, and its error
+/// as Leptos encodes it. Given by the server to that page alone, and by the page to the browser's program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Returned {
+    pub function: String,
+    pub error: String,
+}
+
+/// The action of that function then starts with the problem, on the server and in the browser alike. Never from the address: there anybody
+/// could write a sentence for somebody else to read.
 fn provide_returned_problem() {
     #[cfg(feature = "ssr")]
-    let search = use_context::<http::request::Parts>().and_then(|p| p.uri.query().map(str::to_owned)).unwrap_or_default();
+    let returned = use_context::<Returned>();
     #[cfg(all(feature = "hydrate", not(feature = "ssr")))]
-    let search = window().location().search().map(|s| s.trim_start_matches('?').to_owned()).unwrap_or_default();
+    let returned = document().body().and_then(|body| {
+        let said = |name| body.get_attribute(name);
+        Some(Returned { function: said("data-returned-function")?, error: said("data-returned-error")? })
+    });
     #[cfg(not(any(feature = "ssr", feature = "hydrate")))]
-    let search = String::new();
-    let value = |key: &str| {
-        search
-            .split('&')
-            .filter_map(|pair| pair.split_once('='))
-            .find(|(k, _)| *k == key)
-            .map(|(_, v)| v.replace("%2F", "/").replace("%3D", "="))
-    };
-    if let (Some(path), Some(problem)) = (value("__path"), value("__err")) {
-        provide_context(leptos::server::ServerActionError::new(&path, &problem));
+    let returned: Option<Returned> = None;
+    if let Some(Returned { function, error }) = returned {
+        provide_context(leptos::server::ServerActionError::new(&function, &error));
     }
 }

@@ -1,6 +1,6 @@
 //! The document around the app: head, theme, nonce. Everything inside `<body>` is the app's.
 
-use crate::App;
+use crate::{App, Returned};
 use leptos::prelude::*;
 use leptos_meta::MetaTags;
 
@@ -9,6 +9,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
     #[cfg(feature = "ssr")]
     content_security_policy();
     let still = is_still();
+    let returned = use_context::<Returned>();
     view! {
         <!DOCTYPE html>
         <html lang="en" data-theme=chosen_theme()>
@@ -22,7 +23,12 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 {if still { view! { <Ahead/> }.into_any() } else { view! { <HydrationScripts options/> }.into_any() }}
                 <MetaTags/>
             </head>
-            <body data-events-after=events_so_far() data-still=still.then_some("true")>
+            <body
+                data-events-after=events_so_far()
+                data-still=still.then_some("true")
+                data-returned-function=returned.as_ref().map(|r| r.function.clone())
+                data-returned-error=returned.map(|r| r.error)
+            >
                 <App/>
             </body>
         </html>

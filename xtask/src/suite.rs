@@ -7,6 +7,7 @@ use crate::{
     interrupt,
     run::{cargo, run},
     served::Served,
+    web::target,
 };
 use anyhow::{Context, Result, bail};
 use std::{
@@ -141,6 +142,7 @@ fn end_to_end(all: &mut Tally) -> Result<()> {
     let data = tempdir()?;
     let summary = data.join("summary.json");
     let began = Instant::now();
+    let failed_before = all.count.failed;
     let mut served = Served::start(&demo::Options { data: data.join("data"), port: 0, summary: Some(summary.clone()) })?;
     match demo::main_job(&mut served) {
         Ok(()) => all.add(Count { passed: 1, ..Count::default() }),
@@ -151,6 +153,7 @@ fn end_to_end(all: &mut Tally) -> Result<()> {
             all.failures.push(said);
             all.add(Count { failed: 1, ..Count::default() });
             served.stop();
+            keep_log(&data, &target(), all);
             return Ok(());
         }
     }
@@ -179,8 +182,22 @@ fn end_to_end(all: &mut Tally) -> Result<()> {
         },
     )?;
     served.stop();
+    if all.count.failed > failed_before {
+        keep_log(&data, &target(), all);
+    }
     let _ = std::fs::remove_dir_all(&data);
     Ok(())
+}
+
+/// What the portal said while a test failed is kept outside of the folder that goes, and told: where it lies, and what panicked.
+fn keep_log(data: &Path, target: &Path, all: &mut Tally) {
+    let kept = target.join("portal-of-the-failed-tests.log");
+    match std::fs::copy(data.join("data/portal.log"), &kept) {
+        Ok(_) => all.failures.push(format!("what the portal said meanwhile: {}", kept.display())),
+        Err(e) => all.failures.push(format!("the portal's log could not be kept: {e}")),
+    }
+    let log = std::fs::read_to_string(&kept).unwrap_or_default();
+    all.failures.extend(log.lines().filter(|line| line.contains("panicked")).take(REPEATED).map(|line| format!("  {line}")));
 }
 
 /// Playwright and the official client for JavaScript; the browser itself is Debian's.
@@ -226,4 +243,22 @@ fn counted(name: &str, command: &mut Command, all: &mut Tally, count: impl Fn(&s
     println!("--- {name}: {} passed, {} failed after {:.0} s", here.passed, here.failed, began.elapsed().as_secs_f32());
     all.add(here);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_of_the_portal_is_kept_and_its_panics_are_told() {
+        let folder = std::env::temp_dir().join(format!("atelier-keep-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("data")).unwrap();
+        std::fs::write(folder.join("data/portal.log"), "answered\na handler panicked panic=\"gone\"\nanswered\n").unwrap();
+        let mut all = Tally::default();
+        keep_log(&folder, &folder, &mut all);
+        std::fs::remove_dir_all(folder.join("data")).unwrap();
+        assert!(std::fs::read_to_string(folder.join("portal-of-the-failed-tests.log")).unwrap().contains("gone"));
+        assert!(all.failures.len() == 2 && all.failures[1].contains("panicked"), "{:?}", all.failures);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

@@ -134,7 +134,8 @@ mod on_server {
         }
     }
 
-    /// After a form that was posted without scripts and refused: back to its page with what was typed and the problem in the address.
+    /// After a form that was posted without scripts and refused: back to its page with what was typed in the address; the server's layer
+    /// `returned` takes the problem out of there, into a cookie.
     /// With scripts nothing happens, the page has both. `form` is the path of the page, `fields` what its query understands.
     pub fn back_to_form<S: leptos::server_fn::ServerFn>(form: &str, fields: &[(String, &str)], error: AppError) -> AppError {
         use leptos::server_fn::error::ServerFnUrlError;

@@ -2,15 +2,15 @@
 
 use super::problem_page::Wants;
 use crate::{
-    layers::{caller::Signed, one_task},
+    layers::{caller::Signed, one_task, returned},
     web::Web,
 };
-use app::{App, api::PublicUrl, shell};
+use app::{App, Returned, api::PublicUrl, shell};
 use axum::{
     Router,
     extract::Request,
     http::{Method, StatusCode, request::Parts},
-    middleware::from_fn,
+    middleware::{from_fn, from_fn_with_state},
     response::Response,
 };
 use domain::problem::Problem;
@@ -33,8 +33,13 @@ fn options(web: &Web) -> LeptosOptions {
 fn provide(web: &Web) {
     provide_context(web.platform().clone());
     provide_context(PublicUrl(web.config().public_url.clone()));
-    let caller: Option<Caller> = use_context::<Parts>().and_then(|parts| parts.extensions.get::<Signed>().and_then(|s| s.caller.clone()));
+    let parts = use_context::<Parts>();
+    let found = parts.as_ref().map(|parts| &parts.extensions);
+    let caller: Option<Caller> = found.and_then(|f| f.get::<Signed>()).and_then(|s| s.caller.clone());
     provide_context(caller);
+    if let Some(returned) = found.and_then(|f| f.get::<Returned>()) {
+        provide_context(returned.clone());
+    }
 }
 
 /// One page, with something more in its context than the address says.
@@ -69,7 +74,7 @@ pub fn routes(web: &Web) -> (Router, Vec<(String, String)>) {
         async move { nowhere(page).await }
     };
     let router = Router::new().leptos_routes_with_context(&options, pages, context, app).fallback(nowhere).with_state(options);
-    let router = router.layer(from_fn(one_task::in_one_task));
+    let router = router.layer(from_fn(one_task::in_one_task)).layer(from_fn_with_state(web.clone(), returned::carry));
     (router, doors)
 }
 

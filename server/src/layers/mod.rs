@@ -6,3 +6,4 @@ pub mod foreign;
 pub mod headers;
 pub mod one_task;
 pub mod request;
+pub mod returned;

@@ -1,5 +1,5 @@
-//! The two cookies: the session, and the one-time cookie of a sign-in under way. Both are 256 random bits made by the platform.
-//! On https they carry the `__Host-` prefix: no other host, and no plain http, can set them.
+//! The cookies: the session and the one-time cookie of a sign-in under way, both 256 random bits made by the platform, and the problem of
+//! a form that was refused. On https they carry the `__Host-` prefix: no other host, and no plain http, can set them.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
@@ -9,6 +9,8 @@ pub enum Cookie {
     Session,
     /// Ten minutes, one use.
     SignIn,
+    /// One minute, one use: see `layers::returned`.
+    Returned,
 }
 
 impl Cookie {
@@ -18,6 +20,8 @@ impl Cookie {
             (Self::Session, false) => "sid",
             (Self::SignIn, true) => "__Host-tx",
             (Self::SignIn, false) => "tx",
+            (Self::Returned, true) => "__Host-returned",
+            (Self::Returned, false) => "returned",
         }
     }
 
@@ -33,7 +37,14 @@ impl Cookie {
             .filter(|(key, _)| *key == name)
             .map(|(_, value)| value.to_owned());
         let first = found.next()?;
-        (found.next().is_none() && !first.is_empty() && first.len() <= 200).then_some(first)
+        (found.next().is_none() && !first.is_empty() && first.len() <= self.longest()).then_some(first)
+    }
+
+    const fn longest(self) -> usize {
+        match self {
+            Self::Session | Self::SignIn => 200,
+            Self::Returned => 3800,
+        }
     }
 
     pub fn set(self, value: &str, https: bool) -> Option<HeaderValue> {
@@ -41,6 +52,7 @@ impl Cookie {
         let age = match self {
             Self::Session => "",
             Self::SignIn => "; Max-Age=600",
+            Self::Returned => "; Max-Age=60",
         };
         HeaderValue::from_str(&format!("{}={value}; Path=/; HttpOnly; SameSite=Lax{secure}{age}", self.name(https))).ok()
     }

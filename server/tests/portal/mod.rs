@@ -113,6 +113,18 @@ impl Browser {
         self.send(self.of_own_page(request)).await
     }
 
+    /// The same from a page, as browsers say it.
+    pub async fn post_form_of(&mut self, page: &str, to: &str, fields: &[(&str, &str)]) -> Answer {
+        let request = self
+            .http
+            .post(self.absolute(to))
+            .header("accept", "text/html,*/*")
+            .header("referer", self.absolute(page))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(encoded(fields));
+        self.send(self.of_own_page(request)).await
+    }
+
     /// A server function as scripts call it.
     pub async fn call(&mut self, to: &str, body: &str) -> Answer {
         let request = self
