@@ -3,12 +3,26 @@
 use crate::{App, Returned};
 use leptos::prelude::*;
 use leptos_meta::MetaTags;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// The names of the browser's files: by plain name (`atelier.css`), the one with the digest of the content, which a browser may keep for
+/// ever. Given by the server; what is not in it goes by its plain name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files(pub Arc<BTreeMap<String, String>>);
+
+impl Files {
+    /// Where a file is, as in `url("fonts/plex.woff2")`.
+    fn url(&self, plain: &str) -> String {
+        format!("/pkg/{}", self.0.get(plain).map_or(plain, String::as_str))
+    }
+}
 
 /// The whole HTML document, drawn by the server. Sets the content security policy with this request's nonce.
-pub fn shell(options: LeptosOptions) -> impl IntoView {
+pub fn shell() -> impl IntoView {
     #[cfg(feature = "ssr")]
     content_security_policy();
     let still = is_still();
+    let files = use_context::<Files>().unwrap_or_default();
     let returned = use_context::<Returned>();
     view! {
         <!DOCTYPE html>
@@ -17,10 +31,10 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <meta charset="utf-8"/>
                 <meta name="viewport" content="width=device-width, initial-scale=1"/>
                 <meta name="color-scheme" content="light dark"/>
-                <link rel="icon" type="image/svg+xml" href="/pkg/icon.svg"/>
-                <link rel="preload" href="/pkg/fonts/ibm-plex-sans-latin-wght-normal.woff2" r#as="font" r#type="font/woff2" crossorigin="anonymous"/>
-                <link rel="stylesheet" href="/pkg/atelier.css"/>
-                {if still { view! { <Ahead/> }.into_any() } else { view! { <HydrationScripts options/> }.into_any() }}
+                <link rel="icon" type="image/svg+xml" href=files.url("icon.svg")/>
+                <link rel="preload" href=files.url("fonts/ibm-plex-sans-latin-wght-normal.woff2") r#as="font" r#type="font/woff2" crossorigin="anonymous"/>
+                <link rel="stylesheet" href=files.url("atelier.css")/>
+                {if still { view! { <Ahead files/> }.into_any() } else { view! { <Program files/> }.into_any() }}
                 <MetaTags/>
             </head>
             <body
@@ -45,10 +59,23 @@ fn is_still() -> bool {
 }
 
 #[component]
-fn Ahead() -> impl IntoView {
+fn Ahead(files: Files) -> impl IntoView {
     view! {
-        <link rel="prefetch" href="/pkg/atelier.js" r#as="script"/>
-        <link rel="prefetch" href="/pkg/atelier_bg.wasm" r#as="fetch"/>
+        <link rel="prefetch" href=files.url("atelier.js") r#as="script"/>
+        <link rel="prefetch" href=files.url("atelier_bg.wasm") r#as="fetch"/>
+    }
+}
+
+/// Loads the program and lets it take over what the server drew. Leptos' own part for this knows no digests.
+#[component]
+fn Program(files: Files) -> impl IntoView {
+    let nonce = leptos::nonce::use_nonce();
+    let (glue, module) = (files.url("atelier.js"), files.url("atelier_bg.wasm"));
+    let start = format!("import({glue:?}).then(glue => glue.default({{ module_or_path: {module:?} }}).then(() => glue.hydrate()));");
+    view! {
+        <link rel="modulepreload" href=glue nonce=nonce.clone()/>
+        <link rel="preload" href=module r#as="fetch" r#type="application/wasm" crossorigin="anonymous"/>
+        <script type="module" nonce=nonce>{start}</script>
     }
 }
 

@@ -165,7 +165,7 @@ fn log_the_start(config: &Config, began: Instant) {
         .into_iter()
         .filter_map(|(name, on)| on.then_some(name))
         .collect();
-    if config.roles.web && !config.site.join("pkg/atelier.js").exists() {
+    if config.roles.web && !config.site.join("pkg/files.json").exists() {
         tracing::warn!(site = %config.site.display(), "the browser files are not built: pages work without scripts and styles. Build them with `cargo run -p xtask -- web`");
     }
     if matches!(config.provider, IdentityProvider::Development) && config.roles.web {

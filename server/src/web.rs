@@ -1,6 +1,7 @@
 //! What every handler of the web role gets: the platform, sign-in, and how to reach the gateway.
 
-use crate::{config::Config, signin::SignIn};
+use crate::{config::Config, http::static_files::Names, signin::SignIn};
+use app::shell::Files;
 use platform::Platform;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,7 @@ struct Inner {
     config: Config,
     platform: Platform,
     sign_in: SignIn,
+    files: Names,
     /// To the gateway; never follows a redirect.
     http: reqwest::Client,
     /// Cancelled when the portal stops: streams then end.
@@ -28,7 +30,8 @@ impl Web {
             .connect_timeout(std::time::Duration::from_secs(5))
             .build()?;
         let sign_in = SignIn::new(&config);
-        Ok(Self { inner: Arc::new(Inner { config, platform, sign_in, http, stopping }) })
+        let files = Names::of(&config.site);
+        Ok(Self { inner: Arc::new(Inner { config, platform, sign_in, files, http, stopping }) })
     }
 
     pub fn config(&self) -> &Config {
@@ -39,6 +42,10 @@ impl Web {
     }
     pub fn sign_in(&self) -> &SignIn {
         &self.inner.sign_in
+    }
+    /// The names of the browser's files.
+    pub fn files(&self) -> Files {
+        self.inner.files.now()
     }
     pub fn http(&self) -> &reqwest::Client {
         &self.inner.http

@@ -91,20 +91,42 @@ async fn every_page_tells_the_browser_what_it_may_do() {
 async fn files_are_served_from_the_build_and_from_nowhere_else() {
     let site = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(site.path().join("pkg/fonts")).unwrap();
-    std::fs::write(site.path().join("pkg/atelier.css"), "body{}").unwrap();
-    std::fs::write(site.path().join("pkg/atelier.css.br"), "compressed").unwrap();
+    let named = "atelier.0123456789abcdef.css";
+    let list = site.path().join("pkg/files.json");
+    std::fs::write(site.path().join("pkg").join(named), "body{}").unwrap();
+    std::fs::write(site.path().join("pkg").join(format!("{named}.br")), "compressed").unwrap();
+    std::fs::write(site.path().join("pkg/other.css"), "other").unwrap();
+    std::fs::write(&list, format!("{{\"atelier.css\": \"{named}\"}}")).unwrap();
     std::fs::write(site.path().join("secret.txt"), "secret").unwrap();
     let portal = TestPortal::with(&["--role", "web,gateway", "--site", &site.path().display().to_string()]).await;
     let mut browser = portal.browser();
-    let sheet = browser.get("/pkg/atelier.css").await;
+
+    // A page names the file by its content, and that name may be kept for ever.
+    let page = browser.get("/login").await;
+    assert!(page.body.contains(&format!("href=\"/pkg/{named}\"")) && !page.body.contains("\"/pkg/atelier.css\""), "{}", page.body);
+    let sheet = browser.get(&format!("/pkg/{named}")).await;
     assert_eq!((sheet.status, sheet.header("content-type"), sheet.body.as_str()), (200, "text/css; charset=utf-8", "body{}"));
-    assert_eq!(browser.get("/pkg/atelier.css?v=3").await.header("cache-control"), "public, max-age=31536000, immutable");
+    assert_eq!(sheet.header("cache-control"), "public, max-age=31536000, immutable");
+    // The plain name is for those who know no other, and is asked for again each time.
+    let plain = browser.get("/pkg/atelier.css").await;
+    assert_eq!((plain.body.as_str(), plain.header("cache-control")), ("body{}", "public, no-cache"));
+    for name in ["/pkg/other.css", "/pkg/files.json", "/pkg/atelier.css?v=3"] {
+        assert_eq!(browser.get(name).await.header("cache-control"), "public, no-cache", "{name}");
+    }
     let http = reqwest::Client::new();
-    let same = http.get(format!("{}/pkg/atelier.css", portal.url)).header("if-none-match", sheet.header("etag")).send().await.unwrap();
+    let same = http.get(format!("{}/pkg/{named}", portal.url)).header("if-none-match", sheet.header("etag")).send().await.unwrap();
     assert_eq!(same.status(), 304);
-    let small = http.get(format!("{}/pkg/atelier.css", portal.url)).header("accept-encoding", "gzip, br").send().await.unwrap();
+    let small = http.get(format!("{}/pkg/{named}", portal.url)).header("accept-encoding", "gzip, br").send().await.unwrap();
     assert_eq!(small.headers()["content-encoding"], "br");
-    assert_eq!(small.text().await.unwrap(), "compressed");
+    assert_eq!(small.headers()["cache-control"], "public, max-age=31536000, immutable");
+
+    // Built anew while the portal runs: the next page names the new file.
+    let next = "atelier.fedcba9876543210.css";
+    std::fs::write(site.path().join("pkg").join(next), "body{color:red}").unwrap();
+    std::fs::write(site.path().join("pkg/next"), format!("{{\"atelier.css\": \"{next}\"}}")).unwrap();
+    std::fs::rename(site.path().join("pkg/next"), &list).unwrap();
+    assert!(browser.get("/login").await.body.contains(&format!("href=\"/pkg/{next}\"")), "the page names what was built before");
+    assert_eq!(browser.get("/pkg/atelier.css").await.body, "body{color:red}");
     for outside in ["/pkg/..%2fsecret.txt", "/pkg/%2e%2e/secret.txt", "/pkg//etc/passwd", "/pkg/fonts", "/pkg/none.css", "/secret.txt"] {
         let answer = browser.get(outside).await;
         assert!(answer.status == 404 && !answer.body.contains("secret\n") && answer.body != "secret", "{outside}: {}", answer.status);

@@ -6,7 +6,7 @@
 
 use crate::{
     run::{cargo, run},
-    web::{NAME, site, target, web_with},
+    web::{NAME, change_glue, site, target, web_with},
 };
 use anyhow::{Context, Result};
 use std::{
@@ -20,8 +20,9 @@ use std::{
 const LOOK: Duration = Duration::from_millis(250);
 /// At the end of the glue that open pages have loaded: reloads them when there is another one, and somebody to serve it.
 const RELOAD: &str = "
-const glue = () => fetch(import.meta.url, { method: 'HEAD', cache: 'no-store' }).then(r => r.ok ? r.headers.get('etag') : null, () => null);
-glue().then(mine => setInterval(async () => { const now = await glue(); if (now && now !== mine) location.reload(); }, 300));
+const names = () => fetch('/pkg/files.json', { cache: 'no-store' }).then(r => r.ok ? r.json() : null, () => null);
+const mine = import.meta.url.split('/').pop();
+setInterval(async () => { const now = await names(); if (now && now['atelier.js'] !== mine) location.reload(); }, 300);
 ";
 /// What the browser's file is made of.
 const BROWSER: [&str; 4] = ["app/src", "frontend/src", "crates/domain/src", "style"];
@@ -71,8 +72,7 @@ fn newest(roots: &[&str]) -> SystemTime {
 }
 
 fn rebuild(browser: bool, running: &mut Option<Child>, args: &[String], began: Instant) -> Result<()> {
-    let glue = site().join("pkg").join(format!("{NAME}.js"));
-    if browser || !glue.exists() {
+    if browser || !site().join("pkg/files.json").exists() {
         let ahead = running.is_some();
         web_with(false, |pkg| finish_glue(&pkg.join(format!("{NAME}.js")), ahead))?;
         if ahead {
@@ -82,8 +82,7 @@ fn rebuild(browser: bool, running: &mut Option<Child>, args: &[String], began: I
     run(cargo().args(["build", "--quiet", "-p", "server"]))?;
     *running = Some(restart(running.take(), &site(), args)?);
     // Only now, when the old portal is gone: a page that reloads must not meet its end.
-    let text = fs::read_to_string(&glue)?;
-    fs::write(&glue, text.replace("wasm.redraw(); // ahead", "wasm.hydrate();"))?;
+    change_glue(&site(), |text| text.replace("wasm.redraw(); // ahead", "wasm.hydrate();"))?;
     println!("  built in {:.1} s", began.elapsed().as_secs_f32());
     Ok(())
 }

@@ -118,7 +118,7 @@ fn address(args: &ServeArgs) -> Finding {
 
 fn browser_files(args: &ServeArgs) -> Finding {
     let site = args.site.clone().unwrap_or_else(crate::config::site_beside_the_program);
-    if site.join("pkg/atelier.js").exists() && site.join("pkg/atelier.css").exists() {
+    if site.join("pkg/files.json").exists() {
         Finding::Good(site.display().to_string())
     } else {
         Finding::Missing(

@@ -18,7 +18,7 @@ use leptos::{config::LeptosOptions, prelude::*, server_fn};
 use leptos_axum::{LeptosRoutes, generate_route_list};
 use platform::access::Caller;
 
-/// The built files are `/pkg/atelier.js`, `/pkg/atelier_bg.wasm`, `/pkg/atelier.css`.
+/// What Leptos wants to know; the names of the built files are given with [`provide`].
 fn options(web: &Web) -> LeptosOptions {
     LeptosOptions::builder()
         .output_name("atelier")
@@ -32,6 +32,7 @@ fn options(web: &Web) -> LeptosOptions {
 /// What `platform()`, `maybe_caller()` and `base_url()` in `app::api` look for.
 fn provide(web: &Web) {
     provide_context(web.platform().clone());
+    provide_context(web.files());
     provide_context(PublicUrl(web.config().public_url.clone()));
     let parts = use_context::<Parts>();
     let found = parts.as_ref().map(|parts| &parts.extensions);
@@ -44,13 +45,13 @@ fn provide(web: &Web) {
 
 /// One page, with something more in its context than the address says.
 pub async fn page_with<T: Clone + Send + Sync + 'static>(web: &Web, request: Request, more: T) -> Response {
-    let (context, options) = (web.clone(), options(web));
+    let context = web.clone();
     let context = move || {
         provide(&context);
         provide_context(more.clone());
     };
     let wants = Wants::of(request.headers());
-    one_task::whole(wants, leptos_axum::render_app_async_with_context(context, move || shell(options.clone()))(request)).await
+    one_task::whole(wants, leptos_axum::render_app_async_with_context(context, shell)(request)).await
 }
 
 /// The router, and the list of its doors.
@@ -64,16 +65,12 @@ pub fn routes(web: &Web) -> (Router, Vec<(String, String)>) {
         let web = web.clone();
         move || provide(&web)
     };
-    let app = {
-        let options = options.clone();
-        move || shell(options.clone())
-    };
-    let elsewhere = leptos_axum::render_app_async_with_context(context.clone(), app.clone());
+    let elsewhere = leptos_axum::render_app_async_with_context(context.clone(), shell);
     let nowhere = move |request: Request| {
         let page = (request.method() == Method::GET).then(|| elsewhere(request));
         async move { nowhere(page).await }
     };
-    let router = Router::new().leptos_routes_with_context(&options, pages, context, app).fallback(nowhere).with_state(options);
+    let router = Router::new().leptos_routes_with_context(&options, pages, context, shell).fallback(nowhere).with_state(options);
     let router = router.layer(from_fn(one_task::in_one_task)).layer(from_fn_with_state(web.clone(), returned::carry));
     (router, doors)
 }

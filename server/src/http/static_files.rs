@@ -1,29 +1,60 @@
 //! The built browser files under `/pkg/`, with cache headers; compressed copies beside them are sent to whoever can read them.
 
 use crate::web::Web;
+use app::shell::Files;
 use axum::{
     body::Body,
-    extract::{Path, RawQuery, State},
+    extract::{Path, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use std::{path::PathBuf, time::UNIX_EPOCH};
+use std::{
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+    time::{SystemTime, UNIX_EPOCH},
+};
 use tokio_util::io::ReaderStream;
 
-pub async fn file(State(web): State<Web>, Path(path): Path<String>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
-    let versioned = query.as_deref().is_some_and(|q| q.starts_with("v="));
-    match find(&web, &path, &headers).await {
-        Some(found) => found.answer(versioned, &headers).await,
-        None => (StatusCode::NOT_FOUND, [(header::CACHE_CONTROL, "no-store")], "There is no such file.").into_response(),
+/// What the build says about its files: by plain name, the name with the digest of the content.
+const NAMES: &str = "files.json";
+
+/// The names of the browser's files, as the last build gave them.
+pub struct Names {
+    list: PathBuf,
+    known: RwLock<(Option<SystemTime>, Files)>,
+}
+
+impl Names {
+    /// Of this site. There may be none: then every file goes by its plain name.
+    pub fn of(site: &std::path::Path) -> Self {
+        Self { list: site.join("pkg").join(NAMES), known: RwLock::default() }
+    }
+
+    /// Looks at each call whether the build has changed them: while one develops, it does so under a portal that runs.
+    pub fn now(&self) -> Files {
+        let changed = std::fs::metadata(&self.list).and_then(|m| m.modified()).ok();
+        {
+            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+            if known.0 == changed {
+                return known.1.clone();
+            }
+        }
+        let read = std::fs::read(&self.list).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        let files = Files(Arc::new(read));
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = (changed, files.clone());
+        files
     }
 }
 
-struct Found {
-    open: tokio::fs::File,
-    bytes: u64,
-    etag: String,
-    content_type: &'static str,
-    brotli: bool,
+pub async fn file(State(web): State<Web>, Path(path): Path<String>, headers: HeaderMap) -> Response {
+    let names = web.files();
+    // A name with a digest always means the same bytes. A plain one means those of the last build, for whoever has no list to look into.
+    let forever = names.0.values().any(|named| *named == path);
+    let named = names.0.get(&path).unwrap_or(&path);
+    match find(&web, named, &headers).await {
+        Some(found) => found.answer(forever, &headers),
+        None => (StatusCode::NOT_FOUND, [(header::CACHE_CONTROL, "no-store")], "There is no such file.").into_response(),
+    }
 }
 
 async fn find(web: &Web, path: &str, headers: &HeaderMap) -> Option<Found> {
@@ -59,8 +90,8 @@ async fn open(file: &std::path::Path, content_type: &'static str, brotli: bool) 
 }
 
 impl Found {
-    async fn answer(self, versioned: bool, headers: &HeaderMap) -> Response {
-        let cache = if versioned { "public, max-age=31536000, immutable" } else { "public, no-cache" };
+    fn answer(self, forever: bool, headers: &HeaderMap) -> Response {
+        let cache = if forever { "public, max-age=31536000, immutable" } else { "public, no-cache" };
         let mut out = HeaderMap::new();
         out.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
         out.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
