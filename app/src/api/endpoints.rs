@@ -44,11 +44,9 @@ pub struct EndpointList {
 #[server(prefix = "/rpc", endpoint = "endpoints/list", output = Wire)]
 pub async fn list_endpoints(tenant: String) -> Result<EndpointList, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
-    let mut endpoints = Vec::new();
-    let routes = platform.endpoints(&scope).routes().await?;
-    for endpoint in platform.endpoints(&scope).list().await? {
-        endpoints.push(EndpointLine { model_ids: model_ids(&platform, &scope, &endpoint, &routes).await?, endpoint });
-    }
+    let served = platform.endpoints(&scope).served().await?;
+    let endpoints: Vec<EndpointLine> =
+        served.endpoints.iter().map(|e| EndpointLine { model_ids: served.model_ids(e), endpoint: e.clone() }).collect();
     Ok(EndpointList {
         wanted: endpoints.iter().filter(|e| e.endpoint.state.is_wanted()).count() as u32,
         quota: scope.tenant().quota.endpoints,
@@ -59,49 +57,20 @@ pub async fn list_endpoints(tenant: String) -> Result<EndpointList, AppError> {
     })
 }
 
-/// What clients write as `model` to be answered by this endpoint: tuned ones first, in the order of its attachments, then the base.
-#[cfg(feature = "ssr")]
-pub(super) async fn model_ids(
-    platform: &platform::Platform,
-    scope: &platform::access::Scope,
-    e: &Endpoint,
-    routes: &Routes,
-) -> Result<Vec<String>, AppError> {
-    if let Some(version) = e.merged_version {
-        let v = platform.models(scope).by_version_id(version).await?;
-        return Ok(vec![id_of(routes, version, v.model_name.as_str(), v.number)]);
-    }
-    let tuned = e.attachments.iter().map(|a| id_of(routes, a.version, a.model_name.as_str(), a.number));
-    Ok(tuned.chain([e.base_model_name.to_string()]).collect())
-}
-
-#[cfg(feature = "ssr")]
-pub(super) type Routes = std::collections::HashMap<String, domain::directory::Route>;
-
-/// The model's plain name while this version answers to it, else the name that pins the version.
-#[cfg(feature = "ssr")]
-pub(super) fn id_of(routes: &Routes, version: domain::ids::ModelVersionId, model: &str, number: u32) -> String {
-    match routes.get(model) {
-        Some(route) if route.model_version == Some(version) => model.to_owned(),
-        _ => format!("{model}@v{number}"),
-    }
-}
-
 #[cfg(feature = "ssr")]
 async fn candidates(platform: &platform::Platform, scope: &platform::access::Scope) -> Result<Vec<Candidate>, AppError> {
     use domain::model::Stage;
-    let mut out: Vec<Candidate> = Vec::new();
-    for overview in platform.models(scope).list().await? {
-        let (_, versions) = platform.models(scope).get(overview.model.name.as_str()).await?;
-        out.extend(versions.into_iter().filter(|v| v.stage != Stage::Archived).map(|v| Candidate {
+    let versions = platform.models(scope).versions().await?;
+    let mut out: Vec<Candidate> = (versions.into_iter().filter(|v| v.stage != Stage::Archived))
+        .map(|v| Candidate {
             model: v.model_name.to_string(),
             number: v.number,
             stage: v.stage,
             kind: v.kind,
             base_model: v.base_model_name.to_string(),
             score: v.scores.map(|s| (s.tuned_right, s.rows)),
-        }));
-    }
+        })
+        .collect();
     out.sort_by_key(|c| (c.stage != Stage::Approved, std::cmp::Reverse(c.score.map(|s| s.0)), std::cmp::Reverse(c.number)));
     Ok(out)
 }
@@ -131,7 +100,7 @@ pub async fn endpoint_get(tenant: String, name: String) -> Result<EndpointPage, 
         .filter(|c| !endpoint.attachments.iter().any(|a| a.model_name.as_str() == c.model && a.number == c.number))
         .collect();
     Ok(EndpointPage {
-        model_ids: model_ids(&platform, &scope, &endpoint, &endpoints.routes().await?).await?,
+        model_ids: endpoints.served().await?.model_ids(&endpoint),
         base_url: super::base_url(scope.tenant().name.as_str()),
         log: latest(&endpoints, &name).await?,
         write_refused: scope.why_not(domain::policy::Action::EndpointWrite),

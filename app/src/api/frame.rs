@@ -57,7 +57,7 @@ pub async fn get_frame(tenant: String) -> Result<Frame, AppError> {
     }
     let who = super::caller()?.whoami();
     let (platform, scope) = super::scope(&tenant).await?;
-    let home = platform.overview(&scope).await?;
+    let counts = platform.rail_counts(&scope).await?;
     let t = scope.tenant();
     Ok(Frame {
         who,
@@ -67,11 +67,11 @@ pub async fn get_frame(tenant: String) -> Result<Frame, AppError> {
             state: t.state,
             role: scope.role(),
             counts: Counts {
-                datasets: u64::from(home.counts.datasets),
-                runs: u64::from(home.counts.runs),
-                models: u64::from(home.counts.models),
-                endpoints: u64::from(home.counts.endpoints),
-                keys: u64::from(home.counts.keys),
+                datasets: u64::from(counts.datasets),
+                runs: u64::from(counts.runs),
+                models: u64::from(counts.models),
+                endpoints: u64::from(counts.endpoints),
+                keys: u64::from(counts.keys),
             },
         }),
     })

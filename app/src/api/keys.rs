@@ -49,10 +49,8 @@ pub async fn get_key_choices(tenant: String) -> Result<KeyChoices, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     scope.permit(domain::policy::Action::KeyWrite)?;
     let mut models: Vec<String> = platform.models(&scope).list().await?.into_iter().map(|m| m.model.name.to_string()).collect();
-    let routes = platform.endpoints(&scope).routes().await?;
-    for endpoint in platform.endpoints(&scope).list().await? {
-        models.extend(super::endpoints::model_ids(&platform, &scope, &endpoint, &routes).await?);
-    }
+    let served = platform.endpoints(&scope).served().await?;
+    models.extend(served.endpoints.iter().flat_map(|e| served.model_ids(e)));
     models.sort();
     models.dedup();
     Ok(KeyChoices { models, base_url: super::base_url(scope.tenant().name.as_str()) })

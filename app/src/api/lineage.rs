@@ -49,18 +49,15 @@ pub async fn lineage_get(tenant: String) -> Result<Lineage, AppError> {
     use domain::{policy::Action, usage::UsageBy};
     let (platform, scope) = super::scope(&tenant).await?;
     let t = &scope.tenant().name;
-    let mut nodes = Vec::new();
-    for overview in platform.datasets(&scope).list().await? {
-        let (dataset, versions) = platform.datasets(&scope).get(overview.dataset.name.as_str()).await?;
-        nodes.extend(versions.into_iter().map(|v| Node {
-            id: v.id.to_string(),
-            link: Link::Dataset,
-            title: format!("{} v{}", dataset.name, v.number),
-            note: v.report.as_ref().map_or_else(|| v.state.word().to_owned(), |r| some(r.accepted, "row", "rows")),
-            href: links::dataset_version(t, &dataset.name, v.number),
-            from: Vec::new(),
-        }));
-    }
+    let data = platform.datasets(&scope).versions().await?.into_iter().map(|v| Node {
+        id: v.id.to_string(),
+        link: Link::Dataset,
+        title: format!("{} v{}", v.dataset_name, v.number),
+        note: v.report.as_ref().map_or_else(|| v.state.word().to_owned(), |r| some(r.accepted, "row", "rows")),
+        href: links::dataset_version(t, &v.dataset_name, v.number),
+        from: Vec::new(),
+    });
+    let mut nodes: Vec<Node> = data.collect();
     for run in platform.runs(&scope).list(platform::runs::RunFilter::default()).await? {
         nodes.push(Node {
             id: run.id.to_string(),
@@ -71,22 +68,18 @@ pub async fn lineage_get(tenant: String) -> Result<Lineage, AppError> {
             from: vec![run.dataset_version.to_string()],
         });
     }
-    for overview in platform.models(&scope).list().await? {
-        let (model, versions) = platform.models(&scope).get(overview.model.name.as_str()).await?;
-        nodes.extend(versions.into_iter().map(|v| Node {
-            id: v.id.to_string(),
-            link: Link::Model,
-            title: format!("{} v{}", model.name, v.number),
-            note: v.stage.word().to_owned(),
-            href: links::model_version(t, &model.name, v.number),
-            from: vec![v.run.to_string()],
-        }));
-    }
-    let endpoints = platform.endpoints(&scope).list().await?;
-    let routes = platform.endpoints(&scope).routes().await?;
+    nodes.extend(platform.models(&scope).versions().await?.into_iter().map(|v| Node {
+        id: v.id.to_string(),
+        link: Link::Model,
+        title: format!("{} v{}", v.model_name, v.number),
+        note: v.stage.word().to_owned(),
+        href: links::model_version(t, &v.model_name, v.number),
+        from: vec![v.run.to_string()],
+    }));
+    let served = platform.endpoints(&scope).served().await?;
     let mut callable = Vec::new();
-    for e in &endpoints {
-        callable.push((e.id.to_string(), super::endpoints::model_ids(&platform, &scope, e, &routes).await?));
+    for e in &served.endpoints {
+        callable.push((e.id.to_string(), served.model_ids(e)));
         let versions = e.attachments.iter().map(|a| a.version).chain(e.merged_version);
         nodes.push(Node {
             id: e.id.to_string(),

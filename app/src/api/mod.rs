@@ -76,7 +76,7 @@ impl From<Problem> for AppError {
 }
 
 #[cfg(feature = "ssr")]
-pub use on_server::{back_to_form, base_url, caller, maybe_caller, platform, platform_scope, redirect, scope};
+pub use on_server::{KnownScope, back_to_form, base_url, caller, maybe_caller, platform, platform_scope, redirect, scope};
 
 #[cfg(feature = "ssr")]
 mod on_server {
@@ -88,6 +88,8 @@ mod on_server {
         Platform,
         access::{Caller, PlatformScope, Scope},
     };
+    use std::sync::Arc;
+    use tokio::sync::Mutex;
 
     /// The platform, given to every request by the server.
     pub fn platform() -> Result<Platform, AppError> {
@@ -112,10 +114,22 @@ mod on_server {
         })
     }
 
+    /// The scope that this request was found to have, given to every request by the server: a page asks for its frame, its lineage and
+    /// its own data, and all of them are about one tenant.
+    #[derive(Clone, Default)]
+    pub struct KnownScope(Arc<Mutex<Option<(String, Scope)>>>);
+
     /// The platform and the caller's place in a tenant; `NotFound` for everybody who may not know that it exists.
     pub async fn scope(tenant: &str) -> Result<(Platform, Scope), AppError> {
         let (platform, caller) = (platform()?, caller()?);
+        let KnownScope(known) = use_context().unwrap_or_default();
+        // Whoever comes second waits for the answer of the first.
+        let mut known = known.lock().await;
+        if let Some((_, scope)) = known.as_ref().filter(|(of, _)| of == tenant) {
+            return Ok((platform, scope.clone()));
+        }
         let scope = caller.scope(&platform, tenant).await?;
+        *known = Some((tenant.to_owned(), scope.clone()));
         Ok((platform, scope))
     }
 

@@ -45,20 +45,16 @@ pub async fn playground_get(tenant: String, chat: String) -> Result<PlaygroundPa
     };
     let (platform, scope) = super::scope(&tenant).await?;
     let mut models: Vec<PlayModel> = Vec::new();
-    let routes = platform.endpoints(&scope).routes().await?;
-    let id_of = |version, model: &domain::name::Name, number| super::endpoints::id_of(&routes, version, model.as_str(), number);
-    for e in platform.endpoints(&scope).list().await? {
+    let served = platform.endpoints(&scope).served().await?;
+    for e in &served.endpoints {
         let down = (e.state != EndpointState::Ready).then(|| format!("{} is {}. {}", e.name, e.state.word(), e.reason));
-        let (id, base, version) = match e.merged_version {
-            Some(id) => {
-                let v = platform.models(&scope).by_version_id(id).await?;
-                (id_of(id, &v.model_name, v.number), false, format!("v{}", v.number))
-            }
+        let (id, base, version) = match served.merged(e) {
+            Some(v) => (served.id_of(v.id, v.model_name.as_str(), v.number), false, format!("v{}", v.number)),
             None => (e.base_model_name.to_string(), true, String::new()),
         };
         models.push(PlayModel { id, base, version, endpoint: e.name.to_string(), not_ready: down.clone() });
         models.extend(e.attachments.iter().map(|a| PlayModel {
-            id: id_of(a.version, &a.model_name, a.number),
+            id: served.id_of(a.version, a.model_name.as_str(), a.number),
             base: false,
             version: format!("v{}", a.number),
             endpoint: e.name.to_string(),

@@ -236,23 +236,21 @@ pub async fn get_draft(tenant: String, from: String, preset: String, dataset: St
             form.model_name = name;
         }
     }
+    // The newest of each dataset, and the one that was asked for.
     let mut datasets: Vec<DataChoice> = Vec::new();
-    for d in platform.datasets(&scope).list().await? {
-        let (_, versions) = platform.datasets(&scope).get(d.dataset.name.as_str()).await?;
-        let mut ready = versions.into_iter().filter(|v| v.state == VersionState::Ready);
-        let newest = ready.next();
-        let asked = ready.find(|v| form.dataset == format!("{}@{}", v.dataset_name, v.number));
-        datasets.extend(newest.into_iter().chain(asked).map(|v| {
+    for v in platform.datasets(&scope).versions().await?.into_iter().filter(|v| v.state == VersionState::Ready) {
+        let newest = datasets.last().is_none_or(|d| d.name != v.dataset_name.as_str());
+        if newest || form.dataset == format!("{}@{}", v.dataset_name, v.number) {
             let r = v.report.as_ref();
-            DataChoice {
+            datasets.push(DataChoice {
                 name: v.dataset_name.to_string(),
                 number: v.number,
                 train_rows: r.map_or(0, |r| r.train_rows),
                 held_out_rows: r.map_or(0, |r| r.held_out_rows),
                 tokens: r.map_or(0, |r| r.tokens),
                 left_out: r.map_or(0, |r| r.rejected),
-            }
-        }));
+            });
+        }
     }
     // A name without number means the newest; the field then shows which one that is.
     if let Some(d) = datasets.iter().find(|d| d.name == form.dataset).or_else(|| datasets.first().filter(|_| form.dataset.is_empty())) {

@@ -48,14 +48,8 @@ pub async fn get_home(tenant: String) -> Result<Home, AppError> {
     let runs = platform.runs(&scope).list(Default::default()).await?;
     let mut models = platform.models(&scope).list().await?;
     models.sort_by_key(|m| std::cmp::Reverse(m.latest.created_at));
-    let endpoints = platform.endpoints(&scope).list().await?;
-    let mut full_weights = Vec::new();
-    for e in &endpoints {
-        full_weights.push(match e.merged_version {
-            Some(id) => platform.models(&scope).by_version_id(id).await.map(|v| Some(format!("{} v{}", v.model_name, v.number)))?,
-            None => None,
-        });
-    }
+    let served = platform.endpoints(&scope).served().await?;
+    let full_weights = served.endpoints.iter().map(|e| served.merged(e).map(|v| format!("{} v{}", v.model_name, v.number))).collect();
     Ok(Home {
         tenant: scope.tenant().clone(),
         holding: platform.overview(&scope).await?.holding,
@@ -69,7 +63,7 @@ pub async fn get_home(tenant: String) -> Result<Home, AppError> {
         runs_now: runs.into_iter().filter(|r| !r.state.is_final()).collect(),
         datasets: platform.datasets(&scope).list().await?,
         models,
-        endpoints,
+        endpoints: served.endpoints,
         full_weights,
         launch_refused: scope.why_not(Action::RunLaunch),
         upload_refused: scope.why_not(Action::DatasetWrite),

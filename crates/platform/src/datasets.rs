@@ -63,6 +63,13 @@ impl Datasets<'_> {
         Ok((dataset, versions))
     }
 
+    /// All versions of all datasets, by name, newest first.
+    pub async fn versions(&self) -> Result<Vec<DatasetVersion>, Problem> {
+        self.scope.permit(Action::DatasetRead)?;
+        let store = self.scope.platform().store();
+        store.dataset_versions(self.scope.tenant_name()).await.doing("reading the versions of the datasets")
+    }
+
     /// `None` = the newest, whatever its state.
     pub async fn version(&self, name: &str, number: Option<u32>) -> Result<DatasetVersion, Problem> {
         let (_, versions) = self.get(name).await?;

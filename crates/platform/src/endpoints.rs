@@ -6,11 +6,10 @@ use crate::{
     access::{Permit, Scope, shortened},
     audit, directory, events,
     problem::Doing,
-    store::{DirectoryAttachment, DirectoryEndpoint, Tx, endpoints::EndpointRecord},
+    store::{Tx, endpoints::EndpointRecord},
 };
 use domain::{
     base_model::{BaseModel, BaseModelState},
-    directory::Route,
     endpoint::{Endpoint, EndpointEvent, EndpointLogLine, EndpointState},
     event::Topic,
     ids::{EndpointId, ModelVersionId},
@@ -20,7 +19,10 @@ use domain::{
     problem::{FieldProblem, Problem, ProblemKind},
     serving::ServingSettings,
 };
-use std::collections::HashMap;
+
+mod served;
+
+pub use served::Served;
 
 /// What a person asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,45 +65,6 @@ impl Endpoints<'_> {
     pub async fn list(&self) -> Result<Vec<Endpoint>, Problem> {
         self.scope.permit(Action::EndpointRead)?;
         self.platform().store().endpoints(self.tenant()).await.doing("reading the endpoints")
-    }
-
-    /// What clients may write as `model` now, and who answers to it: by the rule that the gateway routes by.
-    pub async fn routes(&self) -> Result<HashMap<String, Route>, Problem> {
-        let (mut endpoints, mut attachments) = (Vec::new(), Vec::new());
-        for e in self.list().await? {
-            let merged = match e.merged_version {
-                Some(id) => {
-                    let v = self.platform().models(self.scope).by_version_id(id).await?;
-                    Some((id, v.model_name.to_string(), i64::from(v.number)))
-                }
-                None => None,
-            };
-            attachments.extend(e.attachments.into_iter().map(|a| DirectoryAttachment {
-                tenant: e.tenant.clone(),
-                endpoint: e.id,
-                version: a.version,
-                model: a.model_name.to_string(),
-                number: i64::from(a.number),
-                state: a.state,
-                reason: a.reason,
-                attached_at: a.attached_at,
-            }));
-            endpoints.push(DirectoryEndpoint {
-                tenant: e.tenant,
-                id: e.id,
-                name: e.name,
-                state: e.state,
-                reason: e.reason,
-                address: e.address,
-                base_model: e.base_model_name.to_string(),
-                // Pages ask for names only.
-                context: 0,
-                merged,
-                created_at: e.created_at,
-                settings: e.settings,
-            });
-        }
-        Ok(directory::routes(endpoints, attachments).remove(self.tenant()).unwrap_or_default())
     }
 
     pub async fn get(&self, name: &str) -> Result<Endpoint, Problem> {

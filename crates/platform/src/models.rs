@@ -64,6 +64,12 @@ impl Models<'_> {
         Ok((model, versions))
     }
 
+    /// All versions of all models, by name, newest first.
+    pub async fn versions(&self) -> Result<Vec<ModelVersion>, Problem> {
+        self.scope.permit(Action::ModelRead)?;
+        self.platform().store().model_versions(self.scope.tenant_name()).await.doing("reading the model versions")
+    }
+
     /// One version; `None` = the newest.
     pub async fn version(&self, name: &str, number: Option<u32>) -> Result<ModelVersion, Problem> {
         let (_, versions) = self.get(name).await?;

@@ -40,6 +40,12 @@ impl Platform {
         Tenants { platform: self, scope }
     }
 
+    /// How many there are of each thing; part of every page.
+    pub async fn rail_counts(&self, scope: &Scope) -> Result<RailCounts, Problem> {
+        scope.permit(Action::TenantRead)?;
+        self.store().rail_counts(scope.tenant_name()).await.doing("counting what the tenant holds")
+    }
+
     /// What the tenant holds and how much of everything it has.
     pub async fn overview(&self, scope: &Scope) -> Result<TenantHome, Problem> {
         scope.permit(Action::TenantRead)?;

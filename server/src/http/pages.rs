@@ -5,7 +5,11 @@ use crate::{
     layers::{caller::Signed, one_task, returned},
     web::Web,
 };
-use app::{App, Returned, api::PublicUrl, shell};
+use app::{
+    App, Returned,
+    api::{KnownScope, PublicUrl},
+    shell,
+};
 use axum::{
     Router,
     extract::Request,
@@ -33,6 +37,7 @@ fn options(web: &Web) -> LeptosOptions {
 fn provide(web: &Web) {
     provide_context(web.platform().clone());
     provide_context(web.files());
+    provide_context(KnownScope::default());
     provide_context(PublicUrl(web.config().public_url.clone()));
     let parts = use_context::<Parts>();
     let found = parts.as_ref().map(|parts| &parts.extensions);

@@ -1,12 +1,6 @@
 //! A portal with two tenants that have one of everything each, so that every page has something to show. The programs are the stand-ins.
 
-use super::{
-    Portal, Setup, Tasks,
-    person::Person,
-    prepare,
-    programs::Programs,
-    within, world,
-};
+use super::{Portal, Setup, Tasks, person::Person, prepare, programs::Programs, within, world};
 use serde_json::json;
 use std::{path::PathBuf, time::Duration};
 
@@ -56,8 +50,10 @@ impl TwoTenants {
             (admin.did(&address, "admin/base-models", &[]).await.body["models"][0]["state"] == "ready").then_some(())
         })
         .await;
-        let (lumenta, velkor) =
-            tokio::join!(furnish(&address, ("lumenta", "Lumenta"), "mira", "quokka"), furnish(&address, ("velkor", "Velkor"), "otto", "wombat"));
+        let (lumenta, velkor) = tokio::join!(
+            furnish(&address, ("lumenta", "Lumenta"), "mira", "quokka"),
+            furnish(&address, ("velkor", "Velkor"), "otto", "wombat")
+        );
         let log = data.path().join("portal.log");
         Self { address, tenants: [lumenta, velkor], admin, portal, log, _tasks: tasks, _data: data }
     }

@@ -108,6 +108,13 @@ impl Store {
         row.map(dataset).transpose()
     }
 
+    /// All versions of all datasets, by name, newest first.
+    pub(crate) async fn dataset_versions(&self, tenant: &Name) -> Result<Vec<DatasetVersion>> {
+        let sql = versions!("WHERE v.tenant = $1 ORDER BY d.name, v.number DESC");
+        let rows: Vec<VersionRow> = on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).fetch_all(db).await)?;
+        rows.into_iter().map(version).collect()
+    }
+
     /// The newest version of every dataset.
     pub(crate) async fn latest_versions(&self, tenant: &Name) -> Result<Vec<DatasetVersion>> {
         let sql = versions!(
