@@ -1,6 +1,9 @@
 //! The chain under the top bar: dataset, run, model, endpoint, keys, usage. Navigation, always in the same place.
 
-use super::page::{use_tenant, use_whole_query};
+use super::{
+    load::drawn_once,
+    page::{use_tenant, use_whole_query},
+};
 use crate::api::chain::chain;
 use domain::chain::ChainLink;
 use leptos::prelude::*;
@@ -17,7 +20,7 @@ pub fn ChainStrip() -> impl IntoView {
         <nav class="chain" aria-label="Lineage">
             <Transition>
                 <ol>
-                    {move || links.get().and_then(Result::ok).map(|c| c.links.into_iter().map(station).collect_view())}
+                    {move || links.get().and_then(Result::ok).map(|c| drawn_once(move || c.links.into_iter().map(station).collect_view()))}
                 </ol>
             </Transition>
         </nav>

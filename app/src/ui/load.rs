@@ -31,13 +31,25 @@ where
                 query.with(|_| ());
                 let answer = (!here.is_disposed()).then(|| resource.try_get().flatten()).flatten();
                 // Not awaited: a click on a tab while the data is asked for again must change the picture at once.
-                answer.map(|answer| untrack(|| match answer {
+                let children = children.clone();
+                answer.map(|answer| drawn_once(move || untrack(|| match answer {
                     Ok(value) => Either::Left(children(value)),
                     Err(error) => Either::Right(view! { <Refusal error/> }),
-                }))
+                })))
             }}
         </Transition>
     }
+}
+
+/// What is drawn when a resource has come. On the server, a `Transition` makes its content once to see which resources that reads, and
+/// once more to draw it; this part it makes only to draw. So nothing in it may read a resource, unless inside a `Transition` of its own.
+#[cfg(feature = "ssr")]
+pub(super) fn drawn_once<V: IntoView + 'static>(draw: impl FnOnce() -> V + Send + 'static) -> impl IntoView {
+    leptos::suspense::Unsuspend::new(move || draw().into_view())
+}
+#[cfg(not(feature = "ssr"))]
+pub(super) fn drawn_once<V: IntoView + 'static>(draw: impl FnOnce() -> V + Send + 'static) -> impl IntoView {
+    draw()
 }
 
 /// The shape of what comes, for the first moment of a page that is opened by a click.

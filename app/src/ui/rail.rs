@@ -2,6 +2,7 @@
 
 use super::{
     icon::Icon,
+    load::drawn_once,
     page::{Place, use_frame, use_tenant},
 };
 use crate::{api::frame::Frame, links};
@@ -17,7 +18,8 @@ pub(super) fn Rail(place: Place, admin: bool) -> impl IntoView {
             <Transition>
                 {move || {
                     let frame = frame.get()?.ok()?;
-                    Some(if admin { admin_entries(place, &frame).into_any() } else { tenant_entries(place, &tenant.get_untracked(), &frame).into_any() })
+                    let tenant = tenant.get_untracked();
+                    Some(drawn_once(move || if admin { admin_entries(place, &frame).into_any() } else { tenant_entries(place, &tenant, &frame).into_any() }))
                 }}
             </Transition>
         </nav>

@@ -2,6 +2,7 @@
 
 use super::{
     icon::Icon,
+    load::drawn_once,
     page::{Crumb, use_frame},
     theme::ThemeToggle,
 };
@@ -16,7 +17,7 @@ pub(super) fn TopBar(crumbs: Signal<Vec<Crumb>>, admin: bool) -> impl IntoView {
             <button type="button" class="iconbtn menu-button" popovertarget="rail" aria-label="Menu"><Icon name="menu"/></button>
             <a class="mark" href="/" aria-label="Atelier, home">"Atelier"</a>
             <Transition>
-                {move || frame.get().and_then(Result::ok).map(|f| view! { <ScopeLink frame=f admin/> })}
+                {move || frame.get().and_then(Result::ok).map(|f| drawn_once(move || view! { <ScopeLink frame=f admin/> }))}
             </Transition>
             <nav class="crumbs" aria-label="Breadcrumb">
                 <Transition>
@@ -31,7 +32,7 @@ pub(super) fn TopBar(crumbs: Signal<Vec<Crumb>>, admin: bool) -> impl IntoView {
             <span class="grow"></span>
             <ThemeToggle/>
             <Transition>
-                {move || frame.get().and_then(Result::ok).map(|f| view! { <Account frame=f/> })}
+                {move || frame.get().and_then(Result::ok).map(|f| drawn_once(move || view! { <Account frame=f/> }))}
             </Transition>
         </header>
     }
