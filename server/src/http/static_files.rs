@@ -57,6 +57,14 @@ pub async fn file(State(web): State<Web>, Path(path): Path<String>, headers: Hea
     }
 }
 
+struct Found {
+    open: tokio::fs::File,
+    bytes: u64,
+    etag: String,
+    content_type: &'static str,
+    brotli: bool,
+}
+
 async fn find(web: &Web, path: &str, headers: &HeaderMap) -> Option<Found> {
     // Only plain names: no way up, no hidden files, no absolute paths.
     let plain =

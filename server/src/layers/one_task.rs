@@ -119,10 +119,83 @@ impl<T> Future for OneTask<T> {
         let before = SPAWNED.replace(Some(Vec::new()));
         // A panic goes on to whoever answers for it, but not without leaving the thread as it was.
         let turned = owner.with(|| catch_unwind(AssertUnwindSafe(|| me.turn(context))));
-        SPAWNED.set(before);
+        drop(SPAWNED.replace(before));
         match turned {
             Ok(turned) => turned,
             Err(panic) => resume_unwind(panic),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::response::IntoResponse;
+    use leptos::prelude::{provide_context, use_context};
+    use std::{future::pending, sync::Arc};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_was_spawned_for_an_answer_ends_with_it() {
+        install();
+        let held = Arc::new(());
+        let kept = held.clone();
+        let answer = whole(problem_page::Wants::Html, async move {
+            let (sender, spoken) = tokio::sync::oneshot::channel();
+            Executor::spawn(async move {
+                let _kept = kept;
+                let _ = sender.send("from beside");
+                pending::<()>().await;
+            });
+            spoken.await.unwrap().into_response()
+        })
+        .await;
+        assert_eq!(to_bytes(answer.into_body(), 100).await.unwrap(), "from beside");
+        assert_eq!(Arc::strong_count(&held), 1, "a task outlives the answer that it was for");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_spawned_runs_on_the_thread_that_runs_its_request() {
+        install();
+        let (said, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        whole(problem_page::Wants::Html, async move {
+            for _ in 0..200 {
+                let (done, wait) = tokio::sync::oneshot::channel();
+                let main = std::thread::current().id();
+                let said = said.clone();
+                Executor::spawn(async move {
+                    let _ = said.send(main == std::thread::current().id());
+                    let _ = done.send(());
+                });
+                wait.await.unwrap();
+            }
+            ().into_response()
+        })
+        .await;
+        while let Some(same) = heard.recv().await {
+            assert!(same, "a value of a page could be read on one thread while another computes it");
+        }
+    }
+
+    /// As a page does it that panics, and as Leptos does it at the start of each.
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_request_leaves_its_owner_to_nobody_and_finds_nobodys() {
+        install();
+        let leaves = async {
+            let owner = Owner::new_root(None);
+            owner.with(|| provide_context("somebody's"));
+            std::mem::forget(owner);
+            ().into_response()
+        };
+        whole(problem_page::Wants::Html, leaves).await;
+        assert!(use_context::<&str>().is_none(), "the next request on this thread would find the former's context");
+        let panics = async {
+            let owner = Owner::new_root(None);
+            owner.with(|| {
+                provide_context("somebody's");
+                panic!("in the middle of a page");
+            })
+        };
+        let broken = futures::FutureExt::catch_unwind(AssertUnwindSafe(whole(problem_page::Wants::Html, panics))).await;
+        assert!(broken.is_err() && Owner::current().is_none() && SPAWNED.with_borrow(Option::is_none));
     }
 }

@@ -19,6 +19,8 @@ pub struct Setup {
     pub address: String,
     /// Flags of `atelier serve`.
     args: Vec<String>,
+    /// What is logged; none = as usual.
+    says: Option<String>,
     log: PathBuf,
 }
 
@@ -30,11 +32,17 @@ impl Setup {
         // Pages are only read as HTML here, so the browser's files may be missing.
         args.extend(["--site".to_owned(), data.join("site").display().to_string()]);
         std::fs::create_dir_all(data.join("site")).unwrap();
-        Self { address: format!("http://{listen}"), args, log: data.join(format!("{name}.log")) }
+        Self { address: format!("http://{listen}"), args, says: None, log: data.join(format!("{name}.log")) }
     }
 
     pub fn with(mut self, flag: &str, value: impl std::fmt::Display) -> Self {
         self.args.extend([flag.to_owned(), value.to_string()]);
+        self
+    }
+
+    /// Lets it log what `ATELIER_LOG` says here.
+    pub fn saying(mut self, filter: &str) -> Self {
+        self.says = Some(filter.to_owned());
         self
     }
 
@@ -45,6 +53,7 @@ impl Setup {
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ATELIER_")) {
             command.env_remove(name);
         }
+        command.envs(self.says.iter().map(|filter| ("ATELIER_LOG", filter)));
         command.args(&self.args).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         Portal { child: command.spawn().unwrap(), address: self.address.clone() }
     }

@@ -29,13 +29,19 @@ pub struct Tenant {
 
 impl TwoTenants {
     pub async fn start() -> Self {
+        Self::saying("info,sqlx=warn").await
+    }
+
+    /// The same, with this in the portal's log.
+    pub async fn saying(filter: &str) -> Self {
         prepare();
         let data = tempfile::tempdir().unwrap();
         let tasks = Tasks(data.path().to_owned());
         let programs = Programs::standins(&data.path().join("programs"), 0.01);
         let setup = Setup::new(data.path(), "portal")
             .with("--trainer-python", programs.python().display())
-            .with("--vllm-python", programs.python().display());
+            .with("--vllm-python", programs.python().display())
+            .saying(filter);
         let portal = setup.start().await;
         let address = setup.address.clone();
         let admin = Person::sign_in(&address, "admin").await;
@@ -56,6 +62,11 @@ impl TwoTenants {
         );
         let log = data.path().join("portal.log");
         Self { address, tenants: [lumenta, velkor], admin, portal, log, _tasks: tasks, _data: data }
+    }
+
+    /// The portal's process.
+    pub fn process(&self) -> u32 {
+        self.portal.id()
     }
 
     pub fn log(&self) -> String {
