@@ -76,6 +76,7 @@ fn Addresses() -> impl IntoView {
             <Route path=path!("/admin/tenants-new") view=admin_tenant_new::AdminTenantNew ssr=WHOLE/>
             <Route path=path!("/admin/tenants/:name") view=admin_tenant::AdminTenant ssr=WHOLE/>
             <Route path=path!("/admin/base-models") view=admin_base_models::AdminBaseModels ssr=WHOLE/>
+            <Route path=path!("/admin/usage") view=admin_usage::AdminUsage ssr=WHOLE/>
             <Route path=path!("/admin/audit") view=admin_audit::AdminAudit ssr=WHOLE/>
         </FlatRoutes>
     }

@@ -88,6 +88,13 @@ pub fn admin_tenant(name: &impl Display) -> String {
 pub fn admin_base_models() -> String {
     "/admin/base-models".into()
 }
+pub fn admin_usage() -> String {
+    "/admin/usage".into()
+}
+/// The calls that could not be recorded, as a file.
+pub fn admin_set_aside_file() -> String {
+    "/admin/usage/set-aside.jsonl".into()
+}
 pub fn admin_audit() -> String {
     "/admin/audit".into()
 }

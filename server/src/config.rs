@@ -60,6 +60,10 @@ pub struct ServeArgs {
     /// Largest dataset file, bytes.
     #[arg(long, env = "ATELIER_UPLOAD_BYTES", default_value_t = platform::UPLOAD_BYTES)]
     pub upload_bytes: u64,
+    /// Bytes of calls that wait on the gateway's disk for the database, at most; beyond it calls are refused. 1 GiB holds about two
+    /// million calls.
+    #[arg(long, env = "ATELIER_USAGE_SPOOL_BYTES", default_value_t = 1 << 30, value_parser = clap::value_parser!(u64).range(1 << 20..))]
+    pub usage_spool_bytes: u64,
     /// Refuse whatever is fit for development only.
     #[arg(long, env = "ATELIER_PRODUCTION", default_value_t = false, value_parser = clap::builder::BoolishValueParser::new(), num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub production: bool,
@@ -113,6 +117,7 @@ pub struct Config {
     pub groups: Groups,
     pub session_hours: i64,
     pub upload_bytes: u64,
+    pub usage_spool_bytes: u64,
     pub production: bool,
     pub site: PathBuf,
 }
@@ -190,6 +195,7 @@ impl ServeArgs {
             groups: Groups { claim: self.groups_claim, admin: self.admin_group, auditor: self.auditor_group, tenant: self.tenant_group },
             session_hours: self.session_hours,
             upload_bytes: self.upload_bytes,
+            usage_spool_bytes: self.usage_spool_bytes,
             production: self.production,
             site: self.site.unwrap_or_else(site_beside_the_program),
             places,

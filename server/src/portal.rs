@@ -10,7 +10,7 @@ use anyhow::Context;
 use axum::Router;
 use domain::{environment, tenant::Quota, time::Timestamp};
 use engine::{Engine, local::LocalEngine};
-use gateway::{Gateway, GatewayConfig, UsageSink};
+use gateway::{Gateway, GatewayConfig, SpoolConfig, UsageSink};
 use platform::{Platform, access::PlatformScope, tenants::NewTenant};
 use std::{
     net::SocketAddr,
@@ -24,8 +24,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 const DRAIN: Duration = Duration::from_secs(20);
 /// How long the last calls may take on their way into the database.
 const LAST_CALLS: Duration = Duration::from_secs(5);
-/// Calls under way or not yet written at one gateway, at most.
-const CALLS: usize = 20_000;
 
 /// The one clock of the program.
 pub fn now() -> Timestamp {
@@ -93,7 +91,10 @@ pub async fn start(args: ServeArgs, places: Places, program: PathBuf) -> anyhow:
     if config.roles.gateway {
         // The gateway sees changes until the last answer is out.
         let directory = platform.directory_changes(calls_end.clone().cancelled_owned()).await.map_err(|p| anyhow::anyhow!("{p}"))?;
-        let (sink, receiver) = UsageSink::new(CALLS);
+        let spool = config.places.data_folder()?.join("usage-spool");
+        let opened = UsageSink::open(SpoolConfig { max_bytes: config.usage_spool_bytes, ..SpoolConfig::new(spool.clone()) });
+        let (sink, receiver) =
+            opened.with_context(|| format!("The folder {} for calls that are not in the database yet cannot be used", spool.display()))?;
         router = router.merge(Gateway::new(GatewayConfig::default(), directory, sink, now).router());
         relay = Some(tokio::spawn(usage_relay::relay(platform.clone(), receiver, calls_end.clone(), LAST_CALLS)));
     }

@@ -1,6 +1,5 @@
-//! From the gateway to the database: metered calls in batches, kept until they are written.
+//! From the gateway's spool to the database: metered calls in batches, which stay in the spool until they are written.
 
-use domain::usage::Call;
 use gateway::UsageReceiver;
 use platform::Platform;
 use std::time::Duration;
@@ -12,39 +11,53 @@ const COLLECT: Duration = Duration::from_millis(250);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Runs until the gateway is gone and everything is written, or until `stop`; then it writes what is left for at most `grace`.
+/// Runs until `stop`; then it writes what is left for at most `grace`. What is not written by then, and what calls that are cut off
+/// record after that, stays in the spool for the next start.
 pub async fn relay(platform: Platform, mut calls: UsageReceiver, stop: CancellationToken, grace: Duration) {
-    loop {
-        let batch = tokio::select! {
-            batch = calls.next_batch(BATCH, COLLECT) => batch,
-            () = stop.cancelled() => break,
-        };
-        if batch.is_empty() {
-            return;
-        }
+    let to_the_disk = calls.sync();
+    let to_the_database = async {
         tokio::select! {
-            () = write(&platform, batch.clone()) => {}
-            () = stop.cancelled() => {
-                calls.give_back(batch);
-                break;
-            }
+            () = forever(&platform, &mut calls) => {}
+            () = stop.cancelled() => {}
         }
-    }
-    let rest = calls.drain();
-    let count = rest.len();
-    if tokio::time::timeout(grace, write(&platform, rest)).await.is_err() {
-        tracing::error!(calls = count, "the database did not answer before the end: these calls are not in the usage table");
+        if tokio::time::timeout(grace, rest(&platform, &mut calls)).await != Ok(true) {
+            tracing::warn!("the database did not take the last calls before the end; they are recorded at the next start");
+        }
+    };
+    tokio::select! {
+        () = to_the_disk => {}
+        () = to_the_database => {}
     }
 }
 
-/// Until it is written. A call that was written before is not written twice: its id is its key.
-async fn write(platform: &Platform, batch: Vec<Call>) {
+async fn forever(platform: &Platform, calls: &mut UsageReceiver) {
     let mut pause = FIRST_PAUSE;
-    for chunk in batch.chunks(BATCH) {
-        while let Err(problem) = platform.record_calls(chunk.to_vec()).await {
-            tracing::warn!(calls = chunk.len(), %problem, "usage cannot be written now; trying again");
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+    loop {
+        let batch = calls.next_batch(BATCH, COLLECT).await;
+        let count = batch.len();
+        match platform.record_calls(batch).await {
+            Ok(_) => {
+                calls.confirm();
+                pause = FIRST_PAUSE;
+            }
+            // A call that was written before is not written twice: its id is its key.
+            Err(problem) => {
+                tracing::warn!(calls = count, %problem, "usage cannot be written now; it is kept on the disk and tried again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
         }
     }
+}
+
+/// Whether all of it is written.
+async fn rest(platform: &Platform, calls: &mut UsageReceiver) -> bool {
+    while calls.has_more() {
+        let batch = calls.next_batch(BATCH, Duration::ZERO).await;
+        if platform.record_calls(batch).await.is_err() {
+            return false;
+        }
+        calls.confirm();
+    }
+    true
 }

@@ -15,6 +15,7 @@ pub mod models;
 pub mod playground;
 pub mod run_form;
 pub mod runs;
+pub mod set_aside;
 pub mod tenants_home;
 pub mod usage;
 mod wire;
@@ -33,6 +34,9 @@ fn entries(text: &str) -> impl Iterator<Item = &str> {
 /// Where people and programs reach the portal from outside, without a slash at the end: `https://atelier.example`. Given by the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl(pub String);
+
+/// Seconds after which a client may come back when a part did not answer: the header `Retry-After`.
+pub const RETRY_AFTER: &str = "5";
 
 /// A [`Problem`] on its way through a server function. Pages show it with `ui::load::Load` and `ui::form`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -178,6 +182,9 @@ mod on_server {
         let (Some(parts), Some(options)) = (use_context::<Parts>(), use_context::<ResponseOptions>()) else { return };
         if parts.method != Method::GET && wants_html(&parts) {
             return;
+        }
+        if kind == ProblemKind::Unavailable {
+            options.insert_header(header::RETRY_AFTER, http::HeaderValue::from_static(super::RETRY_AFTER));
         }
         options.set_status(match kind {
             ProblemKind::NotFound => StatusCode::NOT_FOUND,

@@ -5,6 +5,7 @@ pub mod admin_base_models;
 pub mod admin_tenant;
 pub mod admin_tenant_new;
 pub mod admin_tenants;
+pub mod admin_usage;
 pub mod audit;
 pub mod base_models;
 pub mod card_edit;

@@ -29,6 +29,7 @@ pub enum Place {
     Audit,
     AdminTenants,
     AdminBaseModels,
+    AdminUsage,
     AdminAudit,
 }
 

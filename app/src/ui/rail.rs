@@ -55,12 +55,13 @@ fn tenant_entries(here: Place, tenant: &String, frame: &Frame) -> impl IntoView 
 }
 
 fn admin_entries(here: Place, frame: &Frame) -> impl IntoView {
-    let audit = frame.may(Action::PlatformAuditRead);
+    let (audit, usage) = (frame.may(Action::PlatformAuditRead), frame.may(Action::PlatformUsageRead));
     view! {
         <ul>{entry(here, Place::AdminTenants, links::admin_tenants(), "tenants", "Tenants", None)}</ul>
         <h2>"Platform"</h2>
         <ul>
             {entry(here, Place::AdminBaseModels, links::admin_base_models(), "catalog", "Base models", None)}
+            {usage.then(|| entry(here, Place::AdminUsage, links::admin_usage(), "usage", "Usage records", None))}
             {audit.then(|| entry(here, Place::AdminAudit, links::admin_audit(), "audit", "Audit log", None))}
         </ul>
     }

@@ -152,6 +152,22 @@ mod tests {
     }
 
     #[test]
+    fn the_hash_before_is_under_the_hash() {
+        let entry = chain(1).remove(0).entry;
+        let other = "f".repeat(64);
+        assert_ne!(hash(1, FIRST_PREV, &entry), hash(1, &other, &entry));
+        assert_ne!(hash(1, FIRST_PREV, &entry), hash(2, FIRST_PREV, &entry), "and the number");
+        // Whoever cuts the first records off and calls the next one the first must change its hash, and so every later one.
+        let mut cut = chain(3);
+        cut.remove(0);
+        for record in &mut cut {
+            record.seq -= 1;
+        }
+        cut[0].prev_hash = FIRST_PREV.into();
+        assert_eq!(verify(&cut), Err(Broken::Changed { seq: 1 }));
+    }
+
+    #[test]
     fn a_changed_a_missing_and_a_replaced_record_are_each_found() {
         let mut changed = chain(5);
         changed[2].entry.detail = "other".into();

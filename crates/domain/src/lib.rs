@@ -29,5 +29,6 @@ pub mod settings;
 pub mod store_location;
 pub mod task_spec;
 pub mod tenant;
+pub mod text;
 pub mod time;
 pub mod usage;

@@ -45,6 +45,9 @@ actions! {
     PlatformTenantsWrite = "platform.tenants.write",
     PlatformBaseModelsWrite = "platform.base_models.write",
     PlatformAuditRead = "platform.audit.read",
+    /// Calls that could not be recorded.
+    PlatformUsageRead = "platform.usage.read",
+    PlatformUsageWrite = "platform.usage.write",
 }
 
 /// May somebody with this role in the tenant do this there? `platform` counts for the platform's own actions,
@@ -61,8 +64,8 @@ pub fn allows(role: Option<Role>, platform: Option<PlatformRole>, action: Action
         A::KeyRead => role >= Some(Role::Engineer) || auditor,
         A::ModelStage | A::KeyRevokeAny => role >= Some(Role::Owner),
         A::UsageRead | A::AuditRead => role >= Some(Role::Owner) || auditor,
-        A::PlatformTenantsRead => admin || auditor,
-        A::PlatformTenantsWrite | A::PlatformBaseModelsWrite => admin,
+        A::PlatformTenantsRead | A::PlatformUsageRead => admin || auditor,
+        A::PlatformTenantsWrite | A::PlatformBaseModelsWrite | A::PlatformUsageWrite => admin,
         A::PlatformAuditRead => auditor || admin,
     }
 }

@@ -3,6 +3,7 @@
 use crate::{
     ids::{CallId, EndpointId, KeyId, ModelVersionId, PersonId},
     name::Name,
+    text::clipped,
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,36 @@ pub struct Call {
     pub duration_ms: u32,
     pub finish_reason: Option<String>,
     pub request_id: String,
+}
+
+/// Longest texts of a call, characters. The client and the model server chose them.
+const MODEL: usize = 200;
+const REQUEST_ID: usize = 128;
+const WORD: usize = 64;
+
+impl Call {
+    /// With texts that can be stored, and a size that is known: below four kilobytes as JSON.
+    pub fn cleaned(self) -> Self {
+        let word = |text: Option<String>| text.map(|t| clipped(&t, WORD));
+        Self {
+            model: clipped(&self.model, MODEL),
+            route: clipped(&self.route, WORD),
+            error: word(self.error),
+            finish_reason: word(self.finish_reason),
+            request_id: clipped(&self.request_id, REQUEST_ID),
+            ..self
+        }
+    }
+}
+
+/// A call that the database refused to store, set aside for the platform's administrators.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetAside {
+    pub call: Call,
+    /// When it was set aside.
+    pub at: Timestamp,
+    /// What the database said.
+    pub reason: String,
 }
 
 /// By what a usage table is broken down.

@@ -361,6 +361,35 @@ async fn a_process_with_the_number_of_a_lost_task_is_not_taken_for_it() {
 }
 
 #[tokio::test]
+async fn after_a_restart_of_the_machine_a_process_of_the_same_number_is_not_taken_for_the_task() {
+    let answers = tempfile::tempdir().unwrap();
+    let answer = answers.path().join("here");
+    let house = House::new(&format!("trap 'echo here > {}' USR1; echo $$; while :; do sleep 0.05; done", answer.display()));
+    house.engine().apply(&job("job-1")).await.unwrap();
+    house.wait_for_output("job-1", "\n").await;
+    let command: i32 = house.file("job-1", "output").unwrap().trim().parse().unwrap();
+    let supervisor = house.supervisor_of("job-1");
+    // All is as it was but for the machine, which has started anew: number and start time say nothing then.
+    let path = house.root().join("job-1/started.json");
+    let mut before: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    before["boot"] = "before the restart".into();
+    std::fs::write(&path, before.to_string()).unwrap();
+    assert_eq!(house.state_of("job-1").await, Some(TaskState::Lost));
+    house.engine().stop("job-1", Duration::ZERO).await.unwrap();
+    house.engine().remove("job-1").await.unwrap();
+    // Nobody has touched the stranger's session: it still answers.
+    let until = Instant::now() + Duration::from_secs(30);
+    while !answer.exists() {
+        let _ = std::process::Command::new("kill").args(["-USR1", &command.to_string()]).stderr(std::process::Stdio::null()).status();
+        assert!(is_running(supervisor) && is_running(command), "a stranger was killed");
+        assert!(Instant::now() < until, "the stranger does not answer");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    kill(supervisor);
+    kill(command);
+}
+
+#[tokio::test]
 async fn output_is_read_in_whole_lines_from_an_offset() {
     let house = House::new(
         "printf 'one\\ntwo\\nthr'; while [ ! -f go ]; do sleep 0.02; done; printf 'ee\\n0123456789012345678901234567890123456789\\nlast\\n'",

@@ -15,7 +15,7 @@ use domain::{
     serving::ServingSettings,
     time::Timestamp,
 };
-use gateway::{Gateway, GatewayConfig, UsageSink};
+use gateway::{Gateway, GatewayConfig, SpoolConfig, UsageSink};
 use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
@@ -82,11 +82,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     directory.tenants.insert(tenant, TenantEntry { active: true, routes, calls, ..TenantEntry::default() });
 
     let (_keep, directory) = tokio::sync::watch::channel(Arc::new(directory));
-    let (sink, mut usage) = UsageSink::new(65_536);
+    let spool = std::env::temp_dir().join(format!("bench-gateway-{}", std::process::id()));
+    let (sink, mut usage) = UsageSink::open(SpoolConfig::new(spool))?;
+    tokio::spawn(usage.sync());
     tokio::spawn(async move {
         let (mut calls, mut tokens, mut said) = (0_u64, 0_u64, std::time::Instant::now());
         loop {
             let batch = usage.next_batch(1_000, Duration::from_millis(100)).await;
+            usage.confirm();
             calls += batch.len() as u64;
             tokens += batch.iter().map(|c| u64::from(c.prompt_tokens) + u64::from(c.completion_tokens)).sum::<u64>();
             if said.elapsed() > Duration::from_secs(1) {

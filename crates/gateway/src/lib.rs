@@ -1,7 +1,7 @@
 //! The data plane: an OpenAI-compatible gateway in front of model servers, with keys, limits and metering.
 //!
 //! It knows nothing of databases. What it needs to know comes as snapshots of [`domain::directory::Directory`] through a
-//! watch channel; what it has to tell goes as [`domain::usage::Call`] into a [`UsageSink`]. A call asks no database.
+//! watch channel; what it has to tell goes as [`domain::usage::Call`] into a [`UsageSink`] on its disk. A call asks no database.
 //!
 //! One call walks through [`Exchange`]: authenticate, admit (route, limits: reserve), forward, relay, settle, record.
 //!
@@ -34,7 +34,7 @@ mod usage_sink;
 mod wire;
 
 pub use exchange::Exchange;
-pub use usage_sink::{UsageReceiver, UsageSink};
+pub use usage_sink::{RECORD_BYTES, SpoolConfig, UsageReceiver, UsageSink};
 
 use domain::{directory::Directory, time::Timestamp};
 use std::{sync::Arc, time::Duration};

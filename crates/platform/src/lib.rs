@@ -28,12 +28,20 @@ pub(crate) mod store;
 pub mod tenants;
 pub mod usage;
 
-use domain::{problem::Problem, store_location::StoreLocation, time::Timestamp};
+use domain::{
+    problem::{Problem, ProblemKind},
+    store_location::StoreLocation,
+    time::Timestamp,
+};
 use engine::Engine;
 use problem::Doing;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use store::{Store, Tx};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Mutex, Notify, Semaphore, watch};
 use uuid::Uuid;
 
 /// What the platform is opened with.
@@ -55,6 +63,11 @@ pub struct Config {
 pub const SESSION_HOURS: i64 = 12;
 /// The usual limit of one dataset file: 20 GiB.
 pub const UPLOAD_BYTES: u64 = 20 * 1024 * 1024 * 1024;
+
+/// How long the answer to "does the database take changes" is good.
+const PROBE_HOLDS: Duration = Duration::from_secs(2);
+/// How long one asks for it.
+const PROBE_WAITS: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -89,6 +102,8 @@ struct Inner {
     refusals: Semaphore,
     /// A use case of this process changed something that its controller should see to.
     wake: Notify,
+    /// When the database was last asked whether it takes changes, and what came of it.
+    probed: Mutex<Option<(Instant, Result<(), Problem>)>>,
 }
 
 impl Platform {
@@ -116,13 +131,27 @@ impl Platform {
             events,
             refusals,
             wake: Notify::new(),
+            probed: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Whether the database answers now: what `/readyz` asks.
+    /// Whether the database takes changes now: what `/readyz` asks. A row is written as every change is, in the line of writers, so that
+    /// a full disk or a line that stands still shows. However often it is asked, it is tried once in two seconds.
     pub async fn ready(&self) -> Result<(), Problem> {
-        self.store().counter("events").await.doing("asking whether the database answers").map(drop)
+        let mut last = self.inner.probed.lock().await;
+        if let Some((at, found)) = &*last
+            && at.elapsed() < PROBE_HOLDS
+        {
+            return found.clone();
+        }
+        let probe = self.store().probe(self.now());
+        let found = match tokio::time::timeout(PROBE_WAITS, probe).await {
+            Ok(done) => done.doing("asking whether the database takes changes"),
+            Err(_) => Err(Problem::new(ProblemKind::Unavailable, "The database takes no changes now.").next("Try again in a moment.")),
+        };
+        *last = Some((Instant::now(), found.clone()));
+        found
     }
 
     pub fn now(&self) -> Timestamp {

@@ -11,20 +11,69 @@ pub(crate) trait Doing<T> {
 
 impl<T> Doing<T> for Result<T, sqlx::Error> {
     fn doing(self, what: &str) -> Result<T, Problem> {
-        self.map_err(|e| match &e {
-            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
-                unavailable("The database", &e, what)
-            }
-            _ if disk_is_full(&e) => full(&e, what),
-            _ => internal(&e, what),
+        self.map_err(|e| match Trouble::of(&e) {
+            Trouble::Away => unavailable("The database", &e, what),
+            Trouble::Busy => busy(&e, what),
+            Trouble::Full => full("database", &e, what),
+            Trouble::Refused | Trouble::Ours => internal(&e, what),
         })
+    }
+}
+
+/// What an error of the database means for whoever asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// It does not answer, or ended our connection.
+    Away,
+    /// Somebody else holds what was needed, for longer than one waits.
+    Busy,
+    /// No space on its disk.
+    Full,
+    /// It answers, and will not store this: the same again is refused again.
+    Refused,
+    /// Anything else is a mistake of ours.
+    Ours,
+}
+
+impl Trouble {
+    pub(crate) fn of(e: &sqlx::Error) -> Self {
+        use sqlx::Error as E;
+        let said = match e {
+            E::Io(_) | E::Tls(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed => return Self::Away,
+            E::Encode(_) => return Self::Refused,
+            E::Database(said) => said,
+            _ => return Self::Ours,
+        };
+        let code = said.code().unwrap_or_default();
+        if said.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
+            // The lower byte is the kind, whatever the rest says.
+            return match code.parse::<i32>().unwrap_or(0) & 0xff {
+                5 | 6 => Self::Busy,           // SQLITE_BUSY, SQLITE_LOCKED
+                13 => Self::Full,              // SQLITE_FULL
+                8 | 10 | 14 => Self::Away,     // SQLITE_READONLY, SQLITE_IOERR, SQLITE_CANTOPEN
+                18..=20 | 25 => Self::Refused, // SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH, SQLITE_RANGE
+                _ => Self::Ours,
+            };
+        }
+        match &*code {
+            "53100" => Self::Full,
+            // lock_not_available, query_canceled (the time limit of a statement), deadlock, serialization failure.
+            "55P03" | "57014" | "40P01" | "40001" => Self::Busy,
+            // The transaction was ended because nothing was asked in it for too long.
+            "25P03" => Self::Away,
+            // Connections, resources, shut down.
+            code if ["08", "53", "57"].iter().any(|class| code.starts_with(class)) => Self::Away,
+            // Data, constraints, triggers, limits of size.
+            code if ["21", "22", "23", "54", "P0"].iter().any(|class| code.starts_with(class)) => Self::Refused,
+            _ => Self::Ours,
+        }
     }
 }
 
 impl<T> Doing<T> for Result<T, BlobError> {
     fn doing(self, what: &str) -> Result<T, Problem> {
         self.map_err(|e| match &e {
-            BlobError::Full { .. } => full(&e, what),
+            BlobError::Full { .. } => full("artefact store", &e, what),
             BlobError::Missing { .. } | BlobError::BadPath { .. } => internal(&e, what),
             BlobError::Store { .. } => unavailable("The artefact store", &e, what),
         })
@@ -50,15 +99,16 @@ pub(crate) fn unavailable(part: &str, e: &dyn Error, doing: &str) -> Problem {
     Problem::new(ProblemKind::Unavailable, format!("{part} does not answer now.")).next("Nothing was changed. Try again in a moment.")
 }
 
-fn full(e: &dyn Error, doing: &str) -> Problem {
-    tracing::error!(doing, chain = chain(e), "the disk is full");
-    Problem::new(ProblemKind::Unavailable, "The disk of the artefact store is full, so nothing was stored.")
-        .next("Ask whoever runs this portal to free space, then try again.")
+fn busy(e: &dyn Error, doing: &str) -> Problem {
+    tracing::warn!(doing, chain = chain(e), "waited too long for the database");
+    Problem::new(ProblemKind::Unavailable, "Another change takes longer than usual, so this one was not made.")
+        .next("Nothing was changed. Try again in a few seconds.")
 }
 
-/// SQLite says SQLITE_FULL (13), PostgreSQL 53100.
-fn disk_is_full(e: &sqlx::Error) -> bool {
-    e.as_database_error().and_then(|d| d.code()).is_some_and(|code| code == "13" || code == "53100")
+fn full(whose: &str, e: &dyn Error, doing: &str) -> Problem {
+    tracing::error!(doing, chain = chain(e), "the disk is full");
+    Problem::new(ProblemKind::Unavailable, format!("The disk of the {whose} is full, so nothing was stored."))
+        .next("Ask whoever runs this portal to free space, then try again.")
 }
 
 /// All causes, outermost first.

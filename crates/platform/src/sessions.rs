@@ -15,6 +15,7 @@ use domain::{
     name::Name,
     people::{Person, PlatformRole, Role},
     problem::Problem,
+    text,
     time::{HOUR, MINUTE, Timestamp},
 };
 use sha2::{Digest, Sha256};
@@ -91,6 +92,9 @@ impl Sessions<'_> {
         let mut tx = self.platform.begin().await?;
         let at = tx.at();
         let Profile { issuer, subject, name, email, groups, platform_role, memberships, id_token } = profile;
+        // What a provider sends is kept, but a character that no database stores must not keep anybody out.
+        let (name, email) = (text::clean(&name).into_owned(), email.map(|e| text::clean(&e).into_owned()));
+        let groups: Vec<String> = groups.iter().map(|g| text::clean(g).into_owned()).collect();
         let id = PersonId::from_uuid(self.platform.fresh_uuid());
         let mut person = Person { id, issuer, subject, name, email, platform_role, last_seen_at: at };
         person.id = tx.put_person(&person, &groups).await.doing(doing)?;

@@ -1,15 +1,25 @@
 //! Usage: one row per call, written for the gateway in batches that may come twice, read as tables.
 
-use crate::{Platform, access::Scope, problem::Doing};
+use crate::{
+    Platform,
+    access::{PlatformScope, Scope},
+    audit,
+    problem::{Doing, Trouble},
+    store,
+};
 use domain::{
     ids::{KeyId, PersonId},
     name::Name,
     policy::Action,
     problem::Problem,
+    text::clipped,
     time::{DAY, MINUTE, Timestamp},
-    usage::{Call, UsageBy, UsageLine},
+    usage::{Call, SetAside, UsageBy, UsageLine},
 };
 use std::collections::HashMap;
+
+/// Characters that are kept of what the database said.
+const LONGEST_REASON: usize = 500;
 
 /// A tenant's usage; without the right to read all of it, a person's own.
 pub struct Usage<'a> {
@@ -21,29 +31,126 @@ impl Platform {
         Usage { scope }
     }
 
-    /// Stores metered calls. The same batch again adds nothing, so the gateway may repeat what it is not sure of.
-    pub async fn record_calls(&self, mut calls: Vec<Call>) -> Result<(), Problem> {
-        let doing = "recording calls";
+    /// Stores metered calls; returns how many were set aside because the database refused them. The same batch again adds nothing, so
+    /// the gateway may repeat what it is not sure of. On an error nothing is lost that is sent again.
+    pub async fn record_calls(&self, mut calls: Vec<Call>) -> Result<u64, Problem> {
         // In one order everywhere, so that two batches with the same calls never wait for each other crosswise.
         calls.sort_by(|a, b| (&a.tenant, a.id).cmp(&(&b.tenant, b.id)));
+        let mut aside = 0;
+        // Halved until the one that is refused stands alone: it stops nobody else's.
+        let mut parts = vec![calls.as_slice()];
+        while let Some(part) = parts.pop() {
+            let refused = match self.insert_calls(part).await {
+                Ok(homeless) => {
+                    aside += homeless;
+                    continue;
+                }
+                Err(e) if Trouble::of(&e) == Trouble::Refused => e,
+                Err(e) => return Err(e).doing("recording calls"),
+            };
+            match part {
+                [call] => {
+                    self.set_aside(call, &refused.to_string()).await.doing("setting a call aside")?;
+                    aside += 1;
+                }
+                part => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                }
+            }
+        }
+        Ok(aside)
+    }
+
+    /// All or none. Calls of tenants that do not exist are set aside at once; returns how many.
+    async fn insert_calls(&self, calls: &[Call]) -> store::Result<u64> {
         let mut used: HashMap<(&Name, KeyId), Timestamp> = HashMap::new();
-        for call in &calls {
+        let mut tenants: HashMap<&Name, bool> = HashMap::new();
+        let mut homeless = 0;
+        let mut tx = self.store().begin_beside(self.now()).await?;
+        for call in calls {
             if let Some(key) = call.key {
                 let at = used.entry((&call.tenant, key)).or_insert(call.at);
                 *at = (*at).max(call.at);
             }
+            if tx.insert_call(call).await? {
+                continue;
+            }
+            // Mostly it came before.
+            let known = match tenants.get(&call.tenant) {
+                Some(known) => *known,
+                None => tx.tenant(&call.tenant).await?.is_some(),
+            };
+            tenants.insert(&call.tenant, known);
+            if !known {
+                let reason = format!("There is no tenant “{}”.", call.tenant);
+                tx.set_call_aside(&SetAside { call: call.clone(), at: tx.at(), reason }).await?;
+                homeless += 1;
+            }
         }
-        let mut tx = self.store().begin_beside(self.now()).await.doing(doing)?;
-        for call in &calls {
-            tx.insert_call(call).await.doing(doing)?;
-        }
-        // And the keys, for the same reason.
+        // And the keys, for the same reason as the calls.
         let mut used: Vec<_> = used.into_iter().collect();
         used.sort_unstable();
         for ((tenant, key), at) in used {
-            tx.touch_key(tenant, key, at, MINUTE).await.doing(doing)?;
+            tx.touch_key(tenant, key, at, MINUTE).await?;
         }
-        tx.commit().await.doing(doing)
+        tx.commit().await?;
+        Ok(homeless)
+    }
+
+    async fn set_aside(&self, call: &Call, reason: &str) -> store::Result<()> {
+        tracing::error!(call = %call.id, tenant = %call.tenant, reason, "the database refuses this call; it is set aside");
+        let mut tx = self.store().begin_beside(self.now()).await?;
+        tx.set_call_aside(&SetAside { call: call.clone(), at: tx.at(), reason: clipped(reason, LONGEST_REASON) }).await?;
+        tx.commit().await
+    }
+
+    /// Calls that the database refused, for the platform's administrators.
+    pub fn calls_set_aside<'a>(&'a self, scope: &'a PlatformScope) -> CallsSetAside<'a> {
+        CallsSetAside { platform: self, scope }
+    }
+}
+
+/// Calls that are in no usage table, because the database refused them.
+pub struct CallsSetAside<'a> {
+    platform: &'a Platform,
+    scope: &'a PlatformScope,
+}
+
+impl CallsSetAside<'_> {
+    /// Oldest first, at most `limit`.
+    pub async fn list(&self, limit: u32) -> Result<Vec<SetAside>, Problem> {
+        self.scope.permit(Action::PlatformUsageRead)?;
+        self.platform.store().calls_set_aside(limit.into()).await.doing("reading the calls that were set aside")
+    }
+
+    pub async fn count(&self) -> Result<u64, Problem> {
+        self.scope.permit(Action::PlatformUsageRead)?;
+        self.platform.store().count_calls_set_aside().await.doing("counting the calls that were set aside")
+    }
+
+    /// Tries to store all of them again. Returns how many are in the usage tables now, and how many were refused once more.
+    pub async fn try_again(&self) -> Result<(u64, u64), Problem> {
+        let permit = self.scope.permit(Action::PlatformUsageWrite)?;
+        let doing = "recording calls that were set aside";
+        let (mut recorded, mut refused) = (0_u64, 0_u64);
+        for aside in self.platform.store().calls_set_aside(i64::MAX).await.doing(doing)? {
+            // One by one: each is in one of the two tables, whenever this ends.
+            if self.platform.record_calls(vec![aside.call.clone()]).await? > 0 {
+                refused += 1;
+                continue;
+            }
+            let mut tx = self.platform.store().begin_beside(self.platform.now()).await.doing(doing)?;
+            tx.delete_call_set_aside(&aside.call).await.doing(doing)?;
+            tx.commit().await.doing(doing)?;
+            recorded += 1;
+        }
+        let mut tx = self.platform.begin().await?;
+        let mut entry = permit.entry(tx.at(), "usage", "set_aside", "calls that were set aside");
+        entry.detail = format!("tried again: {recorded} recorded, {refused} refused");
+        audit::append(&mut tx, entry).await.doing(doing)?;
+        tx.commit().await.doing(doing)?;
+        Ok((recorded, refused))
     }
 }
 

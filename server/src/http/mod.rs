@@ -8,12 +8,13 @@ mod key_form;
 mod pages;
 mod playground;
 pub mod problem_page;
+mod set_aside;
 pub mod static_files;
 pub mod uploads;
 
 use crate::{
     devprovider::DevProvider,
-    layers::{caller, foreign, headers},
+    layers::{caller, foreign, headers, text},
     signin::{callback, login, logout},
     web::Web,
 };
@@ -28,7 +29,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use tower_http::compression::CompressionLayer;
 
 /// Largest body of a form or a server function; uploads have their own limit.
-const BODY_BYTES: usize = 2 * 1024 * 1024;
+pub const BODY_BYTES: usize = 2 * 1024 * 1024;
 
 /// Routes that know what they are.
 struct Doors {
@@ -59,6 +60,7 @@ pub fn web_routes(web: &Web, development: Option<Arc<DevProvider>>) -> (Router, 
         .get("/auth/login", login::login)
         .get("/auth/callback", callback::callback)
         .post("/auth/logout", logout::logout)
+        .get("/admin/usage/set-aside.jsonl", set_aside::set_aside)
         .get("/t/{tenant}/events", events::events)
         .get("/t/{tenant}/models/{name}/card.md", card::card)
         .post("/t/{tenant}/keys-new", key_form::key_form)
@@ -71,6 +73,7 @@ pub fn web_routes(web: &Web, development: Option<Arc<DevProvider>>) -> (Router, 
         .router
         .with_state(web.clone())
         .merge(pages)
+        .layer(from_fn(text::refuse_nul))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(from_fn_with_state(web.clone(), caller::find))
         .layer(from_fn_with_state(web.clone(), foreign::refuse_foreign))

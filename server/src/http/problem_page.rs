@@ -1,7 +1,7 @@
 //! A problem as an answer: a page that a person can read without scripts, or JSON for whoever asked for that.
 
 use axum::{
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{Html, IntoResponse, Response},
 };
 use domain::problem::{Problem, ProblemKind};
@@ -33,9 +33,17 @@ pub fn status(kind: ProblemKind) -> StatusCode {
     }
 }
 
+/// Whoever meets a part that does not answer is told when to come back.
+fn may_try_again(kind: ProblemKind, mut response: Response) -> Response {
+    if kind == ProblemKind::Unavailable {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(app::api::RETRY_AFTER));
+    }
+    response
+}
+
 pub fn answer(problem: &Problem, wants: Wants) -> Response {
     match wants {
-        Wants::Json => (status(problem.kind), axum::Json(problem)).into_response(),
+        Wants::Json => may_try_again(problem.kind, (status(problem.kind), axum::Json(problem)).into_response()),
         Wants::Html if problem.kind == ProblemKind::Unauthenticated => Page::of(problem).link("/login", "Sign in").response(),
         Wants::Html => Page::of(problem).link("/", "Go to the start").response(),
     }
@@ -88,7 +96,7 @@ impl<'a> Page<'a> {
             escape(&p.sentence),
             escape(&p.next_step)
         );
-        (status(p.kind), document(heading(p.kind), &body)).into_response()
+        may_try_again(p.kind, (status(p.kind), document(heading(p.kind), &body)).into_response())
     }
 }
 

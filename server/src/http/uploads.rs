@@ -157,7 +157,9 @@ async fn text_of(name: &str, field: &mut Field<'_>) -> Result<String, Problem> {
             return Err(Problem::field(name, "That is too long."));
         }
     }
-    String::from_utf8(bytes).map_err(|_| Problem::field(name, "That is not text in UTF-8."))
+    let text = String::from_utf8(bytes).map_err(|_| Problem::field(name, "That is not text in UTF-8."))?;
+    domain::text::check(name, &text)?;
+    Ok(text)
 }
 
 fn broken_off(why: &str) -> Problem {

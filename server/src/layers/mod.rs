@@ -7,3 +7,4 @@ pub mod headers;
 pub mod one_task;
 pub mod request;
 pub mod returned;
+pub mod text;

@@ -88,6 +88,16 @@ pub struct Portal {
 }
 
 impl Portal {
+    /// Sends a signal by its name: `STOP`, `CONT`, `TERM`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success(), "SIG{name} could not be sent");
+    }
+    /// SIGTERM, and then waits until it has ended by itself; whether it ended well.
+    pub async fn stop(mut self) -> bool {
+        self.signal("TERM");
+        within(Duration::from_secs(120), "the portal has ended after SIGTERM", async || self.child.try_wait().unwrap()).await.success()
+    }
     /// SIGKILL: it gets no chance to tidy up.
     pub fn kill(mut self) {
         self.end();

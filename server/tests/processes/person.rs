@@ -84,6 +84,22 @@ impl Person {
         self.ask(address, request).await
     }
 
+    /// The same, with the status, the header `Retry-After` and the text of the answer.
+    pub async fn send_raw(&self, address: &str, function: &str, fields: &[(&str, &str)]) -> (u16, String, String) {
+        let fields: Vec<(String, String)> = fields.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let request = self.http.post(format!("{address}/rpc/{function}")).header("content-type", "application/x-www-form-urlencoded");
+        let answer = request
+            .header("accept", "application/json")
+            .header("cookie", self.cookie())
+            .header("origin", address)
+            .body(encoded(&fields))
+            .send()
+            .await
+            .unwrap();
+        let retry = answer.headers().get("retry-after").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+        (answer.status().as_u16(), retry, answer.text().await.unwrap())
+    }
+
     /// The same, for what must not fail.
     pub async fn did(&self, address: &str, function: &str, fields: &[(&str, &str)]) -> Done {
         self.send(address, function, fields).await.unwrap_or_else(|no| panic!("{function}: {no:?}"))

@@ -10,9 +10,12 @@ use std::{
 };
 
 pub struct Postgres {
-    server: Child,
+    /// None while it is stopped.
+    server: Option<Child>,
+    programs: PathBuf,
+    port: u16,
     pub url: String,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Postgres {
@@ -24,44 +27,71 @@ impl Postgres {
             return None;
         };
         let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        // It refuses to run as root.
-        let user = (nobody_else_than_root()).then(unprivileged);
-        let as_user = |mut command: Command| {
-            if let Some((uid, gid)) = user {
-                command.uid(uid).gid(gid);
-            }
-            command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            command
-        };
-        if let Some((uid, gid)) = user {
+        if let Some((uid, gid)) = user() {
             std::os::unix::fs::chown(folder.path(), Some(uid), Some(gid)).unwrap();
         }
         let mut init = Command::new(programs.join("initdb"));
-        init.arg("-D").arg(&data).args(["-U", "atelier", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
+        init.arg("-D").arg(folder.path().join("data")).args(["-U", "atelier", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
         assert!(as_user(init).status().unwrap().success(), "initdb failed");
         let port = free_port();
-        let mut server = Command::new(programs.join("postgres"));
-        server.arg("-D").arg(&data).args(["-h", "127.0.0.1", "-p", &port.to_string(), "-c", "fsync=off", "-c", "unix_socket_directories="]);
-        let server = as_user(server).spawn().unwrap();
-        let me = Self { server, url: format!("postgres://atelier@127.0.0.1:{port}/postgres"), _folder: folder };
-        let until = Instant::now() + Duration::from_secs(30);
+        let url = format!("postgres://atelier@127.0.0.1:{port}/postgres");
+        let mut me = Self { server: None, programs, port, url, folder };
+        me.come_back();
+        Some(me)
+    }
+
+    /// Ends it at once, with its children: as a power cut, but that the disk keeps what it was given.
+    pub fn go_away(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            let _ = Command::new("sh").args(["-c", &format!("kill -QUIT {}", server.id())]).status();
+            let _ = server.wait();
+        }
+    }
+
+    /// On the same data and the same port.
+    pub fn come_back(&mut self) {
+        let data = self.folder.path().join("data");
+        let mut server = Command::new(self.programs.join("postgres"));
+        server.arg("-D").arg(&data).args([
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &self.port.to_string(),
+            "-c",
+            "fsync=off",
+            "-c",
+            "unix_socket_directories=",
+        ]);
+        // Left by one that went away.
+        drop(fs::remove_file(data.join("postmaster.pid")));
+        self.server = Some(as_user(server).spawn().unwrap());
+        let until = Instant::now() + Duration::from_secs(60);
         // The last line of this file is its state; its own client that asks may not be installed.
         let is_ready = || fs::read_to_string(data.join("postmaster.pid")).is_ok_and(|text| text.trim_end().ends_with("ready"));
         while !is_ready() {
-            assert!(Instant::now() < until, "PostgreSQL was not ready within 30 s");
+            assert!(Instant::now() < until, "PostgreSQL was not ready within 60 s");
             std::thread::sleep(Duration::from_millis(50));
         }
-        Some(me)
     }
 }
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        // SIGQUIT ends it at once, with its children.
-        let _ = Command::new("sh").args(["-c", &format!("kill -QUIT {}", self.server.id())]).status();
-        let _ = self.server.wait();
+        self.go_away();
     }
+}
+
+/// It refuses to run as root.
+fn user() -> Option<(u32, u32)> {
+    nobody_else_than_root().then(unprivileged)
+}
+
+fn as_user(mut command: Command) -> Command {
+    if let Some((uid, gid)) = user() {
+        command.uid(uid).gid(gid);
+    }
+    command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
 }
 
 /// On the path, or where Debian keeps its versions.

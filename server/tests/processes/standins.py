@@ -126,7 +126,12 @@ class ModelServer(http.server.BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
         common = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": asked["model"]}
+        if asked.get("messages") and asked["messages"][-1]["content"] == "slowly":
+            # Longer than any shutdown waits.
+            text = "more " * 6000
         for word in text.split(" "):
+            if len(text) > 1000:
+                time.sleep(0.05)
             self.say(common | {"choices": [{"index": 0, "delta": {"content": word + " "}, "finish_reason": None}]})
         self.say(common | {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
         if (asked.get("stream_options") or {}).get("include_usage"):

@@ -50,7 +50,7 @@ async fn a_stream_torn_into_single_bytes_arrives_whole() {
     let torn = world.chat(&streaming("torn")).await;
     let whole = world.chat(&streaming("helpdesk")).await;
     assert_eq!(torn.text, whole.text.replace("helpdesk", "torn"));
-    let calls = world.usage.next_batch(2, Duration::from_secs(2)).await;
+    let calls = world.usage.next_batch(2, Duration::from_millis(20)).await;
     assert!(calls.len() == 2 && calls.iter().all(|c| !c.estimated && c.prompt_tokens == PROMPT_TOKENS), "{calls:?}");
 }
 

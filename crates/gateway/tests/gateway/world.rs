@@ -11,7 +11,7 @@ use domain::{
     time::Timestamp,
     usage::Call,
 };
-use gateway::{Gateway, GatewayConfig, UsageReceiver, UsageSink};
+use gateway::{Gateway, GatewayConfig, RECORD_BYTES, SpoolConfig, UsageReceiver, UsageSink};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -33,6 +33,7 @@ pub struct World {
     pub double: Double,
     pub directory: watch::Sender<Arc<Directory>>,
     pub usage: UsageReceiver,
+    _spool: tempfile::TempDir,
     pub client: Client<HttpConnector, Full<Bytes>>,
 }
 
@@ -189,12 +190,14 @@ impl World {
             pass_secret: PASS_SECRET,
         };
         let (directory, seen) = watch::channel(Arc::new(directory));
-        let (sink, usage) = UsageSink::new(capacity);
+        let spool = tempfile::tempdir().unwrap();
+        let places = SpoolConfig { max_bytes: capacity as u64 * RECORD_BYTES, ..SpoolConfig::new(spool.path().to_owned()) };
+        let (sink, usage) = UsageSink::open(places).unwrap();
         let gateway = Gateway::new(config, seen, sink, || NOW);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, gateway.router()).await });
-        World { address, double, directory, usage, client: Client::builder(TokioExecutor::new()).build_http() }
+        World { address, double, directory, usage, _spool: spool, client: Client::builder(TokioExecutor::new()).build_http() }
     }
 
     /// Changes how acme's models may be called.
@@ -266,6 +269,7 @@ impl World {
     pub async fn metered(&mut self) -> Call {
         let batch = tokio::time::timeout(Duration::from_secs(30), self.usage.next_batch(10, Duration::from_millis(20))).await;
         let batch = batch.expect("nothing was metered");
+        self.usage.confirm();
         assert_eq!(batch.len(), 1, "{batch:?}");
         batch.into_iter().next().unwrap()
     }

@@ -32,7 +32,7 @@ pub(super) fn line(raw: &[u8], now: Timestamp) -> Option<Line> {
 
 /// Text that every database takes: without NUL, not endless.
 pub(super) fn clean(text: &str) -> String {
-    text.chars().take(LONGEST).map(|c| if c == '\0' { '\u{fffd}' } else { c }).collect()
+    domain::text::clipped(text, LONGEST)
 }
 
 pub(super) fn hear(run: &mut Run, job: Job, line: Line) -> Heard {

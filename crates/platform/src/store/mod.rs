@@ -13,6 +13,7 @@ mod audit;
 mod base_models;
 mod chain;
 mod chats;
+mod connect;
 mod datasets;
 mod directory;
 pub(crate) mod endpoints;
@@ -26,6 +27,8 @@ pub(crate) mod run_live;
 pub(crate) mod runs;
 mod sessions;
 mod tenants;
+#[cfg(test)]
+mod tests;
 mod usage;
 
 #[cfg(test)]
@@ -110,29 +113,6 @@ pub enum ConnectError {
 }
 
 impl Store {
-    /// `sqlite:PATH`, `sqlite::memory:` or `postgres://...`; brings the schema up to date.
-    pub async fn connect(url: &str) -> std::result::Result<Self, ConnectError> {
-        if url.starts_with("sqlite:") {
-            use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-            let options: SqliteConnectOptions = url.parse()?;
-            let options = options
-                .create_if_missing(true)
-                .foreign_keys(true)
-                .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(SqliteSynchronous::Full)
-                .busy_timeout(PATIENCE);
-            // An in-memory database is one per connection.
-            let most = if url.contains(":memory:") { 1 } else { 8 };
-            let pool = SqlitePoolOptions::new().max_connections(most).acquire_timeout(PATIENCE).connect_with(options).await?;
-            sqlx::migrate!("../../migrations/sqlite").run(&pool).await?;
-            Ok(Self { db: Pool::Sqlite(pool), line: Arc::default() })
-        } else {
-            let pool = sqlx::postgres::PgPoolOptions::new().max_connections(16).acquire_timeout(PATIENCE).connect(url).await?;
-            sqlx::migrate!("../../migrations/postgres").run(&pool).await?;
-            Ok(Self { db: Pool::Postgres(pool), line: Arc::default() })
-        }
-    }
-
     /// A transaction that may write, in its turn. `at` is the time of everything that is written in it.
     pub async fn begin(&self, at: Timestamp) -> Result<Tx> {
         let turn = tokio::time::timeout(PATIENCE, self.line.clone().lock_owned()).await.map_err(|_| sqlx::Error::PoolTimedOut)?;
@@ -141,7 +121,6 @@ impl Store {
             Pool::Sqlite(pool) => Open::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
             Pool::Postgres(pool) => {
                 let mut t = pool.begin().await?;
-                sqlx::query("SET LOCAL lock_timeout = '10s'").execute(&mut *t).await?;
                 sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITERS_LINE).execute(&mut *t).await?;
                 Open::Postgres(t)
             }
@@ -156,6 +135,14 @@ impl Store {
             Pool::Sqlite(_) => self.begin(at).await,
             Pool::Postgres(pool) => Ok(Tx { db: Open::Postgres(pool.begin().await?), at, _turn: None }),
         }
+    }
+
+    /// Writes a row that means nothing, as every change would: in its turn, and to the disk.
+    pub(crate) async fn probe(&self, at: Timestamp) -> Result<()> {
+        let mut tx = self.begin(at).await?;
+        let sql = "INSERT INTO counters (name, value) VALUES ('write_probe', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        in_tx!(tx, db => sqlx::query(sql).bind(at.0).execute(db).await.map(drop))?;
+        tx.commit().await
     }
 
     /// Where a counter stands.

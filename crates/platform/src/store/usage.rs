@@ -1,11 +1,11 @@
 //! Metered calls.
 
-use super::{Result, Store, Tx, at, count, in_tx, on_both, parsed};
+use super::{Result, Store, Tx, at, count, from_json, in_tx, json, on_both, parsed};
 use domain::{
     ids::{KeyId, PersonId},
     name::Name,
     time::Timestamp,
-    usage::{Call, UsageBy, UsageLine},
+    usage::{Call, SetAside, UsageBy, UsageLine},
 };
 
 const BY_DAY: &str = "SELECT CAST(c.at / 86400000 AS TEXT), '', COUNT(*), CAST(SUM(CASE WHEN c.status >= 400 THEN 1 ELSE 0 END) AS BIGINT), \
@@ -73,8 +73,8 @@ fn call(r: CallRow) -> Result<Call> {
 }
 
 impl Tx {
-    /// Nothing when it is there already, or when the tenant is not.
-    pub(crate) async fn insert_call(&mut self, c: &Call) -> Result<()> {
+    /// False when it is there already, or when the tenant is not.
+    pub(crate) async fn insert_call(&mut self, c: &Call) -> Result<bool> {
         let sql = "INSERT INTO calls (tenant, id, at, key_id, person, endpoint, model, model_version, route, stream, status, error, prompt_tokens, \
             completion_tokens, estimated, first_token_ms, duration_ms, finish_reason, request_id) \
             SELECT name, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19 FROM tenants WHERE name = $1 \
@@ -86,7 +86,21 @@ impl Tx {
             .bind(i64::from(c.stream)).bind(i64::from(c.status)).bind(&c.error)
             .bind(i64::from(c.prompt_tokens)).bind(i64::from(c.completion_tokens)).bind(i64::from(c.estimated))
             .bind(c.first_token_ms.map(i64::from)).bind(i64::from(c.duration_ms)).bind(&c.finish_reason).bind(&c.request_id)
+            .execute(db).await.map(|done| done.rows_affected() == 1))
+    }
+
+    pub(crate) async fn set_call_aside(&mut self, aside: &SetAside) -> Result<()> {
+        let sql = "INSERT INTO calls_set_aside (tenant, id, set_aside_at, reason, call_json) VALUES ($1, $2, $3, $4, $5) \
+            ON CONFLICT (tenant, id) DO UPDATE SET reason = excluded.reason";
+        let SetAside { call, at, reason } = aside;
+        in_tx!(self, db => sqlx::query(sql)
+            .bind(call.tenant.as_str()).bind(call.id.to_string()).bind(at.0).bind(reason).bind(json(call))
             .execute(db).await.map(drop))
+    }
+
+    pub(crate) async fn delete_call_set_aside(&mut self, call: &Call) -> Result<()> {
+        let sql = "DELETE FROM calls_set_aside WHERE tenant = $1 AND id = $2";
+        in_tx!(self, db => sqlx::query(sql).bind(call.tenant.as_str()).bind(call.id.to_string()).execute(db).await.map(drop))
     }
 
     /// Moves `last_used_at` on when it is older than `coarse` milliseconds.
@@ -97,6 +111,19 @@ impl Tx {
 }
 
 impl Store {
+    /// Oldest first.
+    pub(crate) async fn calls_set_aside(&self, limit: i64) -> Result<Vec<SetAside>> {
+        let sql = "SELECT set_aside_at, reason, call_json FROM calls_set_aside ORDER BY set_aside_at, tenant, id LIMIT $1";
+        let rows: Vec<(i64, String, String)> = on_both!(self, db => sqlx::query_as(sql).bind(limit).fetch_all(db).await)?;
+        rows.into_iter().map(|(since, reason, call)| Ok(SetAside { call: from_json(&call)?, at: at(since), reason })).collect()
+    }
+
+    pub(crate) async fn count_calls_set_aside(&self) -> Result<u64> {
+        let sql = "SELECT COUNT(*) FROM calls_set_aside";
+        let (calls,): (i64,) = on_both!(self, db => sqlx::query_as(sql).fetch_one(db).await)?;
+        count(calls)
+    }
+
     /// `group` of a day is its number since 1970. `only` = this person's calls.
     pub(crate) async fn usage(&self, tenant: &Name, by: UsageBy, since: Timestamp, only: Option<PersonId>) -> Result<Vec<UsageLine>> {
         let sql = match by {

@@ -15,7 +15,11 @@ struct Small(PathBuf);
 
 impl Small {
     fn mount(folder: PathBuf) -> Option<Self> {
-        let out = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(&folder).output().ok()?;
+        Self::mount_with(folder, "1m")
+    }
+
+    fn mount_with(folder: PathBuf, size: &str) -> Option<Self> {
+        let out = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(&folder).output().ok()?;
         if out.status.success() {
             return Some(Self(folder));
         }
@@ -28,6 +32,53 @@ impl Drop for Small {
     fn drop(&mut self) {
         drop(Command::new("umount").arg("-l").arg(&self.0).status());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn after_a_full_disk_the_database_takes_every_change_again() {
+    let world = crate::support::sqlite().await;
+    let folder = world.store_folder().join("small");
+    std::fs::create_dir_all(&folder).unwrap();
+    let Some(small) = Small::mount_with(folder, "6m") else { return };
+    let config = platform::Config { database_url: format!("sqlite:{}", small.0.join("atelier.db").display()), ..world.config.clone() };
+    let platform = platform::Platform::open(config, now).await.unwrap();
+    platform.ready().await.unwrap();
+    let scope = platform::access::PlatformScope::command_line();
+    let create = async |name: String| {
+        let new = platform::tenants::NewTenant { name, title: "t".repeat(80), quota: Default::default() };
+        platform.tenants(&scope).create(new).await
+    };
+
+    // The disk fills up; what is written meanwhile fails in words, on every connection.
+    let filler = small.0.join("filler");
+    drop(std::fs::write(&filler, vec![0; 8 << 20]));
+    let (mut tried, mut refused) = (0, 0);
+    while refused < 40 {
+        let tries = (0..8).map(|i| create(format!("full-{tried}-{i}")));
+        for answer in futures::future::join_all(tries).await {
+            if let Err(problem) = answer {
+                assert_eq!(problem.kind, ProblemKind::Unavailable, "{problem}");
+                refused += u32::from(problem.sentence == "The disk of the database is full, so nothing was stored.");
+            }
+        }
+        tried += 1;
+        assert!(tried < 500, "the disk does not fill up");
+    }
+    let ready = async |wanted: bool| {
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while platform.ready().await.is_ok() != wanted {
+            assert!(std::time::Instant::now() < until, "ready is not {wanted}");
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    ready(false).await;
+
+    std::fs::remove_file(&filler).unwrap();
+    for i in 0..50 {
+        create(format!("free-{i}")).await.unwrap_or_else(|p| panic!("change {i} after there is space again: {p} {}", p.next_step));
+    }
+    ready(true).await;
+    assert_eq!(platform.verify_audit().await.unwrap().broken, None);
 }
 
 fn in_an_hour() -> Timestamp {

@@ -4,7 +4,7 @@ use crate::support::{World, kind, now};
 use domain::{
     ids::{CallId, KeyId, PersonId},
     key::{Limits, NewKey, text},
-    people::Role,
+    people::{PlatformRole, Role},
     problem::ProblemKind,
     time::{DAY, MINUTE, SECOND, Timestamp},
     usage::{Call, UsageBy},
@@ -17,6 +17,8 @@ crate::on_both_databases!(
     people_revoke_their_own_and_owners_any,
     a_bad_key_form_names_the_fields,
     a_batch_of_calls_that_comes_twice_counts_once,
+    a_call_that_the_database_refuses_is_set_aside_and_stops_nobody_elses,
+    only_the_admin_has_refused_calls_tried_again,
     usage_is_told_by_day_model_key_and_member_and_only_ones_own_without_the_right,
 );
 
@@ -122,9 +124,8 @@ async fn a_batch_of_calls_that_comes_twice_counts_once(world: World) {
     let start = Timestamp(now().0 - 10 * MINUTE);
     let batch: Vec<Call> = (0..10).map(|n| call(n, start.plus(n as i64 * SECOND), Some(key.id), scope.person().id)).collect();
     let revision = world.platform.directory().await.unwrap().revision;
-    // At the same time, in opposite order, with one call of a tenant that does not exist.
-    let mut reversed: Vec<Call> = batch.iter().rev().cloned().collect();
-    reversed.push(Call { tenant: "nobody".parse().unwrap(), ..call(99, start, None, scope.person().id) });
+    // At the same time, in opposite order.
+    let reversed: Vec<Call> = batch.iter().rev().cloned().collect();
     let (a, b) = tokio::join!(world.platform.record_calls(batch.clone()), world.platform.record_calls(reversed));
     a.unwrap();
     b.unwrap();
@@ -139,6 +140,82 @@ async fn a_batch_of_calls_that_comes_twice_counts_once(world: World) {
     world.platform.record_calls(vec![call(12, start.plus(70 * SECOND), Some(key.id), scope.person().id)]).await.unwrap();
     assert_eq!(used().await, start.plus(70 * SECOND));
     assert_eq!(world.platform.directory().await.unwrap().revision, revision);
+}
+
+const REFUSE_ON_SQLITE: &str =
+    "CREATE TRIGGER refuses BEFORE INSERT ON calls WHEN NEW.model = 'poison' BEGIN SELECT RAISE(ABORT, 'no poison'); END";
+const REFUSE_ON_POSTGRES: [&str; 2] = [
+    "CREATE FUNCTION refuses() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.model = 'poison' THEN RAISE EXCEPTION 'no poison'; END IF; RETURN NEW; END $$",
+    "CREATE TRIGGER refuses BEFORE INSERT ON calls FOR EACH ROW EXECUTE FUNCTION refuses()",
+];
+
+/// Lets the database refuse calls of one model.
+async fn poison(world: &World) {
+    if world.config.database_url.starts_with("sqlite:") {
+        world.execute(REFUSE_ON_SQLITE).await.unwrap();
+    } else {
+        for sql in REFUSE_ON_POSTGRES {
+            world.execute(sql).await.unwrap();
+        }
+    }
+}
+
+async fn cure(world: &World) {
+    let sql = if world.config.database_url.starts_with("sqlite:") { "DROP TRIGGER refuses" } else { "DROP TRIGGER refuses ON calls" };
+    world.execute(sql).await.unwrap();
+}
+
+async fn a_call_that_the_database_refuses_is_set_aside_and_stops_nobody_elses(world: World) {
+    world.tenant("acme").await;
+    world.tenant("rival").await;
+    let scope = world.scope("olga", "acme", Role::Owner).await;
+    let rival = world.scope("rolf", "rival", Role::Owner).await;
+    let admin = world.caller("root", &[], Some(PlatformRole::Admin)).await.platform_scope().unwrap();
+    poison(&world).await;
+    let start = Timestamp(now().0 - MINUTE);
+    let good = |n: u128| call(n, start.plus(n as i64), None, scope.person().id);
+    let bad = |n: u128| Call { model: "poison".into(), ..good(n) };
+    let nul = Call { model: "a\0b".into(), request_id: "r\0".into(), ..good(203) };
+    let homeless = Call { tenant: "nobody".parse().unwrap(), ..good(204) };
+    let mut batch: Vec<Call> = (0..200).map(|n| if [3, 4, 199].contains(&n) { bad(n) } else { good(n) }).collect();
+    batch.extend([nul.clone(), homeless.clone(), Call { tenant: "rival".parse().unwrap(), ..good(205) }]);
+    let refuses_nul = u64::from(!world.config.database_url.starts_with("sqlite:"));
+    assert_eq!(world.platform.record_calls(batch.clone()).await.unwrap(), 4 + refuses_nul);
+    // What comes twice is set aside once.
+    assert_eq!(world.platform.record_calls(batch).await.unwrap(), 4 + refuses_nul);
+    let recorded = async || world.platform.usage(&scope).calls(500, None).await.unwrap().len() as u64;
+    assert_eq!(recorded().await, 197 + 1 - refuses_nul);
+    assert_eq!(world.platform.usage(&rival).calls(500, None).await.unwrap().len(), 1, "another tenant's in the same batch");
+
+    let aside = world.platform.calls_set_aside(&admin);
+    let list = aside.list(100).await.unwrap();
+    assert_eq!((list.len() as u64, aside.count().await.unwrap()), (4 + refuses_nul, 4 + refuses_nul));
+    let about = |id: CallId| list.iter().find(|a| a.call.id == id).unwrap();
+    assert_eq!(about(bad(3).id).call, bad(3), "whole");
+    assert!(about(bad(3).id).reason.contains("no poison"), "{list:?}");
+    assert_eq!(about(homeless.id).reason, "There is no tenant “nobody”.");
+    assert!(refuses_nul == 0 || about(nul.id).call == nul);
+
+    assert_eq!(aside.try_again().await.unwrap(), (0, 4 + refuses_nul), "the cause is still there");
+    cure(&world).await;
+    world.tenant("nobody").await;
+    assert_eq!(aside.try_again().await.unwrap(), (4, refuses_nul));
+    assert_eq!((recorded().await, aside.count().await.unwrap()), (201 - refuses_nul, refuses_nul));
+    assert_eq!(aside.try_again().await.unwrap(), (0, refuses_nul), "nothing is counted twice");
+    assert_eq!(recorded().await, 201 - refuses_nul);
+}
+
+async fn only_the_admin_has_refused_calls_tried_again(world: World) {
+    let auditor = world.caller("audit", &[], Some(PlatformRole::Auditor)).await.platform_scope().unwrap();
+    let aside = world.platform.calls_set_aside(&auditor);
+    assert_eq!(aside.list(1).await.unwrap(), []);
+    assert_eq!(kind(aside.try_again().await), ProblemKind::Forbidden);
+    let admin = world.caller("root", &[], Some(PlatformRole::Admin)).await.platform_scope().unwrap();
+    world.platform.calls_set_aside(&admin).try_again().await.unwrap();
+    let scope = world.caller("audit", &[], Some(PlatformRole::Auditor)).await.platform_scope().unwrap();
+    let filter = platform::audit::AuditFilter { action: Some("platform.usage.write".into()), limit: 10, ..Default::default() };
+    let records = world.platform.platform_audit(&scope).page(filter).await.unwrap();
+    assert_eq!(records.iter().filter(|r| r.entry.result == "done").count(), 1, "{records:?}");
 }
 
 async fn usage_is_told_by_day_model_key_and_member_and_only_ones_own_without_the_right(world: World) {

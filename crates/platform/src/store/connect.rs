@@ -1,0 +1,72 @@
+//! How connections are made: on both databases so that one process that is frozen, and one disk that was full, stop nobody for long.
+
+use super::{ConnectError, PATIENCE, Pool, Store};
+use sqlx::{
+    Connection, PgConnection, SqliteConnection,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use std::sync::Arc;
+
+/// What PostgreSQL is told on each connection. A transaction in which nothing is asked for 8 s belongs to a process that is frozen or
+/// unreachable: it is ended before those who wait behind it give up (10 s). The TCP settings end connections to machines that are gone.
+const POSTGRES_SESSION: &str = "SET idle_in_transaction_session_timeout = '8s'; SET lock_timeout = '10s'; SET statement_timeout = '30s'; \
+    SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; SET tcp_user_timeout = 15000; \
+    SET synchronous_commit = on";
+const POSTGRES_CONNECTIONS: u32 = 16;
+const SQLITE_CONNECTIONS: u32 = 8;
+
+impl Store {
+    /// `sqlite:PATH`, `sqlite::memory:` or `postgres://...`; brings the schema up to date.
+    pub async fn connect(url: &str) -> Result<Self, ConnectError> {
+        let db = if url.starts_with("sqlite:") { sqlite(url).await? } else { postgres(url).await? };
+        Ok(Self { db, line: Arc::default() })
+    }
+}
+
+async fn sqlite(url: &str) -> Result<Pool, ConnectError> {
+    let options: SqliteConnectOptions = url.parse()?;
+    let options = options
+        .create_if_missing(true)
+        .foreign_keys(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(PATIENCE);
+    // An in-memory database is one per connection.
+    let most = if url.contains(":memory:") { 1 } else { SQLITE_CONNECTIONS };
+    let pool = SqlitePoolOptions::new()
+        .max_connections(most)
+        .acquire_timeout(PATIENCE)
+        .after_release(|connection, _| Box::pin(is_clean(connection)))
+        .connect_with(options)
+        .await?;
+    sqlx::migrate!("../../migrations/sqlite").run(&pool).await?;
+    Ok(Pool::Sqlite(pool))
+}
+
+/// Whether a connection may be used again. After a full disk SQLite has ended the transaction by itself, the rollback that follows
+/// fails, and the driver goes on believing in a transaction: such a connection refuses every further one, so it is closed.
+async fn is_clean(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+    // The rollback of a dropped transaction is only under way; it is done before this is answered.
+    connection.ping().await?;
+    let clean = !connection.is_in_transaction();
+    if !clean {
+        tracing::warn!("a transaction could not be rolled back; its connection is closed");
+    }
+    Ok(clean)
+}
+
+async fn postgres(url: &str) -> Result<Pool, ConnectError> {
+    let options: PgConnectOptions = url.parse()?;
+    // By itself, before the limits of time: a migration may take long, and replicas wait for each other's.
+    let mut migrating = PgConnection::connect_with(&options).await?;
+    sqlx::migrate!("../../migrations/postgres").run(&mut migrating).await?;
+    migrating.close().await?;
+    let pool = PgPoolOptions::new()
+        .max_connections(POSTGRES_CONNECTIONS)
+        .acquire_timeout(PATIENCE)
+        .after_connect(|connection, _| Box::pin(async move { sqlx::raw_sql(POSTGRES_SESSION).execute(connection).await.map(drop) }))
+        .connect_with(options)
+        .await?;
+    Ok(Pool::Postgres(pool))
+}
