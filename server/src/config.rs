@@ -5,9 +5,10 @@ mod places;
 
 pub use places::{Places, Python};
 
+use crate::{layers::host::Hosts, listener::ListenerArgs};
 use clap::{Args, ValueEnum};
 use openidconnect::url::Url;
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum RoleName {
@@ -70,6 +71,23 @@ pub struct ServeArgs {
     /// Folder of the built browser files; default: `site` beside the program's folder, then ./target/site.
     #[arg(long, env = "ATELIER_SITE")]
     pub site: Option<PathBuf>,
+    /// Seconds after which a directory (routes, keys, limits) that cannot be read anew makes `/readyz` answer 503.
+    #[arg(long, env = "ATELIER_DIRECTORY_AGE_LIMIT", default_value = "60", value_parser = crate::listener::seconds)]
+    pub directory_age_limit: Duration,
+    /// Seconds after which a lease of the controllers that cannot be asked for makes `/readyz` answer 503.
+    #[arg(long, env = "ATELIER_LEASE_AGE_LIMIT", default_value = "30", value_parser = crate::listener::seconds)]
+    pub lease_age_limit: Duration,
+    /// Sign-ins that one address may begin in a minute.
+    #[arg(long, env = "ATELIER_SIGN_INS_PER_MINUTE", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..))]
+    pub sign_ins_per_minute: u32,
+    /// Refused sign-ins in a minute after which an address has to wait.
+    #[arg(long, env = "ATELIER_REFUSED_SIGN_INS_PER_MINUTE", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub refused_sign_ins_per_minute: u32,
+    /// Refused API keys in a minute after which further ones from the address are answered 429.
+    #[arg(long, env = "ATELIER_REFUSED_KEYS_PER_MINUTE", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    pub refused_keys_per_minute: u32,
+    #[command(flatten)]
+    pub listener: ListenerArgs,
 }
 
 /// Why the portal does not start: one sentence for whoever started it.
@@ -120,13 +138,23 @@ pub struct Config {
     pub usage_spool_bytes: u64,
     pub production: bool,
     pub site: PathBuf,
+    /// By which names pages may be asked for.
+    pub hosts: Hosts,
 }
 
 impl ServeArgs {
+    /// No role named = every role.
+    pub fn has(&self, role: RoleName) -> bool {
+        self.roles.is_empty() || self.roles.contains(&role)
+    }
+
     /// `listening` is the address that was really taken (the port may have been 0).
     pub fn settle(self, places: Places, listening: SocketAddr) -> Result<Config, Refused> {
+        let roles =
+            Roles { web: self.has(RoleName::Web), gateway: self.has(RoleName::Gateway), controller: self.has(RoleName::Controller) };
         let public_url = match &self.public_url {
             Some(url) => origin(url, "The public URL")?,
+            None if self.listener.tls_cert.is_some() => format!("https://{listening}"),
             None => format!("http://{listening}"),
         };
         let https = public_url.starts_with("https://");
@@ -143,6 +171,11 @@ impl ServeArgs {
                 return Err(Refused(format!(
                     "The development sign-in lets anybody in, so it works on this machine only, not on {listening} as {public_url}: listen on 127.0.0.1, or set ATELIER_ISSUER."
                 )));
+            }
+            IdentityProvider::Development if self.listener.tls_cert.is_some() => {
+                return Err(Refused(
+                    "The development sign-in speaks plain http only: leave ATELIER_TLS_CERT out, or set ATELIER_ISSUER.".into(),
+                ));
             }
             IdentityProvider::Issuer(issuer) => {
                 let url = Url::parse(issuer).map_err(|e| Refused(format!("ATELIER_ISSUER “{issuer}” is no URL: {e}.")))?;
@@ -170,9 +203,6 @@ impl ServeArgs {
         if !self.tenant_group.contains("{tenant}") || !self.tenant_group.contains("{role}") {
             return Err(Refused(format!("ATELIER_TENANT_GROUP “{}” must contain {{tenant}} and {{role}}.", self.tenant_group)));
         }
-        let all = self.roles.is_empty();
-        let has = |role| all || self.roles.contains(&role);
-        let roles = Roles { web: has(RoleName::Web), gateway: has(RoleName::Gateway), controller: has(RoleName::Controller) };
         let gateway_url = match self.gateway_url {
             Some(url) => origin(&url, "The gateway URL")?,
             None if roles.web && !roles.gateway => {
@@ -184,8 +214,10 @@ impl ServeArgs {
             None if listening.ip().is_unspecified() => format!("http://127.0.0.1:{}", listening.port()),
             None => format!("http://{listening}"),
         };
+        let hosts = Hosts::new(&public_url, &self.listener.allowed_hosts).map_err(Refused)?;
         Ok(Config {
             listen: listening,
+            hosts,
             public_url,
             roles,
             gateway_url,
@@ -231,7 +263,7 @@ fn origin(text: &str, what: &str) -> Result<String, Refused> {
     Ok(url.origin().ascii_serialization())
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub fn is_loopback(url: &Url) -> bool {
     match url.host_str() {
         Some("localhost" | "[::1]") => true,
         Some(host) => host.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_loopback()),
@@ -282,6 +314,7 @@ mod tests {
             (&["--issuer", "https://sso.example", "--production"], "ATELIER_PUBLIC_URL"),
             (&["--issuer", "https://sso.example", "--public-url", "http://portal.example"], "cookies"),
             (&["--issuer", "https://sso.example", "--public-url", "https://portal.example/atelier"], "nothing behind"),
+            (&["--tls-cert", "c.pem", "--tls-key", "k.pem"], "ATELIER_TLS_CERT"),
             (&["--tenant-group", "teams/{tenant}"], "{role}"),
             (&["--role", "web"], "ATELIER_GATEWAY_URL"),
         ] {

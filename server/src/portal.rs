@@ -1,24 +1,32 @@
 //! Puts the parts together and keeps them running: database, engine, controllers, gateway, web, and the way they stop.
 
 use crate::{
-    config::{Config, IdentityProvider, Places, Refused, ServeArgs},
+    config::{Config, IdentityProvider, Places, Refused, RoleName, ServeArgs},
     devprovider::{self, DevProvider},
-    http, usage_relay,
+    http::{self, health::AgeLimits},
+    layers::{
+        attempts::{self, Most},
+        proxies::Proxies,
+    },
+    listener::{Listener, Slots, Tls, files},
+    supervised::LongTasks,
+    usage_relay,
     web::Web,
 };
 use anyhow::Context;
-use axum::Router;
+use axum::middleware::from_fn_with_state;
 use domain::{environment, tenant::Quota, time::Timestamp};
 use engine::{Engine, local::LocalEngine};
 use gateway::{Gateway, GatewayConfig, SpoolConfig, UsageSink};
 use platform::{Platform, access::PlatformScope, tenants::NewTenant};
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
-use tokio::{net::TcpListener, task::JoinHandle};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// How long answers under way may still take after the portal was told to stop.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -34,11 +42,17 @@ pub fn now() -> Timestamp {
 /// A portal that runs.
 pub struct Portal {
     pub address: SocketAddr,
+    /// Where the playground reaches the gateway.
+    pub gateway_url: String,
+    /// Who is connected now.
+    pub connections: Arc<Slots>,
     pub platform: Platform,
     /// Method and path of everything that the web role answers; what the rights table is compared with.
     pub doors: Vec<(String, String)>,
     /// Cancel to stop it.
     pub stop: CancellationToken,
+    /// What runs as long as the portal; one more may be added.
+    pub tasks: LongTasks,
     done: JoinHandle<anyhow::Result<()>>,
 }
 
@@ -55,12 +69,30 @@ pub fn engine(places: &Places, program: PathBuf) -> Result<Engine, Refused> {
 }
 
 /// Starts everything that the roles ask for; returns when the listener answers. Needs a Tokio runtime.
-pub async fn start(args: ServeArgs, places: Places, program: PathBuf) -> anyhow::Result<Portal> {
+pub async fn start(mut args: ServeArgs, places: Places, program: PathBuf) -> anyhow::Result<Portal> {
     let began = Instant::now();
-    let listener = TcpListener::bind(args.listen).await.with_context(|| {
-        format!("The address {} cannot be listened on. Another program may have it: choose another one with --listen", args.listen)
-    })?;
-    let address = listener.local_addr()?;
+    let limits = args.listener.limits(files::raise_limit());
+    let proxies = Proxies::new(args.listener.trusted_proxies.clone());
+    let tls = match (&args.listener.tls_cert, &args.listener.tls_key) {
+        (Some(cert), Some(key)) => Some(Tls::open(cert, key)?),
+        _ => None,
+    };
+    // The playground reaches the gateway of its own process without a certificate that would have to name the loopback address.
+    let inside = match tls.is_some() && args.gateway_url.is_none() && args.has(RoleName::Gateway) && args.has(RoleName::Web) {
+        true => Some(Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), limits.clone(), None, Proxies::default()).await?),
+        false => None,
+    };
+    if let Some(inside) = &inside {
+        args.gateway_url = Some(format!("http://{}", inside.address()?));
+    }
+    let listener = Listener::bind(args.listen, limits, tls, proxies.clone()).await?;
+    let (address, connections) = (listener.address()?, listener.slots());
+    let age_limits = AgeLimits { directory: args.directory_age_limit, lease: args.lease_age_limit };
+    let most = Most {
+        sign_ins: args.sign_ins_per_minute,
+        refused_sign_ins: args.refused_sign_ins_per_minute,
+        refused_keys: args.refused_keys_per_minute,
+    };
     let config = args.settle(places, address)?;
     let engine = engine(&config.places, program)?;
     let platform = Platform::open(config.platform(engine)?, now).await.context("The portal's data cannot be opened")?;
@@ -73,74 +105,69 @@ pub async fn start(args: ServeArgs, places: Places, program: PathBuf) -> anyhow:
     };
 
     let stop = CancellationToken::new();
-    let tasks = TaskTracker::new();
+    let tasks = LongTasks::new(stop.clone());
     let told = || stop.clone().cancelled_owned();
     {
         let (platform, told) = (platform.clone(), told());
-        tasks.spawn(async move { platform.watch_events(told).await });
+        tasks.spawn("events", async move { platform.watch_events(told).await });
     }
     if config.roles.controller {
         let (platform, told) = (platform.clone(), told());
         let holder = format!("{}:{}", hostname(), std::process::id());
-        tasks.spawn(async move { platform.control(holder, told).await });
+        tasks.spawn("controllers", async move { platform.control(holder, told).await });
     }
-    let mut router = http::health::routes(platform.clone(), stop.clone());
+    let mut router = http::health::routes(platform.clone(), age_limits, stop.clone());
     let mut doors = Vec::new();
+    let tried = attempts::Doors::new(platform.clone(), most);
+    // The gateway sees changes, and its calls are written, until the last answer is out.
     let calls_end = CancellationToken::new();
-    let mut relay = None;
+    let last_tasks = tasks.others();
     if config.roles.gateway {
-        // The gateway sees changes until the last answer is out.
-        let directory = platform.directory_changes(calls_end.clone().cancelled_owned()).await.map_err(|p| anyhow::anyhow!("{p}"))?;
+        let changes = platform.directory_changes(calls_end.clone().cancelled_owned()).await;
+        let (directory, keeping) = changes.map_err(|p| anyhow::anyhow!("{p}"))?;
+        last_tasks.spawn("directory", keeping);
         let spool = config.places.data_folder()?.join("usage-spool");
         let opened = UsageSink::open(SpoolConfig { max_bytes: config.usage_spool_bytes, ..SpoolConfig::new(spool.clone()) });
         let (sink, receiver) =
             opened.with_context(|| format!("The folder {} for calls that are not in the database yet cannot be used", spool.display()))?;
-        router = router.merge(Gateway::new(GatewayConfig::default(), directory, sink, now).router());
-        relay = Some(tokio::spawn(usage_relay::relay(platform.clone(), receiver, calls_end.clone(), LAST_CALLS)));
+        let gateway = Gateway::new(GatewayConfig::default(), directory, sink, now).router();
+        let gateway = gateway.layer(from_fn_with_state(tried.clone(), attempts::keys));
+        if let Some(inside) = inside {
+            tasks.spawn("inner listener", inside.serve(http::seen(gateway.clone(), Proxies::default()), stop.clone(), DRAIN));
+        }
+        router = router.merge(gateway);
+        last_tasks.spawn("usage", usage_relay::relay(platform.clone(), receiver, calls_end.clone(), LAST_CALLS));
     }
     if config.roles.web {
         let web = Web::new(config.clone(), platform.clone(), stop.clone())?;
-        let (web_router, hung) = http::web_routes(&web, development);
+        let (web_router, hung) = http::web_routes(&web, development, tried);
         router = router.merge(web_router);
         doors = hung;
     }
     log_the_start(&config, began);
 
     let done = tokio::spawn({
-        let stop = stop.clone();
+        let (stop, tasks, refusals) = (stop.clone(), tasks.clone(), platform.clone());
+        let listening = tasks.others();
+        listening.spawn("listener", listener.serve(http::seen(router, proxies), stop.clone(), DRAIN));
         async move {
-            let served = serve(listener, http::seen(router), stop.clone()).await;
-            stop.cancel();
-            tasks.close();
-            if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
+            stop.cancelled().await;
+            listening.ended().await;
+            if tokio::time::timeout(DRAIN, tasks.ended()).await.is_err() {
                 tracing::warn!("some work did not end in time; the next start goes on with it");
             }
             calls_end.cancel();
-            if let Some(relay) = relay {
-                relay.await.context("recording calls broke off")?;
+            last_tasks.ended().await;
+            match tokio::time::timeout(LAST_CALLS, refusals.write_refusals()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(problem)) => tracing::error!(%problem, "the last refusals are not in the audit log"),
+                Err(_) => tracing::error!("the last refusals are not in the audit log: the database did not answer"),
             }
             tracing::info!("stopped");
-            served
+            tasks.verdict()
         }
     });
-    Ok(Portal { address, platform, doors, stop, done })
-}
-
-/// Answers until told to stop, then lets what is under way come to its end, within reason.
-async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> anyhow::Result<()> {
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let served = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let too_long = async {
-        stop.cancelled().await;
-        tokio::time::sleep(DRAIN).await;
-    };
-    tokio::select! {
-        served = served.into_future() => served.context("the listener failed"),
-        () = too_long => {
-            tracing::warn!("some answers took longer than {} s and were cut off", DRAIN.as_secs());
-            Ok(())
-        }
-    }
+    Ok(Portal { address, gateway_url: config.gateway_url, connections, platform, doors, stop, tasks, done })
 }
 
 /// The tenants of the development people, at the first start only: what was removed later stays removed.

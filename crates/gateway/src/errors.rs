@@ -70,6 +70,12 @@ impl Refusal {
     pub(crate) fn expired_pass() -> Self {
         Self::unauthorized("This session pass has expired. Reload the page to get a new one.")
     }
+    pub(crate) fn too_many_refused_keys(retry_after: u64) -> Self {
+        let message = format!(
+            "Too many calls from your address came without a valid API key. Look which program uses an old one; try again in {retry_after} s. Calls with a valid key go on."
+        );
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "too_many_refused_keys", message).after(retry_after)
+    }
     fn unauthorized(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "invalid_request_error", "invalid_api_key", message)
     }

@@ -40,6 +40,12 @@ use domain::{directory::Directory, time::Timestamp};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
+/// For a layer in front of the gateway that counts refused keys by address: what the next one hears, in OpenAI's shape.
+/// `retry_after` in seconds.
+pub fn too_many_refused_keys(retry_after: u64) -> axum::response::Response {
+    axum::response::IntoResponse::into_response(errors::Refusal::too_many_refused_keys(retry_after))
+}
+
 /// Bounds of one gateway. The defaults are the documented values.
 #[derive(Clone, Debug)]
 pub struct GatewayConfig {

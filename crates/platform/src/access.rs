@@ -2,7 +2,7 @@
 //! role), and a scope gives a [`Permit`] (this one action). Use cases hang on a scope, writes take a permit, and neither can
 //! be made anywhere but here. What one may not see is "not found", in the words the caller used.
 
-use crate::{Platform, audit, problem::Doing};
+use crate::{Platform, problem::Doing};
 use domain::{
     audit::{ActorKind, Entry},
     ids::SessionId,
@@ -118,7 +118,7 @@ impl Scope {
         let mut entry = permit.entry(self.platform.now(), action.word().split('.').next().unwrap_or_default(), "", "");
         entry.result = "refused".into();
         entry.detail = sentence.clone();
-        audit::note_refusal(&self.platform, entry);
+        self.platform.note_refusal(entry);
         Err(Problem::new(ProblemKind::Forbidden, sentence).next("Ask an owner of the tenant."))
     }
 

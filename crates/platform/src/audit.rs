@@ -67,26 +67,6 @@ pub(crate) fn by_system(
     }
 }
 
-/// Writes down a refusal beside the answer, not before it: a page that asks for ten things must not wait for ten commits.
-/// More than 16 at once are only logged, so that hammering on a closed door cannot hold up the house.
-pub(crate) fn note_refusal(platform: &Platform, entry: Entry) {
-    tracing::warn!(actor = entry.actor, action = entry.action, request_id = entry.request_id, "refused");
-    let platform = platform.clone();
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-    runtime.spawn(async move {
-        let Ok(_place) = platform.inner.refusals.try_acquire() else { return };
-        let done: Result<(), Problem> = async {
-            let mut tx = platform.begin().await?;
-            append(&mut tx, entry).await.doing("writing a refusal into the audit log")?;
-            tx.commit().await.doing("writing a refusal into the audit log")
-        }
-        .await;
-        if let Err(problem) = done {
-            tracing::error!(%problem, "a refusal could not be audited");
-        }
-    });
-}
-
 /// The tenant's part of the log.
 pub struct Audit<'a> {
     scope: &'a Scope,

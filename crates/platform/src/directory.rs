@@ -36,16 +36,21 @@ impl Platform {
         Ok(assemble(rows, self.inner.pass_secret))
     }
 
-    /// The directory now, and whenever it changed, until `shutdown` ends. While the database is away the last one holds.
-    pub async fn directory_changes(
+    /// The directory now and whenever it changed, and the task that keeps it so until `shutdown` ends or nobody looks any more. While the
+    /// database is away the last one holds.
+    pub async fn directory_changes<S>(
         &self,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<watch::Receiver<Arc<Directory>>, Problem> {
+        shutdown: S,
+    ) -> Result<(watch::Receiver<Arc<Directory>>, impl Future<Output = ()> + Send + use<S>), Problem>
+    where
+        S: Future<Output = ()> + Send + 'static,
+    {
         let first = self.directory().await?;
         let mut seen = first.revision;
         let (sender, receiver) = watch::channel(Arc::new(first));
         let platform = self.clone();
-        tokio::spawn(async move {
+        platform.inner.freshness.directory_seen(platform.now());
+        let keeping = async move {
             tokio::pin!(shutdown);
             loop {
                 tokio::select! {
@@ -54,7 +59,11 @@ impl Platform {
                     () = tokio::time::sleep(EVERY) => {}
                 }
                 let moved = match platform.store().counter("directory").await {
-                    Ok(revision) => u64::try_from(revision).is_ok_and(|r| r != seen),
+                    Ok(revision) if u64::try_from(revision).is_ok_and(|r| r == seen) => {
+                        platform.inner.freshness.directory_seen(platform.now());
+                        false
+                    }
+                    Ok(_) => true,
                     Err(e) => {
                         tracing::warn!(error = %e, "the directory cannot be read now; the last one holds");
                         false
@@ -62,11 +71,12 @@ impl Platform {
                 };
                 if moved && let Ok(directory) = platform.directory().await {
                     seen = directory.revision;
+                    platform.inner.freshness.directory_seen(platform.now());
                     sender.send_replace(Arc::new(directory));
                 }
             }
-        });
-        Ok(receiver)
+        };
+        Ok((receiver, keeping))
     }
 
     /// A text by which this person's page may call the gateway for ten minutes.

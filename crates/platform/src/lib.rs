@@ -17,11 +17,13 @@ pub mod datasets;
 pub mod directory;
 pub mod endpoints;
 pub mod events;
+pub mod freshness;
 pub mod inspect;
 pub mod jobs;
 pub mod keys;
 pub mod models;
 mod problem;
+pub mod refusals;
 pub mod runs;
 pub mod sessions;
 pub(crate) mod store;
@@ -41,7 +43,7 @@ use std::{
     time::{Duration, Instant},
 };
 use store::{Store, Tx};
-use tokio::sync::{Mutex, Notify, Semaphore, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use uuid::Uuid;
 
 /// What the platform is opened with.
@@ -98,12 +100,13 @@ struct Inner {
     pass_secret: [u8; 32],
     /// The newest event's number, as far as this process has seen.
     events: watch::Sender<i64>,
-    /// How many refusals may be on their way into the audit log at once.
-    refusals: Semaphore,
+    /// On their way into the audit log.
+    refusals: refusals::Refusals,
     /// A use case of this process changed something that its controller should see to.
     wake: Notify,
     /// When the database was last asked whether it takes changes, and what came of it.
     probed: Mutex<Option<(Instant, Result<(), Problem>)>>,
+    freshness: freshness::Freshness,
 }
 
 impl Platform {
@@ -117,7 +120,6 @@ impl Platform {
         let latest = store.counter("events").await.map_err(|e| OpenError::Secrets(e.to_string()))?;
         let Config { database_url: _, store: location, engine, task_env, session_hours, upload_bytes } = config;
         let events = watch::Sender::new(latest);
-        let refusals = Semaphore::new(16);
         let inner = Inner {
             store,
             blobs,
@@ -129,9 +131,10 @@ impl Platform {
             clock,
             pass_secret,
             events,
-            refusals,
+            refusals: Default::default(),
             wake: Notify::new(),
             probed: Mutex::default(),
+            freshness: Default::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

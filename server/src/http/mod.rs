@@ -14,7 +14,7 @@ pub mod uploads;
 
 use crate::{
     devprovider::DevProvider,
-    layers::{caller, foreign, headers, text},
+    layers::{attempts, body, caller, foreign, headers, host, proxies::Proxies, text},
     signin::{callback, login, logout},
     web::Web,
 };
@@ -22,7 +22,7 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     http::Method,
-    middleware::{from_fn, from_fn_with_state},
+    middleware::from_fn_with_state,
     routing::{MethodRouter, get, post},
 };
 use std::{collections::BTreeSet, sync::Arc};
@@ -55,7 +55,7 @@ impl Doors {
 }
 
 /// Everything that the web role answers, and the list of it (method, path), sorted.
-pub fn web_routes(web: &Web, development: Option<Arc<DevProvider>>) -> (Router, Vec<(String, String)>) {
+pub fn web_routes(web: &Web, development: Option<Arc<DevProvider>>, tried: attempts::Doors) -> (Router, Vec<(String, String)>) {
     let mut doors = Doors::new()
         .get("/auth/login", login::login)
         .get("/auth/callback", callback::callback)
@@ -64,17 +64,20 @@ pub fn web_routes(web: &Web, development: Option<Arc<DevProvider>>) -> (Router, 
         .get("/t/{tenant}/events", events::events)
         .get("/t/{tenant}/models/{name}/card.md", card::card)
         .post("/t/{tenant}/keys-new", key_form::key_form)
-        .post("/t/{tenant}/playground/chat", playground::chat)
-        // The platform counts the bytes against its own limit and the tenant's quota.
-        .hang(Method::POST, "/t/{tenant}/datasets-upload", post(uploads::upload).layer(DefaultBodyLimit::disable()));
+        .post("/t/{tenant}/playground/chat", playground::chat);
+    // The platform counts the bytes against its own limit and the tenant's quota.
+    let uploads = Doors::new().hang(Method::POST, "/t/{tenant}/datasets-upload", post(uploads::upload).layer(DefaultBodyLimit::disable()));
     let (pages, listed) = pages::routes(web);
     doors.hung.extend(listed);
+    doors.hung.extend(uploads.hung);
     let inside = doors
         .router
         .with_state(web.clone())
         .merge(pages)
         .layer(from_fn(text::refuse_nul))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(from_fn_with_state(BODY_BYTES, body::limit))
+        .merge(uploads.router.with_state(web.clone()))
         .layer(from_fn_with_state(web.clone(), caller::find))
         .layer(from_fn_with_state(web.clone(), foreign::refuse_foreign))
         .layer(CompressionLayer::new());
@@ -88,11 +91,14 @@ pub fn web_routes(web: &Web, development: Option<Arc<DevProvider>>) -> (Router, 
         }
         router = router.merge(provider.routes());
     }
-    let router = router.layer(from_fn_with_state(web.clone(), headers::harden));
+    let router = router
+        .layer(from_fn_with_state(tried, attempts::sign_in))
+        .layer(from_fn_with_state(web.clone(), host::check))
+        .layer(from_fn_with_state(web.clone(), headers::harden));
     (router, doors.hung.into_iter().collect())
 }
 
 /// Around everything, the gateway too: number, log, panics.
-pub fn seen(router: Router) -> Router {
-    router.layer(from_fn(crate::layers::request::see))
+pub fn seen(router: Router, proxies: Proxies) -> Router {
+    router.layer(from_fn_with_state(proxies, crate::layers::request::see))
 }

@@ -1,9 +1,10 @@
 //! The outermost layer: every request gets a number, a line in the log, and an answer, even when a handler panics.
 
+use super::proxies::{Came, Proxies};
 use crate::http::problem_page;
 use axum::{
     body::Body,
-    extract::{ConnectInfo, Request},
+    extract::{ConnectInfo, Request, State},
     http::{HeaderValue, header::HeaderName},
     middleware::Next,
     response::Response,
@@ -11,7 +12,12 @@ use axum::{
 use domain::problem::{Problem, ProblemKind};
 use futures::FutureExt;
 use platform::access::Origin;
-use std::{any::Any, net::SocketAddr, panic::AssertUnwindSafe, time::Instant};
+use std::{
+    any::Any,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    panic::AssertUnwindSafe,
+    time::Instant,
+};
 use tracing::Instrument;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -20,24 +26,28 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub request_id: String,
-    pub from_ip: String,
+    /// The person's address, not the proxy's.
+    pub from: IpAddr,
+    /// A trusted proxy says that the caller came without TLS.
+    pub by_plain_http: bool,
 }
 
 impl Seen {
     pub fn origin(&self) -> Origin {
-        Origin { request_id: self.request_id.clone(), from_ip: self.from_ip.clone() }
+        Origin { request_id: self.request_id.clone(), from_ip: self.from.to_string() }
     }
 }
 
 /// Numbers the request, logs it once (never its query: that may hold a code), and turns a panic into an answer.
-pub async fn see(mut request: Request, next: Next) -> Response {
+pub async fn see(State(proxies): State<Proxies>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let request_id = fresh_id();
-    let from_ip = request.extensions().get::<ConnectInfo<SocketAddr>>().map_or_else(String::new, |c| c.0.ip().to_string());
-    let header = HeaderValue::from_str(&request_id).unwrap_or(HeaderValue::from_static("req"));
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |c| c.0.ip());
     // The number that a client sent is not believed: it would let one request hide behind another's number.
+    let Came { from, by_plain_http, request_id } = proxies.came(peer, request.headers());
+    let header = request_id.or_else(|| HeaderValue::try_from(fresh_id()).ok()).unwrap_or(HeaderValue::from_static("req"));
+    let request_id = header.to_str().unwrap_or_default().to_owned();
     request.headers_mut().insert(REQUEST_ID, header.clone());
-    request.extensions_mut().insert(Seen { request_id: request_id.clone(), from_ip });
+    request.extensions_mut().insert(Seen { request_id: request_id.clone(), from, by_plain_http });
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let wants = problem_page::Wants::of(request.headers());
     let span = tracing::info_span!("request", id = request_id);
@@ -75,7 +85,7 @@ fn fresh_id() -> String {
     format!("req_{}", hex::encode(bytes))
 }
 
-fn what(panic: &(dyn Any + Send)) -> String {
+pub fn what(panic: &(dyn Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()
         .map(|s| (*s).to_owned())

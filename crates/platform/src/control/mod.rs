@@ -134,11 +134,17 @@ impl Platform {
     async fn lead(&self, holder: &str, fence: &mut Option<Fence>) {
         let mut term: Option<Term> = None;
         let mut renew_at = Instant::now();
+        // Its age counts from here on, also when it can never be asked for.
+        self.inner.freshness.lease_seen(self.now());
         loop {
             if Instant::now() >= renew_at {
                 renew_at = Instant::now() + RENEW_EVERY;
                 let now = self.now();
-                match self.store().take_lease(LEASE, holder, now, now.plus(LEASE_LASTS)).await {
+                let taken = self.store().take_lease(LEASE, holder, now, now.plus(LEASE_LASTS)).await;
+                if taken.is_ok() {
+                    self.inner.freshness.lease_seen(self.now());
+                }
+                match taken {
                     Ok(Some(mine)) => {
                         if term.as_ref().is_none_or(|t| t.leader.fence != mine) {
                             tracing::info!(holder, fence = mine.number, "leads the controllers");

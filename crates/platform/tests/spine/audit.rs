@@ -14,6 +14,8 @@ crate::on_both_databases!(
     a_changed_record_and_missing_ones_are_found,
     records_cannot_be_changed_or_removed,
     a_refusal_is_in_the_record,
+    refusals_in_masses_are_all_in_the_record,
+    who_is_nobody_is_counted_by_door_address_and_minute,
     the_filter_finds_by_actor_action_and_object,
 );
 
@@ -112,4 +114,53 @@ async fn the_filter_finds_by_actor_action_and_object(world: World) {
     for (actor, found) in [("system", vec![3, 2, 1]), ("AUD%", vec![4]), ("%", vec![]), ("nobody", vec![])] {
         assert_eq!(page(AuditFilter { actor: Some(actor.into()), ..Default::default() }).await, found, "{actor}");
     }
+}
+
+async fn refusals_in_masses_are_all_in_the_record(world: World) {
+    world.tenant("acme").await;
+    let viewer = world.scope("vera", "acme", Role::Viewer).await;
+    for _ in 0..300 {
+        assert!(viewer.permit(Action::RunLaunch).is_err());
+    }
+    let owner = world.scope("olga", "acme", Role::Owner).await;
+    let refused = AuditFilter { action: Some("run.launch".into()), limit: 500, ..AuditFilter::default() };
+    let began = std::time::Instant::now();
+    loop {
+        let written = world.platform.audit(&owner).page(refused.clone()).await.unwrap().len();
+        if written == 300 {
+            break;
+        }
+        assert!(began.elapsed().as_secs() < 60, "{written} of 300 refusals came into the log");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(world.platform.verify_audit().await.unwrap().broken, None);
+}
+
+/// A clock that stands still: a minute never ends.
+fn noon() -> domain::time::Timestamp {
+    domain::time::Timestamp(1_800_000_000_000)
+}
+
+async fn who_is_nobody_is_counted_by_door_address_and_minute(world: World) {
+    use platform::{access::Origin, refusals::Door};
+    let platform = world.replica(noon).await;
+    let from = |ip: &str| Origin { request_id: "req_1".into(), from_ip: ip.into() };
+    for _ in 0..50 {
+        platform.refused_at(Door::Key, &from("198.51.100.7"));
+    }
+    platform.refused_at(Door::Key, &from("198.51.100.8"));
+    platform.refused_at(Door::SignIn, &from("198.51.100.7"));
+    platform.write_refusals().await.unwrap();
+    let auditor = world.caller("aud", &[], Some(PlatformRole::Auditor)).await.platform_scope().unwrap();
+    let all = AuditFilter { limit: 100, ..AuditFilter::default() };
+    let records = platform.platform_audit(&auditor).page(all).await.unwrap();
+    let refused = records.into_iter().map(|r| r.entry).filter(|e| e.result == "refused");
+    let mut told: Vec<_> = refused.map(|e| (e.action, e.from_ip, e.detail)).collect();
+    told.sort();
+    let expected = [
+        ("key.use", "198.51.100.7", "Refused 50 times within a minute."),
+        ("key.use", "198.51.100.8", "Refused once within a minute."),
+        ("session.sign_in", "198.51.100.7", "Refused once within a minute."),
+    ];
+    assert_eq!(told, expected.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned())));
 }

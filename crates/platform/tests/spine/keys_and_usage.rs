@@ -59,7 +59,8 @@ async fn a_revoked_key_is_revoked_in_every_directory_within_a_second(world: Worl
     let scope = world.scope("ann", "acme", Role::Engineer).await;
     let created = world.platform.keys(&scope).create(new_key("bot")).await.unwrap();
     let other = world.replica(now).await;
-    let mut directory = other.directory_changes(std::future::pending()).await.unwrap();
+    let (mut directory, keeping) = other.directory_changes(std::future::pending()).await.unwrap();
+    tokio::spawn(keeping);
     let digest = text::digest(&created.secret);
     assert!(!directory.borrow_and_update().keys[&digest].revoked);
     let began = Instant::now();
