@@ -47,6 +47,7 @@ export function pages(summary) {
     { name: 'usage', path: `${t}/usage`, who: 'owner', h1: /usage/i, shows: [/tokens/i] },
     { name: 'usage-by-key', path: `${t}/usage?by=key&days=7`, who: 'owner', h1: /usage/i, shows: [/tokens/i] },
     { name: 'lineage', path: `${t}/lineage`, who: 'engineer', h1: /lineage/i, shows: [name(dataset), name(tuned)] },
+    { name: 'members', path: `${t}/members`, who: 'owner', h1: /members/i, shows: [/engineer/i, /end access/i] },
     { name: 'audit', path: `${t}/audit`, who: 'owner', h1: /audit/i, shows: [/run\.launch/] },
 
     { name: 'admin-tenants', path: '/admin/tenants', who: 'admin', h1: /tenants/i, shows: [name(tenant)] },

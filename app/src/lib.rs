@@ -71,6 +71,7 @@ fn Addresses() -> impl IntoView {
             <Route path=path!("/t/:tenant/keys-new") view=key_new::KeyNew ssr=WHOLE/>
             <Route path=path!("/t/:tenant/usage") view=usage::Usage ssr=WHOLE/>
             <Route path=path!("/t/:tenant/lineage") view=lineage::Lineage ssr=WHOLE/>
+            <Route path=path!("/t/:tenant/members") view=members::Members ssr=WHOLE/>
             <Route path=path!("/t/:tenant/audit") view=audit::Audit ssr=WHOLE/>
             <Route path=path!("/admin/tenants") view=admin_tenants::AdminTenants ssr=WHOLE/>
             <Route path=path!("/admin/tenants-new") view=admin_tenant_new::AdminTenantNew ssr=WHOLE/>

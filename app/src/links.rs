@@ -70,6 +70,9 @@ pub fn usage(tenant: &impl Display) -> String {
 pub fn lineage(tenant: &impl Display) -> String {
     format!("/t/{tenant}/lineage")
 }
+pub fn members(tenant: &impl Display) -> String {
+    format!("/t/{tenant}/members")
+}
 pub fn audit(tenant: &impl Display) -> String {
     format!("/t/{tenant}/audit")
 }

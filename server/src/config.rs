@@ -55,9 +55,16 @@ pub struct ServeArgs {
     /// How a group names a tenant and a role (viewer, engineer, owner). A leading slash in what the provider sends is ignored.
     #[arg(long, env = "ATELIER_TENANT_GROUP", default_value = "atelier/{tenant}/{role}")]
     pub tenant_group: String,
-    /// Hours until a session ends.
+    /// Hours until a session ends, whatever happens in it.
     #[arg(long, env = "ATELIER_SESSION_HOURS", default_value_t = platform::SESSION_HOURS, value_parser = clap::value_parser!(i64).range(1..=168))]
     pub session_hours: i64,
+    /// Minutes without use until a session ends.
+    #[arg(long, env = "ATELIER_SESSION_IDLE_MINUTES", default_value_t = platform::SESSION_IDLE_MINUTES, value_parser = clap::value_parser!(i64).range(1..=10_080))]
+    pub session_idle_minutes: i64,
+    /// Seconds until the issuer is asked again whether somebody may still come in, where it gives a refresh token. Whoever was disabled
+    /// there is out after five thirds of this time at the latest.
+    #[arg(long, env = "ATELIER_CONFIRM_SECONDS", default_value_t = platform::CONFIRM_SECONDS, value_parser = clap::value_parser!(i64).range(1..=3600))]
+    pub confirm_seconds: i64,
     /// Largest dataset file, bytes.
     #[arg(long, env = "ATELIER_UPLOAD_BYTES", default_value_t = platform::UPLOAD_BYTES)]
     pub upload_bytes: u64,
@@ -134,6 +141,8 @@ pub struct Config {
     pub client_secret: Option<String>,
     pub groups: Groups,
     pub session_hours: i64,
+    pub session_idle_minutes: i64,
+    pub confirm_seconds: i64,
     pub upload_bytes: u64,
     pub usage_spool_bytes: u64,
     pub production: bool,
@@ -226,6 +235,8 @@ impl ServeArgs {
             client_secret: self.client_secret.filter(|s| !s.is_empty()),
             groups: Groups { claim: self.groups_claim, admin: self.admin_group, auditor: self.auditor_group, tenant: self.tenant_group },
             session_hours: self.session_hours,
+            session_idle_minutes: self.session_idle_minutes,
+            confirm_seconds: self.confirm_seconds,
             upload_bytes: self.upload_bytes,
             usage_spool_bytes: self.usage_spool_bytes,
             production: self.production,
@@ -248,6 +259,9 @@ impl Config {
             engine,
             task_env: self.places.task_env(),
             session_hours: self.session_hours,
+            session_idle_minutes: self.session_idle_minutes,
+            confirm_seconds: self.confirm_seconds,
+            token_key: self.places.token_key()?,
             upload_bytes: self.upload_bytes,
         })
     }

@@ -9,6 +9,7 @@ pub mod layers;
 pub mod listener;
 pub mod portal;
 pub mod rights;
+mod secret_file;
 pub mod signin;
 pub mod supervised;
 mod usage_relay;

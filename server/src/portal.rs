@@ -96,6 +96,9 @@ pub async fn start(mut args: ServeArgs, places: Places, program: PathBuf) -> any
     let config = args.settle(places, address)?;
     let engine = engine(&config.places, program)?;
     let platform = Platform::open(config.platform(engine)?, now).await.context("The portal's data cannot be opened")?;
+    if config.roles.web {
+        platform.agree_on_token_key().await?;
+    }
     let development = match config.provider {
         IdentityProvider::Development => {
             make_development_tenants(&platform).await?;

@@ -33,7 +33,7 @@ async fn a_replica_frozen_inside_a_transaction_holds_up_the_other_for_seconds_on
     prepare();
     let Some(database) = Postgres::start() else { return };
     let data = tempfile::tempdir().unwrap();
-    let setup = |name: &str| Setup::new(data.path(), name).with("--role", "web,controller").with("--database-url", &database.url);
+    let setup = |name: &str| Setup::new(data.path(), name).with("--database-url", &database.url);
     let (one, two) = (setup("one"), setup("two"));
     let (frozen, _other) = (one.start().await, two.start().await);
     let admin = Arc::new(Person::sign_in(&one.address, "admin").await);
@@ -97,7 +97,7 @@ async fn a_change_that_waits_too_long_for_its_turn_is_answered_503_and_told_when
     prepare();
     let Some(database) = Postgres::start() else { return };
     let data = tempfile::tempdir().unwrap();
-    let setup = Setup::new(data.path(), "portal").with("--role", "web").with("--database-url", &database.url);
+    let setup = Setup::new(data.path(), "portal").with("--database-url", &database.url);
     let _portal = setup.start().await;
     let admin = Person::sign_in(&setup.address, "admin").await;
     // Somebody with the database in hand stops the line.

@@ -85,6 +85,7 @@ fn fields(path: &str, key: &str) -> String {
     all.extend([
         ("id", "run_00000000000000000000000000000007"),
         ("chat", "chat_00000000000000000000000000000007"),
+        ("person", "per_00000000000000000000000000000007"),
         ("folder", "/nonexistent"),
         ("licence", "MIT"),
     ]);

@@ -33,6 +33,24 @@ async fn a_person_signs_in_comes_back_to_the_page_and_signs_out_everywhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn signing_in_again_ends_the_session_that_the_browser_had_before() {
+    let portal = TestPortal::start().await;
+    let mut mira = portal.signed_in("mira").await;
+    let before = mira.clone();
+    mira.sign_in("mira", "/").await;
+    assert_ne!(mira.cookies["sid"], before.cookies["sid"]);
+    assert_eq!(mira.call("/rpc/whoami", "").await.json()["name"], "Mira Castro");
+    // Whoever kept the old cookie has nothing.
+    let mut old = before.clone();
+    assert_eq!(old.call("/rpc/whoami", "").await.json(), serde_json::Value::Null);
+    // As somebody else too: one browser has one session.
+    let before = mira.clone();
+    mira.sign_in("otto", "/").await;
+    let mut old = before;
+    assert_eq!(old.call("/rpc/whoami", "").await.json(), serde_json::Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_or_an_unknown_person_stays_outside() {
     let portal = TestPortal::start().await;
     let mut browser = portal.browser();

@@ -4,10 +4,12 @@ use super::{AppError, Wire};
 use domain::{
     base_model::BaseModel,
     call_rules::CallRules,
+    ids::PersonId,
     key::Limits,
     people::Member,
     problem::{FieldProblem, Problem},
     tenant::{Quota, TenantOverview},
+    time::Timestamp,
 };
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -35,7 +37,10 @@ pub struct TenantPage {
     pub overview: TenantOverview,
     pub members: Vec<Member>,
     pub calls: CallRules,
+    pub me: PersonId,
+    pub now: Timestamp,
     pub write_refused: Option<String>,
+    pub end_refused: Option<String>,
 }
 
 #[server(prefix = "/rpc", endpoint = "admin/tenant", output = Wire)]
@@ -43,7 +48,25 @@ pub async fn tenant_get(name: String) -> Result<TenantPage, AppError> {
     let (platform, scope) = super::platform_scope()?;
     let (overview, members) = platform.tenants(&scope).get(&name).await?;
     let calls = platform.tenants(&scope).call_rules(&name).await?;
-    Ok(TenantPage { overview, members, calls, write_refused: scope.why_not(domain::policy::Action::PlatformTenantsWrite) })
+    Ok(TenantPage {
+        overview,
+        members,
+        calls,
+        me: super::caller()?.person.id,
+        now: platform.now(),
+        write_refused: scope.why_not(domain::policy::Action::PlatformTenantsWrite),
+        end_refused: scope.why_not(domain::policy::Action::PlatformPeopleEnd),
+    })
+}
+
+/// Ends the sessions of a member of the tenant, and the person's own keys in every tenant.
+#[server(prefix = "/rpc", endpoint = "admin/member-end", output = Wire)]
+pub async fn admin_member_end(name: String, person: String) -> Result<(), AppError> {
+    let (platform, scope) = super::platform_scope()?;
+    scope.permit(domain::policy::Action::PlatformPeopleEnd)?;
+    platform.end_access(&scope, &name, super::members::read(&person)?).await?;
+    super::redirect(&crate::links::admin_tenant(&name));
+    Ok(())
 }
 
 /// A quota as the forms send it: text, storage in GB.

@@ -19,6 +19,15 @@ pub struct KeyList {
     pub write_refused: Option<String>,
     /// Why one may not revoke the keys of others.
     pub revoke_any_refused: Option<String>,
+    /// Who may answer for a service key: for those who may name somebody, else empty.
+    pub members: Vec<Choice>,
+}
+
+/// A member as forms offer one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    pub id: PersonId,
+    pub name: String,
 }
 
 #[server(prefix = "/rpc", endpoint = "keys/list", output = Wire)]
@@ -34,7 +43,16 @@ pub async fn list_keys(tenant: String) -> Result<KeyList, AppError> {
         now: platform.now(),
         write_refused: scope.why_not(Action::KeyWrite),
         revoke_any_refused: scope.why_not(Action::KeyRevokeAny),
+        members: responsible_choices(&platform, &scope).await?,
     })
+}
+
+#[cfg(feature = "ssr")]
+async fn responsible_choices(platform: &platform::Platform, scope: &platform::access::Scope) -> Result<Vec<Choice>, Problem> {
+    if !scope.may(domain::policy::Action::ServiceKeyWrite) {
+        return Ok(Vec::new());
+    }
+    Ok(platform.members(scope).list().await?.into_iter().map(|m| Choice { id: m.person, name: m.person_name }).collect())
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +60,10 @@ pub struct KeyChoices {
     /// Model ids that a key can be kept to.
     pub models: Vec<String>,
     pub base_url: String,
+    pub me: PersonId,
+    /// Who may answer for a service key.
+    pub members: Vec<Choice>,
+    pub service_refused: Option<String>,
 }
 
 #[server(prefix = "/rpc", endpoint = "keys/choices", output = Wire)]
@@ -53,7 +75,13 @@ pub async fn get_key_choices(tenant: String) -> Result<KeyChoices, AppError> {
     models.extend(served.endpoints.iter().flat_map(|e| served.model_ids(e)));
     models.sort();
     models.dedup();
-    Ok(KeyChoices { models, base_url: super::base_url(scope.tenant().name.as_str()) })
+    Ok(KeyChoices {
+        models,
+        base_url: super::base_url(scope.tenant().name.as_str()),
+        me: scope.person().id,
+        members: responsible_choices(&platform, &scope).await?,
+        service_refused: scope.why_not(domain::policy::Action::ServiceKeyWrite),
+    })
 }
 
 /// The form as it is sent: everything text, so that what was typed can be shown again.
@@ -61,6 +89,12 @@ pub async fn get_key_choices(tenant: String) -> Result<KeyChoices, AppError> {
 pub struct KeyForm {
     #[serde(default)]
     pub label: String,
+    /// `me`, or `tenant` for a service key; empty = `me`.
+    #[serde(default)]
+    pub whose: String,
+    /// Id of the member who answers for a service key.
+    #[serde(default)]
+    pub responsible: String,
     /// `all` or `some`.
     #[serde(default)]
     pub may: String,
@@ -101,11 +135,19 @@ impl KeyForm {
                 "Models are ticked although every model is allowed. Choose “Only these”, or untick them.",
             ));
         }
+        let responsible = match self.whose.as_str() {
+            "tenant" => {
+                let member = self.responsible.parse::<PersonId>();
+                member.map_err(|_| wrong.push(FieldProblem::new("responsible", "Choose the member who answers for this key."))).ok()
+            }
+            _ => None,
+        };
         let key = NewKey {
             label: self.label.trim().to_owned(),
             models,
             limits: Limits { requests_per_minute, tokens_per_minute },
             expires_in_days,
+            responsible,
         };
         wrong.extend(key.check());
         if wrong.is_empty() { Ok(key) } else { Err(Problem::invalid(wrong)) }
@@ -124,6 +166,17 @@ pub async fn key_revoke(tenant: String, key: String) -> Result<(), AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     let key = key.parse().map_err(|_| Problem::not_found("The key"))?;
     platform.keys(&scope).revoke(key).await?;
+    super::redirect(&crate::links::keys(&scope.tenant().name));
+    Ok(())
+}
+
+/// Says which member answers for a service key from now on.
+#[server(prefix = "/rpc", endpoint = "keys/responsible", output = Wire)]
+pub async fn key_responsible(tenant: String, key: String, person: String) -> Result<(), AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    scope.permit(domain::policy::Action::ServiceKeyWrite)?;
+    let key = key.parse().map_err(|_| Problem::not_found("The key"))?;
+    platform.keys(&scope).set_responsible(key, super::members::read(&person)?).await?;
     super::redirect(&crate::links::keys(&scope.tenant().name));
     Ok(())
 }
@@ -147,6 +200,8 @@ pub async fn posted(
     for (name, value) in pairs {
         match name.as_str() {
             "form[label]" => form.label = value,
+            "form[whose]" => form.whose = value,
+            "form[responsible]" => form.responsible = value,
             "form[may]" => form.may = value,
             "form[requests_per_minute]" => form.requests_per_minute = value,
             "form[tokens_per_minute]" => form.tokens_per_minute = value,
@@ -176,6 +231,15 @@ mod tests {
         let key = KeyForm { tokens_per_minute: "20 000".into(), ..form() }.read().unwrap();
         assert_eq!((key.label.as_str(), key.models, key.expires_in_days), ("help desk", None, Some(90)));
         assert_eq!(key.limits, Limits { requests_per_minute: None, tokens_per_minute: Some(20_000) });
+    }
+
+    #[test]
+    fn a_service_key_needs_a_member_who_answers_for_it() {
+        let service = |responsible: &str| KeyForm { whose: "tenant".into(), responsible: responsible.into(), ..form() }.read();
+        assert_eq!(service("").unwrap_err().fields[0].field, "responsible");
+        let person: PersonId = "per_01a1fcc5a9d9720b954eeb427061700e".parse().unwrap();
+        assert_eq!(service(&person.to_string()).unwrap().responsible, Some(person));
+        assert_eq!(KeyForm { responsible: person.to_string(), ..form() }.read().unwrap().responsible, None, "one's own, whoever is chosen");
     }
 
     #[test]

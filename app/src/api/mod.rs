@@ -11,6 +11,7 @@ pub mod endpoints;
 pub mod frame;
 pub mod keys;
 pub mod lineage;
+pub mod members;
 pub mod models;
 pub mod playground;
 pub mod run_form;

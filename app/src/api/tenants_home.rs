@@ -4,6 +4,7 @@ use super::{AppError, Wire};
 use domain::{
     dataset::DatasetOverview,
     endpoint::Endpoint,
+    key::ApiKey,
     model::ModelOverview,
     people::Whoami,
     run::Run,
@@ -35,6 +36,8 @@ pub struct Home {
     pub endpoints: Vec<Endpoint>,
     /// Beside each endpoint: the model version, as `facts v2`, when full weights are what it serves.
     pub full_weights: Vec<Option<String>>,
+    /// Service keys that nobody answers for; for those who may name somebody.
+    pub unanswered_keys: Vec<ApiKey>,
     pub launch_refused: Option<String>,
     pub upload_refused: Option<String>,
     pub now: Timestamp,
@@ -50,6 +53,10 @@ pub async fn get_home(tenant: String) -> Result<Home, AppError> {
     models.sort_by_key(|m| std::cmp::Reverse(m.latest.created_at));
     let served = platform.endpoints(&scope).served().await?;
     let full_weights = served.endpoints.iter().map(|e| served.merged(e).map(|v| format!("{} v{}", v.model_name, v.number))).collect();
+    let mut unanswered_keys = Vec::new();
+    if scope.may(Action::ServiceKeyWrite) {
+        unanswered_keys = platform.keys(&scope).list().await?.into_iter().filter(|k| k.needs_responsible(now)).collect();
+    }
     Ok(Home {
         tenant: scope.tenant().clone(),
         holding: platform.overview(&scope).await?.holding,
@@ -65,6 +72,7 @@ pub async fn get_home(tenant: String) -> Result<Home, AppError> {
         models,
         endpoints: served.endpoints,
         full_weights,
+        unanswered_keys,
         launch_refused: scope.why_not(Action::RunLaunch),
         upload_refused: scope.why_not(Action::DatasetWrite),
         now,

@@ -1,16 +1,16 @@
 //! One tenant as the platform's admin sees it: state, quota, members. None of its data.
 
+use super::members::{ConfirmEnd, MemberTable, NobodyYet};
 use crate::{
-    api::admin::{CallsForm, QuotaForm, TenantCalls, TenantPage as Page, TenantQuota, TenantResume, TenantSuspend, tenant_get},
+    api::admin::{AdminMemberEnd, CallsForm, QuotaForm, TenantCalls, TenantPage as Page, TenantQuota, TenantResume, TenantSuspend, tenant_get},
     links,
     ui::{
-        AdminPage, Chip, Crumb, Empty, Field, Icon, Load, Off, Place, ProblemSummary, Sheet, When, bytes,
+        AdminPage, Chip, Crumb, Field, Icon, Load, Off, Place, ProblemSummary, bytes,
         form::{error_of, fields_of},
         use_param, use_query,
     },
 };
 use domain::{
-    people::Member,
     problem::FieldProblem,
     tenant::{Holding, Quota, TenantState},
 };
@@ -19,12 +19,13 @@ use leptos_meta::Title;
 
 #[component]
 pub fn AdminTenant() -> impl IntoView {
-    let (name, asked) = (use_param("name"), use_query("suspend"));
+    let (name, asked, ending) = (use_param("name"), use_query("suspend"), use_query("end"));
+    let end = ServerAction::<AdminMemberEnd>::new();
     let quota = ServerAction::<TenantQuota>::new();
     let calls = ServerAction::<TenantCalls>::new();
     let (suspend, resume) = (ServerAction::<TenantSuspend>::new(), ServerAction::<TenantResume>::new());
     let page = Resource::new(
-        move || (name.get(), quota.version().get(), calls.version().get(), suspend.version().get(), resume.version().get()),
+        move || (name.get(), quota.version().get(), calls.version().get(), suspend.version().get(), resume.version().get(), end.version().get()),
         |(name, ..)| tenant_get(name),
     );
     let crumbs = Signal::derive(move || vec![Crumb::to("Tenants", links::admin_tenants()), Crumb::here(name.get())]);
@@ -43,7 +44,22 @@ pub fn AdminTenant() -> impl IntoView {
                 <Facts page=page.clone()/>
                 <QuotaChange page=page.clone() quota/>
                 <CallsChange page=page.clone() calls/>
-                <Members members=page.members/>
+                <ProblemSummary error=error_of(end)/>
+                {
+                    let page = page.clone();
+                    move || ending.with(|id| page.members.iter().find(|m| m.person.to_string() == *id).cloned()).filter(|_| page.end_refused.is_none()).map(|member| {
+                        let (tenant, itself) = (page.overview.tenant.name.to_string(), member.person == page.me);
+                        view! {
+                            <ConfirmEnd member=member.clone() itself keys="in every tenant" keep=links::admin_tenant(&tenant)>
+                                <ActionForm action=end>
+                                    <input type="hidden" name="name" value=tenant/><input type="hidden" name="person" value=member.person.to_string()/>
+                                    <button type="submit" class="btn sm danger-solid">"End access"</button>
+                                </ActionForm>
+                            </ConfirmEnd>
+                        }
+                    })
+                }
+                <Members page/>
             </Load>
         </AdminPage>
     }
@@ -210,26 +226,15 @@ fn CallsChange(page: Page, calls: ServerAction<TenantCalls>) -> impl IntoView {
 }
 
 #[component]
-fn Members(members: Vec<Member>) -> impl IntoView {
+fn Members(page: Page) -> impl IntoView {
+    let base = links::admin_tenant(&page.overview.tenant.name);
     view! {
         <section class="section" aria-labelledby="members">
-            <header><h2 id="members">"Members"</h2><p>"from groups of the identity provider, as of their last sign-in; people are added and removed there"</p></header>
-            {if members.is_empty() {
-                view! { <Empty title="Nobody yet"><p>"Put people into a group of this tenant at the identity provider; they appear here when they sign in."</p></Empty> }.into_any()
+            <header><h2 id="members">"Members"</h2><p>"from groups of the identity provider; people are added and removed there"</p></header>
+            {if page.members.is_empty() {
+                view! { <NobodyYet/> }.into_any()
             } else {
-                view! {
-                    <Sheet label="members">
-                        <table class="table fold members">
-                            <thead><tr><th scope="col">"Member"</th><th scope="col">"Role"</th><th scope="col">"Since"</th><th scope="col">"Last seen"</th></tr></thead>
-                            <tbody>{members.into_iter().map(|m| view! {
-                                <tr>
-                                    <th scope="row">{m.person_name}<small>{m.email}</small></th><td>{super::models::capital(m.role.word())}</td>
-                                    <td class="nowrap drop"><When at=m.since/></td><td class="nowrap"><When at=m.last_seen_at/></td>
-                                </tr>
-                            }).collect_view()}</tbody>
-                        </table>
-                    </Sheet>
-                }.into_any()
+                view! { <MemberTable members=page.members now=page.now base end_refused=page.end_refused/> }.into_any()
             }}
         </section>
     }

@@ -5,7 +5,7 @@ use crate::{
     links,
     ui::{Crumb, Icon, Load, Place, StateWord, TenantPage, When, bytes, count, number::some, on_change, use_tenant},
 };
-use domain::{endpoint::EndpointState, run::Run, time::span};
+use domain::{endpoint::EndpointState, key::ApiKey, run::Run, time::span};
 use leptos::prelude::*;
 use leptos_meta::Title;
 
@@ -31,7 +31,7 @@ fn Body(home: HomeData) -> impl IntoView {
     let working = home.runs_now.iter().filter(|r| r.state.is_active()).count();
     let waiting = home.runs_now.len() - working;
     let fresh = home.datasets.is_empty() || home.runs_total == 0 || home.models.is_empty() || home.endpoints.is_empty();
-    let failed = home.runs_failed.clone();
+    let (failed, keys) = (home.runs_failed.clone(), home.unanswered_keys.clone());
     view! {
         <header class="head">
             <div><h1>{home.tenant.title.clone()}</h1><p>{format!("{} at work, {waiting} waiting; {serving} of {} serve.", some(working as u64, "run", "runs"), some(home.endpoints.len() as u64, "endpoint", "endpoints"))}</p></div>
@@ -43,10 +43,10 @@ fn Body(home: HomeData) -> impl IntoView {
         {fresh.then(|| view! { <Firsts home=home.clone()/> })}
         <div class="cols cols-side flush">
             <div>
-                {(!failed.is_empty()).then(|| view! {
+                {(failed.len() + keys.len() > 0).then(|| view! {
                     <section class="section" aria-labelledby="need">
-                        <header><h2 id="need">"Needs you"</h2><p>{failed.len()}</p></header>
-                        <div class="lines needs">{failed.iter().map(|r| needs(&t.to_string(), r)).collect_view()}</div>
+                        <header><h2 id="need">"Needs you"</h2><p>{failed.len() + keys.len()}</p></header>
+                        <div class="lines needs">{failed.iter().map(|r| needs(&t.to_string(), r)).collect_view()}{keys.iter().map(|k| unanswered(&t.to_string(), k)).collect_view()}</div>
                     </section>
                 })}
                 <section class="section" aria-labelledby="now">
@@ -117,6 +117,18 @@ fn needs(tenant: &String, run: &Run) -> impl IntoView + use<> {
                 <a class="btn sm" href=links::with(links::run_new(tenant), &[("from", &run.id.to_string())])>"Clone and change"</a>
                 <a class="btn sm quiet" href=links::with(links::run(tenant, &run.id), &[("tab", "log")])>"Log"</a>
             </div>
+        </div>
+    }
+}
+
+/// A service key of which the responsible member has left.
+fn unanswered(tenant: &String, key: &ApiKey) -> impl IntoView + use<> {
+    let href = links::with(links::keys(tenant), &[("responsible", &key.id.to_string())]);
+    view! {
+        <div class="item">
+            <Icon name="degraded"/>
+            <div><a class="title" href=links::keys(tenant)>{format!("Nobody answers for the service key “{}”", key.label)}</a><p>{format!("{} has left or was not confirmed for 30 days. The key goes on working.", key.owner_name)}</p></div>
+            <div class="end row row-tight"><a class="btn sm" href=href>"Name a member"</a></div>
         </div>
     }
 }

@@ -10,7 +10,7 @@ use crate::{
         use_tenant,
     },
 };
-use domain::key::CreatedKey;
+use domain::{key::CreatedKey, problem::FieldProblem};
 use leptos::{form::FromFormData, prelude::*};
 use leptos_meta::Title;
 
@@ -29,6 +29,7 @@ pub fn KeyNew() -> impl IntoView {
     .into_inner();
     let typed = posted.as_ref().map(|p| p.form.clone()).unwrap_or_else(|| KeyForm {
         may: "all".into(),
+        whose: "me".into(),
         expires_in_days: "90".into(),
         ..KeyForm::default()
     });
@@ -69,6 +70,7 @@ fn Ask(
         }
     };
     let some = RwSignal::new(typed.may == "some");
+    let (whose_choices, whose_typed) = (choices.clone(), typed.clone());
     // Where a narrow column may break it.
     let (host, path) = choices.base_url.split_at(choices.base_url.find("/t/").unwrap_or(choices.base_url.len()));
     let (host, path) = (host.to_owned(), path.to_owned());
@@ -86,6 +88,7 @@ fn Ask(
                         <input id="expires_in_days" name="form[expires_in_days]" inputmode="numeric" value=typed.expires_in_days aria-describedby="expires_in_days-says"/><span class="unit">"days"</span>
                     </Field>
                 </fieldset>
+                <Whose choices=whose_choices typed=whose_typed problems/>
                 <fieldset class="stack gap-sm"><legend><h2>"May call"</h2></legend>
                     <div class="choice two">
                         <label><input type="radio" name="form[may]" value="all" checked=!some.get_untracked() prop:checked=move || !some.get() on:change=move |_| some.set(false)/><span><b>"Every model of the tenant"</b><small>"also those that come later"</small></span></label>
@@ -110,7 +113,8 @@ fn Ask(
                 <dl class="kv">
                     <dt>"Address"</dt><dd class="mono">{host}<wbr/>{path}</dd>
                     <dt>"Prompts kept"</dt><dd>"no "<small>"calls are counted, never their words"</small></dd>
-                    <dt>"Can be revoked by"</dt><dd>"you, owners "<small>"within a second"</small></dd>
+                    <dt>"Can be revoked by"</dt><dd>"you, owners; a service key by owners only "<small>"within a second"</small></dd>
+                    <dt>"When you leave"</dt><dd>"your own key stops; a service key goes on "<small>"your own key also stops when you have not signed in for 30 days"</small></dd>
                 </dl>
                 <div class="stack gap-sm">
                     <button type="submit" form="key-form" class="btn primary" aria-busy=move || create.pending().get().then_some("true")>"Create key"</button>
@@ -118,6 +122,32 @@ fn Ask(
                 </div>
             </aside>
         </div>
+    }
+}
+
+/// One's own key, or one of the tenant's with somebody who answers for it.
+#[component]
+fn Whose(choices: KeyChoices, typed: KeyForm, problems: Signal<Vec<FieldProblem>>) -> impl IntoView {
+    let service = RwSignal::new(typed.whose == "tenant" && choices.service_refused.is_none());
+    let chosen = if typed.responsible.is_empty() { choices.me.to_string() } else { typed.responsible };
+    let refused = choices.service_refused.clone();
+    let off = refused.is_some();
+    view! {
+        <fieldset class="stack gap-sm"><legend><h2>"Belongs to"</h2></legend>
+            <div class="choice two">
+                <label><input type="radio" name="form[whose]" value="me" checked=!service.get_untracked() prop:checked=move || !service.get() on:change=move |_| service.set(false)/><span><b>"Me"</b><small>"stops when you leave the tenant"</small></span></label>
+                <label><input type="radio" name="form[whose]" value="tenant" disabled=off checked=service.get_untracked() prop:checked=move || service.get() on:change=move |_| service.set(true)/><span><b>"The tenant: a service key"</b><small>{refused.unwrap_or_else(|| "goes on when people leave; a member answers for it".to_owned())}</small></span></label>
+            </div>
+            {(!off).then(|| view! {
+                <div class="form">
+                    <Field name="responsible" label="Who answers for a service key" problems help="Owners are told when this member has left" optional=true>
+                        <select id="responsible" name="form[responsible]" aria-describedby="responsible-says" on:change=move |_| service.set(true)>
+                            {choices.members.into_iter().map(|m| { let id = m.id.to_string(); let here = id == chosen; view! { <option value=id selected=here>{m.name}</option> } }).collect_view()}
+                        </select>
+                    </Field>
+                </div>
+            })}
+        </fieldset>
     }
 }
 

@@ -1,14 +1,15 @@
 //! API keys: who may call what, how much, until when; and revoking.
 
 use crate::{
-    api::keys::{KeyList, KeyRevoke, list_keys},
+    api::keys::{Choice, KeyList, KeyResponsible, KeyRevoke, list_keys},
     links,
     ui::{
-        Copy, Crumb, Empty, Icon, Load, Off, Place, ProblemSummary, Sheet, StateWord, Sure, TenantPage, When, count, form::error_of,
-        number::some, on_change, parts::short, use_query, use_tenant,
+        Copy, Crumb, Empty, Icon, Load, Off, Place, ProblemSummary, Reason, Sheet, StateWord, Sure, TenantPage, When, count,
+        form::error_of, number::some, on_change, parts::short, use_query, use_tenant,
     },
 };
 use domain::{
+    confirmation,
     key::{ApiKey, KeyState, Limits},
     time::{DAY, Timestamp},
 };
@@ -24,10 +25,11 @@ pub fn Keys() -> impl IntoView {
     let (tenant, asked) = (use_tenant(), use_query("revoke"));
     let (text, state) = (use_query("q"), use_query("state"));
     let list = Resource::new(move || tenant.get(), list_keys);
-    let revoke = ServerAction::<KeyRevoke>::new();
+    let hand_over = use_query("responsible");
+    let (revoke, responsible) = (ServerAction::<KeyRevoke>::new(), ServerAction::<KeyResponsible>::new());
     on_change(tenant, "", move || list.refetch());
-    Effect::new(move |before: Option<usize>| {
-        let done = revoke.version().get();
+    Effect::new(move |before: Option<(usize, usize)>| {
+        let done = (revoke.version().get(), responsible.version().get());
         if before.is_some() {
             list.refetch();
         }
@@ -39,6 +41,14 @@ pub fn Keys() -> impl IntoView {
             <Load resource=list let:list>
                 <Head tenant list=list.clone()/>
                 <ProblemSummary error=error_of(revoke)/>
+                <ProblemSummary error=error_of(responsible)/>
+                <Stopping list=list.clone()/>
+                {
+                    let list = list.clone();
+                    move || hand_over.with(|id| list.keys.iter().find(|k| k.service && k.id.to_string() == *id).cloned()).filter(|_| !list.members.is_empty())
+                        .map(|key| view! { <HandOver tenant key members=list.members.clone() responsible/> })
+                }
+                <Unanswered tenant list=list.clone()/>
                 {
                     let list = list.clone();
                     move || asked.with(|id| list.keys.iter().find(|k| k.id.to_string() == *id && k.revoked_at.is_none()).cloned()).map(|key| view! { <Confirm tenant key revoke/> })
@@ -60,6 +70,60 @@ fn Head(tenant: Signal<String>, list: KeyList) -> impl IntoView {
             }}</div>
         </header>
         <div class="cols cols-2 urlrow"><div class="field"><span class="label">"Base URL"</span><Copy value=list.base_url what="the base URL"/></div></div>
+    }
+}
+
+/// One's own keys that stop soon, or have stopped, because the provider has not confirmed one for long.
+#[component]
+fn Stopping(list: KeyList) -> impl IntoView {
+    let mine = list
+        .keys
+        .iter()
+        .filter(|k| k.owner == list.me && !k.service && k.revoked_at.is_none() && k.expires_at.is_none_or(|end| end > list.now));
+    let stop = mine.filter_map(|k| k.stops_unconfirmed_at()).find(|stop| confirmation::is_told(*stop, list.now));
+    stop.map(|stop| {
+        let title = if stop <= list.now { "Your keys have stopped".to_owned() } else { format!("Your keys stop on {}", stop.day()) };
+        view! {
+            <Reason icon="degraded" title>
+                <p>"The identity provider has not confirmed you for a while, and keys stop after 30 days without it. Sign out and in again: that renews them. For a program that must go on without you, ask an owner for a service key."</p>
+            </Reason>
+        }
+    })
+}
+
+/// Service keys of which the responsible member has left.
+#[component]
+fn Unanswered(tenant: Signal<String>, list: KeyList) -> impl IntoView {
+    let may = !list.members.is_empty();
+    list.keys.iter().filter(|k| k.needs_responsible(list.now)).map(|key| {
+        let (id, tenant) = (key.id.to_string(), tenant.get_untracked());
+        let href = links::with(links::keys(&tenant), &[("responsible", &id)]);
+        let text = if may { "The key goes on working. Name a member who answers for it, or revoke it." } else { "The key goes on working. An owner of the tenant can name a member who answers for it." };
+        view! {
+            <div class="reason">
+                <Icon name="degraded"/>
+                <div><h2 class="as-h3">{format!("Nobody answers for the service key “{}”", key.label)}</h2><p>{format!("{} has left or was not confirmed for 30 days. {text}", key.owner_name)}</p></div>
+                {may.then(|| view! { <div class="row row-tight"><a class="btn sm" href=href>"Name a member"</a></div> })}
+            </div>
+        }
+    }).collect_view()
+}
+
+/// Who answers for a service key from now on.
+#[component]
+fn HandOver(tenant: Signal<String>, key: ApiKey, members: Vec<Choice>, responsible: ServerAction<KeyResponsible>) -> impl IntoView {
+    view! {
+        <section class="panel stack gap-sm" aria-labelledby="hand-over">
+            <h2 id="hand-over" class="as-h3">{format!("Who answers for “{}”?", key.label)}</h2>
+            <ActionForm action=responsible attr:class="row">
+                <input type="hidden" name="tenant" value=tenant.get_untracked()/><input type="hidden" name="key" value=key.id.to_string()/>
+                <span class="control"><select id="person" name="person" aria-label="Member">
+                    {members.into_iter().map(|m| { let here = m.id == key.owner; view! { <option value=m.id.to_string() selected=here>{m.name}</option> } }).collect_view()}
+                </select></span>
+                <button type="submit" class="btn primary">"Save"</button>
+                <a class="btn" href=links::keys(&tenant.get_untracked())>"Cancel"</a>
+            </ActionForm>
+        </section>
     }
 }
 
@@ -107,7 +171,7 @@ fn Table(tenant: Signal<String>, list: KeyList, text: String, state: String) -> 
 
 /// `state`: `working`, or anything for all. `text` is looked for in name, owner, models and the key's beginning.
 fn is_asked_for(key: &ApiKey, text: &str, state: &str, now: Timestamp) -> bool {
-    let works = matches!(key.state(now), KeyState::Active | KeyState::Expiring);
+    let works = key.state(now).works();
     let text = text.trim().to_lowercase();
     let mut held = [&key.label, &key.owner_name, &key.hint].into_iter().chain(key.models.iter().flatten());
     (works || state != "working") && (text.is_empty() || held.any(|part| part.to_lowercase().contains(&text)))
@@ -134,14 +198,14 @@ fn Filter(tenant: String, text: String, state: String, shown: String) -> impl In
 
 fn line(tenant: Signal<String>, key: &ApiKey, list: &KeyList) -> impl IntoView + use<> {
     let state = key.state(list.now);
-    let refused = if key.owner == list.me { list.write_refused.clone() } else { list.revoke_any_refused.clone() };
+    let refused = if key.owner == list.me && !key.service { list.write_refused.clone() } else { list.revoke_any_refused.clone() };
     let (id, label) = (key.id.to_string(), format!("Revoke {}", key.label));
     let (limit, whose) = effective(key.limits);
     view! {
         <tr>
             <th scope="row">{key.label.clone()}<small class="mono">{format!("{}…", key.hint)}</small></th>
             <td><StateWord status=state/></td>
-            <td class="drop">{key.owner_name.clone()}</td>
+            <td class="drop">{owner(tenant, key, list)}</td>
             <td>{match &key.models {
                 None => "every model of the tenant".into_any(),
                 Some(ids) => view! { <span class="mono">{ids.join(", ")}</span> }.into_any(),
@@ -158,6 +222,22 @@ fn line(tenant: Signal<String>, key: &ApiKey, list: &KeyList) -> impl IntoView +
     }
 }
 
+/// The person whose key it is; of a service key, who answers for it, with a link to those who may name another one.
+fn owner(tenant: Signal<String>, key: &ApiKey, list: &KeyList) -> impl IntoView + use<> {
+    if !key.service {
+        return key.owner_name.clone().into_any();
+    }
+    let gone = key.needs_responsible(list.now);
+    let words = if gone { format!("nobody answers for it; {} did", key.owner_name) } else { format!("{} answers for it", key.owner_name) };
+    let (id, label) = (key.id.to_string(), format!("Name who answers for {}", key.label));
+    let may = !list.members.is_empty() && key.revoked_at.is_none();
+    view! {
+        "Service key"
+        <small class:fg-warning=gone>{words}{may.then(|| view! { ". "<a aria-label=label href=move || links::with(links::keys(&tenant.get()), &[("responsible", &id)])>"Change"</a> })}</small>
+    }
+    .into_any()
+}
+
 /// What holds in the end, and which level says so.
 fn effective(limits: Limits) -> (String, &'static str) {
     let parts: Vec<String> = [(limits.requests_per_minute, "request", "requests"), (limits.tokens_per_minute, "token", "tokens")]
@@ -172,6 +252,14 @@ fn effective(limits: Limits) -> (String, &'static str) {
 }
 
 fn ends(key: &ApiKey, now: Timestamp) -> String {
+    match (key.state(now), key.stops_unconfirmed_at()) {
+        (KeyState::OwnerLeft, _) => return "when the owner left".into(),
+        (KeyState::Unconfirmed, Some(stop)) => return format!("stopped {}, until the owner signs in", short(stop)),
+        (KeyState::Expiring, Some(stop)) if key.expires_at.is_none_or(|end| stop < end) => {
+            return format!("stops {}, unless the owner signs in", short(stop));
+        }
+        _ => {}
+    }
     match (key.revoked_at, key.expires_at) {
         (Some(at), _) => format!("revoked {}", short(at)),
         (None, None) => "never".into(),
@@ -207,7 +295,9 @@ mod tests {
             label: "Nightly eval".into(),
             hint: "atl_Ab".into(),
             owner: "per_01a1fcc5a9d9720b954eeb427061700e".parse().unwrap(),
+            service: false,
             owner_name: "Jonas Lind".into(),
+            owner_confirmed_at: Some(now),
             models: Some(vec!["lumenta-assistant".into()]),
             limits: Limits::default(),
             created_at: now,

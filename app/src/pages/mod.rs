@@ -20,6 +20,7 @@ pub mod key_new;
 pub mod keys;
 pub mod lineage;
 pub mod login;
+pub mod members;
 pub mod model;
 pub mod models;
 pub mod no_access;

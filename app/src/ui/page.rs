@@ -26,6 +26,7 @@ pub enum Place {
     Keys,
     Usage,
     Lineage,
+    Members,
     Audit,
     AdminTenants,
     AdminBaseModels,

@@ -30,6 +30,7 @@ fn tenant_entries(here: Place, tenant: &String, frame: &Frame) -> impl IntoView 
     let n = frame.tenant.as_ref().map(|t| t.counts).unwrap_or_default();
     // A page that would only be refused is not offered.
     let (audit, keys, playground) = (frame.may(Action::AuditRead), frame.may(Action::KeyRead), frame.may(Action::Infer));
+    let members = frame.may(Action::MemberRead);
     view! {
         <ul>{entry(here, Place::Home, links::home(tenant), "home", "Home", None)}</ul>
         <h2>"Build"</h2>
@@ -49,6 +50,7 @@ fn tenant_entries(here: Place, tenant: &String, frame: &Frame) -> impl IntoView 
         <ul>
             {entry(here, Place::Usage, links::usage(tenant), "usage", "Usage", None)}
             {entry(here, Place::Lineage, links::lineage(tenant), "graph", "Lineage", None)}
+            {members.then(|| entry(here, Place::Members, links::members(tenant), "person", "Members", None))}
             {audit.then(|| entry(here, Place::Audit, links::audit(tenant), "audit", "Audit log", None))}
         </ul>
     }

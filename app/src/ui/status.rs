@@ -124,6 +124,8 @@ impl From<KeyState> for Status {
             KeyState::Active => at_rest("ready", "Active", "success"),
             KeyState::Expiring => at_rest("degraded", "Ends soon", "warning"),
             KeyState::Expired => at_rest("retired", "Expired", "neutral"),
+            KeyState::Unconfirmed => at_rest("paused", "Stopped", "warning"),
+            KeyState::OwnerLeft => at_rest("retired", "Owner left", "neutral"),
             KeyState::Revoked => at_rest("cancelled", "Revoked", "neutral"),
         }
     }

@@ -10,7 +10,7 @@ use crate::{
     key::Limits,
     name::Name,
     serving::ServingSettings,
-    time::Timestamp,
+    time::{MINUTE, Timestamp},
 };
 use std::collections::{HashMap, HashSet};
 
@@ -21,6 +21,8 @@ pub struct Directory {
     pub tenants: HashMap<Name, TenantEntry>,
     /// By BLAKE3 of the key's whole text. Revoked and expired keys stay for a day, so that the error can say which it is.
     pub keys: HashMap<[u8; 32], KeyEntry>,
+    /// People whose sessions were ended: passes that were made at this moment or before are refused.
+    pub passes_from: HashMap<PersonId, Timestamp>,
     /// HMAC-SHA256 secret of session passes (see [`Pass`]).
     pub pass_secret: [u8; 32],
 }
@@ -60,11 +62,21 @@ pub struct Route {
 pub struct KeyEntry {
     pub id: KeyId,
     pub tenant: Name,
+    /// Whose key it is; of a service key, the member who answers for it.
     pub owner: PersonId,
     pub models: Option<Vec<String>>,
     pub limits: Limits,
     pub expires_at: Option<Timestamp>,
     pub revoked: bool,
+    /// The key stops here unless the identity provider confirms its owner again. None: a service key, which belongs to the tenant.
+    pub confirmed_until: Option<Timestamp>,
+}
+
+impl KeyEntry {
+    /// Belongs to the tenant and to no person.
+    pub fn is_service(&self) -> bool {
+        self.confirmed_until.is_none()
+    }
 }
 
 /// What lets a signed-in person's page call the gateway: signed by the web role, checked by the gateway, good for minutes.
@@ -77,3 +89,11 @@ pub struct Pass {
 }
 
 pub const PASS_PREFIX: &str = "atlp_";
+/// How long a page may call the gateway with one pass, milliseconds.
+pub const PASS_LASTS: i64 = 10 * MINUTE;
+
+impl Pass {
+    pub fn made_at(&self) -> Timestamp {
+        self.expires_at.plus(-PASS_LASTS)
+    }
+}

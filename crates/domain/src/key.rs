@@ -4,6 +4,7 @@
 pub mod text;
 
 use crate::{
+    confirmation,
     ids::{KeyId, PersonId},
     name::Name,
     problem::FieldProblem,
@@ -45,8 +46,12 @@ pub struct ApiKey {
     pub label: String,
     /// The first characters, to recognise it by: `atl_Xk3v`.
     pub hint: String,
+    /// A service key: belongs to the tenant, and `owner` is the member who answers for it. Otherwise the key is the owner's own.
+    pub service: bool,
     pub owner: PersonId,
     pub owner_name: String,
+    /// When the identity provider last confirmed the owner as a member; `None` = the owner is no member any more.
+    pub owner_confirmed_at: Option<Timestamp>,
     /// Model ids it may call; `None` = every model of the tenant.
     pub models: Option<Vec<String>>,
     pub limits: Limits,
@@ -61,20 +66,46 @@ pub struct ApiKey {
 #[serde(rename_all = "snake_case")]
 pub enum KeyState {
     Active,
-    /// Ends within seven days.
+    /// Ends within seven days: by its own time, or because nobody confirmed its owner.
     Expiring,
     Expired,
+    /// A person's own key, and the provider has not confirmed the person for 30 days; it works again when the person has signed in.
+    Unconfirmed,
+    /// A person's own key, and the person is no member any more.
+    OwnerLeft,
     Revoked,
+}
+
+impl KeyState {
+    /// Whether calls with the key are answered.
+    pub const fn works(self) -> bool {
+        matches!(self, Self::Active | Self::Expiring)
+    }
 }
 
 impl ApiKey {
     pub fn state(&self, now: Timestamp) -> KeyState {
+        let soon = |end: Timestamp| end.0 - now.0 < 7 * crate::time::DAY;
+        let stop = self.stops_unconfirmed_at();
         match (self.revoked_at, self.expires_at) {
             (Some(_), _) => KeyState::Revoked,
             (None, Some(end)) if end <= now => KeyState::Expired,
-            (None, Some(end)) if end.0 - now.0 < 7 * crate::time::DAY => KeyState::Expiring,
+            (None, _) if !self.service && self.owner_confirmed_at.is_none() => KeyState::OwnerLeft,
+            (None, _) if stop.is_some_and(|stop| stop <= now) => KeyState::Unconfirmed,
+            (None, end) if end.is_some_and(soon) || stop.is_some_and(soon) => KeyState::Expiring,
             _ => KeyState::Active,
         }
+    }
+
+    /// When a person's own key stops unless the person signs in before; none for a service key.
+    pub fn stops_unconfirmed_at(&self) -> Option<Timestamp> {
+        self.owner_confirmed_at.filter(|_| !self.service).map(confirmation::keys_stop_at)
+    }
+
+    /// A service key that nobody answers for: its responsible member left, or was not confirmed for as long as own keys last.
+    pub fn needs_responsible(&self, now: Timestamp) -> bool {
+        let gone = self.owner_confirmed_at.is_none_or(|at| confirmation::keys_stop_at(at) <= now);
+        self.service && gone && self.state(now).works()
     }
 }
 
@@ -86,6 +117,8 @@ pub struct NewKey {
     pub limits: Limits,
     /// Days until it ends; `None` = never. 1 to 3650.
     pub expires_in_days: Option<u32>,
+    /// A service key, and the member who answers for it; `None` = the key is one's own.
+    pub responsible: Option<PersonId>,
 }
 
 impl NewKey {
@@ -112,5 +145,49 @@ pub struct CreatedKey {
 impl std::fmt::Debug for CreatedKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CreatedKey").field("key", &self.key.id).field("secret", &"(hidden)").finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::DAY;
+
+    fn key(service: bool, owner_confirmed_at: Option<i64>) -> ApiKey {
+        ApiKey {
+            id: KeyId::from_uuid(uuid::Uuid::from_u128(1)),
+            tenant: "acme".parse().unwrap(),
+            label: "bot".into(),
+            hint: "atl_Ab".into(),
+            service,
+            owner: PersonId::from_uuid(uuid::Uuid::from_u128(2)),
+            owner_name: "Ann".into(),
+            owner_confirmed_at: owner_confirmed_at.map(Timestamp),
+            models: None,
+            limits: Limits::default(),
+            created_at: Timestamp(0),
+            expires_at: None,
+            revoked_at: None,
+            last_used_at: None,
+        }
+    }
+
+    #[test]
+    fn a_persons_key_lives_as_long_as_the_person_is_confirmed() {
+        let state = |now: i64| key(false, Some(0)).state(Timestamp(now));
+        assert_eq!([state(23 * DAY), state(23 * DAY + 1), state(30 * DAY - 1)], [KeyState::Active, KeyState::Expiring, KeyState::Expiring]);
+        assert_eq!(state(30 * DAY), KeyState::Unconfirmed);
+        assert_eq!(key(false, None).state(Timestamp(0)), KeyState::OwnerLeft);
+        assert!(!key(false, None).needs_responsible(Timestamp(0)), "it is nobody else's");
+    }
+
+    #[test]
+    fn a_service_key_goes_on_and_says_when_nobody_answers_for_it() {
+        for (confirmed, gone) in [(Some(0), true), (Some(DAY), false), (None, true)] {
+            let key = key(true, confirmed);
+            assert_eq!((key.state(Timestamp(30 * DAY)), key.needs_responsible(Timestamp(30 * DAY))), (KeyState::Active, gone));
+        }
+        let revoked = ApiKey { revoked_at: Some(Timestamp(0)), ..key(true, None) };
+        assert!(!revoked.needs_responsible(Timestamp(1)), "a key that does not work concerns nobody");
     }
 }

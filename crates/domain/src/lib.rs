@@ -9,6 +9,7 @@ pub mod call_rules;
 pub mod card;
 pub mod chain;
 pub mod chat;
+pub mod confirmation;
 pub mod dataset;
 pub mod directory;
 pub mod endpoint;

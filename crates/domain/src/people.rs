@@ -68,7 +68,13 @@ pub struct Member {
     pub email: Option<String>,
     pub role: Role,
     pub since: Timestamp,
+    /// When the identity provider last confirmed it.
+    pub confirmed_at: Timestamp,
     pub last_seen_at: Timestamp,
+    /// Sessions that go on, wherever the person is signed in.
+    pub sessions: u32,
+    /// The person's own keys in this tenant that are neither revoked nor expired.
+    pub keys: u32,
 }
 
 /// Where a person stands when signed in: what the shell of every page needs.

@@ -36,6 +36,12 @@ actions! {
     KeyWrite = "key.write",
     /// Revoke anybody's key.
     KeyRevokeAny = "key.revoke_any",
+    /// Create keys that belong to the tenant, and say who answers for them.
+    ServiceKeyWrite = "key.write_service",
+    /// See who belongs to the tenant, with their sessions and keys.
+    MemberRead = "member.read",
+    /// End the sessions and keys of a member.
+    MemberEnd = "member.end_access",
     UsageReadOwn = "usage.read_own",
     UsageRead = "usage.read",
     AuditRead = "audit.read",
@@ -43,6 +49,8 @@ actions! {
     /// Platform: list tenants, their members and holdings.
     PlatformTenantsRead = "platform.tenants.read",
     PlatformTenantsWrite = "platform.tenants.write",
+    /// Platform: end the sessions and keys of a person, in every tenant.
+    PlatformPeopleEnd = "platform.people.end_access",
     PlatformBaseModelsWrite = "platform.base_models.write",
     PlatformAuditRead = "platform.audit.read",
     /// Calls that could not be recorded.
@@ -62,10 +70,10 @@ pub fn allows(role: Option<Role>, platform: Option<PlatformRole>, action: Action
         A::Infer | A::UsageReadOwn => role >= Some(Role::Viewer),
         A::DatasetWrite | A::RunLaunch | A::RunCancel | A::CardEdit | A::EndpointWrite | A::KeyWrite => role >= Some(Role::Engineer),
         A::KeyRead => role >= Some(Role::Engineer) || auditor,
-        A::ModelStage | A::KeyRevokeAny => role >= Some(Role::Owner),
-        A::UsageRead | A::AuditRead => role >= Some(Role::Owner) || auditor,
+        A::ModelStage | A::KeyRevokeAny | A::ServiceKeyWrite | A::MemberEnd => role >= Some(Role::Owner),
+        A::UsageRead | A::AuditRead | A::MemberRead => role >= Some(Role::Owner) || auditor,
         A::PlatformTenantsRead | A::PlatformUsageRead => admin || auditor,
-        A::PlatformTenantsWrite | A::PlatformBaseModelsWrite | A::PlatformUsageWrite => admin,
+        A::PlatformTenantsWrite | A::PlatformPeopleEnd | A::PlatformBaseModelsWrite | A::PlatformUsageWrite => admin,
         A::PlatformAuditRead => auditor || admin,
     }
 }

@@ -60,6 +60,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             limits,
             expires_at: None,
             revoked: false,
+            confirmed_until: Some(now().plus(domain::confirmation::KEYS_LAST)),
         };
         directory.keys.insert(made.digest, entry);
     }

@@ -3,13 +3,17 @@
 
 use crate::errors::Refusal;
 use domain::{
+    confirmation,
     directory::{BadPass, Directory, KeyEntry, PASS_PREFIX, Pass, TenantEntry},
     ids::PersonId,
     key,
     name::Name,
     time::Timestamp,
 };
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+const KEY_STOPS_AT: HeaderName = HeaderName::from_static("x-api-key-stops-at");
+const KEY_WARNING: HeaderName = HeaderName::from_static("x-api-key-warning");
 
 /// A caller that is who it says it is. Nothing is said yet about what it may do.
 pub(crate) struct Caller<'d> {
@@ -19,6 +23,19 @@ pub(crate) struct Caller<'d> {
     pub key: Option<&'d KeyEntry>,
     /// The person behind the pass, or the key's owner.
     pub person: PersonId,
+}
+
+impl Caller<'_> {
+    /// Tells a program, a week before, that its key stops unless its owner signs in.
+    pub(crate) fn tell_its_end(&self, headers: &mut HeaderMap, now: Timestamp) {
+        let Some(stop) = self.key.and_then(|k| k.confirmed_until).filter(|stop| confirmation::is_told(*stop, now)) else { return };
+        let warning = format!("This API key stops on {} unless its owner signs in to the portal before.", stop.day());
+        for (name, text) in [(KEY_STOPS_AT, stop.rfc3339()), (KEY_WARNING, warning)] {
+            if let Ok(value) = HeaderValue::try_from(text) {
+                headers.insert(name, value);
+            }
+        }
+    }
 }
 
 /// `in_path`: the tenant of `/t/{tenant}/v1`. A credential of another tenant gets the very answer of an unknown one.
@@ -54,6 +71,9 @@ fn by_key<'d>(directory: &'d Directory, text: &str, in_path: Option<&str>, now: 
     if key.revoked {
         return Err(Refusal::revoked_key());
     }
+    if let Some(stop) = key.confirmed_until.filter(|stop| *stop <= now) {
+        return Err(Refusal::unconfirmed_key(stop));
+    }
     match key.expires_at {
         Some(end) if end <= now => Err(Refusal::expired_key(end)),
         _ => Ok(Caller { tenant, entry, key: Some(key), person: key.owner }),
@@ -69,7 +89,8 @@ fn by_pass<'d>(directory: &'d Directory, text: &str, in_path: Option<&str>, now:
         return Err(Refusal::bad_pass());
     }
     let (tenant, entry) = directory.tenants.get_key_value(&pass.tenant).ok_or_else(Refusal::bad_pass)?;
-    if !entry.members.contains(&pass.person) {
+    let ended = directory.passes_from.get(&pass.person).is_some_and(|ended| pass.made_at() <= *ended);
+    if ended || !entry.members.contains(&pass.person) {
         return Err(Refusal::bad_pass());
     }
     Ok(Caller { tenant, entry, key: None, person: pass.person })

@@ -64,6 +64,12 @@ impl Refusal {
     pub(crate) fn expired_key(at: Timestamp) -> Self {
         Self::unauthorized(format!("This API key expired on {}. Make a new one on the tenant's page “API keys”.", at.day()))
     }
+    pub(crate) fn unconfirmed_key(at: Timestamp) -> Self {
+        Self::unauthorized(format!(
+            "This API key stopped on {}: its owner has not signed in to the portal for 30 days. It works again when the owner has signed in; a service key does not depend on a person.",
+            at.day()
+        ))
+    }
     pub(crate) fn bad_pass() -> Self {
         Self::unauthorized("This session pass is not valid here. Reload the page, and sign in again if asked.")
     }

@@ -21,7 +21,7 @@ use axum::{
 use bytes::{Bytes, BytesMut};
 use domain::{
     call_rules::CallRules,
-    directory::{Directory, Route},
+    directory::{Directory, KeyEntry, Route},
     ids::CallId,
     name::Name,
     time::Timestamp,
@@ -78,7 +78,9 @@ impl Exchange {
         let mut models: Vec<_> =
             caller.entry.routes.iter().filter(|(id, _)| caller.may_call(id)).map(|(id, r)| model(&caller, id, r)).collect();
         models.sort_by(|a, b| a.id.cmp(b.id));
-        Ok(json(serde_json::to_vec(&List { object: "list", data: models }).unwrap_or_default()))
+        let mut response = json(serde_json::to_vec(&List { object: "list", data: models }).unwrap_or_default());
+        caller.tell_its_end(response.headers_mut(), self.at);
+        Ok(response)
     }
 
     /// `GET /v1/models/{id}`. A model that the key may not call is not shown.
@@ -130,6 +132,7 @@ impl Exchange {
             },
         };
         tell_standing(response.headers_mut(), &standing);
+        caller.tell_its_end(response.headers_mut(), self.at);
         Ok(response)
     }
 
@@ -272,7 +275,7 @@ impl Exchange {
             tenant: caller.tenant.clone(),
             at: self.at,
             key: caller.key.map(|k| k.id),
-            person: Some(caller.person),
+            person: (!caller.key.is_some_and(KeyEntry::is_service)).then_some(caller.person),
             endpoint: None,
             model: String::new(),
             model_version: None,

@@ -7,7 +7,8 @@ use crate::{
     store::{self, DirectoryAttachment, DirectoryEndpoint, DirectoryRows, Tx},
 };
 use domain::{
-    directory::{Directory, KeyEntry, Pass, Route, TenantEntry},
+    confirmation,
+    directory::{Directory, KeyEntry, PASS_LASTS, Pass, Route, TenantEntry},
     endpoint::{AdapterState, EndpointState},
     name::Name,
     policy::Action,
@@ -20,8 +21,8 @@ use tokio::sync::watch;
 
 /// How soon a change that another replica made is seen here; a revoked key stops within a second.
 const EVERY: Duration = Duration::from_millis(200);
-/// How long a page may call the gateway with one pass.
-const PASS_LASTS: i64 = 10 * MINUTE;
+/// How far clocks of replicas may differ.
+const CLOCKS_DIFFER: i64 = MINUTE;
 
 /// Part of every change of tenants, members, keys, endpoints and attachments.
 pub(crate) async fn changed(tx: &mut Tx) -> store::Result<()> {
@@ -31,8 +32,13 @@ pub(crate) async fn changed(tx: &mut Tx) -> store::Result<()> {
 impl Platform {
     /// One consistent read.
     pub async fn directory(&self) -> Result<Directory, Problem> {
-        let since = self.now().plus(-DAY);
-        let rows = self.store().directory_rows(since).await.doing("reading the gateway's directory")?;
+        let now = self.now();
+        // A pass that was ended longer ago than passes last is over by itself.
+        let rows = self
+            .store()
+            .directory_rows(now.plus(-DAY), now.plus(-PASS_LASTS - CLOCKS_DIFFER))
+            .await
+            .doing("reading the gateway's directory")?;
         Ok(assemble(rows, self.inner.pass_secret))
     }
 
@@ -91,28 +97,43 @@ impl Platform {
 }
 
 fn assemble(rows: DirectoryRows, pass_secret: [u8; 32]) -> Directory {
-    let DirectoryRows { revision, tenants, members, keys, endpoints, attachments } = rows;
-    let mut directory = Directory { revision: u64::try_from(revision).unwrap_or(0), pass_secret, ..Directory::default() };
+    let DirectoryRows { revision, tenants, members, passes_from, keys, endpoints, attachments } = rows;
+    let mut directory = Directory {
+        revision: u64::try_from(revision).unwrap_or(0),
+        pass_secret,
+        passes_from: passes_from.into_iter().collect(),
+        ..Directory::default()
+    };
     for (name, state, calls) in tenants {
         let entry = TenantEntry { active: state == TenantState::Active, calls, ..TenantEntry::default() };
         directory.tenants.insert(name, entry);
     }
-    for (tenant, person) in members {
-        if let Some(entry) = directory.tenants.get_mut(&tenant) {
-            entry.members.insert(person);
+    for (tenant, person, _) in &members {
+        if let Some(entry) = directory.tenants.get_mut(tenant) {
+            entry.members.insert(*person);
         }
     }
+    let confirmed: HashMap<_, _> = members.iter().map(|(tenant, person, at)| ((tenant, *person), *at)).collect();
     for k in keys {
         let mut digest = [0; 32];
         if hex::decode_to_slice(&k.digest, &mut digest).is_err() {
             tracing::error!(key = %k.id, "a key's digest cannot be read; the key does not work");
             continue;
         }
-        // A leaver takes no key along: with the membership go the keys that the person made.
-        let member = directory.tenants.get(&k.tenant).is_some_and(|t| t.members.contains(&k.owner));
-        let revoked = k.revoked || !member;
-        let entry =
-            KeyEntry { id: k.id, tenant: k.tenant, owner: k.owner, models: k.models, limits: k.limits, expires_at: k.expires_at, revoked };
+        // A leaver takes no key along: with the membership go the keys that the person made. A service key is the tenant's and stays.
+        let confirmed = confirmed.get(&(&k.tenant, k.owner)).copied();
+        let revoked = k.revoked || !k.service && confirmed.is_none();
+        let confirmed_until = (!k.service).then(|| confirmation::keys_stop_at(confirmed.unwrap_or_default()));
+        let entry = KeyEntry {
+            id: k.id,
+            tenant: k.tenant,
+            owner: k.owner,
+            models: k.models,
+            limits: k.limits,
+            expires_at: k.expires_at,
+            revoked,
+            confirmed_until,
+        };
         directory.keys.insert(digest, entry);
     }
 

@@ -53,7 +53,7 @@ fn attached(endpoint: u128, model: &str, number: i64, state: AdapterState) -> Di
 
 fn routes(endpoints: Vec<DirectoryEndpoint>, attachments: Vec<DirectoryAttachment>) -> HashMap<String, Route> {
     let tenants = vec![(name("acme"), TenantState::Active, Default::default())];
-    let rows = DirectoryRows { revision: 7, tenants, members: vec![], keys: vec![], endpoints, attachments };
+    let rows = DirectoryRows { revision: 7, tenants, members: vec![], passes_from: vec![], keys: vec![], endpoints, attachments };
     let directory = assemble(rows, [1; 32]);
     assert_eq!(directory.revision, 7);
     directory.tenants[&name("acme")].routes.clone()
@@ -147,13 +147,14 @@ fn a_model_called_like_a_base_model_does_not_hide_it() {
 }
 
 #[test]
-fn a_leavers_keys_stop() {
+fn a_leavers_keys_stop_and_a_service_key_outlives_whoever_answers_for_it() {
     let person = |n| PersonId::from_uuid(Uuid::from_u128(n));
     let key = |n: u8| DirectoryKey {
         tenant: name("acme"),
         id: KeyId::from_uuid(Uuid::from_u128(n.into())),
         digest: hex::encode([n; 32]),
         owner: person(n.into()),
+        service: false,
         models: None,
         limits: Limits::default(),
         expires_at: None,
@@ -162,11 +163,15 @@ fn a_leavers_keys_stop() {
     let rows = DirectoryRows {
         revision: 1,
         tenants: vec![(name("acme"), TenantState::Active, Default::default())],
-        members: vec![(name("acme"), person(1))],
-        keys: vec![key(1), key(2)],
+        members: vec![(name("acme"), person(1), Timestamp(5))],
+        passes_from: vec![],
+        keys: vec![key(1), key(2), DirectoryKey { service: true, ..key(3) }],
         endpoints: vec![],
         attachments: vec![],
     };
     let directory = assemble(rows, [1; 32]);
-    assert_eq!((directory.keys[&[1; 32]].revoked, directory.keys[&[2; 32]].revoked), (false, true));
+    let revoked = [1, 2, 3].map(|n| directory.keys[&[n; 32]].revoked);
+    assert_eq!(revoked, [false, true, false]);
+    assert_eq!(directory.keys[&[1; 32]].confirmed_until, Some(Timestamp(5 + 30 * DAY)));
+    assert!(directory.keys[&[3; 32]].is_service());
 }

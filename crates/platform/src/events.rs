@@ -56,14 +56,20 @@ impl Platform {
     pub async fn watch_events(&self, shutdown: impl Future<Output = ()>) {
         tokio::pin!(shutdown);
         let mut away = false;
+        // What happened before this process started concerns nobody here.
+        let mut rights = None;
         loop {
             tokio::select! {
                 () = &mut shutdown => return,
                 () = tokio::time::sleep(EVERY) => {}
             }
-            match self.store().counter("events").await {
-                Ok(latest) => {
+            match self.store().marks().await {
+                Ok((latest, latest_rights)) => {
                     away = false;
+                    let seen = *rights.get_or_insert(latest_rights);
+                    if seen != latest_rights && self.tell_rights_changes(seen, latest_rights).await.is_ok() {
+                        rights = Some(latest_rights);
+                    }
                     self.inner.events.send_if_modified(|seen| std::mem::replace(seen, latest) != latest);
                 }
                 Err(e) if !away => {

@@ -3,7 +3,7 @@
 use crate::{Platform, access::Scope, audit, directory, events, problem::Doing, random, store::KeyRow};
 use domain::{
     event::Topic,
-    ids::KeyId,
+    ids::{KeyId, PersonId},
     key::{ApiKey, CreatedKey, NewKey, text},
     policy::Action,
     problem::{FieldProblem, Problem},
@@ -27,9 +27,9 @@ impl Keys<'_> {
         self.scope.platform().store().keys(self.scope.tenant_name()).await.doing("reading the keys")
     }
 
-    /// The secret is in the answer and nowhere else.
+    /// The secret is in the answer and nowhere else. A service key needs a right of its own.
     pub async fn create(&self, new: NewKey) -> Result<CreatedKey, Problem> {
-        let permit = self.scope.permit(Action::KeyWrite)?;
+        let permit = self.scope.permit(if new.responsible.is_some() { Action::ServiceKeyWrite } else { Action::KeyWrite })?;
         self.scope.active()?;
         let mut wrong = new.check();
         let models: Option<Vec<String>> = new.models.map(|m| m.iter().map(|m| m.trim().to_owned()).filter(|m| !m.is_empty()).collect());
@@ -46,13 +46,18 @@ impl Keys<'_> {
         let made = text::make(random());
         let mut tx = self.scope.platform().begin().await?;
         let person = self.scope.person();
+        let owner = new.responsible.unwrap_or(person.id);
+        let member = tx.member(self.scope.tenant_name(), owner).await.doing(doing)?;
+        let (owner_name, confirmed_at) = member.ok_or_else(|| no_member("responsible"))?;
         let key = ApiKey {
             id: KeyId::from_uuid(self.scope.platform().fresh_uuid()),
             tenant: self.scope.tenant_name().clone(),
             label: new.label.trim().to_owned(),
             hint: made.hint.clone(),
-            owner: person.id,
-            owner_name: person.name.clone(),
+            service: new.responsible.is_some(),
+            owner,
+            owner_name,
+            owner_confirmed_at: Some(confirmed_at),
             models,
             limits: new.limits,
             created_at: tx.at(),
@@ -62,7 +67,10 @@ impl Keys<'_> {
         };
         tx.insert_key(&KeyRow { key: &key, digest: hex::encode(made.digest) }).await.doing(doing)?;
         let mut entry = permit.entry(tx.at(), "key", key.id, &key.label);
-        entry.detail = format!("created {}…", key.hint);
+        entry.detail = match key.service {
+            true => format!("created the service key {}…, {} answers for it", key.hint, key.owner_name),
+            false => format!("created {}…", key.hint),
+        };
         audit::append(&mut tx, entry).await.doing(doing)?;
         events::tell(&mut tx, &key.tenant, Topic::Key, key.id).await.doing(doing)?;
         directory::changed(&mut tx).await.doing(doing)?;
@@ -78,7 +86,7 @@ impl Keys<'_> {
         self.scope.permit(Action::KeyRead)?;
         let mut tx = self.scope.platform().begin().await?;
         let mut key = tx.key(tenant, id).await.doing(doing)?.ok_or_else(|| Problem::not_found(format!("The key {id}")))?;
-        let own = key.owner == self.scope.person().id && self.scope.may(Action::KeyWrite);
+        let own = !key.service && key.owner == self.scope.person().id && self.scope.may(Action::KeyWrite);
         let permit = self.scope.permit(if own { Action::KeyWrite } else { Action::KeyRevokeAny })?;
         if key.revoked_at.is_some() {
             return Ok(key);
@@ -94,4 +102,27 @@ impl Keys<'_> {
         tx.commit().await.doing(doing)?;
         Ok(key)
     }
+
+    /// Another member answers for a service key.
+    pub async fn set_responsible(&self, id: KeyId, person: PersonId) -> Result<ApiKey, Problem> {
+        let permit = self.scope.permit(Action::ServiceKeyWrite)?;
+        let doing = "naming who answers for a key";
+        let tenant = self.scope.tenant_name();
+        let mut tx = self.scope.platform().begin().await?;
+        let not_found = || Problem::not_found(format!("The key {id}"));
+        let key = tx.key(tenant, id).await.doing(doing)?.filter(|k| k.service).ok_or_else(not_found)?;
+        let (owner_name, confirmed_at) = tx.member(tenant, person).await.doing(doing)?.ok_or_else(|| no_member("person"))?;
+        tx.set_responsible(tenant, id, person).await.doing(doing)?;
+        let mut entry = permit.entry(tx.at(), "key", key.id, &key.label);
+        entry.detail = format!("{owner_name} answers for it now, before {}", key.owner_name);
+        audit::append(&mut tx, entry).await.doing(doing)?;
+        events::tell(&mut tx, tenant, Topic::Key, key.id).await.doing(doing)?;
+        directory::changed(&mut tx).await.doing(doing)?;
+        tx.commit().await.doing(doing)?;
+        Ok(ApiKey { owner: person, owner_name, owner_confirmed_at: Some(confirmed_at), ..key })
+    }
+}
+
+fn no_member(field: &str) -> Problem {
+    Problem::field(field, "Choose a member of the tenant; whoever answers for a key must belong to it.")
 }

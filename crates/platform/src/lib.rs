@@ -11,6 +11,7 @@ pub mod blobs;
 mod cards;
 pub mod chain;
 pub mod chats;
+mod confirm;
 mod control;
 mod counted;
 pub mod datasets;
@@ -21,10 +22,13 @@ pub mod freshness;
 pub mod inspect;
 pub mod jobs;
 pub mod keys;
+pub mod members;
 pub mod models;
 mod problem;
 pub mod refusals;
+mod rights;
 pub mod runs;
+pub mod sealing;
 pub mod sessions;
 pub(crate) mod store;
 pub mod tenants;
@@ -43,7 +47,7 @@ use std::{
     time::{Duration, Instant},
 };
 use store::{Store, Tx};
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::sync::{Mutex, Notify, broadcast, watch};
 use uuid::Uuid;
 
 /// What the platform is opened with.
@@ -57,12 +61,22 @@ pub struct Config {
     pub task_env: BTreeMap<String, String>,
     /// Hours until a session ends, whatever happens in it; see [`SESSION_HOURS`].
     pub session_hours: i64,
+    /// Minutes without use until a session ends; see [`SESSION_IDLE_MINUTES`].
+    pub session_idle_minutes: i64,
+    /// Seconds until the identity provider is asked again whether a person may still come in; see [`CONFIRM_SECONDS`].
+    pub confirm_seconds: i64,
+    /// Encrypts what the identity provider gives us; the same for all replicas.
+    pub token_key: sealing::TokenKey,
     /// Bytes of one dataset file; see [`UPLOAD_BYTES`].
     pub upload_bytes: u64,
 }
 
 /// The usual length of a session, hours.
 pub const SESSION_HOURS: i64 = 12;
+/// The usual time without use until a session ends, minutes: a long lunch, not a night.
+pub const SESSION_IDLE_MINUTES: i64 = 120;
+/// The usual time between two questions to the identity provider, seconds; whoever was disabled is out two minutes after it at the latest.
+pub const CONFIRM_SECONDS: i64 = 180;
 /// The usual limit of one dataset file: 20 GiB.
 pub const UPLOAD_BYTES: u64 = 20 * 1024 * 1024 * 1024;
 
@@ -94,12 +108,17 @@ struct Inner {
     engine: Engine,
     task_env: BTreeMap<String, String>,
     session_hours: i64,
+    session_idle_minutes: i64,
+    confirm_seconds: i64,
+    token_key: sealing::TokenKey,
     upload_bytes: u64,
     clock: fn() -> Timestamp,
     /// HMAC secret of session passes, shared by all replicas.
     pass_secret: [u8; 32],
     /// The newest event's number, as far as this process has seen.
     events: watch::Sender<i64>,
+    /// People whose rights changed, as this process hears of it.
+    rights: broadcast::Sender<domain::ids::PersonId>,
     /// On their way into the audit log.
     refusals: refusals::Refusals,
     /// A use case of this process changed something that its controller should see to.
@@ -118,7 +137,17 @@ impl Platform {
         let mut pass_secret = [0; 32];
         hex::decode_to_slice(text, &mut pass_secret).map_err(|e| OpenError::Secrets(e.to_string()))?;
         let latest = store.counter("events").await.map_err(|e| OpenError::Secrets(e.to_string()))?;
-        let Config { database_url: _, store: location, engine, task_env, session_hours, upload_bytes } = config;
+        let Config {
+            database_url: _,
+            store: location,
+            engine,
+            task_env,
+            session_hours,
+            session_idle_minutes,
+            confirm_seconds,
+            token_key,
+            upload_bytes,
+        } = config;
         let events = watch::Sender::new(latest);
         let inner = Inner {
             store,
@@ -127,10 +156,14 @@ impl Platform {
             engine,
             task_env,
             session_hours,
+            session_idle_minutes,
+            confirm_seconds,
+            token_key,
             upload_bytes,
             clock,
             pass_secret,
             events,
+            rights: broadcast::Sender::new(1024),
             refusals: Default::default(),
             wake: Notify::new(),
             probed: Mutex::default(),

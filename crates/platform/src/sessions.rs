@@ -1,22 +1,27 @@
 //! Sessions: who is signed in. The cookie's value is 256 random bits; the database holds only its SHA-256.
 
+mod renewal;
+
+pub use renewal::{Renewal, Renewed};
+
 use crate::{
     Platform,
     access::{Actor, Caller, Origin},
-    audit, directory,
+    audit,
+    confirm::{Confirmed, confirm},
     problem::Doing,
-    random,
-    store::NewSession,
+    random, rights,
+    store::{NewSession, SessionRow},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::{
     audit::{ActorKind, Entry},
+    confirmation::Confirmation,
     ids::{PersonId, SessionId},
     name::Name,
-    people::{Person, PlatformRole, Role},
+    people::{PlatformRole, Role},
     problem::Problem,
-    text,
-    time::{HOUR, MINUTE, Timestamp},
+    time::{HOUR, MINUTE, SECOND, Timestamp},
 };
 use sha2::{Digest, Sha256};
 
@@ -48,6 +53,17 @@ pub struct Profile {
     pub memberships: Vec<(Name, Role)>,
     /// For signing out at the identity provider too.
     pub id_token: Option<String>,
+    /// By which the provider is asked again; none = the session is believed until it ends.
+    pub refresh_token: Option<String>,
+}
+
+/// A session that was found, and how well its person is confirmed.
+#[derive(Debug)]
+pub struct Found {
+    pub caller: Caller,
+    pub confirmation: Confirmation,
+    /// The provider is being asked now, by this replica or another.
+    pub being_renewed: bool,
 }
 
 /// A session that was ended.
@@ -91,37 +107,25 @@ impl Sessions<'_> {
         let secret = fresh_secret();
         let mut tx = self.platform.begin().await?;
         let at = tx.at();
-        let Profile { issuer, subject, name, email, groups, platform_role, memberships, id_token } = profile;
-        // What a provider sends is kept, but a character that no database stores must not keep anybody out.
-        let (name, email) = (text::clean(&name).into_owned(), email.map(|e| text::clean(&e).into_owned()));
-        let groups: Vec<String> = groups.iter().map(|g| text::clean(g).into_owned()).collect();
-        let id = PersonId::from_uuid(self.platform.fresh_uuid());
-        let mut person = Person { id, issuer, subject, name, email, platform_role, last_seen_at: at };
-        person.id = tx.put_person(&person, &groups).await.doing(doing)?;
+        let Confirmed { person, now: now_member, .. } =
+            confirm(&mut tx, PersonId::from_uuid(self.platform.fresh_uuid()), &profile).await.doing(doing)?;
 
-        let before = tx.memberships(person.id).await.doing(doing)?;
-        for (tenant, _) in before.iter().filter(|(had, _)| !memberships.iter().any(|(tenant, _)| tenant == had)) {
-            tx.delete_membership(tenant, person.id).await.doing(doing)?;
-        }
-        for (tenant, role) in &memberships {
-            tx.put_membership(tenant, person.id, *role, at).await.doing(doing)?;
-        }
-        let now_member = tx.memberships(person.id).await.doing(doing)?;
-        if before != now_member {
-            directory::changed(&mut tx).await.doing(doing)?;
-        }
-
+        let id = SessionId::from_uuid(self.platform.fresh_uuid());
+        let seal = |token: Option<String>, what| token.map(|t| self.platform.inner.token_key.seal(&place(id, what), &t));
+        let renew_at = profile.refresh_token.is_some().then(|| at.plus(self.every()));
         let session = NewSession {
-            id: SessionId::from_uuid(self.platform.fresh_uuid()),
+            id,
             secret_hash: hashed(&secret),
             person: person.id,
-            id_token,
+            id_token_sealed: seal(profile.id_token, ID_TOKEN),
+            refresh_token_sealed: seal(profile.refresh_token, REFRESH_TOKEN),
             created_at: at,
             expires_at: at.plus(self.platform.inner.session_hours.max(1) * HOUR),
+            renew_at,
         };
         tx.insert_session(&session).await.doing(doing)?;
         let mut entry = entry(at, &Actor::person(&person), "session.sign_in", session.id.to_string(), origin);
-        entry.detail = membership_words(&person, &now_member);
+        entry.detail = membership_words(person.platform_role, &now_member);
         audit::append(&mut tx, entry).await.doing(doing)?;
         tx.commit().await.doing(doing)?;
         Ok(secret)
@@ -129,31 +133,61 @@ impl Sessions<'_> {
 
     /// Who holds this cookie now; rights are read from the database each time.
     pub async fn caller(&self, secret: &str, origin: Origin) -> Result<Option<Caller>, Problem> {
+        Ok(self.find(secret, origin, true).await?.map(|found| found.caller))
+    }
+
+    /// The same, with how well the person is confirmed. `used`: a person did something; a stream that looks whether it may go on does
+    /// not keep the session from ending for want of use.
+    pub async fn find(&self, secret: &str, origin: Origin, used: bool) -> Result<Option<Found>, Problem> {
         let doing = "reading the session";
         let now = self.platform.now();
         let store = self.platform.store();
-        let Some(session) = store.session(&hashed(secret), now).await.doing(doing)? else { return Ok(None) };
-        if now.since(session.last_seen_at) >= MINUTE {
+        let inner = &self.platform.inner;
+        let idle_since = now.plus(-inner.session_idle_minutes.max(1) * MINUTE);
+        let Some(session) = store.session(&hashed(secret), now, idle_since).await.doing(doing)? else { return Ok(None) };
+        if used && now.since(session.last_seen_at) >= MINUTE {
             store.touch_session(session.id, session.person.id, now).await.doing(doing)?;
         }
+        let oldest = now.plus(-inner.session_hours.max(1) * HOUR);
         let memberships = store.memberships(session.person.id).await.doing(doing)?;
-        Ok(Some(Caller::proven(session.id, session.person, memberships, session.groups, origin)))
+        // A membership that nobody confirmed for longer than a session lasts gives no rights, whatever the session says.
+        let memberships = memberships.into_iter().filter(|m| m.confirmed_at >= oldest).map(|m| (m.tenant, m.role)).collect();
+        let (confirmation, being_renewed) = (self.confirmation(&session, now), session.renewing_until.is_some_and(|t| t > now));
+        let caller = Caller::proven(session.id, session.person, memberships, session.groups, origin);
+        Ok(Some(Found { caller, confirmation, being_renewed }))
+    }
+
+    fn confirmation(&self, session: &SessionRow, now: Timestamp) -> Confirmation {
+        let Some(renew_at) = session.renew_at else { return Confirmation::Fresh };
+        match Confirmation::of(session.confirmed_at, now, self.every()) {
+            _ if renew_at > now => Confirmation::Fresh,
+            // The provider was asked and said nothing: it is asked again, but nobody waits for it.
+            Confirmation::Overdue if renew_at > session.confirmed_at.plus(self.every()) => Confirmation::Due,
+            stands => stands,
+        }
+    }
+
+    /// Milliseconds between two questions to the provider.
+    fn every(&self) -> i64 {
+        self.platform.inner.confirm_seconds.max(1) * SECOND
     }
 
     /// Ends the session; `None` when there was none.
     pub async fn sign_out(&self, secret: &str, origin: &Origin) -> Result<Option<SignedOut>, Problem> {
         let doing = "signing out";
         let mut tx = self.platform.begin().await?;
-        let Some((person, name, id_token)) = tx.delete_session(&hashed(secret)).await.doing(doing)? else { return Ok(None) };
+        let Some((id, person, name, id_token)) = tx.delete_session(&hashed(secret)).await.doing(doing)? else { return Ok(None) };
+        rights::changed(&mut tx, person).await.doing(doing)?;
         let actor = Actor { kind: ActorKind::Person, id: person.to_string(), name };
-        let entry = entry(tx.at(), &actor, "session.sign_out", String::new(), origin);
+        let entry = entry(tx.at(), &actor, "session.sign_out", id.to_string(), origin);
         audit::append(&mut tx, entry).await.doing(doing)?;
         tx.commit().await.doing(doing)?;
+        let id_token = id_token.and_then(|sealed| self.platform.inner.token_key.open(&place(id, ID_TOKEN), &sealed));
         Ok(Some(SignedOut { id_token }))
     }
 }
 
-fn entry(at: Timestamp, actor: &Actor, action: &str, session: String, origin: &Origin) -> Entry {
+pub(crate) fn entry(at: Timestamp, actor: &Actor, action: &str, session: String, origin: &Origin) -> Entry {
     Entry {
         at,
         actor_kind: actor.kind,
@@ -171,10 +205,18 @@ fn entry(at: Timestamp, actor: &Actor, action: &str, session: String, origin: &O
     }
 }
 
-fn membership_words(person: &Person, memberships: &[(Name, Role)]) -> String {
+fn membership_words(platform_role: Option<PlatformRole>, memberships: &[(Name, Role)]) -> String {
     let mut words: Vec<String> = memberships.iter().map(|(tenant, role)| format!("{} of {tenant}", role.word())).collect();
-    words.extend(person.platform_role.map(|role| format!("platform {}", role.word())));
+    words.extend(platform_role.map(|role| format!("platform {}", role.word())));
     if words.is_empty() { "without any role".into() } else { words.join(", ") }
+}
+
+const ID_TOKEN: &str = "id_token";
+const REFRESH_TOKEN: &str = "refresh_token";
+
+/// What a sealed token is bound to.
+fn place(session: SessionId, what: &str) -> String {
+    format!("{session} {what}")
 }
 
 fn fresh_secret() -> String {

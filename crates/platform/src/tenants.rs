@@ -55,12 +55,6 @@ impl Platform {
             counts: self.store().rail_counts(scope.tenant_name()).await.doing(doing)?,
         })
     }
-
-    /// By name.
-    pub async fn members(&self, scope: &Scope) -> Result<Vec<Member>, Problem> {
-        scope.permit(Action::TenantRead)?;
-        self.store().members(scope.tenant_name()).await.doing("reading the members")
-    }
 }
 
 impl Tenants<'_> {
@@ -81,7 +75,7 @@ impl Tenants<'_> {
         let parsed: Name = name.parse().map_err(|_| not_found(name))?;
         let tenant = store.tenant(&parsed).await.doing("reading the tenant")?.ok_or_else(|| not_found(name))?;
         let holding = store.holding(&parsed).await.doing("reading what the tenant holds")?;
-        Ok((TenantOverview { tenant, holding }, store.members(&parsed).await.doing("reading the members")?))
+        Ok((TenantOverview { tenant, holding }, self.platform.members_of(&parsed).await.doing("reading the members")?))
     }
 
     pub async fn create(&self, new: NewTenant) -> Result<Tenant, Problem> {

@@ -49,6 +49,8 @@ enum Command {
     /// The audit record.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Ends every session. Needed when the key of the issuer's tokens is lost or may be known to others; API keys go on working.
+    SignEverybodyOut,
     /// Prints who may do what.
     Rights,
 }
@@ -108,6 +110,11 @@ fn run(command: Command, places: Places) -> anyhow::Result<ExitCode> {
             Command::Tenant(command) => tenant::run(command, &open(&places).await?).await,
             Command::BaseModel(command) => base_model::run(command, &open(&places).await?).await,
             Command::Audit(command) => audit::run(command, &open(&places).await?).await,
+            Command::SignEverybodyOut => {
+                let ended = open(&places).await?.sign_everybody_out().await.map_err(said)?;
+                println!("Sessions that ended: {ended}. Restart the portal if the key has changed.");
+                Ok(ExitCode::SUCCESS)
+            }
             Command::Task(_) | Command::Rights => Ok(ExitCode::SUCCESS),
         }
     })
@@ -121,6 +128,9 @@ async fn open(places: &Places) -> anyhow::Result<Platform> {
         engine: portal::engine(places, std::env::current_exe()?)?,
         task_env: places.task_env(),
         session_hours: platform::SESSION_HOURS,
+        session_idle_minutes: platform::SESSION_IDLE_MINUTES,
+        confirm_seconds: platform::CONFIRM_SECONDS,
+        token_key: places.token_key()?,
         upload_bytes: platform::UPLOAD_BYTES,
     };
     Platform::open(config, portal::now).await.context("The portal's data cannot be opened")

@@ -1,11 +1,13 @@
 //! Where things lie: data, database, store, and the Pythons of trainer and model server.
 
 use super::Refused;
+use crate::secret_file;
 use clap::Args;
 use domain::{
     environment::{self, PythonEnvironment},
     store_location::StoreLocation,
 };
+use platform::sealing::TokenKey;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -20,6 +22,10 @@ pub struct Places {
     /// `sqlite:PATH` or `postgres://...`; default: atelier.db in the data folder.
     #[arg(long, env = "ATELIER_DATABASE_URL", global = true, hide_env_values = true)]
     pub database_url: Option<String>,
+    /// File with the key that encrypts what the issuer gives us for a session: 64 hexadecimal digits, the same file for every replica
+    /// (`openssl rand -hex 32` makes one); default: token.key in the data folder, made at the first start.
+    #[arg(long, env = "ATELIER_TOKEN_KEY", global = true)]
+    pub token_key: Option<PathBuf>,
     /// Folder of datasets, weights and logs; default: store in the data folder.
     #[arg(long, env = "ATELIER_STORE", global = true)]
     pub store: Option<PathBuf>,
@@ -54,6 +60,27 @@ impl Places {
         std::fs::create_dir_all(&folder).map_err(|e| Refused(format!("The store {} cannot be made: {e}.", folder.display())))?;
         let root = folder.canonicalize().map_err(|e| Refused(format!("The store {} cannot be read: {e}.", folder.display())))?;
         Ok(StoreLocation::Local { root: root.display().to_string() })
+    }
+
+    /// The key of the issuer's tokens. One that was named must be there: replicas that each made their own could not read each other's.
+    pub fn token_key(&self) -> Result<TokenKey, Refused> {
+        let (file, text) = match &self.token_key {
+            Some(file) => (file.clone(), std::fs::read_to_string(file).map_err(anyhow::Error::from)),
+            None => {
+                let file = self.data_folder()?.join("token.key");
+                let text = secret_file::read_or_make(&file, |random| format!("{}\n", hex::encode(random)));
+                (file, text)
+            }
+        };
+        let text = text.map_err(|e| Refused(format!("The key of the issuer's tokens cannot be read from {}: {e:#}.", file.display())))?;
+        let mut key = [0; 32];
+        hex::decode_to_slice(text.trim(), &mut key).map_err(|_| {
+            Refused(format!(
+                "{} holds no key: 64 hexadecimal digits are wanted. `openssl rand -hex 32 > FILE` makes one; give every replica the same file.",
+                file.display()
+            ))
+        })?;
+        Ok(TokenKey::new(key))
     }
 
     /// What every task gets in its environment.
@@ -124,6 +151,24 @@ mod tests {
     struct Line {
         #[command(flatten)]
         places: Places,
+    }
+
+    #[test]
+    fn the_key_of_tokens_is_made_once_in_the_data_folder_and_one_that_is_named_must_be_there() {
+        let data = tempfile::tempdir().unwrap();
+        let places = |flags: &[&str]| {
+            let data = data.path().display().to_string();
+            Line::try_parse_from([&["atelier", "--data", &data], flags].concat()).unwrap().places
+        };
+        places(&[]).token_key().unwrap();
+        let made = std::fs::read_to_string(data.path().join("token.key")).unwrap();
+        places(&[]).token_key().unwrap();
+        assert_eq!((made.trim().len(), &std::fs::read_to_string(data.path().join("token.key")).unwrap()), (64, &made));
+        let named = data.path().join("other").display().to_string();
+        assert!(places(&["--token-key", &named]).token_key().unwrap_err().0.contains("cannot be read"));
+        std::fs::write(&named, "short").unwrap();
+        let refused = places(&["--token-key", &named]).token_key().unwrap_err();
+        assert!(refused.0.contains("openssl rand -hex 32") && !refused.0.contains("short"), "{refused}");
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! The development identity provider: a real OpenID Connect provider for people who do not exist, so that the portal can be tried
 //! and tested without another program. Same listener, under `/dev-idp`; the configuration lets it exist on loopback only.
 
+mod accounts;
 mod key;
+mod manage;
 mod pages;
 pub mod people;
+mod refresh;
 mod tokens;
 
 use axum::{
@@ -23,19 +26,21 @@ use openidconnect::{
     url::Url,
 };
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::Path,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 /// Everything it answers: method and path.
-pub const DOORS: [(&str, &str); 6] = [
+pub const DOORS: [(&str, &str); 8] = [
     ("GET", "/dev-idp/.well-known/openid-configuration"),
     ("GET", "/dev-idp/authorize"),
     ("GET", "/dev-idp/jwks"),
     ("GET", "/dev-idp/logout"),
+    ("GET", "/dev-idp/people"),
     ("POST", "/dev-idp/authorize"),
+    ("POST", "/dev-idp/people"),
     ("POST", "/dev-idp/token"),
 ];
 
@@ -61,6 +66,9 @@ pub struct DevProvider {
     client_id: String,
     key: CoreEdDsaPrivateSigningKey,
     codes: Mutex<HashMap<String, Grant>>,
+    accounts: accounts::Accounts,
+    /// Refresh tokens that were used.
+    used: Mutex<HashSet<String>>,
 }
 
 type Provider = State<Arc<DevProvider>>;
@@ -73,6 +81,8 @@ impl DevProvider {
             client_id: client_id.to_owned(),
             key: key::load_or_make(&data.join("dev-provider.pem"))?,
             codes: Mutex::default(),
+            accounts: accounts::Accounts::new(data),
+            used: Mutex::default(),
         }))
     }
 
@@ -82,6 +92,7 @@ impl DevProvider {
             .route("/dev-idp/.well-known/openid-configuration", get(discovery))
             .route("/dev-idp/jwks", get(jwks))
             .route("/dev-idp/authorize", get(pages::ask).post(pages::sign_in))
+            .route("/dev-idp/people", get(manage::page).post(manage::change))
             .route("/dev-idp/token", post(tokens::token))
             .route("/dev-idp/logout", get(pages::sign_out))
             .with_state(self)
@@ -157,6 +168,7 @@ fn describe(issuer: &str) -> Result<Description<EndSession>, openidconnect::url:
         EndSession { end_session_endpoint: url("/logout") },
     )
     .set_token_endpoint(Some(TokenUrl::new(url("/token"))?))
+    .set_grant_types_supported(Some(vec![CoreGrantType::AuthorizationCode, CoreGrantType::RefreshToken]))
     .set_scopes_supported(Some(["openid", "email", "profile"].map(|s| Scope::new(s.into())).to_vec()))
     .set_token_endpoint_auth_methods_supported(Some(vec![CoreClientAuthMethod::None, CoreClientAuthMethod::ClientSecretBasic])))
 }

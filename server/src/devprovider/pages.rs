@@ -91,6 +91,9 @@ pub async fn sign_in(State(provider): Provider, Form(sent): Form<SignIn>) -> Res
     let Some(person) = people::find(&sent.user).filter(|_| sent.password == people::PASSWORD) else {
         return form(&request, &sent.user, Some("That is not the password. On a development machine everybody's password is “atelier”."));
     };
+    if provider.accounts.active(person.login).is_none() {
+        return form(&request, person.login, Some("This person is disabled; /dev-idp/people lets them in again."));
+    }
     let Ok(mut to) = Url::parse(&request.redirect_uri) else { return refused("The address to return to is no URL.") };
     let nonce = Some(request.nonce).filter(|n| !n.is_empty());
     let code =

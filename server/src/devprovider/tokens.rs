@@ -1,6 +1,6 @@
-//! A code for tokens: once, within a minute, with the verifier that fits.
+//! Tokens: for a code (once, within a minute, with the verifier that fits) and for a refresh token (once).
 
-use super::{Provider, random};
+use super::{DevProvider, Provider, people::DevPerson, random};
 use axum::{
     Json,
     extract::{Form, State},
@@ -10,7 +10,8 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use openidconnect::{
     AccessToken, AdditionalClaims, Audience, EmptyExtraTokenFields, EndUserEmail, EndUserName, IdToken, IdTokenClaims, IdTokenFields,
-    IssuerUrl, LocalizedClaim, Nonce, PkceCodeChallenge, PkceCodeVerifier, StandardClaims, StandardTokenResponse, SubjectIdentifier,
+    IssuerUrl, LocalizedClaim, Nonce, PkceCodeChallenge, PkceCodeVerifier, RefreshToken, StandardClaims, StandardTokenResponse,
+    SubjectIdentifier,
     core::{CoreGenderClaim, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreTokenType},
 };
 use std::time::{Duration, SystemTime};
@@ -33,23 +34,41 @@ pub struct Asked {
     redirect_uri: String,
     #[serde(default)]
     code_verifier: String,
+    #[serde(default)]
+    refresh_token: String,
     client_id: Option<String>,
 }
 
 pub async fn token(State(provider): Provider, headers: HeaderMap, Form(asked): Form<Asked>) -> Response {
-    if asked.grant_type != "authorization_code" {
-        return refused("unsupported_grant_type");
+    if provider.accounts.changes().out_of_order {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
+    let client = asked.client_id.clone().or_else(|| basic_user(&headers));
+    let ours = client.as_deref() == Some(provider.client_id.as_str());
+    match asked.grant_type.as_str() {
+        "authorization_code" => by_code(&provider, &asked, ours),
+        "refresh_token" if ours => match provider.take_refresh_token(&asked.refresh_token) {
+            Some(person) => tokens(&provider, person, None),
+            None => refused("invalid_grant"),
+        },
+        "refresh_token" => refused("invalid_grant"),
+        _ => refused("unsupported_grant_type"),
+    }
+}
+
+fn by_code(provider: &DevProvider, asked: &Asked, ours: bool) -> Response {
     let Some(grant) = provider.take(&asked.code) else { return refused("invalid_grant") };
-    let client = asked.client_id.or_else(|| basic_user(&headers));
-    let verifier = PkceCodeVerifier::new(asked.code_verifier);
+    let verifier = PkceCodeVerifier::new(asked.code_verifier.clone());
     let fits = grant.redirect_uri == asked.redirect_uri
-        && client.as_deref() == Some(provider.client_id.as_str())
+        && ours
         && PkceCodeChallenge::from_code_verifier_sha256(&verifier).as_str() == grant.challenge;
-    if !fits {
+    if !fits || provider.accounts.active(grant.person.login).is_none() {
         return refused("invalid_grant");
     }
-    let person = grant.person;
+    tokens(provider, grant.person, grant.nonce)
+}
+
+fn tokens(provider: &DevProvider, person: &DevPerson, nonce: Option<String>) -> Response {
     let mut name = LocalizedClaim::new();
     name.insert(None, EndUserName::new(person.name.to_owned()));
     let standard = StandardClaims::new(SubjectIdentifier::new(format!("dev|{}", person.login)))
@@ -59,10 +78,9 @@ pub async fn token(State(provider): Provider, headers: HeaderMap, Form(asked): F
     let Ok(issuer) = IssuerUrl::new(provider.issuer.clone()) else { return refused("server_error") };
     let now = SystemTime::now();
     let lives = Duration::from_secs(3600);
-    let groups = Groups { groups: person.groups.iter().map(|g| (*g).to_owned()).collect() };
+    let groups = Groups { groups: provider.accounts.groups(person) };
     let audience = vec![Audience::new(provider.client_id.clone())];
-    let claims =
-        IdTokenClaims::new(issuer, audience, (now + lives).into(), now.into(), standard, groups).set_nonce(grant.nonce.map(Nonce::new));
+    let claims = IdTokenClaims::new(issuer, audience, (now + lives).into(), now.into(), standard, groups).set_nonce(nonce.map(Nonce::new));
     // Nothing here accepts the access token: it only proves that the hash in the ID token is checked.
     let access = AccessToken::new(random());
     let Ok(id_token) = IdToken::new(claims, &provider.key, CoreJwsSigningAlgorithm::EdDsa, Some(&access), None) else {
@@ -74,6 +92,7 @@ pub async fn token(State(provider): Provider, headers: HeaderMap, Form(asked): F
         Fields::new(Some(id_token), EmptyExtraTokenFields {}),
     );
     answer.set_expires_in(Some(&lives));
+    answer.set_refresh_token(provider.refresh_token(person).map(RefreshToken::new));
     ([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response()
 }
 

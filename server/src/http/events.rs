@@ -6,6 +6,7 @@ use crate::{
         caller::{Signed, SignedIn},
         request::Seen,
     },
+    signin::renewal,
     web::Web,
 };
 use axum::{
@@ -27,7 +28,7 @@ use std::{convert::Infallible, time::Duration};
 
 /// How often a line is sent when nothing happens, so that nobody on the way closes the connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How often the session and the membership are looked at again: a leaver hears nothing after this.
+/// How often the session and the membership are looked at again, beside every change of the person's rights: what ends by time alone.
 const STILL_ALLOWED: Duration = Duration::from_secs(30);
 /// How soon a browser comes back after the portal stopped.
 const RETRY: Duration = Duration::from_secs(1);
@@ -105,7 +106,10 @@ impl Listener {
     /// Until the reader goes away, the portal stops, or the person may no longer listen.
     async fn run(mut self, mut to: mpsc::Sender<Line>) {
         let mut changes = self.web.platform().changes();
-        let mut look_again = tokio::time::interval(STILL_ALLOWED);
+        let mut rights = self.web.platform().rights_changes();
+        let me = self.scope.person().id;
+        let mut look_again =
+            tokio::time::interval(STILL_ALLOWED.min(Duration::from_secs(self.web.config().confirm_seconds.unsigned_abs())));
         look_again.tick().await;
         let stopping = self.web.stopping().clone();
         if to.send(Ok(sse::Event::default().retry(RETRY).comment("listening"))).await.is_err() {
@@ -116,9 +120,13 @@ impl Listener {
                 return;
             }
             tokio::select! {
+                // In this order: what happened after a person's rights ended is not told to that person.
+                biased;
                 () = stopping.cancelled() => return,
-                changed = changes.changed() => if changed.is_err() { return },
+                // Whoever hears of too many changes at once may have missed its own.
+                whose = rights.recv() => if whose.map_or(true, |person| person == me) && !self.still_allowed().await { return },
                 _ = look_again.tick() => if !self.still_allowed().await { return },
+                changed = changes.changed() => if changed.is_err() { return },
                 // Notices a reader that went away while nothing happens.
                 () = gone(&to) => return,
             }
@@ -141,11 +149,8 @@ impl Listener {
 
     async fn still_allowed(&mut self) -> bool {
         let Some(secret) = &self.signed.secret else { return false };
-        let caller = match self.web.platform().sessions().caller(secret, self.seen.origin()).await {
-            Ok(caller) => caller,
-            Err(_) => return false,
-        };
-        let Some(caller) = caller else { return false };
+        // A stream that is open is no sign of a person at work: it does not keep the session from ending for want of use.
+        let Ok(Some(caller)) = renewal::caller(&self.web, secret, self.seen.origin(), false).await else { return false };
         match caller.scope(self.web.platform(), &self.tenant).await {
             Ok(scope) => {
                 self.scope = scope;

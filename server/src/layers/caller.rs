@@ -3,7 +3,7 @@
 use super::request::Seen;
 use crate::{
     http::problem_page::{self, Wants},
-    signin::cookies::Cookie,
+    signin::{cookies::Cookie, renewal},
     web::Web,
 };
 use axum::{
@@ -36,7 +36,7 @@ pub async fn find(State(web): State<Web>, mut request: Request, next: Next) -> R
             .get::<Seen>()
             .map(Seen::origin)
             .unwrap_or(platform::access::Origin { request_id: String::new(), from_ip: String::new() });
-        match web.platform().sessions().caller(secret, origin).await {
+        match renewal::caller(&web, secret, origin, true).await {
             Ok(found) => caller = found,
             Err(problem) => return problem_page::answer(&problem, Wants::of(request.headers())),
         }

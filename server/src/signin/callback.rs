@@ -1,6 +1,6 @@
 //! `GET /auth/callback`: back from the identity provider. Everything is checked before anything is believed.
 
-use super::{claims::Rights, cookies::Cookie, login};
+use super::{cookies::Cookie, login};
 use crate::{http::problem_page::Page, layers::request::Seen, web::Web};
 use axum::{
     Extension,
@@ -9,7 +9,6 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use domain::problem::{Problem, ProblemKind};
-use platform::sessions::Profile;
 
 #[derive(serde::Deserialize)]
 pub struct Answer {
@@ -82,19 +81,7 @@ async fn finish(web: &Web, seen: &Seen, answer: Answer, headers: &HeaderMap) -> 
         .finish(code, begun.nonce, begun.verifier)
         .await
         .map_err(|e| (login::in_words(&sign_in.provider, &e), back.clone()))?;
-    let groups = sign_in.groups.groups(&vouched.claims);
-    let Rights { platform_role, memberships } = sign_in.groups.rights(&groups);
-    let profile = Profile {
-        issuer: sign_in.people_of.clone(),
-        subject: vouched.subject,
-        name: vouched.name,
-        email: vouched.email,
-        groups,
-        platform_role,
-        memberships,
-        id_token: Some(vouched.id_token),
-    };
-    let secret = web.platform().sessions().sign_in(profile, &seen.origin()).await.map_err(|p| (p, back.clone()))?;
+    let secret = web.platform().sessions().sign_in(sign_in.profile(vouched), &seen.origin()).await.map_err(|p| (p, back.clone()))?;
     Ok((secret, back))
 }
 

@@ -7,13 +7,15 @@ pub mod cookies;
 pub mod login;
 pub mod logout;
 mod provider;
+pub mod renewal;
 mod return_to;
 
-pub use provider::{Provider, ProviderError};
+pub use provider::{Provider, ProviderError, Vouched};
 pub use return_to::return_to;
 
 use crate::config::{Config, IdentityProvider};
-use claims::GroupRules;
+use claims::{GroupRules, Rights};
+use platform::sessions::Profile;
 
 /// What sign-in is told once, at the start.
 pub struct SignIn {
@@ -37,6 +39,23 @@ impl SignIn {
             groups: GroupRules::new(&config.groups),
             people_of,
             https: config.https(),
+        }
+    }
+
+    /// The person as the platform keeps them, with the roles that the groups give.
+    pub fn profile(&self, vouched: Vouched) -> Profile {
+        let groups = self.groups.groups(&vouched.claims);
+        let Rights { platform_role, memberships } = self.groups.rights(&groups);
+        Profile {
+            issuer: self.people_of.clone(),
+            subject: vouched.subject,
+            name: vouched.name,
+            email: vouched.email,
+            groups,
+            platform_role,
+            memberships,
+            id_token: Some(vouched.id_token),
+            refresh_token: vouched.refresh_token,
         }
     }
 

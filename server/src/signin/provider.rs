@@ -1,6 +1,10 @@
 //! The identity provider as a partner: found when it is first needed, asked again when its keys change,
 //! and never a reason for the portal not to start.
 
+mod refresh;
+
+pub use refresh::RenewError;
+
 use openidconnect::{
     AccessTokenHash, AdditionalClaims, AuthorizationCode, Client, ClientId, ClientSecret, CsrfToken, EmptyExtraTokenFields,
     EndpointMaybeSet, EndpointNotSet, EndpointSet, IdTokenFields, IssuerUrl, LogoutRequest, Nonce, OAuth2TokenResponse, PkceCodeChallenge,
@@ -103,6 +107,8 @@ pub struct Vouched {
     pub claims: serde_json::Map<String, serde_json::Value>,
     /// As received; the provider wants it back when the person signs out.
     pub id_token: String,
+    /// By which the provider can be asked again; not every provider gives one.
+    pub refresh_token: Option<String>,
 }
 
 impl Provider {
@@ -183,7 +189,6 @@ impl Provider {
     /// Trades the code for tokens, and believes the ID token only after issuer, audience, times, nonce, signature
     /// and the access token's hash were checked.
     pub async fn finish(&self, code: String, nonce: String, verifier: String) -> Result<Vouched, ProviderError> {
-        let began = Instant::now();
         let metadata = self.metadata(None).await?;
         let client = self.client(&metadata)?;
         let tokens = client
@@ -197,15 +202,26 @@ impl Provider {
                 openidconnect::RequestTokenError::Request(e) => self.away(causes(&e)),
                 other => ProviderError::Refused(causes(&other)),
             })?;
-        let nonce = Nonce::new(nonce);
-        match self.check(&client, &tokens, &nonce) {
+        self.person(&metadata, &client, &tokens, Some(&Nonce::new(nonce))).await
+    }
+
+    /// Who the tokens speak of. `nonce`: of the sign-in that they must belong to; tokens that were refreshed have none.
+    async fn person(
+        &self,
+        metadata: &ProviderMetadataWithLogout,
+        client: &OidcClient,
+        tokens: &StandardTokenResponse<Fields, CoreTokenType>,
+        nonce: Option<&Nonce>,
+    ) -> Result<Vouched, ProviderError> {
+        let began = Instant::now();
+        match self.check(client, tokens, nonce) {
             // The provider may have changed its keys since we asked: once more with fresh ones.
             Err(ProviderError::Refused(first)) => {
                 let fresh = self.metadata(Some(began)).await?;
                 if fresh.jwks() == metadata.jwks() {
                     return Err(ProviderError::Refused(first));
                 }
-                self.check(&self.client(&fresh)?, &tokens, &nonce)
+                self.check(&self.client(&fresh)?, tokens, nonce)
             }
             done => done,
         }
@@ -215,12 +231,17 @@ impl Provider {
         &self,
         client: &OidcClient,
         tokens: &StandardTokenResponse<Fields, CoreTokenType>,
-        nonce: &Nonce,
+        nonce: Option<&Nonce>,
     ) -> Result<Vouched, ProviderError> {
         let refused = |e: &dyn std::error::Error| ProviderError::Refused(causes(e));
         let id_token = tokens.id_token().ok_or_else(|| ProviderError::Refused("no ID token came".into()))?;
         let verifier = client.id_token_verifier().set_allowed_algs(ALGORITHMS);
-        let claims = id_token.claims(&verifier, nonce).map_err(|e| refused(&e))?;
+        // A token that was refreshed may carry any nonce or none (OpenID Connect Core 12.2).
+        let claims = match nonce {
+            Some(nonce) => id_token.claims(&verifier, nonce),
+            None => id_token.claims(&verifier, |_: Option<&Nonce>| Ok(())),
+        };
+        let claims = claims.map_err(|e| refused(&e))?;
         if let Some(expected) = claims.access_token_hash() {
             let algorithm = id_token.signing_alg().map_err(|e| refused(&e))?;
             let key = id_token.signing_key(&verifier).map_err(|e| refused(&e))?;
@@ -237,6 +258,7 @@ impl Provider {
             email: claims.email().map(|e| e.as_str().to_owned()),
             claims: claims.additional_claims().claims.clone(),
             id_token: id_token.to_string(),
+            refresh_token: tokens.refresh_token().map(|t| t.secret().clone()),
             subject,
         })
     }

@@ -1,7 +1,11 @@
 //! Everything that never reaches a model server, and what is said instead.
 
 use crate::world::{ANNA, NOW, World, chat, entry, key, name, route, streaming};
-use domain::{directory::Pass, ids::PersonId, time::DAY};
+use domain::{
+    directory::{KeyEntry, PASS_LASTS, Pass},
+    ids::PersonId,
+    time::DAY,
+};
 use http::Request;
 use http_body_util::Full;
 use serde_json::json;
@@ -18,6 +22,9 @@ async fn who_is_not_known_is_told_why_and_what_to_do() {
         let (digest, mut gone) = entry(5, "acme");
         gone.revoked = true;
         d.keys.insert(digest, gone);
+        let (digest, mut left) = entry(7, "acme");
+        left.confirmed_until = Some(NOW);
+        d.keys.insert(digest, left);
     });
     let mut torn = key(1);
     torn.pop();
@@ -28,6 +35,7 @@ async fn who_is_not_known_is_told_why_and_what_to_do() {
         (torn, "not whole"),
         (key(4), "expired on 2027-01-15"),
         (key(5), "was revoked"),
+        (key(7), "has not signed in to the portal for 30 days"),
         (world.pass("acme", ANNA, NOW), "has expired"),
         (world.pass("acme", PersonId::from_uuid(Uuid::from_u128(66)), NOW.plus(DAY)), "not valid"),
         (Pass { tenant: name("acme"), person: ANNA, expires_at: NOW.plus(DAY) }.sign(&[1; 32]), "not valid"),
@@ -42,6 +50,40 @@ async fn who_is_not_known_is_told_why_and_what_to_do() {
         assert_eq!(refused.header("www-authenticate"), "Bearer");
     }
     assert_eq!(world.double.hits(), 0);
+}
+
+#[tokio::test]
+async fn a_key_tells_a_week_before_that_it_stops_and_a_service_key_never_stops() {
+    let mut world = World::start().await;
+    world.change(|d| {
+        for (n, confirmed_until) in [(11, Some(NOW.plus(7 * DAY))), (12, Some(NOW.plus(7 * DAY + 1))), (13, None)] {
+            let (digest, key) = entry(n, "acme");
+            d.keys.insert(digest, KeyEntry { confirmed_until, ..key });
+        }
+    });
+    let warned = world.post("/v1/chat/completions", &key(11), &chat("helpdesk")).await;
+    assert_eq!((warned.status, warned.header("x-api-key-stops-at")), (200, "2027-01-22T08:00:00Z"));
+    assert!(warned.header("x-api-key-warning").contains("stops on 2027-01-22 unless its owner signs in"), "{warned:?}");
+    assert_eq!(world.metered().await.person, Some(ANNA));
+    assert_eq!(world.get("/v1/models", &key(11)).await.header("x-api-key-stops-at"), "2027-01-22T08:00:00Z");
+    assert!(!world.post("/v1/chat/completions", &key(12), &chat("helpdesk")).await.headers.contains_key("x-api-key-stops-at"));
+    assert_eq!(world.metered().await.person, Some(ANNA));
+    let service = world.post("/v1/chat/completions", &key(13), &chat("helpdesk")).await;
+    assert!(service.status == 200 && !service.headers.contains_key("x-api-key-warning"), "{service:?}");
+    assert_eq!(world.metered().await.person, None, "its calls are the tenant's, not those of a person");
+}
+
+#[tokio::test]
+async fn a_pass_that_was_made_before_its_persons_sessions_were_ended_is_refused() {
+    let world = World::start().await;
+    let pass = world.pass("acme", ANNA, NOW.plus(PASS_LASTS));
+    assert_eq!(world.get("/v1/models", &pass).await.status, 200);
+    world.change(|d| {
+        d.passes_from.insert(ANNA, NOW);
+    });
+    assert_eq!(world.get("/v1/models", &pass).await.status, 401);
+    let later = world.pass("acme", ANNA, NOW.plus(PASS_LASTS + 1));
+    assert_eq!(world.get("/v1/models", &later).await.status, 200, "signed in again");
 }
 
 #[tokio::test]

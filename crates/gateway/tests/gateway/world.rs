@@ -8,7 +8,7 @@ use domain::{
     key::{self, Limits},
     name::Name,
     serving::ServingSettings,
-    time::Timestamp,
+    time::{DAY, Timestamp},
     usage::Call,
 };
 use gateway::{Gateway, GatewayConfig, RECORD_BYTES, SpoolConfig, UsageReceiver, UsageSink};
@@ -68,6 +68,7 @@ pub fn entry(n: u8, tenant: &str) -> ([u8; 32], KeyEntry) {
         limits: Limits::default(),
         expires_at: None,
         revoked: false,
+        confirmed_until: Some(NOW.plus(30 * DAY)),
     };
     (made.digest, entry)
 }
@@ -188,6 +189,7 @@ impl World {
             tenants: [(name("acme"), acme), (name("rival"), rival)].into(),
             keys: [entry(1, "acme"), entry(2, "rival")].into(),
             pass_secret: PASS_SECRET,
+            ..Directory::default()
         };
         let (directory, seen) = watch::channel(Arc::new(directory));
         let spool = tempfile::tempdir().unwrap();

@@ -11,6 +11,9 @@ async fn platform(folder: &std::path::Path) -> Platform {
         engine: Engine::Local(LocalEngine::new(folder.join("tasks"), "/bin/false".into())),
         task_env: Default::default(),
         session_hours: crate::SESSION_HOURS,
+        session_idle_minutes: crate::SESSION_IDLE_MINUTES,
+        confirm_seconds: crate::CONFIRM_SECONDS,
+        token_key: crate::sealing::TokenKey::new([7; 32]),
         upload_bytes: crate::UPLOAD_BYTES,
     };
     Platform::open(config, || Timestamp(1_000_000)).await.unwrap()

@@ -16,7 +16,10 @@ use serde::de::DeserializeOwned;
 pub(crate) struct DirectoryRows {
     pub revision: i64,
     pub tenants: Vec<(Name, TenantState, CallRules)>,
-    pub members: Vec<(Name, PersonId)>,
+    /// With the moment of their last confirmation.
+    pub members: Vec<(Name, PersonId, Timestamp)>,
+    /// People whose passes were ended since `passes_since`.
+    pub passes_from: Vec<(PersonId, Timestamp)>,
     pub keys: Vec<DirectoryKey>,
     pub endpoints: Vec<DirectoryEndpoint>,
     pub attachments: Vec<DirectoryAttachment>,
@@ -28,6 +31,7 @@ pub(crate) struct DirectoryKey {
     /// BLAKE3, hex.
     pub digest: String,
     pub owner: PersonId,
+    pub service: bool,
     pub models: Option<Vec<String>>,
     pub limits: Limits,
     pub expires_at: Option<Timestamp>,
@@ -66,21 +70,21 @@ struct Snapshot {
     db: Open,
 }
 
-type KeyColumns = (String, String, String, String, Option<String>, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
+type KeyColumns = (String, String, String, String, i64, Option<String>, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
 type EndpointColumns =
     (String, String, String, String, String, Option<String>, String, i64, Option<String>, Option<String>, Option<i64>, i64, Option<String>);
 type AttachmentColumns = (String, String, String, String, i64, String, Option<String>, i64);
 
 impl Store {
-    /// `keys_since`: keys that were revoked or ended before are left out.
-    pub(crate) async fn directory_rows(&self, keys_since: Timestamp) -> Result<DirectoryRows> {
+    /// `keys_since`: keys that were revoked or ended before are left out; `passes_since`: so are passes that were ended before.
+    pub(crate) async fn directory_rows(&self, keys_since: Timestamp, passes_since: Timestamp) -> Result<DirectoryRows> {
         let mut snapshot = Snapshot {
             db: match &self.db {
                 Pool::Sqlite(pool) => Open::Sqlite(pool.begin().await?),
                 Pool::Postgres(pool) => Open::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?),
             },
         };
-        let rows = snapshot.read(keys_since).await;
+        let rows = snapshot.read(keys_since, passes_since).await;
         match snapshot.db {
             Open::Sqlite(t) => t.rollback().await?,
             Open::Postgres(t) => t.rollback().await?,
@@ -90,14 +94,16 @@ impl Store {
 }
 
 impl Snapshot {
-    async fn read(&mut self, keys_since: Timestamp) -> Result<DirectoryRows> {
+    async fn read(&mut self, keys_since: Timestamp, passes_since: Timestamp) -> Result<DirectoryRows> {
         let sql = "SELECT value FROM counters WHERE name = 'directory'";
         let (revision,): (i64,) = in_tx!(self, db => sqlx::query_as(sql).fetch_one(db).await)?;
         let sql = "SELECT name, state, call_rules_json FROM tenants";
         let tenants: Vec<(String, String, Option<String>)> = in_tx!(self, db => sqlx::query_as(sql).fetch_all(db).await)?;
-        let sql = "SELECT tenant, person FROM members";
-        let members: Vec<(String, String)> = in_tx!(self, db => sqlx::query_as(sql).fetch_all(db).await)?;
-        let sql = "SELECT tenant, id, digest, owner, models_json, requests_per_minute, tokens_per_minute, expires_at, revoked_at FROM api_keys \
+        let sql = "SELECT tenant, person, COALESCE(confirmed_at, since) FROM members";
+        let members: Vec<(String, String, i64)> = in_tx!(self, db => sqlx::query_as(sql).fetch_all(db).await)?;
+        let sql = "SELECT id, passes_from FROM people WHERE passes_from > $1";
+        let passes: Vec<(String, i64)> = in_tx!(self, db => sqlx::query_as(sql).bind(passes_since.0).fetch_all(db).await)?;
+        let sql = "SELECT tenant, id, digest, owner, service, models_json, requests_per_minute, tokens_per_minute, expires_at, revoked_at FROM api_keys \
             WHERE (revoked_at IS NULL OR revoked_at > $1) AND (expires_at IS NULL OR expires_at > $1)";
         let keys: Vec<KeyColumns> = in_tx!(self, db => sqlx::query_as(sql).bind(keys_since.0).fetch_all(db).await)?;
         let sql = "SELECT e.tenant, e.id, e.name, e.state, e.reason, e.address, b.name, b.context, e.merged_version, m.name, v.number, e.created_at, e.serving_json FROM endpoints e \
@@ -113,7 +119,11 @@ impl Snapshot {
                 .into_iter()
                 .map(|(name, state, rules)| Ok((parsed(&name)?, word(TenantState::from_word(&state), &state)?, or_default(rules)?)))
                 .collect::<Result<_>>()?,
-            members: members.into_iter().map(|(tenant, person)| Ok((parsed(&tenant)?, parsed(&person)?))).collect::<Result<_>>()?,
+            members: members
+                .into_iter()
+                .map(|(tenant, person, confirmed)| Ok((parsed(&tenant)?, parsed(&person)?, Timestamp(confirmed))))
+                .collect::<Result<_>>()?,
+            passes_from: passes.into_iter().map(|(person, from)| Ok((parsed(&person)?, Timestamp(from)))).collect::<Result<_>>()?,
             keys: keys.into_iter().map(key).collect::<Result<_>>()?,
             endpoints: endpoints.into_iter().map(endpoint).collect::<Result<_>>()?,
             attachments: attachments.into_iter().map(attachment).collect::<Result<_>>()?,
@@ -126,12 +136,13 @@ fn or_default<T: DeserializeOwned + Default>(json: Option<String>) -> Result<T> 
     Ok(json.as_deref().map(super::from_json).transpose()?.unwrap_or_default())
 }
 
-fn key((tenant, id, digest, owner, models, requests, tokens, expires, revoked): KeyColumns) -> Result<DirectoryKey> {
+fn key((tenant, id, digest, owner, service, models, requests, tokens, expires, revoked): KeyColumns) -> Result<DirectoryKey> {
     Ok(DirectoryKey {
         tenant: parsed(&tenant)?,
         id: parsed(&id)?,
         digest,
         owner: parsed(&owner)?,
+        service: service != 0,
         models: models.as_deref().map(super::from_json).transpose()?,
         limits: super::keys::limits(requests, tokens)?,
         expires_at: expires.map(Timestamp),

@@ -23,6 +23,7 @@ mod keys;
 pub(crate) mod leases;
 pub(crate) mod models;
 mod people;
+mod rights;
 pub(crate) mod run_live;
 pub(crate) mod runs;
 mod sessions;
@@ -36,7 +37,8 @@ pub(crate) use directory::DirectoryKey;
 pub(crate) use directory::{DirectoryAttachment, DirectoryEndpoint, DirectoryRows};
 pub(crate) use jobs::JobRow;
 pub(crate) use keys::KeyRow;
-pub(crate) use sessions::NewSession;
+pub(crate) use people::Membership;
+pub(crate) use sessions::{NewSession, SessionRow};
 
 use domain::time::Timestamp;
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
@@ -152,6 +154,12 @@ impl Store {
         Ok(value)
     }
 
+    /// Where the counters of events and of changed rights stand, in one look.
+    pub async fn marks(&self) -> Result<(i64, i64)> {
+        let sql = "SELECT (SELECT value FROM counters WHERE name = 'events'), (SELECT value FROM counters WHERE name = 'rights')";
+        on_both!(self, db => sqlx::query_as(sql).fetch_one(db).await)
+    }
+
     /// The secret of this name; the first that asks stores `fresh`, and every replica gets that one.
     pub async fn secret(&self, name: &'static str, fresh: &str) -> Result<String> {
         let insert = "INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
@@ -173,6 +181,12 @@ impl Tx {
             Open::Sqlite(t) => t.commit().await,
             Open::Postgres(t) => t.commit().await,
         }
+    }
+
+    /// The next that asks [`Store::secret`] decides anew.
+    pub async fn forget_secret(&mut self, name: &'static str) -> Result<()> {
+        let sql = "DELETE FROM secrets WHERE name = $1";
+        in_tx!(self, db => sqlx::query(sql).bind(name).execute(db).await.map(drop))
     }
 
     /// The next number of a counter; without gaps, and visible in order, because writers stand in one line.

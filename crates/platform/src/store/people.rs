@@ -29,16 +29,46 @@ impl Tx {
         parsed(&id)
     }
 
-    pub(crate) async fn memberships(&mut self, person: PersonId) -> Result<Vec<(Name, Role)>> {
-        let rows: Vec<(String, String)> = in_tx!(self, db => sqlx::query_as(MEMBERSHIPS).bind(person.to_string()).fetch_all(db).await)?;
+    /// Who is known under this subject, with the platform role of now.
+    pub(crate) async fn person_of(&mut self, issuer: &str, subject: &str) -> Result<Option<(PersonId, Option<PlatformRole>)>> {
+        let sql = "SELECT id, platform_role FROM people WHERE issuer = $1 AND subject = $2";
+        let row: Option<(String, Option<String>)> =
+            in_tx!(self, db => sqlx::query_as(sql).bind(issuer).bind(subject).fetch_optional(db).await)?;
+        row.map(|(id, role)| Ok((parsed(&id)?, role.map(|r| word(PlatformRole::from_word(&r), &r)).transpose()?))).transpose()
+    }
+
+    /// Name and last confirmation of a member; `None` for everybody else.
+    pub(crate) async fn member(&mut self, tenant: &Name, person: PersonId) -> Result<Option<(String, Timestamp)>> {
+        let sql = "SELECT p.name, COALESCE(m.confirmed_at, m.since) FROM members m JOIN people p ON p.id = m.person \
+            WHERE m.tenant = $1 AND m.person = $2";
+        let row: Option<(String, i64)> =
+            in_tx!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(person.to_string()).fetch_optional(db).await)?;
+        Ok(row.map(|(name, confirmed)| (name, at(confirmed))))
+    }
+
+    /// The provider said that this person still is who it was, and nothing of roles.
+    pub(crate) async fn confirm_memberships(&mut self, person: PersonId, at: Timestamp) -> Result<()> {
+        let sql = "UPDATE members SET confirmed_at = $2 WHERE person = $1";
+        in_tx!(self, db => sqlx::query(sql).bind(person.to_string()).bind(at.0).execute(db).await.map(drop))
+    }
+
+    /// Session passes that were made until `at` are refused.
+    pub(crate) async fn end_passes(&mut self, person: PersonId, at: Timestamp) -> Result<()> {
+        let sql = "UPDATE people SET passes_from = $2 WHERE id = $1";
+        in_tx!(self, db => sqlx::query(sql).bind(person.to_string()).bind(at.0).execute(db).await.map(drop))
+    }
+
+    pub(crate) async fn memberships(&mut self, person: PersonId) -> Result<Vec<Membership>> {
+        let rows: Vec<(String, String, i64)> =
+            in_tx!(self, db => sqlx::query_as(MEMBERSHIPS).bind(person.to_string()).fetch_all(db).await)?;
         membership_rows(rows)
     }
 
-    /// Nothing when there is no such tenant: a group claim may name one that the admin has not made yet.
-    pub(crate) async fn put_membership(&mut self, tenant: &Name, person: PersonId, role: Role, since: Timestamp) -> Result<()> {
-        let sql = "INSERT INTO members (tenant, person, role, since) SELECT name, $2, $3, $4 FROM tenants WHERE name = $1 \
-            ON CONFLICT (tenant, person) DO UPDATE SET role = excluded.role";
-        in_tx!(self, db => sqlx::query(sql).bind(tenant.as_str()).bind(person.to_string()).bind(role.word()).bind(since.0).execute(db).await.map(drop))
+    /// As the provider says it at `at`. Nothing when there is no such tenant: a group claim may name one that the admin has not made yet.
+    pub(crate) async fn put_membership(&mut self, tenant: &Name, person: PersonId, role: Role, at: Timestamp) -> Result<()> {
+        let sql = "INSERT INTO members (tenant, person, role, since, confirmed_at) SELECT name, $2, $3, $4, $4 FROM tenants WHERE name = $1 \
+            ON CONFLICT (tenant, person) DO UPDATE SET role = excluded.role, confirmed_at = excluded.confirmed_at";
+        in_tx!(self, db => sqlx::query(sql).bind(tenant.as_str()).bind(person.to_string()).bind(role.word()).bind(at.0).execute(db).await.map(drop))
     }
 
     pub(crate) async fn delete_membership(&mut self, tenant: &Name, person: PersonId) -> Result<()> {
@@ -47,15 +77,28 @@ impl Tx {
     }
 }
 
-const MEMBERSHIPS: &str = "SELECT tenant, role FROM members WHERE person = $1 ORDER BY tenant";
+/// A person's place in a tenant, and when the provider last confirmed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Membership {
+    pub tenant: Name,
+    pub role: Role,
+    pub confirmed_at: Timestamp,
+}
 
-fn membership_rows(rows: Vec<(String, String)>) -> Result<Vec<(Name, Role)>> {
-    rows.into_iter().map(|(tenant, role)| Ok((parsed(&tenant)?, word(Role::from_word(&role), &role)?))).collect()
+const MEMBERSHIPS: &str = "SELECT tenant, role, COALESCE(confirmed_at, since) FROM members WHERE person = $1 ORDER BY tenant";
+
+fn membership_rows(rows: Vec<(String, String, i64)>) -> Result<Vec<Membership>> {
+    rows.into_iter()
+        .map(|(tenant, role, confirmed)| {
+            Ok(Membership { tenant: parsed(&tenant)?, role: word(Role::from_word(&role), &role)?, confirmed_at: at(confirmed) })
+        })
+        .collect()
 }
 
 impl Store {
-    pub(crate) async fn memberships(&self, person: PersonId) -> Result<Vec<(Name, Role)>> {
-        let rows: Vec<(String, String)> = on_both!(self, db => sqlx::query_as(MEMBERSHIPS).bind(person.to_string()).fetch_all(db).await)?;
+    pub(crate) async fn memberships(&self, person: PersonId) -> Result<Vec<Membership>> {
+        let rows: Vec<(String, String, i64)> =
+            on_both!(self, db => sqlx::query_as(MEMBERSHIPS).bind(person.to_string()).fetch_all(db).await)?;
         membership_rows(rows)
     }
 }

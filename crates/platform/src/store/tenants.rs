@@ -7,11 +7,12 @@ use domain::{
     name::Name,
     people::{Member, Role},
     tenant::{Holding, Quota, RailCounts, Tenant, TenantState},
+    time::Timestamp,
 };
 
 type Row = (String, String, String, i64, i64, i64, i64);
 
-type MemberColumns = (String, String, String, Option<String>, String, i64, i64);
+type MemberColumns = (String, String, String, Option<String>, String, i64, i64, i64, i64, i64);
 
 fn tenant((name, title, state, runs, storage, endpoints, created): Row) -> Result<Tenant> {
     Ok(Tenant {
@@ -94,12 +95,17 @@ impl Store {
         model_bytes(&files)
     }
 
-    pub(crate) async fn members(&self, tenant: &Name) -> Result<Vec<Member>> {
-        let sql = "SELECT m.tenant, m.person, p.name, p.email, m.role, m.since, p.last_seen_at \
+    /// By name. `idle_since`: a session that was not used after it has ended.
+    pub(crate) async fn members(&self, tenant: &Name, now: Timestamp, idle_since: Timestamp) -> Result<Vec<Member>> {
+        let sql = "SELECT m.tenant, m.person, p.name, p.email, m.role, m.since, COALESCE(m.confirmed_at, m.since), p.last_seen_at, \
+            (SELECT COUNT(*) FROM sessions s WHERE s.person = m.person AND s.expires_at > $2 AND s.last_seen_at > $3), \
+            (SELECT COUNT(*) FROM api_keys k WHERE k.tenant = m.tenant AND k.owner = m.person AND k.service = 0 AND k.revoked_at IS NULL \
+                AND (k.expires_at IS NULL OR k.expires_at > $2)) \
             FROM members m JOIN people p ON p.id = m.person WHERE m.tenant = $1 ORDER BY p.name, m.person";
-        let rows: Vec<MemberColumns> = on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).fetch_all(db).await)?;
+        let rows: Vec<MemberColumns> =
+            on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(now.0).bind(idle_since.0).fetch_all(db).await)?;
         rows.into_iter()
-            .map(|(tenant, person, person_name, email, role, since, seen)| {
+            .map(|(tenant, person, person_name, email, role, since, confirmed, seen, sessions, keys)| {
                 let role = word(Role::from_word(&role), &role)?;
                 Ok(Member {
                     tenant: parsed(&tenant)?,
@@ -108,7 +114,10 @@ impl Store {
                     email,
                     role,
                     since: at(since),
+                    confirmed_at: at(confirmed),
                     last_seen_at: at(seen),
+                    sessions: count(sessions)?,
+                    keys: count(keys)?,
                 })
             })
             .collect()

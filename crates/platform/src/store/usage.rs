@@ -20,7 +20,7 @@ const BY_KEY: &str = "SELECT COALESCE(c.key_id, ''), COALESCE(k.label || ', ' ||
     CAST(SUM(CASE WHEN c.status >= 400 THEN 1 ELSE 0 END) AS BIGINT), CAST(SUM(c.prompt_tokens) AS BIGINT), CAST(SUM(c.completion_tokens) AS BIGINT) \
     FROM calls c LEFT JOIN api_keys k ON k.tenant = c.tenant AND k.id = c.key_id \
     WHERE c.tenant = $1 AND c.at >= $2 AND ($3 = '' OR c.person = $3) GROUP BY c.key_id, k.label, k.hint ORDER BY COUNT(*) DESC, c.key_id";
-const BY_MEMBER: &str = "SELECT COALESCE(c.person, ''), COALESCE(p.name, 'unknown'), COUNT(*), \
+const BY_MEMBER: &str = "SELECT COALESCE(c.person, ''), CASE WHEN c.person IS NULL THEN 'Service keys' ELSE COALESCE(p.name, 'unknown') END, COUNT(*), \
     CAST(SUM(CASE WHEN c.status >= 400 THEN 1 ELSE 0 END) AS BIGINT), CAST(SUM(c.prompt_tokens) AS BIGINT), CAST(SUM(c.completion_tokens) AS BIGINT) \
     FROM calls c LEFT JOIN people p ON p.id = c.person \
     WHERE c.tenant = $1 AND c.at >= $2 AND ($3 = '' OR c.person = $3) GROUP BY c.person, p.name ORDER BY COUNT(*) DESC, c.person";

@@ -23,7 +23,7 @@ crate::on_both_databases!(
 );
 
 fn new_key(label: &str) -> NewKey {
-    NewKey { label: label.into(), models: None, limits: Limits::default(), expires_in_days: Some(30) }
+    NewKey { label: label.into(), models: None, limits: Limits::default(), expires_in_days: Some(30), responsible: None }
 }
 
 async fn a_key_is_found_by_its_digest_and_its_text_is_nowhere(world: World) {
@@ -88,7 +88,7 @@ async fn people_revoke_their_own_and_owners_any(world: World) {
 async fn a_bad_key_form_names_the_fields(world: World) {
     world.tenant("acme").await;
     let scope = world.scope("ann", "acme", Role::Engineer).await;
-    let bad = NewKey { label: " ".into(), models: Some(vec![]), limits: Limits::default(), expires_in_days: Some(0) };
+    let bad = NewKey { label: " ".into(), models: Some(vec![]), limits: Limits::default(), expires_in_days: Some(0), responsible: None };
     let problem = world.platform.keys(&scope).create(bad).await.unwrap_err();
     assert_eq!(problem.fields.iter().map(|f| f.field.as_str()).collect::<Vec<_>>(), ["label", "expires_in_days", "models"]);
     assert!(world.platform.keys(&scope).list().await.unwrap().is_empty());

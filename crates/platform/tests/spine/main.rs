@@ -9,6 +9,7 @@ mod directory;
 mod disk_full;
 mod jobs;
 mod keys_and_usage;
+mod leavers;
 mod sessions;
 mod strangers;
 mod tenants;

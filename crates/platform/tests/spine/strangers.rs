@@ -41,7 +41,7 @@ async fn every_thing_of_another_tenant_is_not_found(world: World) {
     let acme = world.scope("ann", "acme", Role::Owner).await;
     let beta = world.scope("bob", "beta", Role::Owner).await;
     let version = world.dataset(&acme, "facts", &rows(12)).await;
-    let new_key = || NewKey { label: "x".into(), models: None, limits: Limits::default(), expires_in_days: None };
+    let new_key = || NewKey { label: "x".into(), models: None, limits: Limits::default(), expires_in_days: None, responsible: None };
     let key = world.platform.keys(&acme).create(new_key()).await.unwrap().key;
 
     let theirs = world.platform.datasets(&beta);
@@ -53,7 +53,7 @@ async fn every_thing_of_another_tenant_is_not_found(world: World) {
     assert_eq!(kind(theirs.rows("facts", 1, RowFilter::default()).await), NotFound);
     assert_eq!(kind(world.platform.keys(&beta).revoke(key.id).await), NotFound);
     assert!(world.platform.keys(&beta).list().await.unwrap().is_empty());
-    assert!(world.platform.members(&beta).await.unwrap().iter().all(|m| m.person_name == "bob"));
+    assert!(world.platform.members(&beta).list().await.unwrap().iter().all(|m| m.person_name == "bob"));
     let home = world.platform.overview(&beta).await.unwrap();
     assert_eq!((home.holding.storage_bytes, home.holding.members, home.counts.datasets, home.counts.keys), (0, 1, 0, 0));
     assert!(world.platform.usage(&beta).table(UsageBy::Key, 7).await.unwrap().is_empty());

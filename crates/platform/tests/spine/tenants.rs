@@ -65,7 +65,7 @@ async fn a_suspended_tenant_keeps_what_it_has_and_starts_nothing(world: World) {
     let refused = world.upload(&scope, "more", &crate::support::rows(3)).await.unwrap_err();
     assert_eq!(refused.kind, ProblemKind::Conflict);
     assert!(refused.sentence.contains("suspended"), "{refused}");
-    let key = NewKey { label: "x".into(), models: None, limits: Default::default(), expires_in_days: None };
+    let key = NewKey { label: "x".into(), models: None, limits: Default::default(), expires_in_days: None, responsible: None };
     assert_eq!(kind(world.platform.keys(&scope).create(key).await), ProblemKind::Conflict);
     assert_eq!(kind(world.platform.mint_pass(&scope)), ProblemKind::Conflict);
     assert!(scope.why_not(Action::RunLaunch).unwrap().contains("suspended"));

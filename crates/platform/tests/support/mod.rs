@@ -16,7 +16,9 @@ use domain::{
 use platform::{
     Config, Platform,
     access::{Caller, Origin, PlatformScope, Scope},
+    audit::AuditFilter,
     datasets::NewUpload,
+    sealing::TokenKey,
     sessions::Profile,
     tenants::NewTenant,
 };
@@ -49,8 +51,17 @@ impl World {
     async fn open(folder: TempDir, database_url: String) -> Self {
         let store = StoreLocation::Local { root: folder.path().join("store").display().to_string() };
         let engine = engine::Engine::Local(engine::local::LocalEngine::new(folder.path().join("tasks"), "/bin/false".into()));
-        let config =
-            Config { database_url, store, engine, task_env: Default::default(), session_hours: 12, upload_bytes: 64 * 1024 * 1024 };
+        let config = Config {
+            database_url,
+            store,
+            engine,
+            task_env: Default::default(),
+            session_hours: 12,
+            session_idle_minutes: 120,
+            confirm_seconds: 180,
+            token_key: TokenKey::new([7; 32]),
+            upload_bytes: 64 * 1024 * 1024,
+        };
         let platform = Platform::open(config.clone(), now).await.unwrap();
         Self { platform, config, folder }
     }
@@ -92,16 +103,12 @@ impl World {
     }
 
     pub async fn sign_in(&self, name: &str, memberships: &[(&str, Role)], platform_role: Option<PlatformRole>) -> String {
-        let profile = Profile {
-            issuer: "https://id.example".into(),
-            subject: name.into(),
-            name: name.into(),
-            email: Some(format!("{name}@example.org")),
-            groups: memberships.iter().map(|(tenant, _)| format!("/atelier/{tenant}")).collect(),
-            platform_role,
-            memberships: memberships.iter().map(|(tenant, role)| (tenant.parse().unwrap(), *role)).collect(),
-            id_token: Some(format!("token of {name}")),
-        };
+        self.platform.sessions().sign_in(profile(name, memberships, platform_role), &origin()).await.unwrap()
+    }
+
+    /// The same at a provider that gives refresh tokens.
+    pub async fn sign_in_with_refresh_token(&self, name: &str, memberships: &[(&str, Role)], refresh_token: &str) -> String {
+        let profile = Profile { refresh_token: Some(refresh_token.into()), ..profile(name, memberships, None) };
         self.platform.sessions().sign_in(profile, &origin()).await.unwrap()
     }
 
@@ -121,6 +128,28 @@ impl World {
         let new = NewUpload { name: name.into(), file_name: "rows.jsonl".into(), held_out_percent: 20, ..NewUpload::default() };
         self.platform.datasets(scope).upload(new, pieces(file)).await
     }
+}
+
+/// What the provider says of a person.
+pub fn profile(name: &str, memberships: &[(&str, Role)], platform_role: Option<PlatformRole>) -> Profile {
+    Profile {
+        issuer: "https://id.example".into(),
+        subject: name.into(),
+        name: name.into(),
+        email: Some(format!("{name}@example.org")),
+        groups: memberships.iter().map(|(tenant, _)| format!("/atelier/{tenant}")).collect(),
+        platform_role,
+        memberships: memberships.iter().map(|(tenant, role)| (tenant.parse().unwrap(), *role)).collect(),
+        id_token: Some(format!("token of {name}")),
+        refresh_token: None,
+    }
+}
+
+/// What the audit log says of every deed of this kind, oldest first.
+pub async fn audit_words(world: &World, action: &str) -> Vec<String> {
+    let filter = AuditFilter { action: Some(action.into()), limit: 100, ..AuditFilter::default() };
+    let records = world.platform.platform_audit(&PlatformScope::command_line()).page(filter).await.unwrap();
+    records.into_iter().rev().map(|r| r.entry.detail).collect()
 }
 
 pub fn origin() -> Origin {

@@ -111,6 +111,7 @@ impl House {
             platform_role,
             memberships: roles.iter().map(|(t, r)| (t.parse().unwrap(), *r)).collect(),
             id_token: None,
+            refresh_token: None,
         };
         let secret = self.platform.sessions().sign_in(profile, &Origin::default()).await.unwrap();
         self.platform.sessions().caller(&secret, Origin::default()).await.unwrap().unwrap()
@@ -250,6 +251,9 @@ async fn open(folder: &Path, database: &str) -> Platform {
         engine: Engine::Local(LocalEngine::new(folder.join("tasks"), folder.join("program"))),
         task_env: env,
         session_hours: SESSION_HOURS,
+        session_idle_minutes: platform::SESSION_IDLE_MINUTES,
+        confirm_seconds: platform::CONFIRM_SECONDS,
+        token_key: platform::sealing::TokenKey::new([7; 32]),
         upload_bytes: UPLOAD_BYTES,
     };
     Platform::open(config, now).await.unwrap()

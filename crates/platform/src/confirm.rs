@@ -1,0 +1,72 @@
+//! What the identity provider says of a person, written down: at sign-in, and whenever a session is confirmed again.
+
+use crate::{
+    directory, rights,
+    sessions::Profile,
+    store::{self, Tx},
+};
+use domain::{
+    ids::PersonId,
+    name::Name,
+    people::{Person, Role},
+    text,
+    time::DAY,
+};
+
+/// A person as confirmed now, with the roles of now.
+pub(crate) struct Confirmed {
+    pub person: Person,
+    pub now: Vec<(Name, Role)>,
+    /// The role in a tenant or on the platform is another one than before; false for somebody new.
+    pub changed: bool,
+}
+
+/// Replaces name, groups and memberships by what the profile says; each membership that stays counts as confirmed now.
+/// `fresh` is the id of a person who was never here.
+pub(crate) async fn confirm(tx: &mut Tx, fresh: PersonId, profile: &Profile) -> store::Result<Confirmed> {
+    let at = tx.at();
+    let known = tx.person_of(&profile.issuer, &profile.subject).await?;
+    let mut person = Person {
+        id: fresh,
+        issuer: profile.issuer.clone(),
+        subject: profile.subject.clone(),
+        // What a provider sends is kept, but a character that no database stores must not keep anybody out.
+        name: text::clean(&profile.name).into_owned(),
+        email: profile.email.as_deref().map(|e| text::clean(e).into_owned()),
+        platform_role: profile.platform_role,
+        last_seen_at: at,
+    };
+    let groups: Vec<String> = profile.groups.iter().map(|g| text::clean(g).into_owned()).collect();
+    person.id = tx.put_person(&person, &groups).await?;
+
+    let before = tx.memberships(person.id).await?;
+    for had in before.iter().filter(|had| !profile.memberships.iter().any(|(tenant, _)| *tenant == had.tenant)) {
+        tx.delete_membership(&had.tenant, person.id).await?;
+    }
+    for (tenant, role) in &profile.memberships {
+        tx.put_membership(tenant, person.id, *role, at).await?;
+    }
+    let oldest = before.iter().map(|m| m.confirmed_at).min().unwrap_or(at);
+    let roles = |all: Vec<store::Membership>| all.into_iter().map(|m| (m.tenant, m.role)).collect::<Vec<_>>();
+    let (before, now) = (roles(before), roles(tx.memberships(person.id).await?));
+    // The directory tells until when keys are confirmed; by the day is enough, or every page that is open would make it anew.
+    if before != now || oldest.0.div_euclid(DAY) != at.0.div_euclid(DAY) {
+        directory::changed(tx).await?;
+    }
+    let changed = known.is_some_and(|(_, platform_role)| before != now || platform_role != profile.platform_role);
+    if changed {
+        rights::changed(tx, person.id).await?;
+    }
+    Ok(Confirmed { person, now, changed })
+}
+
+/// The provider confirmed the person without a word on roles: they stay.
+pub(crate) async fn confirm_as_before(tx: &mut Tx, person: PersonId) -> store::Result<()> {
+    let at = tx.at();
+    let oldest = tx.memberships(person).await?.iter().map(|m| m.confirmed_at).min().unwrap_or(at);
+    tx.confirm_memberships(person, at).await?;
+    if oldest.0.div_euclid(DAY) != at.0.div_euclid(DAY) {
+        directory::changed(tx).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! Members: who belongs to a tenant, and ending what somebody has open here, at once on all replicas. Who may come in is decided at
+//! the identity provider; this is for the moments when that is not soon enough.
+
+use crate::{
+    Platform,
+    access::{PlatformScope, Scope, shortened},
+    audit, directory, events,
+    problem::Doing,
+    rights,
+    store::{self, Tx},
+};
+use domain::{
+    event::Topic,
+    ids::{KeyId, PersonId},
+    name::Name,
+    people::Member,
+    policy::Action,
+    problem::Problem,
+    time::MINUTE,
+};
+
+/// What was ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    pub sessions: u64,
+    pub keys: u64,
+}
+
+pub struct Members<'a> {
+    scope: &'a Scope,
+}
+
+impl Platform {
+    pub fn members<'a>(&self, scope: &'a Scope) -> Members<'a> {
+        Members { scope }
+    }
+
+    /// Ends a member's sessions, and the person's own keys in every tenant. For the platform's admin.
+    pub async fn end_access(&self, scope: &PlatformScope, tenant: &str, person: PersonId) -> Result<Ended, Problem> {
+        let permit = scope.permit(Action::PlatformPeopleEnd)?;
+        let doing = "ending the access of a person";
+        let name: Name = tenant.parse().map_err(|_| Problem::not_found(format!("The tenant “{}”", shortened(tenant))))?;
+        let mut tx = self.begin().await?;
+        let (person_name, _) = tx.member(&name, person).await.doing(doing)?.ok_or_else(not_a_member)?;
+        let (ended, keys) = end(&mut tx, person, None).await.doing(doing)?;
+        // Each tenant in which something ended, and the one from whose page it was done, has it in its own log.
+        let mut tenants: Vec<&Name> = keys.iter().map(|(tenant, _)| tenant).chain([&name]).collect();
+        tenants.sort();
+        tenants.dedup();
+        for tenant in tenants {
+            let mut entry = permit.entry_about(tx.at(), tenant, "person", person, &person_name);
+            let there = keys.iter().filter(|(t, _)| t == tenant).count() as u64;
+            entry.detail = in_words(Ended { keys: there, ..ended });
+            audit::append(&mut tx, entry).await.doing(doing)?;
+            events::tell(&mut tx, tenant, Topic::Tenant, tenant).await.doing(doing)?;
+        }
+        tx.commit().await.doing(doing)?;
+        Ok(ended)
+    }
+
+    /// For the platform's pages.
+    pub(crate) async fn members_of(&self, tenant: &Name) -> store::Result<Vec<Member>> {
+        let now = self.now();
+        self.store().members(tenant, now, now.plus(-self.inner.session_idle_minutes.max(1) * MINUTE)).await
+    }
+}
+
+impl Members<'_> {
+    /// By name.
+    pub async fn list(&self) -> Result<Vec<Member>, Problem> {
+        self.scope.permit(Action::MemberRead)?;
+        self.scope.platform().members_of(self.scope.tenant_name()).await.doing("reading the members")
+    }
+
+    /// Ends a member's sessions, and the person's own keys in this tenant. Sessions are not a tenant's: the person is signed out
+    /// everywhere, and may sign in again while the identity provider lets them.
+    pub async fn end_access(&self, person: PersonId) -> Result<Ended, Problem> {
+        let permit = self.scope.permit(Action::MemberEnd)?;
+        let doing = "ending the access of a member";
+        let tenant = self.scope.tenant_name();
+        let mut tx = self.scope.platform().begin().await?;
+        let (person_name, _) = tx.member(tenant, person).await.doing(doing)?.ok_or_else(not_a_member)?;
+        let (ended, _) = end(&mut tx, person, Some(tenant)).await.doing(doing)?;
+        let mut entry = permit.entry(tx.at(), "person", person, person_name);
+        entry.detail = in_words(ended);
+        audit::append(&mut tx, entry).await.doing(doing)?;
+        events::tell(&mut tx, tenant, Topic::Tenant, tenant).await.doing(doing)?;
+        tx.commit().await.doing(doing)?;
+        Ok(ended)
+    }
+}
+
+/// Sessions, passes, and the keys in one tenant or in all. Streams and gateways of every replica hear of it.
+async fn end(tx: &mut Tx, person: PersonId, tenant: Option<&Name>) -> store::Result<(Ended, Vec<(Name, KeyId)>)> {
+    let sessions = tx.end_sessions_of(person).await?;
+    tx.end_passes(person, tx.at()).await?;
+    let keys = tx.revoke_keys_of(person, tenant).await?;
+    for (tenant, key) in &keys {
+        events::tell(tx, tenant, Topic::Key, key).await?;
+    }
+    rights::changed(tx, person).await?;
+    directory::changed(tx).await?;
+    Ok((Ended { sessions, keys: keys.len() as u64 }, keys))
+}
+
+fn in_words(ended: Ended) -> String {
+    format!(
+        "{} and {} ended",
+        crate::counted::counted(ended.sessions, "session", "sessions"),
+        crate::counted::counted(ended.keys, "key", "keys")
+    )
+}
+
+fn not_a_member() -> Problem {
+    Problem::not_found("The member")
+}
