@@ -19,6 +19,10 @@ pub fn dataset(tenant: &impl Display, name: &impl Display) -> String {
 pub fn dataset_version(tenant: &impl Display, name: &impl Display, number: u32) -> String {
     format!("/t/{tenant}/datasets/{name}?v={number}")
 }
+/// A plain link to the bytes.
+pub fn dataset_file(tenant: &impl Display, name: &impl Display, number: u32, file: domain::dataset::DatasetFile) -> String {
+    format!("/t/{tenant}/datasets/{name}/files/{}?v={number}", file.word())
+}
 pub fn runs(tenant: &impl Display) -> String {
     format!("/t/{tenant}/runs")
 }

@@ -232,3 +232,40 @@ async fn the_event_stream_of_a_page_starts_where_the_drawing_of_the_page_began()
     });
     assert!(told.await.is_ok(), "what happened between the drawing and the stream was not told");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_files_of_a_dataset_come_by_plain_links_and_go_by_plain_forms() {
+    let portal = TestPortal::start().await;
+    let mut jonas = portal.signed_in("jonas").await;
+    for _ in 0..2 {
+        assert_eq!(jonas.upload("lumenta", "text/html", &[("name", "facts")], "facts.jsonl", ROWS.as_bytes()).await.status, 303);
+    }
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let page = loop {
+        let page = jonas.get("/t/lumenta/datasets/facts").await;
+        if page.body.contains("/t/lumenta/datasets/facts/files/train?v=2") {
+            break page;
+        }
+        assert!(std::time::Instant::now() < end, "{}", page.body);
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    };
+    assert!(says(&page, "The same file as version 1"), "{}", page.body);
+    let original = jonas.get("/t/lumenta/datasets/facts/files/original?v=2").await;
+    assert_eq!((original.status, original.body.as_str()), (200, ROWS));
+    assert_eq!(original.header("content-disposition"), "attachment; filename=\"facts-v2-original.jsonl\"");
+    assert_eq!((original.header("content-type"), original.header("x-content-type-options")), ("application/octet-stream", "nosniff"));
+    for (file, holds) in [("train", "In Denmark."), ("held-out", ""), ("verdicts", "\"accepted\":true")] {
+        let answer = jonas.get(&format!("/t/lumenta/datasets/facts/files/{file}?v=2")).await;
+        assert!(answer.status == 200 && answer.body.contains(holds), "{file}: {}", answer.body);
+    }
+    assert_eq!(jonas.get("/t/lumenta/datasets/facts/files/nothing?v=2").await.status, 404);
+    assert_eq!(portal.signed_in("otto").await.get("/t/lumenta/datasets/facts/files/train?v=2").await.status, 404);
+
+    let versions = jonas.get("/t/lumenta/datasets/facts?v=2&tab=versions").await;
+    assert!(says(&versions, "Delete version 2 for good"), "{}", versions.body);
+    let gone = jonas.post_form("/rpc/datasets/delete", &[("tenant", "lumenta"), ("name", "facts"), ("number", "2")]).await;
+    assert!(gone.status == 302 || gone.status == 303, "{} {}", gone.status, gone.body);
+    assert_eq!(gone.location(), "/t/lumenta/datasets/facts?tab=versions");
+    assert_eq!(jonas.get("/t/lumenta/datasets/facts?v=2").await.status, 404);
+    assert_eq!(jonas.get("/t/lumenta/datasets/facts/files/original?v=1").await.status, 200);
+}

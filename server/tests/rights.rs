@@ -78,6 +78,8 @@ fn fields(path: &str, key: &str) -> String {
     let version = if path.ends_with("/attach") { "none@1" } else { "mv_00000000000000000000000000000007" };
     let name = match path {
         p if p.starts_with("/rpc/admin/") => "lumenta",
+        // Whoever may take it away must not, or those who come after find nothing.
+        "/rpc/datasets/delete" | "/rpc/datasets/erase" => "none",
         p if p.starts_with("/rpc/datasets/") => "facts",
         _ => "none",
     };
@@ -135,6 +137,7 @@ async fn knock(browser: &mut Browser, method: &str, path: &str, key: &str) -> An
     let real = path
         .replace("{tenant}", "lumenta")
         .replace("{name}", if path.starts_with("/admin/") { "lumenta" } else { "none" })
+        .replace("{file}", "train")
         .replace("{id}", "run_00000000000000000000000000000007")
         .replace("{chat}", "chat_00000000000000000000000000000007");
     match (method, path) {

@@ -67,6 +67,7 @@ pub struct DatasetPage {
     /// Runs that trained on this version, newest first: id, name, state.
     pub runs: Vec<(String, String, domain::run::RunState)>,
     pub write_refused: Option<String>,
+    pub delete_refused: Option<String>,
     pub launch_refused: Option<String>,
 }
 
@@ -87,6 +88,7 @@ pub async fn get_dataset(tenant: String, name: String, number: u32) -> Result<Da
             .map(|r| (r.id.to_string(), r.name.to_string(), r.state))
             .collect(),
         write_refused: scope.why_not(Action::DatasetWrite),
+        delete_refused: scope.why_not(Action::DatasetDelete),
         launch_refused: scope.why_not(Action::RunLaunch),
         dataset,
         version,
@@ -177,6 +179,27 @@ pub async fn document(tenant: String, name: String, number: u32, said: Said) -> 
         notes: said.notes,
     };
     let version = platform.datasets(&scope).document(&name, number, documentation).await?;
+    super::redirect(&crate::links::dataset_version(&version.tenant, &version.dataset_name, version.number));
+    Ok(())
+}
+
+/// `number` 0 = the whole dataset. Leads to what is left: the dataset, or the list.
+#[server(prefix = "/rpc", endpoint = "datasets/delete", output = Wire)]
+pub async fn delete_dataset(tenant: String, name: String, number: u32) -> Result<(), AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    let datasets = platform.datasets(&scope);
+    datasets.delete(&name, (number > 0).then_some(number)).await?;
+    match datasets.version(&name, None).await {
+        Ok(left) => super::redirect(&crate::links::with(crate::links::dataset(&left.tenant, &left.dataset_name), &[("tab", "versions")])),
+        Err(_) => super::redirect(&crate::links::datasets(scope.tenant_name())),
+    }
+    Ok(())
+}
+
+#[server(prefix = "/rpc", endpoint = "datasets/erase", output = Wire)]
+pub async fn erase_dataset(tenant: String, name: String, number: u32) -> Result<(), AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    let version = platform.datasets(&scope).erase(&name, number).await?;
     super::redirect(&crate::links::dataset_version(&version.tenant, &version.dataset_name, version.number));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `/t/{tenant}/datasets/{name}?v=&tab=`: one version of a dataset, and what was found in its rows.
 
 use crate::{
-    api::datasets::{DatasetPage, Document, get_dataset},
+    api::datasets::{DatasetPage, DeleteDataset, Document, EraseDataset, get_dataset},
     links,
     pages::{base_models::short_digest, datasets::warnings},
     ui::{Chip, Crumb, Icon, Load, Place, Reason, TenantPage, bytes, count, number::some, on_change, use_param, use_query, use_tenant},
@@ -14,6 +14,7 @@ use leptos::prelude::*;
 use leptos_meta::Title;
 
 mod about;
+mod files;
 mod report;
 mod rows;
 
@@ -22,6 +23,7 @@ pub fn Dataset() -> impl IntoView {
     let (tenant, name, v, tab) = (use_tenant(), use_param("name"), use_query("v"), use_query("tab"));
     let page = Resource::new(move || (tenant.get(), name.get(), v.get()), |(t, n, v)| get_dataset(t, n, v.parse().unwrap_or(0)));
     let save = ServerAction::<Document>::new();
+    let (delete, erase) = (ServerAction::<DeleteDataset>::new(), ServerAction::<EraseDataset>::new());
     let rows = rows::rows_resource(tenant, name, v, tab);
     on_change(tenant, String::new(), move || {
         page.refetch();
@@ -38,7 +40,7 @@ pub fn Dataset() -> impl IntoView {
                 {match tab.get_untracked().as_str() {
                     "rows" => view! { <rows::RowsTab page list=rows/> }.into_any(),
                     "card" => view! { <about::Documentation page save/> }.into_any(),
-                    "versions" => view! { <about::Versions page/> }.into_any(),
+                    "versions" => view! { <about::Versions page=page.clone()/><files::Removal page delete erase/> }.into_any(),
                     _ => view! { <Overview page/> }.into_any(),
                 }}
             </Load>
@@ -51,6 +53,9 @@ fn Head(page: DatasetPage) -> impl IntoView {
     let v = page.version;
     let t = v.tenant.clone();
     let latest = page.versions.first().is_some_and(|n| n.number == v.number);
+    let same = v
+        .same_bytes_as(&page.versions)
+        .map(|n| (n, links::dataset_version(&t, &v.dataset_name, n), format!("?v={}&tab=versions", v.number)));
     let train = links::with(links::run_new(&t), &[("dataset", &format!("{}@{}", v.dataset_name, v.number))]);
     view! {
         <header class="head">
@@ -58,7 +63,7 @@ fn Head(page: DatasetPage) -> impl IntoView {
                 <div class="row">
                     <h1>{v.dataset_name.to_string()}</h1>
                     <a class="btn sm" href="?tab=versions">{format!("v{}{}", v.number, if latest { ", latest" } else { "" })}<Icon name="down"/></a>
-                    <Chip status=v.state/>
+                    {if v.erased_at.is_some() { view! { <span class="chip">"Erased"</span> }.into_any() } else { view! { <Chip status=v.state/> }.into_any() }}
                 </div>
                 <p>{if v.documentation.source.is_empty() { format!("From {}; nobody has said yet where the rows come from.", v.file_name) } else { v.documentation.source.clone() }}</p>
             </div>
@@ -71,8 +76,14 @@ fn Head(page: DatasetPage) -> impl IntoView {
                 }}
             </div>
         </header>
-        {v.reason.map(|reason| {
+        {same.map(|(number, href, versions)| view! {
+            <Reason icon="info" tone="info" title=format!("The same file as version {number}")>
+                <p>"Every byte is the same as in "<a href=href>{format!("version {number}")}</a>". If you meant another file, upload that one; this version can be deleted on the tab "<a href=versions>"Versions"</a>"."</p>
+            </Reason>
+        })}
+        {v.reason.clone().map(|reason| {
             let (tone, title) = match v.state {
+                _ if v.erased_at.is_some() => ("info", "The rows were erased"),
                 VersionState::Rejected => ("danger", "Nothing in this version can be trained on"),
                 VersionState::Ready => ("", "Look at this"),
                 _ => ("info", "Not ready yet"),
@@ -145,7 +156,8 @@ fn Overview(page: DatasetPage) -> impl IntoView {
                 <report::ReportList report=r.clone() version=v.clone()/>
                 <div>
                     <report::Histogram report=r tokenizer/>
-                    <about::Summary version=v/>
+                    <about::Summary version=v.clone()/>
+                    <files::Downloads version=v/>
                     <about::UsedBy page/>
                 </div>
             </div>

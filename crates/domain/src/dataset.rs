@@ -191,6 +191,15 @@ pub struct DatasetVersion {
     pub bytes: u64,
     /// BLAKE3 of the bytes as uploaded, hex; set once they have arrived.
     pub digest: Option<String>,
+    /// The judging whose files count: see `store_location::dataset_judgement`.
+    #[serde(default)]
+    pub judgement: Option<String>,
+    /// Bytes of those files.
+    #[serde(default)]
+    pub judged_bytes: u64,
+    /// When its rows were erased. What is known of them (report, digest, documentation) stays; the state is `Rejected` then.
+    #[serde(default)]
+    pub erased_at: Option<Timestamp>,
     pub format: Option<Format>,
     pub container: Option<Container>,
     /// Share of accepted rows that is kept back for the evaluation, in percent, 0 to 50.
@@ -202,6 +211,59 @@ pub struct DatasetVersion {
     pub created_by: PersonId,
     pub created_by_name: String,
     pub created_at: Timestamp,
+}
+
+impl DatasetVersion {
+    /// The number of an earlier version of the same dataset that has exactly these bytes; the newest of them.
+    pub fn same_bytes_as(&self, versions: &[DatasetVersion]) -> Option<u32> {
+        let digest = self.digest.as_ref()?;
+        let same = |v: &&DatasetVersion| v.dataset == self.dataset && v.number < self.number && v.digest.as_ref() == Some(digest);
+        versions.iter().filter(same).map(|v| v.number).max()
+    }
+
+    /// Whether this file can be downloaded now.
+    pub fn has(&self, file: DatasetFile) -> bool {
+        let arrived = self.digest.is_some() && self.erased_at.is_none();
+        arrived && (file == DatasetFile::Original || self.report.is_some())
+    }
+}
+
+/// What can be downloaded of a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DatasetFile {
+    /// The bytes as uploaded.
+    Original,
+    /// What was decided on each row.
+    Verdicts,
+    /// Accepted rows that are trained on, as OpenAI messages.
+    Train,
+    /// Accepted rows that are kept back for the evaluation, as OpenAI messages.
+    HeldOut,
+}
+
+impl DatasetFile {
+    pub const ALL: [DatasetFile; 4] = [Self::Original, Self::Train, Self::HeldOut, Self::Verdicts];
+    /// As in addresses.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Original => "original",
+            Self::Verdicts => "verdicts",
+            Self::Train => "train",
+            Self::HeldOut => "held-out",
+        }
+    }
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Original => "Original file",
+            Self::Verdicts => "Verdict on every row",
+            Self::Train => "Training rows",
+            Self::HeldOut => "Held-out rows",
+        }
+    }
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|f| f.word() == word)
+    }
 }
 
 /// A row of the list: a dataset and its newest version.

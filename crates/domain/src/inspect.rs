@@ -51,10 +51,19 @@ pub struct RowVerdict {
     pub held_out: bool,
     pub turns: u32,
     pub tokens: u32,
+    /// Where the row starts in the uploaded file, and how many bytes it has there.
+    #[serde(default)]
+    pub at: u64,
+    #[serde(default)]
+    pub bytes: u64,
+    #[serde(default)]
     pub findings: Vec<Finding>,
-    /// The accepted row as a conversation; absent when rejected.
+    /// The accepted row as a conversation; absent when rejected, and when it is too long to be shown. Not stored: read from the
+    /// uploaded file when it is looked at.
+    #[serde(default)]
     pub conversation: Option<Conversation>,
-    /// The raw text of the row, at most 4000 characters.
+    /// The raw text of the row, at most 4000 characters; not stored either.
+    #[serde(default)]
     pub raw: String,
 }
 

@@ -21,6 +21,8 @@ actions! {
     TenantRead = "tenant.read",
     DatasetRead = "dataset.read",
     DatasetWrite = "dataset.write",
+    /// Delete versions and datasets, erase their rows.
+    DatasetDelete = "dataset.delete",
     RunRead = "run.read",
     RunLaunch = "run.launch",
     RunCancel = "run.cancel",
@@ -68,7 +70,9 @@ pub fn allows(role: Option<Role>, platform: Option<PlatformRole>, action: Action
         A::TenantRead | A::DatasetRead | A::RunRead | A::ModelRead | A::EndpointRead => role >= Some(Role::Viewer) || auditor,
         A::BaseModelRead => role >= Some(Role::Viewer) || auditor || admin,
         A::Infer | A::UsageReadOwn => role >= Some(Role::Viewer),
-        A::DatasetWrite | A::RunLaunch | A::RunCancel | A::CardEdit | A::EndpointWrite | A::KeyWrite => role >= Some(Role::Engineer),
+        A::DatasetWrite | A::DatasetDelete | A::RunLaunch | A::RunCancel | A::CardEdit | A::EndpointWrite | A::KeyWrite => {
+            role >= Some(Role::Engineer)
+        }
         A::KeyRead => role >= Some(Role::Engineer) || auditor,
         A::ModelStage | A::KeyRevokeAny | A::ServiceKeyWrite | A::MemberEnd => role >= Some(Role::Owner),
         A::UsageRead | A::AuditRead | A::MemberRead => role >= Some(Role::Owner) || auditor,

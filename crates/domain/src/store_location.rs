@@ -18,17 +18,34 @@ pub enum StoreLocation {
 pub fn dataset_original(tenant: &Name, version: DatasetVersionId) -> String {
     format!("t/{tenant}/datasets/{version}/original")
 }
+/// Folder of everything that belongs to one version of a dataset.
+pub fn dataset_version(tenant: &Name, version: DatasetVersionId) -> String {
+    format!("t/{tenant}/datasets/{version}")
+}
+/// Folder of what one judging of a version wrote. Each judging has its own, and the version's row names the one that counts: one
+/// that was frozen and succeeded by another writes where nobody looks. `None` = judged before judgings had names.
+pub fn dataset_judgement(tenant: &Name, version: DatasetVersionId, judgement: Option<&str>) -> String {
+    let folder = dataset_version(tenant, version);
+    match judgement {
+        Some(judgement) => format!("{folder}/{judgement}"),
+        None => folder,
+    }
+}
 /// Accepted rows that are trained on, as OpenAI messages, one JSON object a line.
-pub fn dataset_train(tenant: &Name, version: DatasetVersionId) -> String {
-    format!("t/{tenant}/datasets/{version}/train.jsonl")
+pub fn dataset_train(tenant: &Name, version: DatasetVersionId, judgement: Option<&str>) -> String {
+    format!("{}/train.jsonl", dataset_judgement(tenant, version, judgement))
 }
 /// Accepted rows that are kept back for the evaluation.
-pub fn dataset_held_out(tenant: &Name, version: DatasetVersionId) -> String {
-    format!("t/{tenant}/datasets/{version}/held_out.jsonl")
+pub fn dataset_held_out(tenant: &Name, version: DatasetVersionId, judgement: Option<&str>) -> String {
+    format!("{}/held_out.jsonl", dataset_judgement(tenant, version, judgement))
 }
-/// The verdict on every row (`inspect::RowVerdict`), one JSON object a line, in file order.
-pub fn dataset_verdicts(tenant: &Name, version: DatasetVersionId) -> String {
-    format!("t/{tenant}/datasets/{version}/verdicts.jsonl")
+/// The verdict on every row (`inspect::RowVerdict` without its texts), one JSON object a line, in file order.
+pub fn dataset_verdicts(tenant: &Name, version: DatasetVersionId, judgement: Option<&str>) -> String {
+    format!("{}/verdicts.jsonl", dataset_judgement(tenant, version, judgement))
+}
+/// Where in the verdicts each block of rows starts, and what is in it, one JSON object a line.
+pub fn dataset_verdict_index(tenant: &Name, version: DatasetVersionId, judgement: Option<&str>) -> String {
+    format!("{}/verdicts.index.jsonl", dataset_judgement(tenant, version, judgement))
 }
 /// Folder with the files of a base model (`config.json`, weights, tokenizer).
 pub fn base_model(id: BaseModelId) -> String {

@@ -31,6 +31,9 @@ pub struct Train {
     /// LLaMA-Factory's template name.
     pub template: String,
     pub dataset_version: DatasetVersionId,
+    /// Which judging of it counts: see `store_location::dataset_judgement`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judgement: Option<String>,
     /// 0 = no held-out rows: then nothing is evaluated while training.
     pub held_out_rows: u64,
     pub train_rows: u64,
@@ -43,6 +46,9 @@ pub struct Evaluate {
     pub run: RunId,
     pub base_model: BaseModelId,
     pub dataset_version: DatasetVersionId,
+    /// Which judging of it counts: see `store_location::dataset_judgement`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judgement: Option<String>,
     /// Which kind of weights the run's `train` task left.
     pub finetuning_type: crate::settings::FinetuningType,
 }

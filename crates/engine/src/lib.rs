@@ -72,6 +72,9 @@ pub enum Error {
     Unknown(String),
     #[error("“{0}” is not a task name")]
     BadName(String),
+    /// The caller's term is over: somebody with a later one works here by now. Nothing was done.
+    #[error("term {mine} is over, term {current} has begun")]
+    Outdated { mine: i64, current: i64 },
     #[error("{doing}: {source}")]
     Io { doing: String, source: std::io::Error },
 }
@@ -83,6 +86,19 @@ pub enum Engine {
 }
 
 impl Engine {
+    /// The same engine in the hands of one term of leadership; terms are numbers that grow. Whatever changes something through it
+    /// is refused with [`Error::Outdated`] once [`Engine::begin_term`] was called with a higher number, however late it comes.
+    pub fn in_term(&self, term: i64) -> Self {
+        match self {
+            Self::Local(e) => Self::Local(e.in_term(term)),
+        }
+    }
+    /// Ends all earlier terms. To be called before anything else is done in a term.
+    pub async fn begin_term(&self) -> Result<(), Error> {
+        match self {
+            Self::Local(e) => e.begin_term().await,
+        }
+    }
     /// Makes the task run, once: the same name and hash again changes nothing, whatever its state.
     pub async fn apply(&self, task: &Task) -> Result<(), Error> {
         match self {

@@ -6,6 +6,8 @@
 //!   when the portal dies. It claims the task by creating `started.json` exclusively, before it starts anything:
 //!   however many supervisors are sent, one starts the command. It waits for the command and writes `exit.json`.
 //! - So the folder tells everything, and any portal can read it: nothing is kept in memory here.
+//! - Of two portals one leads. The root knows the number of the latest term (`.term`), read under the lock before every change:
+//!   a leader that was frozen and thaws after its successor has begun is refused, however far it had come.
 
 mod folder;
 mod process;
@@ -32,6 +34,8 @@ const KILL_PATIENCE: Duration = Duration::from_secs(10);
 pub struct LocalEngine {
     root: PathBuf,
     program: PathBuf,
+    /// In whose hands it is; `None` outside of any leadership (tests, one's own tools).
+    term: Option<i64>,
 }
 
 impl LocalEngine {
@@ -39,7 +43,16 @@ impl LocalEngine {
     pub fn new(root: PathBuf, program: PathBuf) -> Self {
         // Relative paths would mean something else in the task, whose working directory is its folder.
         let absolute = |p: PathBuf| std::path::absolute(&p).unwrap_or(p);
-        Self { root: absolute(root), program: absolute(program) }
+        Self { root: absolute(root), program: absolute(program), term: None }
+    }
+
+    pub fn in_term(&self, term: i64) -> Self {
+        Self { term: Some(term), ..self.clone() }
+    }
+
+    pub async fn begin_term(&self) -> Result<(), Error> {
+        let engine = self.clone();
+        blocking(move || engine.lock().map(drop)).await
     }
 
     pub async fn apply(&self, task: &Task) -> Result<(), Error> {
@@ -85,18 +98,31 @@ impl LocalEngine {
         if !folder::is_file_name(file) {
             return Err(Error::BadName(file.to_owned()));
         }
-        let (folder, file, contents) = (self.folder(name)?, file.to_owned(), contents.to_owned());
+        let (engine, folder, file, contents) = (self.clone(), self.folder(name)?, file.to_owned(), contents.to_owned());
         blocking(move || {
             if folder.applied()?.is_none() {
                 return Err(Error::Unknown(folder.name().to_owned()));
             }
-            folder::write_atomically(&folder.path().join(&file), &contents).map_err(because(format!("writing {file} of {}", folder.name())))
+            let doing = because(format!("writing {file} of {}", folder.name()));
+            // The slow part before the lock: whoever is frozen while he holds it stops everybody.
+            let written = folder::Beside::write(&folder.path().join(&file), &contents).map_err(&doing)?;
+            let _lock = engine.lock()?;
+            written.publish().map_err(doing)
         })
         .await
     }
 
     fn folder(&self, name: &str) -> Result<Folder, Error> {
         Folder::new(&self.root, name)
+    }
+
+    /// The right to change something here: one at a time, and nobody whose term is over.
+    fn lock(&self) -> Result<folder::Lock, Error> {
+        let lock = folder::lock(&self.root)?;
+        if let Some(mine) = self.term {
+            folder::enter_term(&self.root, mine)?;
+        }
+        Ok(lock)
     }
 
     fn names(&self) -> Result<BTreeSet<String>, Error> {
@@ -120,7 +146,7 @@ impl LocalEngine {
     fn apply_now(&self, task: &Task) -> Result<(), Error> {
         let folder = self.folder(&task.name)?;
         let hash = task.hash();
-        let lock = folder::lock(&self.root)?;
+        let lock = self.lock()?;
         match folder.applied()? {
             Some(applied) if applied.hash != hash => return Err(Error::Different { name: task.name.clone() }),
             Some(_) => {}
@@ -199,7 +225,7 @@ impl LocalEngine {
     }
 
     fn stop_now(&self, folder: &Folder, grace: Duration) -> Result<(), Error> {
-        let _lock = folder::lock(&self.root)?;
+        let _lock = self.lock()?;
         if folder.applied()?.is_none() || folder.exit()?.is_some() {
             return Ok(());
         }
@@ -218,7 +244,7 @@ impl LocalEngine {
     }
 
     fn remove_now(&self, folder: &Folder) -> Result<(), Error> {
-        let _lock = folder::lock(&self.root)?;
+        let _lock = self.lock()?;
         if !folder.path().exists() {
             return Ok(());
         }

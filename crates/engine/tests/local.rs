@@ -462,3 +462,33 @@ async fn a_file_beside_the_spec_is_replaced_whole() {
     assert!(matches!(engine.observe("../job-1").await, Err(Error::BadName(_))));
     engine.remove("job-1").await.unwrap();
 }
+
+#[tokio::test]
+async fn a_leader_whose_term_is_over_can_change_nothing_however_late_it_comes() {
+    let house = House::new("exec sleep 60");
+    let engine = engine::Engine::Local(house.engine());
+    let (old, new) = (engine.in_term(3), engine.in_term(4));
+    old.begin_term().await.unwrap();
+    old.apply(&job("job-1")).await.unwrap();
+    old.put_file("job-1", "adapters.json", b"old").await.unwrap();
+    new.begin_term().await.unwrap();
+    let refused = [
+        old.begin_term().await,
+        old.apply(&job("job-2")).await,
+        old.put_file("job-1", "adapters.json", b"late").await,
+        old.stop("job-1", Duration::ZERO).await,
+        old.remove("job-1").await,
+    ];
+    for (i, result) in refused.into_iter().enumerate() {
+        assert!(matches!(result, Err(Error::Outdated { mine: 3, current: 4 })), "{i}: {result:?}");
+    }
+    assert_eq!(house.file("job-1", "adapters.json").as_deref(), Some("old"));
+    assert_eq!((house.state_of("job-1").await, house.state_of("job-2").await), (Some(TaskState::Running), None));
+    assert!(
+        std::fs::read_dir(house.root().join("job-1")).unwrap().flatten().all(|e| !e.file_name().to_string_lossy().contains(".adapters"))
+    );
+    // Looking is free; the new one goes on with what the old one began.
+    assert_eq!(old.list("job-").await.unwrap().len(), 1);
+    new.put_file("job-1", "adapters.json", b"new").await.unwrap();
+    new.remove("job-1").await.unwrap();
+}

@@ -1,10 +1,13 @@
 //! Datasets: uploaded as they stream in, judged row by row by a job, then immutable; a person may only add to what they
 //! say about them.
 
+mod download;
+mod removal;
 mod rows;
 mod upload;
 
 pub use domain::inspect::{RowFilter, RowPage};
+pub use download::Download;
 pub(crate) use rows::held_out_lines;
 pub use upload::NewUpload;
 

@@ -1,10 +1,14 @@
 //! The inspection of an uploaded dataset: every row is judged while the file streams by; verdicts, training rows and
 //! held-out rows stream into the store; then report, state, audit and event commit together.
 //!
-//! May be killed and begun again at any time: it writes the same files to the same places, and only the last commit counts.
+//! May be killed and begun again at any time, and frozen and succeeded: each judging writes to a folder of its own, and the commit,
+//! which only the holder of the job gets, names the folder that counts.
 
 mod count;
+pub(crate) mod index;
 mod judge;
+mod prompts;
+mod sampled;
 mod split;
 mod tally;
 
@@ -25,13 +29,11 @@ use domain::{
     problem::{Problem, ProblemKind},
     store_location,
 };
-use futures::StreamExt;
+use futures::TryStreamExt;
 use judge::{Judge, Outcome, Split, Written, refusal};
 
 /// The kind of these jobs; their object is the dataset version.
 pub(crate) const JOB: &str = "inspect";
-/// Bytes that are judged in one go on a thread that may block.
-const PIECE: usize = 1024 * 1024;
 
 /// Does one job: judges the version, or clears up after an upload whose portal died.
 pub(crate) async fn work(platform: &Platform, job: &Claimed) -> Result<(), Problem> {
@@ -41,17 +43,22 @@ pub(crate) async fn work(platform: &Platform, job: &Claimed) -> Result<(), Probl
     let version = platform.store().dataset_version(tenant, id).await.doing("reading the dataset version")?;
     match version {
         Some(version) if version.state == VersionState::Checking => {
-            let (report, reason) = if job.attempts > MOST_ATTEMPTS {
-                (
-                    None,
-                    Some("The file could not be checked; whoever runs this portal finds the cause in the log. Upload it again.".to_owned()),
-                )
-            } else {
-                let report = check(platform, tenant, &version).await?;
-                let reason = refusal(&report);
-                (Some(report), reason)
-            };
-            commit(platform, job, version, report, reason).await
+            if job.attempts > MOST_ATTEMPTS {
+                let reason = "The file could not be checked; whoever runs this portal finds the cause in the log. Upload it again.";
+                return commit(platform, job, version, None, Some(reason.to_owned())).await;
+            }
+            match check(platform, tenant, &version).await {
+                Ok(judged) => {
+                    let reason = refusal(&judged.report);
+                    commit(platform, job, version, Some(judged), reason).await
+                }
+                Err(problem) => {
+                    if problem.kind == ProblemKind::Unavailable {
+                        waits(platform, job, &version, &problem).await?;
+                    }
+                    Err(problem)
+                }
+            }
         }
         Some(version) if version.state == VersionState::Uploading => abandon(platform, job, version).await,
         // Done already by somebody whose last word was lost, or gone.
@@ -63,7 +70,16 @@ pub(crate) async fn work(platform: &Platform, job: &Claimed) -> Result<(), Probl
     }
 }
 
-async fn check(platform: &Platform, tenant: &Name, version: &DatasetVersion) -> Result<Report, Problem> {
+/// What a judging found, and where it wrote.
+struct Judged {
+    report: Report,
+    /// Name of its folder.
+    judgement: String,
+    /// Bytes of its files.
+    bytes: u64,
+}
+
+async fn check(platform: &Platform, tenant: &Name, version: &DatasetVersion) -> Result<Judged, Problem> {
     let mut context = 0;
     let mut counter = None;
     let mut no_tokenizer: Option<Finding> = None;
@@ -75,42 +91,54 @@ async fn check(platform: &Platform, tenant: &Name, version: &DatasetVersion) -> 
             Err(sentence) => no_tokenizer = Some(Rule::NoTokenizer.finding(sentence)),
         }
     }
-    let mut split = Split { percent: version.held_out_percent, ..Split::default() };
-    // At most two passes: the second with exceptions that leave no side empty.
+    let judgement = format!("judged-{}", platform.fresh_uuid().simple());
+    clear_attempts(platform, version).await?;
+    let mut split = Split::percent(version.held_out_percent);
+    // At most two passes: the second with a split that leaves no side empty.
     loop {
         let mut judge = Judge::new(counter, context, split);
         if let Some(finding) = &no_tokenizer {
             judge.note(finding);
         }
-        let (judge, outcome) = pass(platform.blobs(), tenant, version.id, judge).await?;
+        let (judge, outcome, bytes) = pass(platform.blobs(), tenant, version.id, &judgement, judge).await?;
         match outcome.better_split.filter(|better| *better != split) {
             Some(better) => {
                 split = better;
                 counter = judge.into_counter();
             }
-            None => return Ok(outcome.report),
+            None => return Ok(Judged { report: outcome.report, judgement, bytes }),
         }
     }
 }
 
-/// The whole file once.
-async fn pass(blobs: &Blobs, tenant: &Name, id: DatasetVersionId, mut judge: Judge) -> Result<(Judge, Outcome), Problem> {
+/// Takes away what judgings of this version left that were killed. One that is only frozen loses its files too: it has lost its claim,
+/// or this one would not be here.
+async fn clear_attempts(platform: &Platform, version: &DatasetVersion) -> Result<(), Problem> {
+    let doing = "clearing up after an earlier check";
+    let folder = store_location::dataset_version(&version.tenant, version.id);
+    for name in platform.blobs().folders(&folder).await.doing(doing)? {
+        if name.starts_with("judged-") && version.judgement.as_ref() != Some(&name) {
+            platform.blobs().erase(&format!("{folder}/{name}")).await.doing(doing)?;
+        }
+    }
+    Ok(())
+}
+
+/// The whole file once; also returns how many bytes were written.
+async fn pass(
+    blobs: &Blobs,
+    tenant: &Name,
+    id: DatasetVersionId,
+    judgement: &str,
+    mut judge: Judge,
+) -> Result<(Judge, Outcome, u64), Problem> {
     let doing = "checking a dataset";
-    let mut files = Files::open(blobs, tenant, id).await.doing(doing)?;
+    let mut files = Files::open(blobs, tenant, id, judgement).await.doing(doing)?;
     let mut original = blobs.stream(&store_location::dataset_original(tenant, id)).await.doing(doing)?;
     let mut refused = None;
-    let mut ended = false;
-    while !ended && refused.is_none() {
-        let mut piece = Vec::with_capacity(PIECE);
-        while piece.len() < PIECE {
-            match original.next().await {
-                Some(bytes) => piece.extend_from_slice(&bytes.doing(doing)?),
-                None => {
-                    ended = true;
-                    break;
-                }
-            }
-        }
+    while refused.is_none()
+        && let Some(piece) = original.try_next().await.doing(doing)?
+    {
         // Judging and counting tokens takes the processor, which belongs to requests.
         let judged = tokio::task::spawn_blocking(move || {
             let refused = judge.push(&piece).err();
@@ -121,56 +149,89 @@ async fn pass(blobs: &Blobs, tenant: &Name, id: DatasetVersionId, mut judge: Jud
     }
     let outcome = judge.finish(refused);
     files.write(&mut judge.written).await.doing(doing)?;
-    files.finish().await.doing(doing)?;
-    Ok((judge, outcome))
+    let bytes = files.finish().await.doing(doing)?;
+    Ok((judge, outcome, bytes))
 }
 
-/// The three files that an inspection writes.
+/// The files that an inspection writes.
 struct Files {
     verdicts: BlobWriter,
+    index: BlobWriter,
     train: BlobWriter,
     held_out: BlobWriter,
 }
 
 impl Files {
-    async fn open(blobs: &Blobs, tenant: &Name, id: DatasetVersionId) -> Result<Self, BlobError> {
+    async fn open(blobs: &Blobs, tenant: &Name, id: DatasetVersionId, judgement: &str) -> Result<Self, BlobError> {
+        let judgement = Some(judgement);
         Ok(Self {
-            verdicts: blobs.writer(&store_location::dataset_verdicts(tenant, id)).await?,
-            train: blobs.writer(&store_location::dataset_train(tenant, id)).await?,
-            held_out: blobs.writer(&store_location::dataset_held_out(tenant, id)).await?,
+            verdicts: blobs.writer(&store_location::dataset_verdicts(tenant, id, judgement)).await?,
+            index: blobs.writer(&store_location::dataset_verdict_index(tenant, id, judgement)).await?,
+            train: blobs.writer(&store_location::dataset_train(tenant, id, judgement)).await?,
+            held_out: blobs.writer(&store_location::dataset_held_out(tenant, id, judgement)).await?,
         })
     }
 
+    /// Empties the buffers and leaves them their room for the next piece.
     async fn write(&mut self, written: &mut Written) -> Result<(), BlobError> {
-        let Written { verdicts, train, held_out } = std::mem::take(written);
-        self.verdicts.write(&verdicts).await?;
-        self.train.write(&train).await?;
-        self.held_out.write(&held_out).await
-    }
-
-    async fn finish(self) -> Result<(), BlobError> {
-        self.verdicts.finish().await?;
-        self.train.finish().await?;
-        self.held_out.finish().await?;
+        let files = [
+            (&mut self.verdicts, &mut written.verdicts),
+            (&mut self.index, &mut written.index),
+            (&mut self.train, &mut written.train),
+            (&mut self.held_out, &mut written.held_out),
+        ];
+        for (file, bytes) in files {
+            file.write(bytes).await?;
+            bytes.clear();
+        }
         Ok(())
     }
+
+    /// Returns their bytes together.
+    async fn finish(self) -> Result<u64, BlobError> {
+        let mut bytes = 0;
+        for file in [self.verdicts, self.index, self.train, self.held_out] {
+            bytes += file.finish().await?;
+        }
+        Ok(bytes)
+    }
+}
+
+/// A part that is needed is away, most often because the disk is full: said where people look, and tried again until it is back.
+async fn waits(platform: &Platform, job: &Claimed, version: &DatasetVersion, problem: &Problem) -> Result<(), Problem> {
+    let doing = "saying why a dataset is not checked";
+    let reason = format!("{} The file is kept, and it is checked again by itself every few seconds.", problem.sentence);
+    let mut tx = platform.begin().await?;
+    let Some(mut now) = tx.dataset_version(&version.tenant, version.id).await.doing(doing)? else { return Ok(()) };
+    if !jobs::holds(&mut tx, job).await.doing(doing)? || now.state != VersionState::Checking || now.reason.as_ref() == Some(&reason) {
+        return Ok(());
+    }
+    now.reason = Some(reason);
+    tx.update_dataset_version(&now).await.doing(doing)?;
+    events::tell(&mut tx, &now.tenant, Topic::DatasetVersion, now.id).await.doing(doing)?;
+    tx.commit().await.doing(doing)
 }
 
 async fn commit(
     platform: &Platform,
     job: &Claimed,
     version: DatasetVersion,
-    report: Option<Report>,
+    judged: Option<Judged>,
     reason: Option<String>,
 ) -> Result<(), Problem> {
     let doing = "writing down a dataset's report";
     let mut tx = platform.begin().await?;
-    // Read again: its documentation may have been edited meanwhile.
-    let mut version = tx.dataset_version(&version.tenant, version.id).await.doing(doing)?.unwrap_or(version);
-    let mine = jobs::finish(&mut tx, job).await.doing(doing)?;
-    if !mine || version.state != VersionState::Checking {
+    // Read again: its documentation may have been edited meanwhile, or it was deleted.
+    let now = tx.dataset_version(&version.tenant, version.id).await.doing(doing)?;
+    if !jobs::finish(&mut tx, job).await.doing(doing)? {
         return Ok(());
     }
+    let Some(mut version) = now.filter(|v| v.state == VersionState::Checking) else { return tx.commit().await.doing(doing) };
+    let report = judged.map(|judged| {
+        version.judgement = Some(judged.judgement);
+        version.judged_bytes = judged.bytes;
+        judged.report
+    });
     version.state = if reason.is_some() { VersionState::Rejected } else { VersionState::Ready };
     version.format = report.as_ref().and_then(|r| r.format);
     version.container = report.as_ref().and_then(|r| r.container);
@@ -192,7 +253,7 @@ async fn commit(
 /// The portal that took the upload is gone: nothing arrived, so nothing is kept.
 async fn abandon(platform: &Platform, job: &Claimed, version: DatasetVersion) -> Result<(), Problem> {
     let doing = "clearing up after an upload that broke off";
-    platform.blobs().delete(&store_location::dataset_original(&version.tenant, version.id)).await.doing(doing)?;
+    platform.blobs().erase(&store_location::dataset_version(&version.tenant, version.id)).await.doing(doing)?;
     let mut tx = platform.begin().await?;
     if !jobs::finish(&mut tx, job).await.doing(doing)? {
         return Ok(());

@@ -19,6 +19,8 @@ use std::time::Duration;
 /// How long a claim holds without being renewed.
 const CLAIM: i64 = MINUTE;
 const RENEW_EVERY: Duration = Duration::from_secs(15);
+/// How long a job waits for a part that is away.
+const WHEN_AWAY: i64 = 20 * SECOND;
 /// After so many failures a job is given up, with the reason where people see it.
 pub(crate) const MOST_ATTEMPTS: u32 = 8;
 
@@ -67,6 +69,11 @@ pub(crate) async fn let_go(tx: &mut Tx, job: &Claimed) -> store::Result<bool> {
     tx.let_go_of_job(&job.id, &job.holder).await
 }
 
+/// Whether this process still holds the job.
+pub(crate) async fn holds(tx: &mut Tx, job: &Claimed) -> store::Result<bool> {
+    tx.holds_job(&job.id, &job.holder).await
+}
+
 /// Removes the job in the transaction of its result. False when somebody else holds it by now: then roll back.
 pub(crate) async fn finish(tx: &mut Tx, job: &Claimed) -> store::Result<bool> {
     tx.delete_job(&job.id, &job.holder).await
@@ -76,21 +83,27 @@ impl Platform {
     /// Does the jobs that are due now, one after the other; returns how many were begun. `holder` names this process.
     pub async fn work_off(&self, holder: &str) -> Result<u32, Problem> {
         let mut begun = 0;
-        while let Some(job) = self.claim(holder).await? {
+        while self.work_next(holder, u32::MAX).await? {
             begun += 1;
-            let done = tokio::select! {
-                done = self.work(&job) => done,
-                () = self.keep_claim(&job) => {
-                    tracing::warn!(job = job.id, "another process took this job over");
-                    continue;
-                }
-            };
-            if let Err(problem) = done {
-                tracing::warn!(job = job.id, kind = job.kind, attempt = job.attempts, %problem, "a job failed; it is tried again");
-                self.put_back(&job).await?;
-            }
         }
         Ok(begun)
+    }
+
+    /// Does one job; false when none is due. `most`: of one tenant's jobs this holder has at most so many at a time.
+    pub async fn work_next(&self, holder: &str, most: u32) -> Result<bool, Problem> {
+        let Some(job) = self.claim(holder, most).await? else { return Ok(false) };
+        let done = tokio::select! {
+            done = self.work(&job) => done,
+            () = self.keep_claim(&job) => {
+                tracing::warn!(job = job.id, "another process took this job over");
+                return Ok(true);
+            }
+        };
+        if let Err(problem) = done {
+            tracing::warn!(job = job.id, kind = job.kind, attempt = job.attempts, %problem, "a job failed; it is tried again");
+            self.put_back(&job, &problem).await?;
+        }
+        Ok(true)
     }
 
     /// One arm per kind. Each may run twice, at any time, and finishes its job in its own transaction.
@@ -102,9 +115,9 @@ impl Platform {
         }
     }
 
-    async fn claim(&self, holder: &str) -> Result<Option<Claimed>, Problem> {
+    async fn claim(&self, holder: &str, most: u32) -> Result<Option<Claimed>, Problem> {
         let now = self.now();
-        let row = self.store().claim_job(holder, now, now.plus(CLAIM)).await.doing("taking a job")?;
+        let row = self.store().claim_job(holder, most, now, now.plus(CLAIM)).await.doing("taking a job")?;
         Ok(row.map(|r| Claimed {
             id: r.id,
             kind: r.kind,
@@ -128,9 +141,12 @@ impl Platform {
         }
     }
 
-    async fn put_back(&self, job: &Claimed) -> Result<(), Problem> {
+    /// A part that was away (a full disk, a store that does not answer) is nobody's fault: such attempts are not counted.
+    async fn put_back(&self, job: &Claimed, problem: &Problem) -> Result<(), Problem> {
         let now = self.now();
-        self.store().release_job(&job.id, &job.holder, again_at(now, job.attempts)).await.doing("putting a job back")
+        let counts = problem.kind != ProblemKind::Unavailable;
+        let again = if counts { again_at(now, job.attempts) } else { now.plus(WHEN_AWAY) };
+        self.store().release_job(&job.id, &job.holder, again, counts).await.doing("putting a job back")
     }
 }
 

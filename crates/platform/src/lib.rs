@@ -23,6 +23,7 @@ pub mod inspect;
 pub mod jobs;
 pub mod keys;
 pub mod members;
+pub mod leftovers;
 pub mod models;
 mod problem;
 pub mod refusals;

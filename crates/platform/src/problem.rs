@@ -82,7 +82,10 @@ impl<T> Doing<T> for Result<T, BlobError> {
 
 impl<T> Doing<T> for Result<T, engine::Error> {
     fn doing(self, what: &str) -> Result<T, Problem> {
-        self.map_err(|e| internal(&e, what))
+        self.map_err(|e| match &e {
+            engine::Error::Outdated { .. } => Problem::conflict("Another process of this portal leads by now."),
+            _ => internal(&e, what),
+        })
     }
 }
 

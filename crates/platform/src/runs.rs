@@ -215,7 +215,11 @@ impl Runs<'_> {
         let (doing, tenant) = ("reading the evaluated rows", self.scope.tenant_name());
         let mut rows = self.platform().store().evaluated_rows(tenant, id, filter).await.doing(doing)?;
         let most = rows.iter().map(|r| r.row).max().unwrap_or(0);
-        let lines = held_out_lines(self.platform().blobs(), tenant, run.dataset_version, most).await.doing(doing)?;
+        let version = self.platform().store().dataset_version(tenant, run.dataset_version).await.doing(doing)?;
+        let lines = match version.filter(|v| v.erased_at.is_none()) {
+            Some(version) => held_out_lines(self.platform().blobs(), &version, most).await.doing(doing)?,
+            None => Vec::new(),
+        };
         for row in &mut rows {
             row.line = usize::try_from(row.row).ok().and_then(|n| lines.get(n.checked_sub(1)?)).copied();
         }

@@ -52,7 +52,7 @@ async fn prepare(task: &Task, work: &Evaluate, folder: &Path) -> Result<u64, Hal
         tokio::fs::create_dir_all(folder.join(name)).await.map_err(TaskError::io("making the working folder"))?;
     }
     let rows = folder.join(lf::HELD_OUT_FILE);
-    task.store.fetch(&store_location::dataset_held_out(&work.tenant, work.dataset_version), &rows).await?;
+    task.store.fetch(&store_location::dataset_held_out(&work.tenant, work.dataset_version, work.judgement.as_deref()), &rows).await?;
     task.store.fetch_folder(&store_location::base_model(work.base_model), &folder.join(lf::BASE), "The base model").await?;
     let trained = format!("{}/output", store_location::run_task(&work.tenant, work.run, "train"));
     task.store.fetch_folder(&trained, &folder.join("tuned"), "The trained model").await?;

@@ -42,6 +42,8 @@ impl Failure {
 pub enum TaskError {
     #[error("{0} is not in the store")]
     Missing(String),
+    #[error("{0} was stored, and what lies on the disk is not what was written")]
+    Altered(String),
     #[error("{doing}: {source}")]
     Store { doing: String, source: object_store::Error },
     #[error("{doing}: {source}")]

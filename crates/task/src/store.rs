@@ -6,6 +6,7 @@ use domain::{base_model::StoredFile, store_location::StoreLocation};
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart, local::LocalFileSystem, path::Path as ObjectPath};
 use std::{
+    os::fd::AsFd,
     path::{Component, Path, PathBuf},
     sync::Arc,
 };
@@ -32,7 +33,9 @@ impl Store {
             StoreLocation::Local { root } => {
                 let doing = format!("opening the store {root}");
                 let root = std::path::absolute(root).map_err(TaskError::io(doing.clone()))?;
-                let objects = LocalFileSystem::new_with_prefix(&root).map_err(TaskError::store(doing))?;
+                // With `fsync`, of each file and of the folder that names it: the verdict says that the weights are there, and it
+                // must still be true after a power cut.
+                let objects = LocalFileSystem::new_with_prefix(&root).map_err(TaskError::store(doing))?.with_fsync(true);
                 Ok(Self { objects: Arc::new(objects), root: Some(root) })
             }
         }
@@ -89,8 +92,16 @@ impl Store {
         if fetched.files == 0 { Err(TaskError::Missing(what.to_owned())) } else { Ok(fetched) }
     }
 
-    /// A file into the store, part by part, hashed on the way. The object is there complete or not at all.
+    /// A file into the store, part by part, hashed on the way, and read back: when this returns, what lies on the disk has the
+    /// digest that is returned. The object is there complete or not at all.
     pub async fn put_file(&self, from: &Path, to: &str) -> Result<StoredFile, TaskError> {
+        let (bytes, digest) = self.send(from, to).await?;
+        self.confirm(to, digest).await?;
+        let path = to.rsplit('/').next().unwrap_or(to).to_owned();
+        Ok(StoredFile { path, bytes, digest: digest.to_hex().to_string() })
+    }
+
+    async fn send(&self, from: &Path, to: &str) -> Result<(u64, blake3::Hash), TaskError> {
         let doing = || format!("storing {to}");
         let mut file = tokio::fs::File::open(from).await.map_err(TaskError::io(doing()))?;
         let upload = self.objects.put_multipart(&ObjectPath::from(to)).await.map_err(TaskError::store(doing()))?;
@@ -113,8 +124,23 @@ impl Store {
             upload.write(&buffer[..read]);
         }
         upload.finish().await.map_err(TaskError::store(doing()))?;
-        let path = to.rsplit('/').next().unwrap_or(to).to_owned();
-        Ok(StoredFile { path, bytes, digest: hasher.finalize().to_hex().to_string() })
+        Ok((bytes, hasher.finalize()))
+    }
+
+    /// Whether an object has this digest as it was stored, not as it still lies in memory.
+    async fn confirm(&self, path: &str, digest: blake3::Hash) -> Result<(), TaskError> {
+        let doing = || format!("reading {path} back");
+        if let Some(root) = &self.root {
+            let file = root.join(path);
+            let forgotten = tokio::task::spawn_blocking(move || forget_cached(&file)).await.map_err(std::io::Error::other);
+            forgotten.and_then(|done| done).map_err(TaskError::io(doing()))?;
+        }
+        let got = self.objects.get(&ObjectPath::from(path)).await.map_err(TaskError::store(doing()))?;
+        let (mut stream, mut hasher) = (got.into_stream(), blake3::Hasher::new());
+        while let Some(part) = stream.try_next().await.map_err(TaskError::store(doing()))? {
+            hasher.update(&part);
+        }
+        if hasher.finalize() == digest { Ok(()) } else { Err(TaskError::Altered(path.to_owned())) }
     }
 
     pub async fn put(&self, to: &str, contents: Vec<u8>) -> Result<(), TaskError> {
@@ -122,6 +148,17 @@ impl Store {
         Ok(())
     }
 }
+
+/// Drops the file's pages from the kernel's cache, so that the next read comes from the disk. Only pages that were written out
+/// are dropped, which they are: the file was synced.
+fn forget_cached(file: &Path) -> std::io::Result<()> {
+    let file = std::fs::File::open(file)?;
+    nix::fcntl::posix_fadvise(file.as_fd(), 0, 0, nix::fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod syncs;
 
 #[cfg(test)]
 mod tests {
@@ -170,5 +207,46 @@ mod tests {
             StoredFile { path: "big.bin".into(), bytes: bytes.len() as u64, digest: blake3::hash(&bytes).to_hex().to_string() }
         );
         assert!(std::fs::read(root.path().join("t/a/runs/r/big.bin")).unwrap() == bytes);
+    }
+
+    /// Runs this one test again under a library that writes down every `fsync` and `rename`, and looks at their order.
+    #[test]
+    fn what_is_stored_is_on_the_disk_before_it_has_its_name_and_its_name_before_it_is_told() {
+        if std::env::var_os("RECORDED_SYNCS").is_some() {
+            let root = std::env::var("STORE_ROOT").unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            return runtime.block_on(async {
+                let store = store(Path::new(&root));
+                let from = Path::new(&root).join("from");
+                std::fs::write(&from, "weights").unwrap();
+                store.put_file(&from, "t/a/runs/r/model.safetensors").await.unwrap();
+                store.put("t/a/runs/r/verdict.json", "{}".into()).await.unwrap();
+            });
+        }
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        let name = "store::tests::what_is_stored_is_on_the_disk_before_it_has_its_name_and_its_name_before_it_is_told";
+        let said = syncs::of_test(name, &[("STORE_ROOT", root.display().to_string())]);
+        let folder = root.join("t/a/runs/r").display().to_string();
+        for file in ["model.safetensors", "verdict.json"] {
+            let at = |what: &str| said.iter().position(|line| line.starts_with(what)).unwrap_or_else(|| panic!("no {what}: {said:#?}"));
+            let written = at(&format!("fsync {folder}/{file}#"));
+            let named = at(&format!("rename {folder}/{file}#"));
+            let kept = said[named..].iter().position(|line| *line == format!("fsync {folder}")).map(|n| named + n);
+            assert!(written < named && kept.is_some(), "{file}: {said:#?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_lies_otherwise_on_the_disk_is_not_reported_as_stored() {
+        let root = tempfile::tempdir().unwrap();
+        let store = store(root.path());
+        let from = root.path().join("from");
+        std::fs::write(&from, "weights").unwrap();
+        let (_, digest) = store.send(&from, "t/a/runs/r/w.bin").await.unwrap();
+        store.confirm("t/a/runs/r/w.bin", digest).await.unwrap();
+        std::fs::write(root.path().join("t/a/runs/r/w.bin"), "weighty").unwrap();
+        let error = store.confirm("t/a/runs/r/w.bin", digest).await.unwrap_err();
+        assert!(error.to_string().contains("is not what was written"), "{error}");
     }
 }

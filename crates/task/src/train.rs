@@ -48,9 +48,12 @@ async fn prepare(task: &Task, work: &Train, folder: &Path) -> Result<Option<u64>
     }
     let base = task.store.fetch_folder(&store_location::base_model(work.base_model), &folder.join(lf::BASE), "The base model").await?;
     let data = folder.join(lf::DATA);
-    task.store.fetch(&store_location::dataset_train(&work.tenant, work.dataset_version), &data.join(lf::TRAIN_FILE)).await?;
+    let judgement = work.judgement.as_deref();
+    task.store.fetch(&store_location::dataset_train(&work.tenant, work.dataset_version, judgement), &data.join(lf::TRAIN_FILE)).await?;
     if work.held_out_rows > 0 {
-        task.store.fetch(&store_location::dataset_held_out(&work.tenant, work.dataset_version), &data.join(lf::HELD_OUT_FILE)).await?;
+        task.store
+            .fetch(&store_location::dataset_held_out(&work.tenant, work.dataset_version, judgement), &data.join(lf::HELD_OUT_FILE))
+            .await?;
     }
     let job = lf::Job { template: &work.template, train_rows: work.train_rows, held_out_rows: work.held_out_rows, gpu: task.machine.gpu };
     write(&data.join("dataset_info.json"), lf::dataset_info(work.held_out_rows > 0).to_string()).await?;

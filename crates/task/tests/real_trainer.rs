@@ -43,7 +43,7 @@ fn a_lora_run_leaves_an_adapter_its_figures_and_a_score() {
     let Some(_machine) = machine("ATELIER_TRAINER_PYTHON") else { return };
     let mut world = World::new(64);
     // One row that the trainer drops: two user turns in a row.
-    let path = store_location::dataset_train(&tenant(), DATA);
+    let path = store_location::dataset_train(&tenant(), DATA, None);
     let rows = std::fs::read_to_string(world.stored(&path)).unwrap();
     let bad = r#"{"messages":[{"role":"user","content":"a"},{"role":"user","content":"b"},{"role":"assistant","content":"c"},{"role":"assistant","content":"d"}]}"#;
     world.put(&path, &format!("{rows}{bad}\n"));
@@ -130,7 +130,7 @@ fn a_layer_that_the_model_does_not_have_is_named() {
 fn rows_that_cannot_be_used_are_no_training() {
     let Some(_machine) = machine("ATELIER_TRAINER_PYTHON") else { return };
     let world = World::new(16);
-    world.put(&store_location::dataset_train(&tenant(), DATA), "{\"messages\":[{\"role\":\"assistant\",\"content\":\"a\"}]}\n");
+    world.put(&store_location::dataset_train(&tenant(), DATA, None), "{\"messages\":[{\"role\":\"assistant\",\"content\":\"a\"}]}\n");
     let mut task = world.train(settings());
     assert_eq!(task.wait(120).code(), Some(task::FAILED));
     assert_eq!(cause_of(world.verdict("train")).0, "no_usable_row", "{}", task.log());

@@ -2,6 +2,7 @@
 //! Every door is counted as it is hung, so that a test can compare them all with the rights table.
 
 pub mod card;
+mod dataset_file;
 pub mod events;
 pub mod health;
 mod key_form;
@@ -63,6 +64,7 @@ pub fn web_routes(web: &Web, development: Option<Arc<DevProvider>>, tried: attem
         .get("/admin/usage/set-aside.jsonl", set_aside::set_aside)
         .get("/t/{tenant}/events", events::events)
         .get("/t/{tenant}/models/{name}/card.md", card::card)
+        .get("/t/{tenant}/datasets/{name}/files/{file}", dataset_file::file)
         .post("/t/{tenant}/keys-new", key_form::key_form)
         .post("/t/{tenant}/playground/chat", playground::chat);
     // The platform counts the bytes against its own limit and the tenant's quota.

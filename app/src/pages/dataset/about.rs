@@ -91,13 +91,14 @@ pub fn Versions(page: DatasetPage) -> impl IntoView {
                 <table class="table fold">
                     <thead><tr><th scope="col">"Version"</th><th scope="col">"State"</th><th scope="col">"File"</th><th scope="col" class="num">"Size"</th><th scope="col" class="num">"Rows"</th><th scope="col" class="num">"Left out"</th><th scope="col">"Digest, BLAKE3"</th><th scope="col">"Uploaded"</th></tr></thead>
                     <tbody>
-                        {page.versions.into_iter().map(|v| {
+                        {page.versions.clone().into_iter().map(|v| {
                             let r = v.report.as_ref();
+                            let same = v.same_bytes_as(&page.versions).map(|n| format!("same file as v{n}"));
                             view! {
                                 <tr aria-selected=(v.number == here).then_some("true")>
                                     <th scope="row"><a href=links::dataset_version(&v.tenant, &v.dataset_name, v.number)>{format!("v{}", v.number)}</a></th>
-                                    <td><StateWord status=v.state/></td>
-                                    <td class="mono">{v.file_name.clone()}</td>
+                                    <td>{if v.erased_at.is_some() { "Erased".into_any() } else { view! { <StateWord status=v.state/> }.into_any() }}</td>
+                                    <td class="mono">{v.file_name.clone()}{same.map(|s| view! { <small>{s}</small> })}</td>
                                     <td class="num">{bytes(v.bytes)}</td>
                                     <td class="num" data-label="rows">{r.map_or("–".into(), |r| count(r.accepted))}</td>
                                     <td class="num" data-label="left out">{r.map_or("–".into(), |r| count(r.rejected))}</td>

@@ -5,6 +5,7 @@
 //! Only what can be said of one row alone is judged here. Files (containers, encodings of whole files), duplicates and
 //! lengths in tokens are the platform's part; their rules are in the same list.
 
+pub mod fast;
 mod shapes;
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,7 @@ rules! {
     Encoding = "DS-ENCODING", Rejected, "The row is not valid UTF-8.";
     TooLarge = "DS-TOO-LARGE", Rejected, "The row has more than 4 MB.";
     Json = "DS-JSON", Rejected, "The row is not valid JSON.";
+    Nul = "DS-NUL", Rejected, "The row holds a NUL character.";
     NotObject = "DS-NOT-OBJECT", Rejected, "The row is not a JSON object.";
     Shape = "DS-SHAPE", Rejected, "The row lacks a part that its format needs.";
     Type = "DS-TYPE", Rejected, "A text is not a string.";
@@ -54,11 +56,16 @@ rules! {
     RoleUnknown = "DS-ROLE-UNKNOWN", Rejected, "A turn has a role that is not known.";
     RoleOrder = "DS-ROLE-ORDER", Rejected, "Questions and answers do not take turns.";
     NoAnswer = "DS-NO-ANSWER", Rejected, "There is nothing to learn: no answer at the end.";
+    Preference = "DS-PREFERENCE", Rejected, "The row is a preference pair; those are not trained on yet.";
+    Kto = "DS-KTO", Rejected, "The answer is marked as a bad one; those are not trained on yet.";
     Tools = "DS-TOOLS", Rejected, "Tool calls are not trained on.";
     SpecialToken = "DS-SPECIAL-TOKEN", Rejected, "A text holds a control token of the model, which would change who speaks.";
     NoTokenizer = "DS-NO-TOKENIZER", Warning, "The base model's tokenizer cannot be read, so tokens are not counted.";
     TooLong = "DS-TOO-LONG", Warning, "The row is longer than the model's context and will be cut.";
     Duplicate = "DS-DUPLICATE", Warning, "The same row stands in the file more than once.";
+    NearDuplicate = "DS-NEAR-DUPLICATE", Warning, "A question much like this one is on the other side of the split.";
+    OnePrompt = "DS-ONE-PROMPT", Warning, "All rows ask the same question, so none is held out.";
+    Sampled = "DS-SAMPLED", Info, "The file is so large that repeated rows were looked for in a part of it.";
 }
 
 impl Rule {
@@ -99,6 +106,11 @@ pub const CONTROL_TOKENS: [&str; 10] = [
     "<end_of_turn>",
 ];
 
+/// Whether a row is meant for another stage than supervised fine-tuning (preference pairs, answers marked as bad).
+pub fn is_of_another_stage(row: &Value) -> bool {
+    row.as_object().is_some_and(|row| shapes::of_another_stage(row).is_some())
+}
+
 /// The format that a row's keys speak for.
 pub fn format_of(row: &Value) -> Option<Format> {
     let row = row.as_object()?;
@@ -123,6 +135,9 @@ pub fn parse(row: &[u8]) -> Result<Value, Finding> {
         let byte = row.get(at).copied().unwrap_or_default();
         Rule::Encoding.finding(format!("Byte {} of the row (0x{byte:02X}) is not UTF-8; save the file as UTF-8.", at + 1))
     })?;
+    if let Some(at) = row.iter().position(|b| *b == 0) {
+        return Err(Rule::Nul.finding(format!("Byte {} of the row is NUL (0x00); JSON holds none.", at + 1)));
+    }
     serde_json::from_str(text).map_err(|e| {
         let place = if e.line() > 1 { format!("row line {}, column {}", e.line(), e.column()) } else { format!("column {}", e.column()) };
         let said = e.to_string();
@@ -144,12 +159,18 @@ pub fn judge_value(row: &Value, format: Format, control_tokens: &[String]) -> Ju
     let Some(object) = row.as_object() else {
         return Judged::rejected(Rule::NotObject.finding(format!("The row is {}, not an object.", kind(row))));
     };
+    if let Some(finding) = shapes::of_another_stage(object) {
+        return Judged::rejected(finding);
+    }
     let mut found = Found::default();
     let messages = shapes::read(object, format, &mut found);
     if found.0.is_empty() {
         shapes::check_order(&messages, &mut found);
     }
     for (turn, message) in messages.iter().enumerate() {
+        if message.content.contains('\0') {
+            found.add(Rule::Nul, format!("The text of turn {} holds a NUL character (\\u0000).", turn + 1));
+        }
         if let Some(token) = control_tokens.iter().find(|t| !t.is_empty() && message.content.contains(t.as_str())) {
             found.add(
                 Rule::SpecialToken,
@@ -189,8 +210,8 @@ fn kind(value: &Value) -> &'static str {
 }
 
 /// A piece of the file, short enough for a sentence.
-fn shown(text: &str) -> String {
-    let mut out: String = text.chars().take(40).collect();
+pub fn shown(text: &str) -> String {
+    let mut out: String = text.chars().take(40).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if out.len() < text.len() {
         out.push('…');
     }

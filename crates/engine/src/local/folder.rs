@@ -220,8 +220,10 @@ impl Folder {
     }
 }
 
+pub type Lock = nix::fcntl::Flock<File>;
+
 /// One writer at a time among all portals that use this root. Given back when the file is closed, also by a kill.
-pub fn lock(root: &Path) -> Result<nix::fcntl::Flock<File>, Error> {
+pub fn lock(root: &Path) -> Result<Lock, Error> {
     let doing = because("locking the task folder");
     let open = || -> io::Result<File> {
         DirBuilder::new().recursive(true).mode(0o700).create(root)?;
@@ -231,15 +233,52 @@ pub fn lock(root: &Path) -> Result<nix::fcntl::Flock<File>, Error> {
     nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive).map_err(|(_, e)| doing(e.into()))
 }
 
+/// Refuses a term that is over, and notes one that begins. Only under the lock.
+pub fn enter_term(root: &Path, mine: i64) -> Result<(), Error> {
+    let path = root.join(".term");
+    let current = match std::fs::read_to_string(&path) {
+        Ok(text) => text.trim().parse().map_err(|_| because("reading the term")(io::Error::other(format!("“{text}” is not a number"))))?,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => 0,
+        Err(e) => return Err(because("reading the term")(e)),
+    };
+    if mine < current {
+        return Err(Error::Outdated { mine, current });
+    }
+    if mine > current {
+        write_atomically(&path, mine.to_string().as_bytes()).map_err(because("writing the term"))?;
+    }
+    Ok(())
+}
+
 /// The file is the old or the new one at every moment, also after a power cut.
 pub fn write_atomically(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let beside = beside(path);
-    write_new(&beside, contents)?;
-    if let Err(e) = std::fs::rename(&beside, path) {
-        let _ = std::fs::remove_file(&beside);
-        return Err(e);
+    Beside::write(path, contents)?.publish()
+}
+
+/// A file that is written and on the disk, but does not have its name yet; dropped, it is gone.
+pub struct Beside {
+    beside: PathBuf,
+    path: PathBuf,
+}
+
+impl Beside {
+    pub fn write(path: &Path, contents: &[u8]) -> io::Result<Self> {
+        let beside = beside(path);
+        write_new(&beside, contents)?;
+        Ok(Self { beside, path: path.to_owned() })
     }
-    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+
+    pub fn publish(self) -> io::Result<()> {
+        std::fs::rename(&self.beside, &self.path)?;
+        File::open(self.path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // After `publish` there is nothing under this name.
+        let _ = std::fs::remove_file(&self.beside);
+    }
 }
 
 fn write_new(path: &Path, contents: &[u8]) -> io::Result<()> {

@@ -120,8 +120,7 @@ async fn follow(leader: &Leader, record: &EndpointRecord) -> Result<(), Halt> {
         let base = store.base_model(e.base_model).await.doing("reading the base model")?;
         let base = base.ok_or_else(|| Problem::not_found("The base model"))?;
         let task = Place { location: leader.platform.location(), env: leader.platform.task_env() }.serve(record, &base);
-        leader.still_leads().await?;
-        return match engine.apply(&task).await {
+        return match leader.deeds().await?.apply(&task).await {
             Ok(()) | Err(EngineError::Different { .. }) => put_adapters(leader, record, &name).await,
             Err(err) => {
                 tracing::error!(endpoint = %e.id, error = %err, "a model server could not be started");
@@ -150,8 +149,7 @@ async fn put_adapters(leader: &Leader, record: &EndpointRecord, task: &str) -> R
     if leader.memory(|m| m.adapters.get(task) == Some(&wanted)) {
         return Ok(());
     }
-    leader.still_leads().await?;
-    leader.platform.engine().put_file(task, "adapters.json", &wanted).await.doing("handing adapters to a model server")?;
+    leader.deeds().await?.put_file(task, "adapters.json", &wanted).await.doing("handing adapters to a model server")?;
     leader.memory(|m| m.adapters.insert(task.to_owned(), wanted));
     Ok(())
 }

@@ -20,6 +20,7 @@ use crate::{
     store::{Tx, leases::Fence},
 };
 use domain::{problem::Problem, time::SECOND};
+use engine::Engine;
 use std::{
     collections::{HashMap, HashSet},
     future::Future,
@@ -57,6 +58,8 @@ impl From<Problem> for Halt {
 pub(crate) struct Leader {
     platform: Platform,
     fence: Fence,
+    /// Refuses this leader once a later one has begun; see [`Leader::deeds`].
+    engine: Engine,
     memory: Arc<Mutex<Memory>>,
 }
 
@@ -69,6 +72,11 @@ struct Memory {
 }
 
 impl Leader {
+    fn new(platform: &Platform, fence: Fence) -> Self {
+        let engine = platform.engine().in_term(fence.number);
+        Self { platform: platform.clone(), fence, engine, memory: Arc::default() }
+    }
+
     /// A transaction that only the leader gets. As writers stand in one line, nobody takes the lease before it ends.
     async fn begin(&self) -> Result<Tx, Halt> {
         let mut tx = self.platform.begin().await?;
@@ -78,20 +86,22 @@ impl Leader {
         }
     }
 
-    /// For deeds outside the database: asked right before, it keeps a deposed leader's hands off in all but a blink.
-    async fn still_leads(&self) -> Result<(), Halt> {
-        self.begin().await.map(drop)
+    /// The engine, for deeds: the only way to start, stop, remove or hand over anything. The look at the lease comes right before;
+    /// whoever freezes after it and is succeeded meanwhile, is refused by the engine itself, which knows the latest term.
+    async fn deeds(&self) -> Result<&Engine, Halt> {
+        self.begin().await?;
+        Ok(&self.engine)
     }
 
     fn memory<T>(&self, f: impl FnOnce(&mut Memory) -> T) -> T {
         f(&mut self.memory.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Asks a task to end, once per term.
+    /// Asks a task to end, once per term. Remembered only when it was asked: a stop that failed is tried again.
     async fn stop(&self, task: &str, grace: Duration) -> Result<(), Halt> {
-        if self.memory(|m| m.stopping.insert(task.to_owned())) {
-            self.still_leads().await?;
-            self.platform.engine().stop(task, grace).await.doing("stopping a process")?;
+        if !self.memory(|m| m.stopping.contains(task)) {
+            self.deeds().await?.stop(task, grace).await.doing("stopping a process")?;
+            self.memory(|m| m.stopping.insert(task.to_owned()));
         }
         Ok(())
     }
@@ -112,6 +122,7 @@ impl Platform {
         tokio::select! {
             () = shutdown => {}
             () = self.work_jobs(&holder) => {}
+            () = self.work_jobs(&holder) => {}
             () = self.lead(&holder, &mut fence) => {}
         }
         if let Some(fence) = fence
@@ -121,13 +132,17 @@ impl Platform {
         }
     }
 
+    /// Two of these run in a process, each with one tenant's job: a file of 20 GB keeps nobody else waiting.
     async fn work_jobs(&self, holder: &str) {
         loop {
-            if let Err(problem) = self.work_off(holder).await {
-                tracing::warn!(%problem, "jobs cannot be taken now");
-                tokio::time::sleep(AFTER_TROUBLE).await;
+            match self.work_next(holder, 1).await {
+                Ok(true) => {}
+                Ok(false) => tokio::time::sleep(EVERY).await,
+                Err(problem) => {
+                    tracing::warn!(%problem, "jobs cannot be taken now");
+                    tokio::time::sleep(AFTER_TROUBLE).await;
+                }
             }
-            tokio::time::sleep(EVERY).await;
         }
     }
 
@@ -147,9 +162,7 @@ impl Platform {
                 match taken {
                     Ok(Some(mine)) => {
                         if term.as_ref().is_none_or(|t| t.leader.fence != mine) {
-                            tracing::info!(holder, fence = mine.number, "leads the controllers");
-                            let leader = Leader { platform: self.clone(), fence: mine.clone(), memory: Arc::default() };
-                            term = Some(Term::new(leader));
+                            term = self.begin_term(holder, &mine).await;
                         }
                         *fence = Some(mine);
                     }
@@ -170,6 +183,28 @@ impl Platform {
                 () = tokio::time::sleep(EVERY) => {}
             }
         }
+    }
+}
+
+impl Platform {
+    /// Ends the terms before this one in the engine; without that nothing is begun. `None` = tried again at the next renewal.
+    async fn begin_term(&self, holder: &str, mine: &Fence) -> Option<Term> {
+        let leader = Leader::new(self, mine.clone());
+        match leader.engine.begin_term().await {
+            Ok(()) => {
+                tracing::info!(holder, fence = mine.number, "leads the controllers");
+                return Some(Term::new(leader));
+            }
+            // The database is younger than what runs: restored from a backup, or made anew. Its terms go on after the engine's.
+            Err(engine::Error::Outdated { current, .. }) => {
+                tracing::warn!(fence = mine.number, current, "the engine knows a later term than the database; going on after it");
+                if let Err(e) = self.store().raise_fence(mine, current + 1, self.now()).await {
+                    tracing::warn!(error = %e, "the lease cannot be changed now");
+                }
+            }
+            Err(e) => tracing::warn!(error = %e, "the engine cannot be taken over now"),
+        }
+        None
     }
 }
 
@@ -205,6 +240,7 @@ impl Term {
         let leader = self.leader.clone();
         self.begin("queue".into(), runs::admit(leader.clone()));
         self.begin("sweep".into(), sweep::sweep(leader.clone()));
+        self.begin("leftovers".into(), sweep::leftovers(leader.clone()));
         match leader.platform.store().open_runs().await {
             Ok(open) => {
                 for run in open.into_iter().filter(|r| r.state.is_active()) {

@@ -123,10 +123,9 @@ async fn start(leader: &Leader, run: &Run, job: Job) -> Result<(), Halt> {
     let place = Place { location: leader.platform.location(), env: leader.platform.task_env() };
     let task = match job {
         Job::Train => place.train(run, &base, &version),
-        Job::Evaluate => place.evaluate(run),
+        Job::Evaluate => place.evaluate(run, &version),
     };
-    leader.still_leads().await?;
-    match engine.apply(&task).await {
+    match leader.deeds().await?.apply(&task).await {
         // Under our name there is only ever our task; another text comes from another version of this program.
         Ok(()) | Err(EngineError::Different { .. }) => begin_reading(leader, run, job).await,
         Err(e) => {

@@ -2,7 +2,7 @@
 //! Everything worth keeping is in the store by then. Tasks of owners that this database does not know are left alone.
 
 use super::{Halt, Leader, tasks};
-use crate::problem::Doing;
+use crate::{leftovers, problem::Doing};
 use domain::endpoint::EndpointState;
 use engine::TaskState;
 use std::time::Duration;
@@ -32,12 +32,18 @@ pub(super) async fn sweep(leader: Leader) -> Result<(), Halt> {
     Ok(())
 }
 
-async fn remove(leader: &Leader, task: &str) -> Result<(), Halt> {
-    leader.still_leads().await?;
-    leader.platform.engine().remove(task).await.doing("removing a finished process’s folder")?;
+pub(super) async fn remove(leader: &Leader, task: &str) -> Result<(), Halt> {
+    leader.deeds().await?.remove(task).await.doing("removing a finished process’s folder")?;
     leader.memory(|m| {
         m.stopping.remove(task);
         m.adapters.remove(task);
     });
+    Ok(())
+}
+
+/// Files in the artefact store that nobody owns any more; now, and then from time to time.
+pub(super) async fn leftovers(leader: Leader) -> Result<(), Halt> {
+    leader.platform.sweep_store().await?;
+    tokio::time::sleep(leftovers::EVERY).await;
     Ok(())
 }

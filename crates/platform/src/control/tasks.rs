@@ -78,6 +78,7 @@ impl Place<'_> {
             base_model: base.id,
             template: base.template.clone(),
             dataset_version: version.id,
+            judgement: version.judgement.clone(),
             held_out_rows,
             train_rows,
             settings: run.settings.clone(),
@@ -85,12 +86,13 @@ impl Place<'_> {
         self.task(run_task(run.id, Job::Train), TaskKind::Job, work)
     }
 
-    pub(crate) fn evaluate(&self, run: &Run) -> Task {
+    pub(crate) fn evaluate(&self, run: &Run, version: &DatasetVersion) -> Task {
         let work = Work::Evaluate(Evaluate {
             tenant: run.tenant.clone(),
             run: run.id,
             base_model: run.base_model,
-            dataset_version: run.dataset_version,
+            dataset_version: version.id,
+            judgement: version.judgement.clone(),
             finetuning_type: run.settings.finetuning_type,
         });
         self.task(run_task(run.id, Job::Evaluate), TaskKind::Job, work)

@@ -45,12 +45,69 @@ async fn a_deposed_leader_gets_no_transaction() {
     let platform = platform(folder.path()).await;
     let now = platform.now();
     let fence = platform.store().take_lease(LEASE, "a", now, now.plus(LEASE_LASTS)).await.unwrap().unwrap();
-    let leader = Leader { platform: platform.clone(), fence, memory: Arc::default() };
+    let leader = Leader::new(&platform, fence);
     assert!(leader.begin().await.is_ok());
     // Past its end, but nobody has taken it: what it does is still the only thing that is done.
     let later = now.plus(LEASE_LASTS + 1);
     assert!(leader.begin().await.is_ok());
     platform.store().take_lease(LEASE, "b", later, later.plus(LEASE_LASTS)).await.unwrap().unwrap();
     assert!(matches!(leader.begin().await, Err(Halt::Deposed)));
-    assert!(matches!(leader.still_leads().await, Err(Halt::Deposed)));
+    assert!(matches!(leader.deeds().await, Err(Halt::Deposed)));
+}
+
+/// The lease is somebody else's, who has not touched the engine yet: only the look before the deed keeps hands off.
+#[tokio::test]
+async fn a_deposed_leader_does_no_deed() {
+    let folder = tempfile::tempdir().unwrap();
+    let platform = platform(folder.path()).await;
+    let now = platform.now();
+    let fence = platform.store().take_lease(LEASE, "a", now, now.plus(LEASE_LASTS)).await.unwrap().unwrap();
+    let leader = Leader::new(&platform, fence);
+    leader.engine.begin_term().await.unwrap();
+    let later = now.plus(LEASE_LASTS + 1);
+    platform.store().take_lease(LEASE, "b", later, later.plus(LEASE_LASTS)).await.unwrap().unwrap();
+    let before = std::fs::read_dir(folder.path().join("tasks")).unwrap().count();
+    assert!(matches!(leader.stop("run-1-train", Duration::ZERO).await, Err(Halt::Deposed)));
+    assert!(matches!(sweep::remove(&leader, "run-1-train").await, Err(Halt::Deposed)));
+    assert!(matches!(leader.deeds().await, Err(Halt::Deposed)));
+    assert!(!leader.memory(|m| m.stopping.contains("run-1-train")), "what was not done is not remembered");
+    assert_eq!(std::fs::read_dir(folder.path().join("tasks")).unwrap().count(), before);
+}
+
+/// The look said yes, then this process was frozen; thawed, it goes on where it was.
+#[tokio::test]
+async fn a_leader_that_thaws_after_its_successor_has_begun_is_refused_by_the_engine() {
+    let folder = tempfile::tempdir().unwrap();
+    let platform = platform(folder.path()).await;
+    let now = platform.now();
+    let fence = platform.store().take_lease(LEASE, "a", now, now.plus(LEASE_LASTS)).await.unwrap().unwrap();
+    let old = platform.begin_term("a", &fence).await.unwrap().leader;
+    let hands = old.deeds().await.unwrap().clone();
+    let later = now.plus(LEASE_LASTS + 1);
+    let next = platform.store().take_lease(LEASE, "b", later, later.plus(LEASE_LASTS)).await.unwrap().unwrap();
+    assert!(platform.begin_term("b", &next).await.is_some());
+    let task = engine::Task {
+        name: "run-1-train".into(),
+        kind: engine::TaskKind::Job,
+        args: Vec::new(),
+        spec: String::new(),
+        env: Default::default(),
+    };
+    assert!(matches!(hands.apply(&task).await, Err(engine::Error::Outdated { .. })));
+    assert!(matches!(hands.stop("run-1-train", Duration::ZERO).await, Err(engine::Error::Outdated { .. })));
+    assert_eq!(platform.engine().list("run-").await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_database_that_was_set_back_goes_on_after_the_terms_that_the_engine_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let platform = platform(folder.path()).await;
+    platform.engine().in_term(57).begin_term().await.unwrap();
+    let now = platform.now();
+    let take = || platform.store().take_lease(LEASE, "a", now, now.plus(LEASE_LASTS));
+    let fence = take().await.unwrap().unwrap();
+    assert!(platform.begin_term("a", &fence).await.is_none());
+    let fence = take().await.unwrap().unwrap();
+    assert_eq!(fence.number, 58);
+    assert!(platform.begin_term("a", &fence).await.is_some());
 }

@@ -26,6 +26,9 @@ use domain::{
 };
 use futures::{Stream, StreamExt};
 
+/// How far ahead of what has arrived room is promised to an upload, bytes; near the quota, only what has arrived is.
+const AHEAD: u64 = 8 * 1024 * 1024;
+
 /// What comes with the file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NewUpload {
@@ -131,6 +134,9 @@ impl Datasets<'_> {
             // Counts against the quota from the start, so that two uploads cannot both take the last room.
             bytes: expected,
             digest: None,
+            judgement: None,
+            judged_bytes: 0,
+            erased_at: None,
             format: None,
             container: None,
             held_out_percent: new.held_out_percent,
@@ -156,10 +162,9 @@ impl Datasets<'_> {
     ) -> Result<(u64, String), Problem> {
         let doing = "storing an upload";
         let platform = self.scope.platform();
-        let quota = self.scope.tenant().quota.storage_bytes;
         let mut writer = platform.blobs().writer(&store_location::dataset_original(&version.tenant, version.id)).await.doing(doing)?;
         let mut hash = blake3::Hasher::new();
-        let mut bytes = 0u64;
+        let (mut bytes, mut promised) = (0u64, version.bytes);
         while let Some(piece) = body.next().await {
             let piece = match piece {
                 Ok(piece) => piece,
@@ -174,10 +179,18 @@ impl Datasets<'_> {
                 }
             };
             bytes += piece.len() as u64;
-            // The exact sum is checked when the file is whole; this only ends what can never fit.
-            if bytes > platform.inner.upload_bytes || bytes > quota {
+            if bytes > platform.inner.upload_bytes {
                 writer.abort().await;
-                return Err(if bytes > quota { over_quota(&version.tenant, 0, bytes, quota) } else { too_large(platform) });
+                return Err(too_large(platform));
+            }
+            if bytes > promised {
+                match self.promise(version, bytes).await {
+                    Ok(more) => promised = more,
+                    Err(problem) => {
+                        writer.abort().await;
+                        return Err(problem);
+                    }
+                }
             }
             hash.update(&piece);
             if let Err(e) = writer.write(&piece).await {
@@ -193,6 +206,25 @@ impl Datasets<'_> {
         Ok((bytes, hash.finalize().to_hex().to_string()))
     }
 
+    /// Room for `bytes` of the file and a little more, so that however many uploads arrive at once, what they write never passes the
+    /// quota. Returns how much it is.
+    async fn promise(&self, version: &DatasetVersion, bytes: u64) -> Result<u64, Problem> {
+        let doing = "making room for an upload";
+        let tenant = self.scope.tenant_name();
+        let mut tx = self.scope.platform().begin().await?;
+        let mine = tx.dataset_version(tenant, version.id).await.doing(doing)?.map_or(0, |v| v.bytes);
+        let others = tx.stored_bytes(tenant).await.doing(doing)?.saturating_sub(mine);
+        let quota = tx.tenant(tenant).await.doing(doing)?.map_or(0, |t| t.quota.storage_bytes);
+        let room = quota.saturating_sub(others);
+        if bytes > room {
+            return Err(over_quota(tenant, others, bytes, quota));
+        }
+        let promised = if bytes.saturating_add(AHEAD) > room { bytes } else { bytes + AHEAD };
+        tx.set_arriving_bytes(version, promised).await.doing(doing)?;
+        tx.commit().await.doing(doing)?;
+        Ok(promised)
+    }
+
     async fn commit(
         &self,
         permit: &Permit<'_>,
@@ -204,7 +236,8 @@ impl Datasets<'_> {
         let doing = "finishing an upload";
         let tenant = self.scope.tenant_name();
         let mut tx = self.scope.platform().begin().await?;
-        let others = tx.stored_bytes(tenant).await.doing(doing)?.saturating_sub(version.bytes);
+        let mine = tx.dataset_version(tenant, version.id).await.doing(doing)?.map_or(0, |v| v.bytes);
+        let others = tx.stored_bytes(tenant).await.doing(doing)?.saturating_sub(mine);
         let quota = tx.tenant(tenant).await.doing(doing)?.map_or(0, |t| t.quota.storage_bytes);
         if others.saturating_add(bytes) > quota {
             return Err(over_quota(tenant, others, bytes, quota));
@@ -238,7 +271,7 @@ async fn clear_up(platform: &Platform, version: &DatasetVersion, job: &Claimed) 
             drop(tx);
         }
         if platform.store().dataset_version(&version.tenant, version.id).await.doing(doing)?.is_none() {
-            platform.blobs().delete(&store_location::dataset_original(&version.tenant, version.id)).await.doing(doing)?;
+            platform.blobs().erase(&store_location::dataset_version(&version.tenant, version.id)).await.doing(doing)?;
         }
         Ok(())
     }
@@ -264,6 +297,6 @@ fn over_quota(tenant: &Name, stored: u64, bytes: u64, quota: u64) -> Problem {
     if bytes == 0 {
         return storage_used_up(tenant, stored, quota);
     }
-    let sentence = format!("The file has {bytes} bytes, and the tenant “{tenant}” holds {stored} of its {quota} bytes of storage.");
+    let sentence = format!("The file has {bytes} bytes or more, and the tenant “{tenant}” holds {stored} of its {quota} bytes of storage.");
     Problem::new(ProblemKind::QuotaExceeded, sentence).next("Upload a smaller file, or ask the platform admin for more storage.")
 }

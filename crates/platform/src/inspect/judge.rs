@@ -1,37 +1,51 @@
-//! From pieces of a file to verdicts, training rows and the report. No I/O: pieces go in, bytes for three files come out,
-//! and memory is bounded by a few rows and one number per accepted row (to find duplicates).
+//! From pieces of a file to verdicts, training rows and the report. No I/O: pieces go in, bytes for four files come out, and memory
+//! is bounded by a few rows and two maps of bounded size (repeated rows, questions alike).
 
 use super::{
     count::TokenCounter,
+    index::Indexer,
+    prompts::Prompts,
+    sampled::Sampled,
     split::{RawRow, Splitter},
     tally::Tally,
 };
 use crate::counted::counted;
+use aho_corasick::AhoCorasick;
 use domain::{
     dataset::Format,
     inspect::{
-        Conversation, Finding, Report, RowVerdict, Severity,
-        rules::{CONTROL_TOKENS, Judged, Rule, format_of, judge, parse},
+        Conversation, Finding, Message, Report, Severity,
+        rules::{
+            CONTROL_TOKENS, MOST_BYTES, Rule,
+            fast::{self, Turn},
+            format_of, is_of_another_stage, judge, parse, shown,
+        },
     },
 };
-use std::collections::HashSet;
+use serde::Serialize;
+use std::borrow::Cow;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Rows by which the format is told, and bytes of them at most.
 const SAMPLE_ROWS: usize = 100;
 const SAMPLE_BYTES: usize = 8 * 1024 * 1024;
-/// Characters of a row that the report keeps as they are.
-const RAW: usize = 4000;
-/// From so many accepted rows on, at least one is held out when any should be: who asked for an evaluation gets one.
+/// Rows of which each is known by its number (8 bytes and one more), to find repeated ones; of larger files a sample is.
+const ROWS_KNOWN: usize = (1 << 21) / 8 * 7;
+/// Rows that ask so many different things or more get one held out when any should be: who asked for an evaluation gets one.
 const LEAST_FOR_SPLIT: u64 = 2;
 
-/// Which accepted rows are held out: those whose hash falls under the percentage. The same row falls the same way in every
-/// version and every file, and a duplicate never stands on both sides.
+/// Which accepted rows are held out: those whose place (a hash of what they ask) is below a number. The same question falls the same
+/// way in every version and every file, and never stands on both sides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Split {
-    pub percent: u8,
-    /// Exceptions for small files, found by a first pass: see [`Outcome::better_split`].
-    pub hold_out_line: Option<u64>,
-    pub train_line: Option<u64>,
+    below: u64,
+}
+
+impl Split {
+    /// About so many of a hundred prompts.
+    pub fn percent(percent: u8) -> Self {
+        Self { below: u64::from(percent) * (u64::MAX / 100) }
+    }
 }
 
 /// What was found, for the row of the version.
@@ -45,46 +59,97 @@ pub(super) struct Outcome {
 #[derive(Default)]
 pub(super) struct Written {
     pub verdicts: Vec<u8>,
+    pub index: Vec<u8>,
     pub train: Vec<u8>,
     pub held_out: Vec<u8>,
+}
+
+/// A line of the verdicts: [`domain::inspect::RowVerdict`] without the texts, which stand in the uploaded file.
+#[derive(Serialize)]
+pub(super) struct Verdict {
+    pub line: u64,
+    pub accepted: bool,
+    pub held_out: bool,
+    pub turns: u32,
+    pub tokens: u32,
+    at: u64,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+}
+
+/// A line of the training rows.
+#[derive(Serialize)]
+struct Line<'a> {
+    messages: &'a [Turn<'a>],
 }
 
 pub(super) struct Judge {
     splitter: Splitter,
     counter: Option<TokenCounter>,
     control_tokens: Vec<String>,
+    /// Finds any of them; `None` = there are none.
+    control: Option<AhoCorasick>,
     /// Tokens of the model's context; 0 = unknown.
     context: u32,
     split: Split,
     format: Option<Format>,
+    /// Whether the rows that waited were looked at.
+    settled: bool,
     /// Rows that wait until the format is known.
-    waiting: Vec<RawRow>,
+    waiting: Vec<Waiting>,
     waiting_bytes: usize,
-    seen: HashSet<u64>,
-    /// Smallest and largest place in the split, with their lines.
-    first: Option<(u64, u64)>,
-    last: Option<(u64, u64)>,
+    seen: Sampled<()>,
+    prompts: Prompts,
+    /// Smallest and largest place in the split.
+    places: Option<(u64, u64)>,
     tally: Tally,
+    indexer: Indexer,
+    /// The present row as a training row.
+    canonical: Vec<u8>,
     pub written: Written,
+}
+
+/// A row that outlives its piece.
+struct Waiting {
+    line: u64,
+    at: u64,
+    bytes: Vec<u8>,
+    size: u64,
+}
+
+impl Waiting {
+    fn row(&self) -> RawRow<'_> {
+        RawRow { line: self.line, at: self.at, bytes: &self.bytes, size: self.size }
+    }
+    fn is_whole(&self) -> bool {
+        self.size == self.bytes.len() as u64 && self.bytes.len() <= MOST_BYTES
+    }
 }
 
 impl Judge {
     pub fn new(counter: Option<TokenCounter>, context: u32, split: Split) -> Self {
-        let control_tokens =
+        let control_tokens: Vec<String> =
             counter.as_ref().map_or_else(|| CONTROL_TOKENS.iter().map(|t| (*t).to_owned()).collect(), TokenCounter::control_tokens);
+        // Should the texts not fit into one searcher, every row takes the long way, which looks for them one by one.
+        let control = AhoCorasick::new(control_tokens.iter().filter(|t| !t.is_empty())).ok();
         Self {
             splitter: Splitter::default(),
             counter,
             control_tokens,
+            control,
             context,
             split,
             format: None,
+            settled: false,
             waiting: Vec::new(),
             waiting_bytes: 0,
-            seen: HashSet::new(),
-            first: None,
-            last: None,
+            seen: Sampled::new(ROWS_KNOWN),
+            prompts: Prompts::new(),
+            places: None,
             tally: Tally::default(),
+            indexer: Indexer::default(),
+            canonical: Vec::new(),
             written: Written::default(),
         }
     }
@@ -101,21 +166,20 @@ impl Judge {
 
     /// Judges every row that ends in this piece. An error refuses the file; what was judged before it stays in the report.
     pub fn push(&mut self, piece: &[u8]) -> Result<(), Finding> {
-        let mut rows = Vec::new();
-        let pushed = self.splitter.push(piece, &mut rows);
-        self.take(rows);
+        let mut splitter = std::mem::take(&mut self.splitter);
+        let pushed = splitter.push(piece, &mut |row| self.take(row));
+        self.splitter = splitter;
         pushed
     }
 
     /// The end of the file.
     pub fn finish(&mut self, refused: Option<Finding>) -> Outcome {
-        let mut rows = Vec::new();
         let ended = match refused {
             Some(finding) => Err(finding),
-            None => std::mem::take(&mut self.splitter).finish(&mut rows),
+            None => std::mem::take(&mut self.splitter).finish(&mut |row| self.take(row)),
         };
-        self.take(rows);
         self.settle();
+        self.indexer.finish(&mut self.written);
         let container = match ended {
             Ok(container) => Some(container),
             Err(finding) => {
@@ -126,17 +190,28 @@ impl Judge {
         if self.tally.rows == 0 && container.is_some() {
             self.note(&Rule::FileEmpty.finding("The file holds no rows."));
         }
+        if self.split.below > 0 && self.tally.accepted >= LEAST_FOR_SPLIT && self.places.is_some_and(|(first, last)| first == last) {
+            self.note(
+                &Rule::OnePrompt.finding("All rows ask the same question, so none is held out: what is asked must not be trained on."),
+            );
+        }
+        let (rows, prompts) = (self.seen.one_of(), self.prompts.one_of());
+        if rows > 1 || prompts > 1 {
+            self.note(&Rule::Sampled.finding(format!(
+                "The file is large: repeated rows were looked for among one of {rows} rows, and questions alike among one of {prompts}."
+            )));
+        }
         let better_split = self.better_split();
         let report = std::mem::take(&mut self.tally).report(self.format, container);
         Outcome { report, better_split }
     }
 
-    fn take(&mut self, rows: Vec<RawRow>) {
-        if self.format.is_some() {
-            return rows.into_iter().for_each(|row| self.row(row));
+    fn take(&mut self, row: RawRow<'_>) {
+        if self.settled {
+            return self.row(row);
         }
-        self.waiting_bytes += rows.iter().map(|r| r.bytes.len()).sum::<usize>();
-        self.waiting.extend(rows);
+        self.waiting_bytes += row.bytes.len();
+        self.waiting.push(Waiting { line: row.line, at: row.at, bytes: row.bytes.to_vec(), size: row.size });
         if self.waiting.len() >= SAMPLE_ROWS || self.waiting_bytes >= SAMPLE_BYTES {
             self.settle();
         }
@@ -148,117 +223,160 @@ impl Judge {
         if waiting.is_empty() {
             return;
         }
-        let values = || waiting.iter().filter_map(|r| parse(&r.bytes).ok());
-        let votes = |format| values().filter(|v| format_of(v) == Some(format)).count();
-        let most = Format::ALL.into_iter().map(|f| (votes(f), f)).max_by_key(|(n, f)| (*n, std::cmp::Reverse(f.word())));
-        self.format = most.filter(|(n, _)| *n > 0).map(|(_, format)| format);
-        if self.format.is_none() {
-            self.note(&unknown_format(values()));
+        self.settled = true;
+        let mut votes = [0usize; Format::ALL.len()];
+        let (mut parsed, mut of_another_stage, mut unknown) = (0usize, 0usize, None);
+        for value in waiting.iter().filter(|r| r.is_whole()).filter_map(|r| parse(&r.bytes).ok()) {
+            parsed += 1;
+            of_another_stage += usize::from(is_of_another_stage(&value));
+            match format_of(&value).and_then(|format| Format::ALL.iter().position(|f| *f == format)) {
+                Some(i) => votes[i] += 1,
+                None => unknown = unknown.or(Some(value)),
+            }
         }
-        waiting.into_iter().for_each(|row| self.row(row));
+        let most = Format::ALL.into_iter().zip(votes).max_by_key(|(f, n)| (*n, std::cmp::Reverse(f.word())));
+        self.format = most.filter(|(_, n)| *n > 0).map(|(format, _)| format);
+        // Rows of another stage say themselves what they are, and so do rows that are too large or broken JSON.
+        if self.format.is_none() && of_another_stage == 0 {
+            if parsed > 0 {
+                self.note(&unknown_format(unknown.as_ref()));
+            } else if let Some(finding) = no_json(&waiting) {
+                self.note(&finding);
+            }
+        }
+        for row in &waiting {
+            self.row(row.row());
+        }
     }
 
-    fn row(&mut self, row: RawRow) {
-        let judged = if row.size > row.bytes.len() as u64 {
-            Judged::rejected(Rule::TooLarge.finding(format!("The row has {} bytes; at most 4 MB are read.", row.size)))
-        } else {
-            judge(&row.bytes, self.format.unwrap_or(Format::OpenaiMessages), &self.control_tokens)
-        };
-        let raw = raw(&row.bytes);
-        let mut verdict = RowVerdict {
+    fn row(&mut self, row: RawRow<'_>) {
+        let mut verdict = Verdict {
             line: row.line,
             accepted: false,
             held_out: false,
             turns: 0,
             tokens: 0,
-            findings: judged.findings,
-            conversation: None,
-            raw,
+            at: row.at,
+            bytes: row.size,
+            findings: Vec::new(),
         };
-        if let Some(conversation) = judged.conversation {
-            self.accept(&mut verdict, conversation);
+        let format = self.format.unwrap_or(Format::OpenaiMessages);
+        if row.size > row.bytes.len() as u64 {
+            verdict.findings.push(Rule::TooLarge.finding(format!("The row has {} bytes; at most 4 MB are read.", row.size)));
+        } else if let Some(turns) = self.control.as_ref().and_then(|control| fast::read(row.bytes, format, |text| !control.is_match(text)))
+        {
+            self.accept(&mut verdict, &turns);
+        } else {
+            let judged = judge(row.bytes, format, &self.control_tokens);
+            verdict.findings = judged.findings;
+            if let Some(conversation) = judged.conversation {
+                self.accept(&mut verdict, &conversation.messages.into_iter().filter_map(owned_turn).collect::<Vec<_>>());
+            }
         }
         self.tally.row(&verdict, self.counter.is_some());
-        append(&mut self.written.verdicts, &verdict);
+        self.indexer.row(&verdict, &mut self.written);
     }
 
-    fn accept(&mut self, verdict: &mut RowVerdict, conversation: Conversation) {
-        let canonical = serde_json::to_vec(&conversation).unwrap_or_default();
-        let (identity, place) = hashes(&canonical);
-        if !self.seen.insert(identity) {
+    fn accept(&mut self, verdict: &mut Verdict, turns: &[Turn<'_>]) {
+        self.canonical.clear();
+        // A struct of texts cannot fail to be JSON.
+        if serde_json::to_writer(&mut self.canonical, &Line { messages: turns }).is_err() {
+            return;
+        }
+        if self.seen.put(xxh3_64(&self.canonical), ()).is_some() {
             verdict.findings.push(Rule::Duplicate.finding("The same row stands further up in the file."));
         }
         verdict.accepted = true;
-        verdict.turns = u32::try_from(conversation.messages.iter().filter(|m| m.role != "system").count()).unwrap_or(u32::MAX);
-        verdict.tokens = self.counter.as_ref().map_or(0, |c| c.count(&conversation));
+        verdict.turns = u32::try_from(turns.iter().filter(|t| t.role != "system").count()).unwrap_or(u32::MAX);
+        if let Some(counter) = &self.counter {
+            let message = |t: &Turn<'_>| Message { role: t.role.to_owned(), content: t.content.clone().into_owned() };
+            verdict.tokens = counter.count(&Conversation { messages: turns.iter().map(message).collect() });
+        }
         if self.context > 0 && verdict.tokens > self.context {
             let sentence = format!("{} tokens, and the model's context holds {}: the end is cut off.", verdict.tokens, self.context);
             verdict.findings.push(Rule::TooLong.finding(sentence));
         }
-        verdict.held_out = self.holds_out(place, verdict.line);
-        let here = (place, verdict.line);
-        self.first = Some(self.first.map_or(here, |f| f.min(here)));
-        self.last = Some(self.last.map_or(here, |l| l.max(here)));
-        let file = if verdict.held_out { &mut self.written.held_out } else { &mut self.written.train };
-        file.extend_from_slice(&canonical);
-        file.push(b'\n');
-        verdict.conversation = Some(conversation);
-    }
-
-    fn holds_out(&self, place: u64, line: u64) -> bool {
-        if self.split.train_line == Some(line) {
-            return false;
+        let place = self.prompts.place(turns);
+        verdict.held_out = place < self.split.below;
+        self.places = Some(self.places.map_or((place, place), |(first, last)| (first.min(place), last.max(place))));
+        if self.split.below > 0
+            && let Some(other) = self.prompts.on_other_side(verdict.line, verdict.held_out)
+        {
+            let side = if verdict.held_out { "trained on" } else { "held out" };
+            verdict.findings.push(Rule::NearDuplicate.finding(format!("Line {other}, which is {side}, asks much the same.")));
         }
-        self.split.hold_out_line == Some(line) || place < u64::from(self.split.percent) * (u64::MAX / 100)
+        let file = if verdict.held_out { &mut self.written.held_out } else { &mut self.written.train };
+        file.extend_from_slice(&self.canonical);
+        file.push(b'\n');
+        self.canonical.shrink_to(1 << 16);
     }
 
-    /// Chance may leave a side of a small file empty. Then the row nearest to the border goes over; and a single row is
+    /// Chance may leave a side of a small file empty. Then the prompt nearest to the border goes over. What is all one prompt is
     /// trained on.
     fn better_split(&self) -> Option<Split> {
-        let (held, accepted, split) = (self.tally.held_out, self.tally.accepted, self.split);
-        if split.percent == 0 || accepted == 0 {
-            None
-        } else if accepted < LEAST_FOR_SPLIT {
+        let (held, accepted) = (self.tally.held_out, self.tally.accepted);
+        let (first, last) = self.places.filter(|_| self.split.below > 0)?;
+        if first == last {
             (held > 0).then_some(Split::default())
         } else if held == 0 {
-            Some(Split { hold_out_line: self.first.map(|(_, line)| line), ..split })
+            Some(Split { below: first + 1 })
         } else if held == accepted {
-            Some(Split { train_line: self.last.map(|(_, line)| line), ..split })
+            Some(Split { below: last })
         } else {
             None
         }
     }
 }
 
-/// Two independent numbers of a row: which it is, and where it falls in the split.
-fn hashes(canonical: &[u8]) -> (u64, u64) {
-    let hash = blake3::hash(canonical);
-    let number = |at: usize| hash.as_bytes()[at..at + 8].iter().fold(0, |n, b| n << 8 | u64::from(*b));
-    (number(0), number(8))
+fn owned_turn(message: Message) -> Option<Turn<'static>> {
+    let role = ["system", "user", "assistant"].into_iter().find(|role| *role == message.role)?;
+    Some(Turn { role, content: Cow::Owned(message.content) })
 }
 
-fn append(file: &mut Vec<u8>, verdict: &RowVerdict) {
-    // A struct of texts and numbers cannot fail to be JSON.
-    if serde_json::to_writer(&mut *file, verdict).is_ok() {
-        file.push(b'\n');
-    }
-}
-
-/// The row as people recognise it: at most 4000 characters; what is no UTF-8 shows as replacement characters.
-fn raw(bytes: &[u8]) -> String {
-    let cut = &bytes[..bytes.len().min(RAW * 4)];
-    String::from_utf8_lossy(cut).chars().take(RAW).collect()
-}
-
-fn unknown_format(mut rows: impl Iterator<Item = serde_json::Value>) -> Finding {
-    let keys = rows.find_map(|row| {
-        let keys: Vec<String> = row.as_object()?.keys().take(5).map(|k| format!("“{}”", k.chars().take(40).collect::<String>())).collect();
-        Some(keys.join(", "))
+fn unknown_format(row: Option<&serde_json::Value>) -> Finding {
+    let keys = row.and_then(|row| row.as_object()).map(|row| {
+        let keys: Vec<String> = row.keys().take(5).map(|k| format!("“{}”", shown(k))).collect();
+        keys.join(", ")
     });
     let have = keys.map_or_else(|| "No row is a JSON object".to_owned(), |k| format!("The rows have {k}"));
     Rule::FileFormat.finding(format!(
         "{have}; known formats have “messages” (OpenAI), “conversations” (sharegpt) or “instruction” and “output” (alpaca)."
     ))
+}
+
+/// What a file is instead of JSON, when none of its first rows is any; `None` = rows that are meant to be JSON and broken, or too long.
+fn no_json(rows: &[Waiting]) -> Option<Finding> {
+    let mut texts = rows.iter().filter(|r| r.is_whole()).map(|r| (r.line, String::from_utf8_lossy(&r.bytes)));
+    let (line, first) = texts.next()?;
+    if first.trim_start().starts_with(['{', '[']) || first.contains('\0') {
+        return None;
+    }
+    let second = texts.next().map(|(_, text)| text);
+    for (sign, name) in [(',', "commas"), (';', "semicolons"), ('\t', "tabs")] {
+        let columns = columns(&first, sign);
+        // One line alone may be a sentence with a comma; a table has the same columns in the next.
+        if columns > 1 && second.as_ref().is_some_and(|second| self::columns(second, sign) == columns) {
+            return Some(Rule::FileKind.finding(format!(
+                "The file is a table (CSV), not JSON: line {line} has {columns} columns with {name} between them. Save it as JSONL, one row a line."
+            )));
+        }
+    }
+    Some(Rule::FileKind.finding(format!(
+        "The file is plain text, not JSON: line {line} is “{}”. Each row must be a JSON object, such as a list of “messages”.",
+        shown(&first)
+    )))
+}
+
+/// Columns of a line of CSV: what stands between quotes divides nothing.
+fn columns(line: &str, sign: char) -> usize {
+    let mut quoted = false;
+    1 + line
+        .chars()
+        .filter(|c| {
+            quoted ^= *c == '"';
+            *c == sign && !quoted
+        })
+        .count()
 }
 
 /// Why a version cannot be trained on; `None` = it can.

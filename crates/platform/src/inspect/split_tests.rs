@@ -5,10 +5,15 @@ use proptest::prelude::*;
 
 fn split(file: &[u8], piece: usize) -> (Vec<(u64, String)>, Result<Container, String>) {
     let mut rows = Vec::new();
+    // Whatever the container, a row stands where it says.
+    let mut take = |r: RawRow<'_>| {
+        assert_eq!(r.bytes, &file[r.at as usize..][..r.bytes.len()], "at {}", r.at);
+        rows.push((r.line, String::from_utf8_lossy(r.bytes).into_owned()));
+    };
     let mut splitter = Splitter::default();
-    let pushed = file.chunks(piece).try_for_each(|p| splitter.push(p, &mut rows));
-    let end = pushed.and_then(|()| splitter.finish(&mut rows)).map_err(|f| format!("{} {}", f.rule, f.sentence));
-    (rows.into_iter().map(|r| (r.line, String::from_utf8_lossy(&r.bytes).into_owned())).collect(), end)
+    let pushed = file.chunks(piece).try_for_each(|p| splitter.push(p, &mut take));
+    let end = pushed.and_then(|()| splitter.finish(&mut take)).map_err(|f| format!("{} {}", f.rule, f.sentence));
+    (rows, end)
 }
 
 fn rows(file: &str) -> Vec<(u64, String)> {
@@ -73,14 +78,23 @@ fn what_is_no_text_is_refused_by_its_content() {
 fn a_row_that_is_too_large_is_measured_but_not_kept() {
     let mut file = vec![b'{'; MOST_BYTES + 10];
     file.extend_from_slice(b"\n{\"a\":1}\n");
-    let mut out = Vec::new();
-    let mut splitter = Splitter::default();
-    for piece in file.chunks(64 * 1024) {
-        splitter.push(piece, &mut out).unwrap();
+    for piece in [64 * 1024, file.len()] {
+        let mut out = Vec::new();
+        let mut take = |r: RawRow<'_>| out.push((r.line, r.size, r.bytes.to_vec()));
+        let mut splitter = Splitter::default();
+        for piece in file.chunks(piece) {
+            splitter.push(piece, &mut take).unwrap();
+        }
+        splitter.finish(&mut take).unwrap();
+        assert_eq!((out[0].1, out[0].2.len() <= KEPT), (MOST_BYTES as u64 + 10, true));
+        assert_eq!((out[1].0, out[1].2.as_slice()), (2, &b"{\"a\":1}"[..]));
     }
-    splitter.finish(&mut out).unwrap();
-    assert_eq!((out[0].size, out[0].bytes.len() <= KEPT), (MOST_BYTES as u64 + 10, true));
-    assert_eq!((out[1].line, out[1].bytes.as_slice()), (2, &b"{\"a\":1}"[..]));
+}
+
+#[test]
+fn a_nul_in_one_row_is_the_fault_of_that_row() {
+    let file = format!("{{\"a\":\"x\0\"}}\n{}", "{\"b\":2}\n".repeat(9));
+    assert_eq!(rows(&file).len(), 10);
 }
 
 proptest! {

@@ -1,8 +1,9 @@
 //! Counts over all rows: what the report says at the end.
 
+use super::judge::Verdict;
 use domain::{
     dataset::{Container, Format},
-    inspect::{Bucket, Finding, FindingCount, Report, RowVerdict, rules::Rule},
+    inspect::{Bucket, Finding, FindingCount, Report, rules::Rule},
 };
 use std::collections::HashMap;
 
@@ -24,7 +25,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub fn row(&mut self, verdict: &RowVerdict, counted: bool) {
+    pub fn row(&mut self, verdict: &Verdict, counted: bool) {
         self.rows += 1;
         for finding in &verdict.findings {
             self.finding(finding, Some(verdict.line));
@@ -45,6 +46,13 @@ impl Tally {
 
     /// A finding in a row, or (without a line) on the file as a whole.
     pub fn finding(&mut self, finding: &Finding, line: Option<u64>) {
+        if let (Some(known), Some(line)) = (self.findings.get_mut(&finding.rule), line) {
+            known.count += 1;
+            if known.lines.len() < LINES {
+                known.lines.push(line);
+            }
+            return;
+        }
         let entry = self.findings.entry(finding.rule.clone()).or_insert_with(|| FindingCount {
             rule: finding.rule.clone(),
             severity: finding.severity,

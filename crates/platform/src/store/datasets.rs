@@ -6,6 +6,7 @@ use domain::{
     ids::{DatasetId, DatasetVersionId},
     inspect::Report,
     name::Name,
+    run::RunState,
 };
 use std::collections::HashMap;
 
@@ -33,6 +34,9 @@ struct VersionRow {
     file_name: String,
     bytes: i64,
     digest: Option<String>,
+    judgement: Option<String>,
+    judged_bytes: i64,
+    erased_at: Option<i64>,
     format: Option<String>,
     container: Option<String>,
     held_out_percent: i64,
@@ -48,7 +52,7 @@ struct VersionRow {
 macro_rules! versions {
     ($rest:literal) => {
         concat!(
-            "SELECT v.tenant, v.id, v.dataset, d.name AS dataset_name, v.number, v.state, v.reason, v.file_name, v.bytes, v.digest, v.format, v.container, \
+            "SELECT v.tenant, v.id, v.dataset, d.name AS dataset_name, v.number, v.state, v.reason, v.file_name, v.bytes, v.digest, v.judgement, v.judged_bytes, v.erased_at, v.format, v.container, \
              v.held_out_percent, v.tokenizer, v.report_json, v.documentation_json, v.created_by, p.name AS created_by_name, v.created_at \
              FROM dataset_versions v JOIN datasets d ON d.tenant = v.tenant AND d.id = v.dataset JOIN people p ON p.id = v.created_by ",
             $rest
@@ -71,6 +75,9 @@ fn version(r: VersionRow) -> Result<DatasetVersion> {
         file_name: r.file_name,
         bytes: count(r.bytes)?,
         digest: r.digest,
+        judgement: r.judgement,
+        judged_bytes: count(r.judged_bytes)?,
+        erased_at: r.erased_at.map(at),
         format: r.format.map(|f| word(Format::from_word(&f), &f)).transpose()?,
         container: r.container.map(|c| word(container(&c), &c)).transpose()?,
         held_out_percent: count(r.held_out_percent)?,
@@ -168,7 +175,8 @@ impl Tx {
     }
 
     pub(crate) async fn last_version_number(&mut self, tenant: &Name, dataset: DatasetId) -> Result<u32> {
-        let sql = "SELECT COALESCE(MAX(number), 0) FROM dataset_versions WHERE tenant = $1 AND dataset = $2";
+        let sql = "SELECT COALESCE(MAX(n), 0) FROM (SELECT number AS n FROM dataset_versions WHERE tenant = $1 AND dataset = $2 \
+            UNION ALL SELECT last_number AS n FROM datasets WHERE tenant = $1 AND id = $2) AS numbers";
         let (number,): (i64,) =
             in_tx!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(dataset.to_string()).fetch_one(db).await)?;
         count(number)
@@ -184,17 +192,39 @@ impl Tx {
             .execute(db).await.map(drop))
     }
 
-    /// Writes what may change: state, reason, bytes, digest, format, container, report, documentation.
+    /// Writes what may change: state, reason, bytes, digest, judgement and its bytes, erasure, format, container, report, documentation.
     pub(crate) async fn update_dataset_version(&mut self, v: &DatasetVersion) -> Result<()> {
         let sql = "UPDATE dataset_versions SET state = $3, reason = $4, bytes = $5, digest = $6, format = $7, container = $8, report_json = $9, \
-            documentation_json = $10 WHERE tenant = $1 AND id = $2";
+            documentation_json = $10, judgement = $11, judged_bytes = $12, erased_at = $13 WHERE tenant = $1 AND id = $2";
         in_tx!(self, db => sqlx::query(sql)
             .bind(v.tenant.as_str()).bind(v.id.to_string()).bind(v.state.word()).bind(&v.reason).bind(v.bytes as i64).bind(&v.digest)
             .bind(v.format.map(Format::word)).bind(v.container.map(container_word)).bind(v.report.as_ref().map(json)).bind(json(&v.documentation))
+            .bind(&v.judgement).bind(v.judged_bytes as i64).bind(v.erased_at.map(|at| at.0))
             .execute(db).await.map(drop))
     }
 
-    /// Removes a version that never arrived, and its dataset when that has no other.
+    /// How many bytes an upload that is under way may have; beside the version's other columns, which nobody changes meanwhile.
+    pub(crate) async fn set_arriving_bytes(&mut self, v: &DatasetVersion, bytes: u64) -> Result<()> {
+        let sql = "UPDATE dataset_versions SET bytes = $3 WHERE tenant = $1 AND id = $2 AND state = 'uploading'";
+        in_tx!(self, db => sqlx::query(sql).bind(v.tenant.as_str()).bind(v.id.to_string()).bind(bytes as i64).execute(db).await.map(drop))
+    }
+
+    /// Runs of a version, oldest first: their names, and whether each has ended.
+    pub(crate) async fn runs_of_version(&mut self, tenant: &Name, id: DatasetVersionId) -> Result<Vec<(Name, RunState)>> {
+        let sql = "SELECT name, state FROM runs WHERE tenant = $1 AND dataset_version = $2 ORDER BY created_at, id";
+        let rows: Vec<(String, String)> =
+            in_tx!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(id.to_string()).fetch_all(db).await)?;
+        rows.into_iter().map(|(name, state)| Ok((parsed(&name)?, word(RunState::from_word(&state), &state)?))).collect()
+    }
+
+    /// Sees to it that the number of a version that had arrived is not given to another one.
+    pub(crate) async fn retire_number(&mut self, v: &DatasetVersion) -> Result<()> {
+        let sql = "UPDATE datasets SET last_number = $3 WHERE tenant = $1 AND id = $2 AND last_number < $3";
+        let (tenant, dataset, number) = (v.tenant.as_str(), v.dataset.to_string(), i64::from(v.number));
+        in_tx!(self, db => sqlx::query(sql).bind(tenant).bind(dataset).bind(number).execute(db).await.map(drop))
+    }
+
+    /// Removes a version, and its dataset when that has no other.
     pub(crate) async fn delete_dataset_version(&mut self, v: &DatasetVersion) -> Result<()> {
         let sql = "DELETE FROM dataset_versions WHERE tenant = $1 AND id = $2";
         in_tx!(self, db => sqlx::query(sql).bind(v.tenant.as_str()).bind(v.id.to_string()).execute(db).await.map(drop))?;

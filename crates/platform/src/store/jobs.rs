@@ -37,6 +37,12 @@ impl Tx {
         Ok(rows == 1)
     }
 
+    pub(crate) async fn holds_job(&mut self, id: &str, holder: &str) -> Result<bool> {
+        let sql = "SELECT COUNT(*) FROM jobs WHERE id = $1 AND claimed_by = $2";
+        let (held,): (i64,) = in_tx!(self, db => sqlx::query_as(sql).bind(id).bind(holder).fetch_one(db).await)?;
+        Ok(held == 1)
+    }
+
     pub(crate) async fn delete_job(&mut self, id: &str, holder: &str) -> Result<bool> {
         let sql = "DELETE FROM jobs WHERE id = $1 AND claimed_by = $2";
         let rows = in_tx!(self, db => sqlx::query(sql).bind(id).bind(holder).execute(db).await.map(|r| r.rows_affected()))?;
@@ -45,21 +51,39 @@ impl Tx {
 }
 
 impl Store {
-    /// Takes the job that waits longest. One statement: of two that ask at once, PostgreSQL lets the second see the first's claim
-    /// and find nothing, and SQLite does them in turn.
-    pub(crate) async fn claim_job(&self, holder: &str, now: Timestamp, until: Timestamp) -> Result<Option<JobRow>> {
+    /// Whether a job is due.
+    pub(crate) async fn has_due_job(&self, now: Timestamp) -> Result<bool> {
+        let sql = "SELECT COUNT(*) FROM jobs WHERE run_after <= $1 AND (claimed_until IS NULL OR claimed_until <= $1)";
+        let (due,): (i64,) = on_both!(self, db => sqlx::query_as(sql).bind(now.0).fetch_one(db).await)?;
+        Ok(due > 0)
+    }
+
+    /// Takes the next job. Tenants take turns: first who waits longest for a turn, then its oldest job. `most`: so many jobs of one
+    /// tenant this holder may have at a time, so that a long one of a tenant does not keep the others of it waiting on all hands.
+    pub(crate) async fn claim_job(&self, holder: &str, most: u32, now: Timestamp, until: Timestamp) -> Result<Option<JobRow>> {
+        // So that whoever finds nothing to do does not stand in the writers' line.
+        if !self.has_due_job(now).await? {
+            return Ok(None);
+        }
+        let mut tx = self.begin(now).await?;
         let sql = "UPDATE jobs SET claimed_by = $1, claimed_until = $3, attempts = attempts + 1 WHERE id = \
-            (SELECT id FROM jobs WHERE run_after <= $2 AND (claimed_until IS NULL OR claimed_until <= $2) ORDER BY run_after, id LIMIT 1) \
-            AND (claimed_until IS NULL OR claimed_until <= $2) \
+            (SELECT j.id FROM jobs j LEFT JOIN job_turns t ON t.tenant = COALESCE(j.tenant, '') \
+             WHERE j.run_after <= $2 AND (j.claimed_until IS NULL OR j.claimed_until <= $2) AND \
+             (SELECT COUNT(*) FROM jobs h WHERE h.claimed_by = $1 AND h.claimed_until > $2 AND COALESCE(h.tenant, '') = COALESCE(j.tenant, '')) < $4 \
+             ORDER BY COALESCE(t.begun_at, 0), j.run_after, j.id LIMIT 1) \
             RETURNING id, kind, tenant, object, payload_json, attempts, run_after";
         let row: Option<Columns> =
-            on_both!(self, db => sqlx::query_as(sql).bind(holder).bind(now.0).bind(until.0).fetch_optional(db).await)?;
-        row.map(|(id, kind, tenant, object, payload, attempts, run_after)| {
-            let tenant = tenant.map(|t| parsed(&t)).transpose()?;
-            let claim = Some((holder.to_owned(), until));
-            Ok(JobRow { id, kind, tenant, object, payload, attempts: count(attempts)?, run_after: at(run_after), claim })
-        })
-        .transpose()
+            in_tx!(tx, db => sqlx::query_as(sql).bind(holder).bind(now.0).bind(until.0).bind(i64::from(most)).fetch_optional(db).await)?;
+        let Some((id, kind, tenant, object, payload, attempts, run_after)) = row else { return Ok(None) };
+        // Two turns in one millisecond still come one after the other.
+        let turn = "INSERT INTO job_turns (tenant, begun_at) VALUES ($1, $2) ON CONFLICT (tenant) DO UPDATE SET begun_at = \
+            CASE WHEN excluded.begun_at > (SELECT MAX(begun_at) FROM job_turns) THEN excluded.begun_at ELSE (SELECT MAX(begun_at) FROM job_turns) + 1 END";
+        let whose = tenant.clone().unwrap_or_default();
+        in_tx!(tx, db => sqlx::query(turn).bind(whose).bind(now.0).execute(db).await.map(drop))?;
+        tx.commit().await?;
+        let tenant = tenant.map(|t| parsed(&t)).transpose()?;
+        let claim = Some((holder.to_owned(), until));
+        Ok(Some(JobRow { id, kind, tenant, object, payload, attempts: count(attempts)?, run_after: at(run_after), claim }))
     }
 
     /// False when the claim is somebody else's by now.
@@ -69,8 +93,10 @@ impl Store {
         Ok(rows == 1)
     }
 
-    pub(crate) async fn release_job(&self, id: &str, holder: &str, run_after: Timestamp) -> Result<()> {
-        let sql = "UPDATE jobs SET claimed_by = NULL, claimed_until = NULL, run_after = $3 WHERE id = $1 AND claimed_by = $2";
-        on_both!(self, db => sqlx::query(sql).bind(id).bind(holder).bind(run_after.0).execute(db).await.map(drop))
+    /// `counts`: whether this attempt was the job's own fault.
+    pub(crate) async fn release_job(&self, id: &str, holder: &str, run_after: Timestamp, counts: bool) -> Result<()> {
+        let sql = "UPDATE jobs SET claimed_by = NULL, claimed_until = NULL, run_after = $3, attempts = attempts - $4 WHERE id = $1 AND claimed_by = $2";
+        let undone = i64::from(!counts);
+        on_both!(self, db => sqlx::query(sql).bind(id).bind(holder).bind(run_after.0).bind(undone).execute(db).await.map(drop))
     }
 }

@@ -25,6 +25,14 @@ impl Store {
         Ok(row.map(|(number,)| Fence { lease, holder: holder.to_owned(), number }))
     }
 
+    /// Makes the fence of its holder at least `number`.
+    pub(crate) async fn raise_fence(&self, fence: &Fence, number: i64, now: Timestamp) -> Result<()> {
+        let mut tx = self.begin(now).await?;
+        let sql = "UPDATE leases SET fence = $4 WHERE name = $1 AND holder = $2 AND fence = $3 AND fence < $4";
+        in_tx!(tx, db => sqlx::query(sql).bind(fence.lease).bind(&fence.holder).bind(fence.number).bind(number).execute(db).await.map(|_| ()))?;
+        tx.commit().await
+    }
+
     /// Gives the lease back, so that the next one need not wait for its end.
     pub(crate) async fn release_lease(&self, fence: &Fence, now: Timestamp) -> Result<()> {
         let mut tx = self.begin(now).await?;

@@ -26,7 +26,12 @@ fn tenant((name, title, state, runs, storage, endpoints, created): Row) -> Resul
 
 const ONE: &str = "SELECT name, title, state, concurrent_runs, storage_bytes, endpoints, created_at FROM tenants WHERE name = $1";
 const ALL: &str = "SELECT name, title, state, concurrent_runs, storage_bytes, endpoints, created_at FROM tenants ORDER BY name";
-const DATASET_BYTES: &str = "SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM dataset_versions WHERE tenant = $1";
+/// Files of datasets with what their judging wrote, those that are arriving as far as they may; and what else was measured.
+const DATASET_BYTES: &str = "SELECT CAST(COALESCE(SUM(bytes + judged_bytes), 0) AS BIGINT) + \
+    COALESCE((SELECT other_bytes FROM tenants WHERE name = $1), 0) FROM dataset_versions WHERE tenant = $1";
+/// Of that, what has arrived whole.
+const SETTLED_BYTES: &str =
+    "SELECT CAST(COALESCE(SUM(bytes + judged_bytes), 0) AS BIGINT) FROM dataset_versions WHERE tenant = $1 AND state <> 'uploading'";
 const MODEL_FILES: &str = "SELECT files_json FROM model_versions WHERE tenant = $1";
 
 fn model_bytes(files: &[(String,)]) -> Result<u64> {
@@ -83,7 +88,21 @@ impl Store {
         })
     }
 
-    /// Bytes of all dataset files, those that are arriving included as far as they were announced.
+    /// Bytes of dataset files that arrived and of published model files: what the rows say must lie on the disk.
+    pub(crate) async fn settled_bytes(&self, name: &Name) -> Result<u64> {
+        let (bytes,): (i64,) = on_both!(self, db => sqlx::query_as(SETTLED_BYTES).bind(name.as_str()).fetch_one(db).await)?;
+        Ok(count::<u64>(bytes)? + self.model_bytes(name).await?)
+    }
+
+    /// Writes what lies on the disk beyond that.
+    pub(crate) async fn set_other_bytes(&self, name: &Name, bytes: u64, now: Timestamp) -> Result<()> {
+        let mut tx = self.begin(now).await?;
+        let sql = "UPDATE tenants SET other_bytes = $2 WHERE name = $1 AND other_bytes <> $2";
+        in_tx!(tx, db => sqlx::query(sql).bind(name.as_str()).bind(bytes as i64).execute(db).await.map(drop))?;
+        tx.commit().await
+    }
+
+    /// Bytes of all dataset files, and of what else lies in the tenant's folder.
     async fn dataset_bytes(&self, name: &Name) -> Result<u64> {
         let (bytes,): (i64,) = on_both!(self, db => sqlx::query_as(DATASET_BYTES).bind(name.as_str()).fetch_one(db).await)?;
         count(bytes)
@@ -130,7 +149,7 @@ impl Tx {
         row.map(tenant).transpose()
     }
 
-    /// What the tenant's quota of storage counts: dataset files and published model files.
+    /// What the tenant's quota of storage counts: all that lies on the disk for it, and what was promised to uploads that are under way.
     pub(crate) async fn stored_bytes(&mut self, name: &Name) -> Result<u64> {
         let (datasets,): (i64,) = in_tx!(self, db => sqlx::query_as(DATASET_BYTES).bind(name.as_str()).fetch_one(db).await)?;
         let files: Vec<(String,)> = in_tx!(self, db => sqlx::query_as(MODEL_FILES).bind(name.as_str()).fetch_all(db).await)?;

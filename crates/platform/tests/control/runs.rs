@@ -21,11 +21,14 @@ crate::on_each_database!(
     a_failure_says_its_cause_and_the_rest_of_the_plan_is_skipped,
     a_process_that_dies_without_a_word_is_still_explained,
     a_stored_verdict_decides_when_the_spoken_one_is_lost,
+    weights_that_are_not_what_the_training_stored_are_not_published,
     without_held_out_rows_the_evaluation_is_skipped_with_a_reason,
     a_controller_killed_in_the_middle_loses_and_doubles_nothing,
     handing_over_again_and_again_changes_nothing,
     a_run_can_be_cancelled_in_every_state_that_allows_it,
+    a_stop_that_fails_once_is_tried_again,
     the_second_run_waits_for_the_first_and_says_so,
+    data_that_a_run_uses_is_erased_only_when_it_has_ended_and_never_deleted,
     nothing_is_launched_when_the_storage_is_used_up,
     the_same_form_twice_is_one_run_and_every_problem_is_named_at_once,
 );
@@ -146,6 +149,18 @@ async fn a_stored_verdict_decides_when_the_spoken_one_is_lost(house: House) {
     assert_eq!(house.run_until(&scope, &run, ended).await.state, RunState::Succeeded);
 }
 
+async fn weights_that_are_not_what_the_training_stored_are_not_published(house: House) {
+    let scope = house.owner().await;
+    house.dataset(&scope, "facts", 20).await;
+    let _controller = house.controller("a");
+    let run = house.launch(&scope, "facts-1", 15).await;
+    let run = house.run_until(&scope, &run, ended).await;
+    let failure = run.failure.clone().unwrap();
+    assert_eq!((run.state, failure.cause.as_str(), run.model_version), (RunState::Failed, "output_broken", None));
+    assert!(failure.sentence.contains("adapter_model.safetensors") && failure.sentence.contains("digest differs"), "{}", failure.sentence);
+    assert!(house.platform.models(&scope).list().await.unwrap().is_empty());
+}
+
 async fn without_held_out_rows_the_evaluation_is_skipped_with_a_reason(house: House) {
     let scope = house.owner().await;
     house.dataset(&scope, "facts", 0).await;
@@ -247,6 +262,26 @@ async fn a_run_can_be_cancelled_in_every_state_that_allows_it(house: House) {
     assert!(house.starts(&queued.id.to_string()).is_empty(), "a cancelled run was started");
 }
 
+async fn a_stop_that_fails_once_is_tried_again(house: House) {
+    let scope = house.owner().await;
+    house.dataset(&scope, "facts", 20).await;
+    let _controller = house.controller("a");
+    let run = house.launch(&scope, "facts-1", 200).await;
+    house.run_until(&scope, &run, |r| r.state == RunState::Training).await;
+    // Where the wish to end is written there is a folder, and no file can take its place.
+    let task = house.folder.path().join("tasks").join(format!("run-{}-train", run.id.uuid().simple()));
+    let refuses = task.join("stop.json");
+    std::fs::create_dir(&refuses).unwrap();
+    let changed = || std::fs::metadata(&task).unwrap().modified().unwrap();
+    let before = changed();
+    house.platform.runs(&scope).cancel(run.id).await.unwrap();
+    // The attempt writes beside it, and takes that away again.
+    until(|| async { if changed() > before { Ok(()) } else { Err("nothing was tried".to_owned()) } }).await;
+    assert_eq!(house.platform.runs(&scope).get(run.id).await.unwrap().state, RunState::Cancelling);
+    std::fs::remove_dir(&refuses).unwrap();
+    assert_eq!(house.run_until(&scope, &run, ended).await.state, RunState::Cancelled);
+}
+
 async fn the_second_run_waits_for_the_first_and_says_so(house: House) {
     let scope = house.owner().await;
     house.dataset(&scope, "facts", 20).await;
@@ -264,6 +299,42 @@ async fn the_second_run_waits_for_the_first_and_says_so(house: House) {
     let (first, second) =
         (house.platform.runs(&scope).get(first.id).await.unwrap(), house.platform.runs(&scope).get(second.id).await.unwrap());
     assert!(second.started_at >= first.ended_at, "both held the only slot at once");
+}
+
+async fn data_that_a_run_uses_is_erased_only_when_it_has_ended_and_never_deleted(house: House) {
+    let scope = house.owner().await;
+    let version = house.dataset(&scope, "facts", 20).await;
+    let run = house.launch(&scope, "facts-1", 42).await;
+    let datasets = house.platform.datasets(&scope);
+    for refused in [datasets.delete("facts", Some(1)).await.err(), datasets.delete("facts", None).await.err()] {
+        let refused = refused.unwrap();
+        assert_eq!((refused.kind, refused.sentence.as_str()), (ProblemKind::Conflict, "facts v1 is used by the run facts-1."));
+        assert!(refused.next_step.contains("erased instead"));
+    }
+    let refused = datasets.erase("facts", 1).await.unwrap_err();
+    assert_eq!((refused.kind, refused.sentence.as_str()), (ProblemKind::Conflict, "facts v1 is being used by the run facts-1."));
+    let controller = house.controller("a");
+    assert_eq!(house.run_until(&scope, &run, ended).await.state, RunState::Succeeded);
+    drop(controller);
+
+    let erased = datasets.erase("facts", 1).await.unwrap();
+    assert!(erased.erased_at.is_some() && erased.reason.as_deref().unwrap().contains("erased by mira"));
+    assert_eq!((&erased.digest, &erased.report, erased.bytes + erased.judged_bytes), (&version.digest, &version.report, 0));
+    let folder = house.folder.path().join("store").join(domain::store_location::dataset_version(&version.tenant, version.id));
+    assert!(!folder.exists());
+    assert_eq!(datasets.rows("facts", 1, RowFilter { limit: 5, ..RowFilter::default() }).await.unwrap().rows, []);
+    for file in domain::dataset::DatasetFile::ALL {
+        assert_eq!(datasets.download("facts", Some(1), file).await.err().unwrap().kind, ProblemKind::NotFound);
+    }
+    assert_eq!(datasets.erase("facts", 1).await.unwrap_err().kind, ProblemKind::Conflict);
+    assert_eq!(datasets.delete("facts", Some(1)).await.unwrap_err().kind, ProblemKind::Conflict);
+    // What was made with it stays, and knows where it comes from; nothing new is made with it.
+    let model = house.platform.models(&scope).version("assistant", None).await.unwrap();
+    assert_eq!(model.card.get("evaluation").unwrap().value.split(" held-out").next(), Some("1 of 2"));
+    assert_eq!(house.platform.runs(&scope).evaluated(run.id, EvaluatedFilter::All).await.unwrap().len(), 2);
+    assert_eq!(house.platform.runs(&scope).launch(plan("facts-2", 42)).await.unwrap_err().kind, ProblemKind::Invalid);
+    let records = house.platform.audit(&scope).page(AuditFilter { limit: 100, ..AuditFilter::default() }).await.unwrap();
+    assert!(records.iter().any(|r| r.entry.action == "dataset.delete" && r.entry.detail.starts_with("erased “rows.jsonl”")));
 }
 
 async fn nothing_is_launched_when_the_storage_is_used_up(house: House) {

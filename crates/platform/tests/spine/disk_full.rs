@@ -95,14 +95,24 @@ async fn a_full_disk_refuses_the_upload_and_only_delays_the_inspection(world: Wo
     assert!(world.platform.datasets(&scope).list().await.unwrap().is_empty());
 
     // There is room again, because nothing was left; but not for what the inspection writes.
-    let version = world.upload(&scope, "small", &rows(2_000)).await.unwrap();
+    let version = world.upload(&scope, "small", &rows(2_500)).await.unwrap();
     let filler = small.0.join("filler");
-    let free = 1024 * 1024 - version.bytes as usize - 64 * 1024;
+    let free = 1024 * 1024 - version.bytes as usize - 96 * 1024;
     std::fs::write(&filler, vec![0; free]).unwrap();
-    assert_eq!(world.platform.work_off("tests").await.unwrap(), 1);
-    let state = async || world.platform.datasets(&scope).by_version_id(version.id).await.unwrap().state;
-    assert_eq!(state().await, VersionState::Checking);
+    let now = async || world.platform.datasets(&scope).by_version_id(version.id).await.unwrap();
+    // Many more times than a file that is at fault is tried.
+    for _ in 0..12 {
+        assert_eq!(world.platform.work_off("tests").await.unwrap(), 1);
+        world.execute("UPDATE jobs SET run_after = 0").await.unwrap();
+    }
+    let waiting = now().await;
+    assert_eq!(waiting.state, VersionState::Checking);
+    let reason = waiting.reason.unwrap();
+    assert!(reason.contains("disk") && reason.contains("full") && reason.contains("checked again by itself"), "{reason}");
     std::fs::remove_file(&filler).unwrap();
     world.replica(in_an_hour).await.work_off("tests").await.unwrap();
-    assert_eq!(state().await, VersionState::Ready);
+    assert_eq!((now().await.state, now().await.reason), (VersionState::Ready, None));
+    // What the twelve had written is gone.
+    let folder = world.store_folder().join(domain::store_location::dataset_version(&version.tenant, version.id));
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 2, "the original, and one judging");
 }

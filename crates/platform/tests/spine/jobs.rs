@@ -11,7 +11,9 @@ use domain::{
 crate::on_both_databases!(
     a_job_that_fails_is_tried_again_later,
     a_job_that_always_fails_is_given_up_with_a_reason,
-    many_workers_do_each_job_once
+    many_workers_do_each_job_once,
+    tenants_take_turns,
+    a_judge_that_lost_its_claim_decides_nothing_and_harms_no_file_of_its_successor,
 );
 
 fn in_an_hour() -> Timestamp {
@@ -69,4 +71,64 @@ async fn many_workers_do_each_job_once(world: World) {
     assert_eq!(begun, 12);
     let list = world.platform.datasets(&scope).list().await.unwrap();
     assert!(list.iter().all(|d| d.latest.as_ref().unwrap().state == VersionState::Ready));
+}
+
+async fn tenants_take_turns(world: World) {
+    for tenant in ["acme", "beta"] {
+        world.tenant(tenant).await;
+    }
+    let (acme, beta) = (world.scope("ann", "acme", Role::Engineer).await, world.scope("bob", "beta", Role::Engineer).await);
+    for i in 0..5 {
+        world.upload(&acme, &format!("d{i}"), &rows(3)).await.unwrap();
+    }
+    let late = world.upload(&beta, "late", &rows(3)).await.unwrap();
+    for _ in 0..2 {
+        assert!(world.platform.work_next("a", 1).await.unwrap());
+    }
+    assert_eq!(world.platform.datasets(&beta).by_version_id(late.id).await.unwrap().state, VersionState::Ready);
+    // While one of acme's is being done by this process, it takes no second one of acme.
+    world.execute("UPDATE jobs SET claimed_by = 'a', claimed_until = 9999999999999 WHERE id = (SELECT MIN(id) FROM jobs)").await.unwrap();
+    assert!(!world.platform.work_next("a", 1).await.unwrap());
+    assert!(world.platform.work_next("a", 2).await.unwrap());
+    assert!(world.platform.work_next("b", 1).await.unwrap());
+}
+
+async fn a_judge_that_lost_its_claim_decides_nothing_and_harms_no_file_of_its_successor(world: World) {
+    world.tenant("acme").await;
+    let scope = world.scope("ann", "acme", Role::Engineer).await;
+    // Long enough to lose the claim in the middle.
+    let version = world.upload(&scope, "facts", &rows(150_000)).await.unwrap();
+    let late = world.platform.clone();
+    let late = tokio::spawn(async move { late.work_next("late", 1).await.unwrap() });
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while world.execute("UPDATE jobs SET claimed_by = 'thief', claimed_until = 9999999999999 WHERE claimed_by = 'late'").await.unwrap() == 0
+    {
+        assert!(std::time::Instant::now() < end && !late.is_finished());
+    }
+    assert!(late.await.unwrap());
+    let now = async || world.platform.datasets(&scope).by_version_id(version.id).await.unwrap();
+    assert_eq!((now().await.state, now().await.report), (VersionState::Checking, None), "the late judge decided");
+    // The successor, and then the late one again, as if it had been frozen in the middle.
+    world.execute("UPDATE jobs SET claimed_by = NULL, claimed_until = NULL").await.unwrap();
+    assert!(world.platform.work_next("next", 1).await.unwrap());
+    let ready = now().await;
+    let train = world.store_folder().join(store_location::dataset_train(&ready.tenant, ready.id, ready.judgement.as_deref()));
+    let written = std::fs::metadata(&train).unwrap().modified().unwrap();
+    assert_eq!(std::fs::read_to_string(&train).unwrap().lines().count() as u64, ready.report.as_ref().unwrap().train_rows);
+    world.execute(format!("UPDATE dataset_versions SET state = 'checking' WHERE id = '{}'", version.id)).await.unwrap();
+    let again = format!(
+        "INSERT INTO jobs (id, kind, tenant, object, payload_json, attempts, run_after) VALUES ('again', 'inspect', 'acme', '{}', 'null', 0, 0)",
+        version.id
+    );
+    world.execute(again).await.unwrap();
+    let late = world.platform.clone();
+    let late = tokio::spawn(async move { late.work_next("late", 1).await.unwrap() });
+    while world.execute("UPDATE jobs SET claimed_by = 'thief', claimed_until = 9999999999999 WHERE claimed_by = 'late'").await.unwrap() == 0
+    {
+        assert!(std::time::Instant::now() < end && !late.is_finished());
+    }
+    world.execute(format!("UPDATE dataset_versions SET state = 'ready' WHERE id = '{}'", version.id)).await.unwrap();
+    late.await.unwrap();
+    assert_eq!(now().await, ready);
+    assert_eq!(std::fs::metadata(&train).unwrap().modified().unwrap(), written, "a late judge wrote over its successor's file");
 }

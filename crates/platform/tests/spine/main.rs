@@ -4,6 +4,7 @@
 mod support;
 
 mod audit;
+mod dataset_storage;
 mod datasets;
 mod directory;
 mod disk_full;

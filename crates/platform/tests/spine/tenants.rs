@@ -31,7 +31,10 @@ async fn a_tenant_is_made_changed_and_listed_with_what_it_holds(world: World) {
     assert_eq!(tenants.set_quota("acme", quota).await.unwrap().quota, quota);
     let list = tenants.list().await.unwrap();
     assert_eq!(list.iter().map(|t| t.tenant.name.as_str()).collect::<Vec<_>>(), ["acme", "beta"]);
-    assert_eq!((list[0].tenant.quota, list[0].holding.storage_bytes, list[0].holding.members), (quota, version.bytes, 1));
+    assert_eq!(
+        (list[0].tenant.quota, list[0].holding.storage_bytes, list[0].holding.members),
+        (quota, version.bytes + version.judged_bytes, 1)
+    );
     let (one, members) = tenants.get("acme").await.unwrap();
     assert_eq!((one, members[0].person_name.as_str(), members[0].role), (list[0].clone(), "ann", Role::Engineer));
     let home = world.platform.overview(&scope).await.unwrap();

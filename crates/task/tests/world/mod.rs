@@ -61,8 +61,8 @@ impl World {
         }
         let text = std::fs::read_to_string(examples.join("datasets/lumenta-facts.jsonl")).unwrap();
         let lines: Vec<_> = text.lines().collect();
-        world.put(&store_location::dataset_train(&tenant(), DATA), &(lines[..rows].join("\n") + "\n"));
-        world.put(&store_location::dataset_held_out(&tenant(), DATA), &(lines[rows..rows + 8].join("\n") + "\n"));
+        world.put(&store_location::dataset_train(&tenant(), DATA, None), &(lines[..rows].join("\n") + "\n"));
+        world.put(&store_location::dataset_held_out(&tenant(), DATA, None), &(lines[rows..rows + 8].join("\n") + "\n"));
         world
     }
 
@@ -84,14 +84,14 @@ impl World {
     pub fn train(&self, settings: RunSettings) -> Process {
         let (tenant, template) = (tenant(), "qwen3_nothink".into());
         let (train_rows, held_out_rows) = (self.train_rows, self.held_out_rows);
-        let work = Train { tenant, run: RUN, base_model: BASE, template, dataset_version: DATA, held_out_rows, train_rows, settings };
+        let work = Train { tenant, run: RUN, base_model: BASE, template, dataset_version: DATA, judgement: None, held_out_rows, train_rows, settings };
         self.start("train", Work::Train(work), None)
     }
     pub fn evaluate(&self, settings: &RunSettings) -> Process {
         let finetuning_type = settings.finetuning_type;
         self.start(
             "evaluate",
-            Work::Evaluate(Evaluate { tenant: tenant(), run: RUN, base_model: BASE, dataset_version: DATA, finetuning_type }),
+            Work::Evaluate(Evaluate { tenant: tenant(), run: RUN, base_model: BASE, dataset_version: DATA, judgement: None, finetuning_type }),
             None,
         )
     }

@@ -2,10 +2,45 @@
 //! messages are only meaningful when nothing was.
 
 use super::{Found, Rule, kind, shown};
-use crate::{dataset::Format, inspect::Message};
+use crate::{
+    dataset::Format,
+    inspect::{Finding, Message},
+};
 use serde_json::{Map, Value};
 
 type Row = Map<String, Value>;
+
+/// Rows whose answers are not all meant to be learnt, and why. As LLaMA-Factory, TRL and OpenAI name their columns.
+pub(super) fn of_another_stage(row: &Row) -> Option<Finding> {
+    let pairs = ["chosen", "rejected", "preferred_output", "non_preferred_output"];
+    let has: Vec<String> =
+        pairs.into_iter().filter(|key| row.get(*key).is_some_and(|v| !is_nothing(v))).map(|k| format!("“{k}”")).collect();
+    if !has.is_empty() {
+        let sentence = format!("The row has {}: a preference pair. Those are not trained on yet.", has.join(" and "));
+        return Some(Rule::Preference.finding(sentence));
+    }
+    let bad = match (row.get("kto_tag"), row.get("label")) {
+        (Some(Value::Bool(true)), _) => None,
+        (Some(tag), _) if !tag.is_null() => Some(("kto_tag", tag)),
+        // Everybody calls something a label; only true and false are KTO's.
+        (_, Some(label @ Value::Bool(false))) => Some(("label", label)),
+        _ => None,
+    };
+    bad.map(|(key, value)| {
+        Rule::Kto
+            .finding(format!("“{key}” is {}: the answer is marked as a bad one. Those are not trained on yet.", shown(&value.to_string())))
+    })
+}
+
+/// What a role's word means; `None` = it needs a closer look.
+pub(super) fn plain_role(word: &str) -> Option<&'static str> {
+    match word {
+        "user" | "human" => Some("user"),
+        "assistant" | "gpt" => Some("assistant"),
+        "system" | "developer" => Some("system"),
+        _ => None,
+    }
+}
 
 pub(super) fn read(row: &Row, format: Format, found: &mut Found) -> Vec<Message> {
     match format {
@@ -51,15 +86,13 @@ fn turns(row: &Row, list: &str, role_key: &str, text_key: &str, found: &mut Foun
             found.add(Rule::Shape, format!("Turn {number} has no “{role_key}”."));
             continue;
         };
-        let role = match role.as_str() {
-            Some("user" | "human") => "user",
-            Some("assistant" | "gpt") => "assistant",
-            Some("system" | "developer") => "system",
-            Some("tool" | "function" | "function_call" | "observation") => {
+        let role = match role.as_str().map(|word| plain_role(word).ok_or(word)) {
+            Some(Ok(role)) => role,
+            Some(Err("tool" | "function" | "function_call" | "observation")) => {
                 found.add(Rule::Tools, format!("Turn {number} is a tool call; those are not trained on yet."));
                 continue;
             }
-            Some(other) => {
+            Some(Err(other)) => {
                 found.add(Rule::RoleUnknown, format!("Turn {number} has the unknown role “{}”.", shown(other)));
                 continue;
             }

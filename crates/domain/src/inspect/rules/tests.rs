@@ -283,3 +283,46 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn ds_kto_refuses_answers_that_are_marked_as_bad() {
+    let good = r#""messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}]"#;
+    for (tag, says) in [
+        (r#""kto_tag":false"#, "“kto_tag” is false"),
+        (r#""kto_tag":"no""#, "“kto_tag” is \"no\""),
+        (r#""label":false"#, "“label” is false"),
+    ] {
+        let j = judged(&format!("{{{good},{tag}}}"), Format::OpenaiMessages);
+        assert_eq!((j.findings[0].rule.as_str(), j.conversation), ("DS-KTO", None), "{tag}");
+        assert!(j.findings[0].sentence.contains(says), "{:?}", j.findings);
+    }
+    for tag in [r#""kto_tag":true"#, r#""label":true"#, r#""label":"billing""#] {
+        assert!(judged(&format!("{{{good},{tag}}}"), Format::OpenaiMessages).findings.is_empty(), "{tag}");
+    }
+}
+
+#[test]
+fn ds_preference_refuses_pairs_in_every_format() {
+    for (format, row) in [
+        (Format::Alpaca, r#"{"instruction":"q","output":"a","chosen":"a","rejected":"b"}"#),
+        (
+            Format::Sharegpt,
+            r#"{"conversations":[{"from":"human","value":"q"},{"from":"gpt","value":"a"}],"chosen":{"from":"gpt","value":"a"}}"#,
+        ),
+        (
+            Format::OpenaiMessages,
+            r#"{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}],"non_preferred_output":[{}]}"#,
+        ),
+    ] {
+        let j = judged(row, format);
+        assert_eq!((j.findings[0].rule.as_str(), j.conversation), ("DS-PREFERENCE", None), "{row}");
+    }
+}
+
+#[test]
+fn ds_nul_names_the_byte_or_the_turn() {
+    let j = judge(b"{\"instruction\":\"a\0\",\"output\":\"b\"}", Format::Alpaca, &[]);
+    assert_eq!((j.findings[0].rule.as_str(), j.findings[0].sentence.contains("Byte 18")), ("DS-NUL", true), "{:?}", j.findings);
+    let j = judged(r#"{"instruction":"a","output":"b\u0000"}"#, Format::Alpaca);
+    assert_eq!((j.findings[0].rule.as_str(), j.findings[0].sentence.contains("turn 2")), ("DS-NUL", true), "{:?}", j.findings);
+}

@@ -87,6 +87,9 @@ fn version() -> DatasetVersion {
         file_name: "facts.jsonl".into(),
         bytes: 1,
         digest: None,
+        judgement: None,
+        judged_bytes: 0,
+        erased_at: None,
         format: None,
         container: None,
         held_out_percent: 15,
@@ -152,7 +155,7 @@ fn training_is_the_committed_task() {
 #[test]
 fn evaluation_is_the_committed_task() {
     let full = Run { settings: RunSettings { finetuning_type: FinetuningType::Full, ..RunSettings::default() }, ..run() };
-    golden(|p| matches("evaluate.json", include_str!("../../../tests/golden/evaluate.json"), &p.evaluate(&full)));
+    golden(|p| matches("evaluate.json", include_str!("../../../tests/golden/evaluate.json"), &p.evaluate(&full, &version())));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 """Plays `atelier task` for the controllers' tests: speaks the report protocol, does no training.
 
 What it does is chosen by the run's seed: 13 fails with a verdict, 9 is killed without one, 100 is slow, 200 and 201 wait to be stopped,
-14 stores its verdict and dies before saying it, every other succeeds. A server crashes at once while CONTROL/crash exists,
+14 stores its verdict and dies before saying it, 15 leaves other weights than it says, every other succeeds. A server crashes at once while CONTROL/crash exists,
 an evaluation waits while CONTROL/hold exists, and a server dies when CONTROL/die appears.
 """
 import json
@@ -86,7 +86,7 @@ def train():
             wait()
         if seed == 100:
             wait()
-    put(f"t/{work['tenant']}/runs/{work['run']}/train/output/adapter_model.safetensors", "weights")
+    put(f"t/{work['tenant']}/runs/{work['run']}/train/output/adapter_model.safetensors", "weightS" if seed == 15 else "weights")
     file = {"path": "adapter_model.safetensors", "bytes": 7, "digest": os.environ["DIGEST"]}
     end({"outcome": "succeeded", "files": [file], "results": {"train_loss": 0.25}, "scores": None, "software": {"trainer": "1.2.3"}})
 

@@ -1,0 +1,142 @@
+//! What writers that were killed left in the artefact store, and files whose owner is gone: counted against the tenant's storage as
+//! long as they lie there, and removed once nobody can be writing them any more.
+//!
+//! Who may still be writing is told by the owner: the row that a path names. Age alone decides only where there is no owner to ask.
+
+use crate::{Platform, blobs::OnDisk, problem::Doing};
+use domain::{
+    base_model::BaseModelState,
+    dataset::{DatasetVersion, VersionState},
+    name::Name,
+    problem::Problem,
+    time::{HOUR, MINUTE},
+};
+use std::collections::{HashMap, HashSet};
+
+/// How long a file without a living owner lies before it goes: a writer that has lost its claim may be in its last write.
+const AFTER: i64 = 10 * MINUTE;
+/// How long an unfinished file lies that names no owner.
+const UNKNOWN_AFTER: i64 = 24 * HOUR;
+
+/// What a sweep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    pub files: u64,
+    pub bytes: u64,
+}
+
+impl Platform {
+    /// Goes through the whole store once: removes what nobody owns any more, and measures what each tenant has on the disk.
+    pub async fn sweep_store(&self) -> Result<Swept, Problem> {
+        let doing = "looking for leftovers in the artefact store";
+        let mut swept = Swept::default();
+        for tenant in self.store().tenants().await.doing(doing)? {
+            let settled = self.store().settled_bytes(&tenant.name).await.doing(doing)?;
+            let files = self.blobs().on_disk(&format!("t/{}", tenant.name)).await.doing(doing)?;
+            let mut owners = Owners { platform: self, tenant: &tenant.name, versions: HashMap::new() };
+            let (mut measured, mut inodes) = (0, HashSet::new());
+            for file in files {
+                let fate = owners.fate(&file).await?;
+                if fate == Fate::Over && self.is_old(&file, AFTER) || fate == Fate::Unknown && self.is_old(&file, UNKNOWN_AFTER) {
+                    self.blobs().remove_from_disk(&file.path).await.doing(doing)?;
+                    swept.files += 1;
+                    swept.bytes += file.bytes;
+                } else if fate != Fate::Promised && inodes.insert(file.inode) {
+                    measured += file.bytes;
+                }
+            }
+            // What was published or judged meanwhile counts at the next sweep.
+            if self.store().settled_bytes(&tenant.name).await.doing(doing)? == settled {
+                self.store().set_other_bytes(&tenant.name, measured.saturating_sub(settled), self.now()).await.doing(doing)?;
+            }
+        }
+        for file in self.blobs().on_disk("base-models").await.doing(doing)? {
+            if file.is_unfinished() && self.is_old(&file, AFTER) && !self.is_registering(&file).await? {
+                self.blobs().remove_from_disk(&file.path).await.doing(doing)?;
+                swept.files += 1;
+                swept.bytes += file.bytes;
+            }
+        }
+        if swept.files > 0 {
+            tracing::info!(files = swept.files, bytes = swept.bytes, "removed what killed writers had left in the artefact store");
+        }
+        Ok(swept)
+    }
+
+    fn is_old(&self, file: &OnDisk, age: i64) -> bool {
+        self.now().since(file.modified) >= age
+    }
+
+    async fn is_registering(&self, file: &OnDisk) -> Result<bool, Problem> {
+        let Some(Ok(id)) = file.path.split('/').nth(1).map(str::parse) else { return Ok(false) };
+        let model = self.store().base_model(id).await.doing("reading a base model")?;
+        Ok(model.is_some_and(|m| m.state == BaseModelState::Registering))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// Somebody owns it.
+    Kept,
+    /// It is arriving, and counted as what was promised to its upload.
+    Promised,
+    /// Whoever wrote it has ended, or what it belonged to is gone.
+    Over,
+    /// Unfinished, and nobody to ask.
+    Unknown,
+}
+
+/// The rows that paths name, each read once.
+struct Owners<'p> {
+    platform: &'p Platform,
+    tenant: &'p Name,
+    versions: HashMap<String, Option<DatasetVersion>>,
+}
+
+impl Owners<'_> {
+    async fn fate(&mut self, file: &OnDisk) -> Result<Fate, Problem> {
+        let mut parts = file.path.split('/').skip(2);
+        let unfinished = |otherwise| if file.is_unfinished() { otherwise } else { Fate::Kept };
+        match (parts.next(), parts.next()) {
+            (Some("datasets"), Some(id)) => {
+                let version = self.version(id).await?;
+                Ok(of_version(version.as_ref(), &parts.collect::<Vec<_>>(), file.is_unfinished()))
+            }
+            (Some("runs"), Some(id)) if file.is_unfinished() => {
+                let Ok(id) = id.parse() else { return Ok(Fate::Unknown) };
+                let state = self.platform.store().run_state_anywhere(id).await.doing("reading a run")?;
+                Ok(if state.is_none_or(|s| s.is_final()) { Fate::Over } else { Fate::Kept })
+            }
+            _ => Ok(unfinished(Fate::Unknown)),
+        }
+    }
+
+    async fn version(&mut self, id: &str) -> Result<Option<DatasetVersion>, Problem> {
+        if let Some(known) = self.versions.get(id) {
+            return Ok(known.clone());
+        }
+        let found = match id.parse() {
+            Ok(parsed) => self.platform.store().dataset_version(self.tenant, parsed).await.doing("reading a dataset version")?,
+            Err(_) => None,
+        };
+        self.versions.insert(id.to_owned(), found.clone());
+        Ok(found)
+    }
+}
+
+/// `below`: the parts of the path below the version's folder.
+fn of_version(version: Option<&DatasetVersion>, below: &[&str], unfinished: bool) -> Fate {
+    let Some(version) = version.filter(|v| v.erased_at.is_none()) else { return Fate::Over };
+    match (version.state, below) {
+        (VersionState::Uploading, _) => Fate::Promised,
+        // A judge is at work, and begins by clearing up after the one before.
+        (VersionState::Checking, _) => Fate::Kept,
+        (VersionState::Ready | VersionState::Rejected, _) if unfinished => Fate::Over,
+        (_, [_original_or_judged_before_judgings_had_names]) => Fate::Kept,
+        (_, [judgement, _]) if version.judgement.as_deref() == Some(judgement) => Fate::Kept,
+        _ => Fate::Over,
+    }
+}
+
+/// How often the store is gone through.
+pub(crate) const EVERY: std::time::Duration = std::time::Duration::from_secs(600);
