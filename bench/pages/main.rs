@@ -121,18 +121,14 @@ async fn memory(portal: &TwoTenants, pages: &[(&str, String)], key: &str) {
     println!("resident before: {}", megabytes(portal.resident()));
     for part in 1..=4 {
         stream::iter(0..PAGES / 4)
-            .for_each_concurrent(CONNECTIONS, |n| async move { drop(draw(portal, &pages[n % pages.len()].1).await) })
+            .for_each_concurrent(CONNECTIONS, |n| async move {
+                draw(portal, &pages[n % pages.len()].1).await;
+            })
             .await;
         println!("resident after {} pages: {}", PAGES / 4 * part, megabytes(portal.resident()));
     }
     let http = reqwest::Client::new();
-    let model = portal.tenants[0].word;
-    let ask = async || {
-        let body = json!({"model": model, "messages": [{"role": "user", "content": "Hello"}]});
-        let answer = http.post(format!("{}/v1/chat/completions", portal.address)).bearer_auth(key).json(&body).send().await.unwrap();
-        asserateq!(answer.status(), 200, "{}", answer.text().await.unwrap());
-    };
-    stream::iter(0..CALLS).for_each_concurrent(CONNECTIONS, |_| ask()).await;
+    stream::iter(0..CALLS).for_each_concurrent(CONNECTIONS, |_| call(portal, &http, key)).await;
     println!("resident after {CALLS} calls: {}", megabytes(portal.resident()));
     let owner = &portal.tenants[0].owner;
     let open: Vec<_> =
@@ -141,6 +137,13 @@ async fn memory(portal: &TwoTenants, pages: &[(&str, String)], key: &str) {
     drop(open);
     tokio::time::sleep(Duration::from_secs(20)).await;
     println!("resident after they were closed: {}", megabytes(portal.resident()));
+}
+
+/// One call of the gateway, answered by the stand-in.
+async fn call(portal: &TwoTenants, http: &reqwest::Client, key: &str) {
+    let body = json!({"model": portal.tenants[0].word, "messages": [{"role": "user", "content": "Hello"}]});
+    let answer = http.post(format!("{}/v1/chat/completions", portal.address)).bearer_auth(key).json(&body).send().await.unwrap();
+    assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
 }
 
 fn said(portal: &TwoTenants) -> usize {
