@@ -44,6 +44,7 @@ fn Addresses() -> impl IntoView {
     let place = ui::page::provide_frame();
     ui::live::provide_live(place);
     ui::page::keep_frame_fresh();
+    ui::uploads::provide_uploads();
     // The server waits for all data of a page: it is whole for people without scripts, and for those who print it.
     const WHOLE: SsrMode = SsrMode::Async;
     view! {
@@ -80,6 +81,7 @@ fn Addresses() -> impl IntoView {
             <Route path=path!("/admin/usage") view=admin_usage::AdminUsage ssr=WHOLE/>
             <Route path=path!("/admin/audit") view=admin_audit::AdminAudit ssr=WHOLE/>
         </FlatRoutes>
+        <ui::uploads::Tray/>
     }
 }
 

@@ -11,8 +11,8 @@ const NAMES = { broken: `broken-${id}`, data: `data-${id}`, run: `run-${id}`, mo
 async function upload(page, t, name, file, base) {
   await open(page, `${t}/datasets-new`);
   await page.getByLabel('Dataset', { exact: true }).fill(name);
-  await page.getByLabel('Count tokens as').selectOption(base);
-  await page.getByLabel('Held out for the evaluation').fill('10');
+  await page.getByLabel('Tokenizer').selectOption(base);
+  await page.getByLabel('Held out for evaluation').fill('10');
   await page.getByLabel('Source').fill('The generator of the demo world');
   await page.getByLabel('Licence').fill('CC0-1.0');
   await page.getByLabel('Languages').fill('en');
@@ -43,7 +43,7 @@ test('the main job from the file to the audit record', async ({ visit, demo }) =
 
   await test.step('a good file: judged, counted, documented', async () => {
     await upload(page, t, NAMES.data, world('datasets/lumenta-facts.jsonl'), demo.base_model);
-    await expect(page.getByText('no row rejected')).toBeVisible();
+    await expect(page.getByText('no rows rejected')).toBeVisible();
     await expect(page.getByRole('heading', { level: 1 })).toHaveText(NAMES.data);
     await expect(page.locator('dl.facts').getByText('complete')).toBeVisible();
     await page.getByRole('navigation', { name: 'Dataset' }).getByRole('link', { name: /^Rows/ }).click();
@@ -177,7 +177,7 @@ test('the main job from the file to the audit record', async ({ visit, demo }) =
       await open(owner, `${t}/audit?action=${action}&object=${object}`);
       await expect(owner.getByRole('row').filter({ hasText: action }).filter({ hasText: object }).first(), `${action} of ${object}`).toBeVisible();
     }
-    await owner.getByRole('link', { name: 'Check the chain now' }).click();
+    await owner.getByRole('link', { name: 'Verify the chain' }).click();
     await expect(owner.getByRole('status').filter({ hasText: 'Unbroken' })).toBeVisible();
     expect(await owner.content()).not.toContain(secret);
     owner.watch.quiet();

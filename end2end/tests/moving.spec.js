@@ -1,12 +1,6 @@
 // Moving about while things change: clicks are never lost, focus stays where it is, pages that were left do no harm.
+import { change } from './change.js';
 import { expect, open, test } from './visitor.js';
-
-/** Something changes in the tenant: every page that listens asks anew. */
-async function change(page, demo, label) {
-  const form = { tenant: demo.tenant, 'form[label]': label, 'form[may]': 'all' };
-  const answer = await page.request.post('/rpc/keys/create', { form, headers: { origin: demo.address, accept: 'application/json' } });
-  expect(answer.ok()).toBe(true);
-}
 
 test('a click on a tab changes the picture at once, also while the page looks again', async ({ visit, demo }) => {
   const page = await visit('engineer');

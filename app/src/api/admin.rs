@@ -8,14 +8,12 @@ use domain::{
     key::Limits,
     people::Member,
     problem::{FieldProblem, Problem},
+    size::GB,
     tenant::{Quota, TenantOverview},
     time::Timestamp,
 };
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
-
-/// Bytes of one GB as the forms count them.
-pub const GB: u64 = 1024 * 1024 * 1024;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TenantList {

@@ -80,6 +80,7 @@ pub async fn get_dataset(tenant: String, name: String, number: u32) -> Result<Da
     let version = platform.datasets(&scope).version(&name, (number > 0).then_some(number)).await?;
     let bases = platform.base_models().list(&super::caller()?).await?;
     let runs = platform.runs(&scope).list(Default::default()).await?;
+    super::remember_dataset(version.tenant.as_str(), version.dataset_name.as_str(), version.number);
     Ok(DatasetPage {
         tokenizer: version.tokenizer.and_then(|id| bases.iter().find(|b| b.id == id)).map(|b| b.name.to_string()),
         runs: runs

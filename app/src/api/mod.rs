@@ -81,7 +81,9 @@ impl From<Problem> for AppError {
 }
 
 #[cfg(feature = "ssr")]
-pub use on_server::{KnownScope, back_to_form, base_url, caller, maybe_caller, platform, platform_scope, redirect, scope};
+pub use on_server::{
+    KnownScope, back_to_form, base_url, caller, last_dataset, maybe_caller, platform, platform_scope, redirect, remember_dataset, scope,
+};
 
 #[cfg(feature = "ssr")]
 mod on_server {
@@ -143,6 +145,25 @@ mod on_server {
         let (platform, caller) = (platform()?, caller()?);
         let scope = caller.platform_scope()?;
         Ok((platform, scope))
+    }
+
+    /// The dataset that this browser looked at last, for the forms that begin with one.
+    const LAST_DATASET: &str = "dataset";
+
+    /// Remembers a dataset's version in the browser for a month.
+    pub fn remember_dataset(tenant: &str, name: &str, number: u32) {
+        let cookie = format!("{LAST_DATASET}={tenant}/{name}@{number}; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax");
+        if let (Some(options), Ok(value)) = (use_context::<ResponseOptions>(), cookie.parse()) {
+            options.append_header(header::SET_COOKIE, value);
+        }
+    }
+
+    /// `name@3`, when the last one that was looked at was one of this tenant.
+    pub fn last_dataset(tenant: &str) -> Option<String> {
+        let parts = use_context::<Parts>()?;
+        let cookies = parts.headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(';'));
+        let kept = cookies.filter_map(|c| c.trim().strip_prefix(LAST_DATASET)?.strip_prefix('=')).next()?;
+        kept.strip_prefix(tenant)?.strip_prefix('/').map(str::to_owned)
     }
 
     /// Sends the browser on, with and without scripts. `path` must come from `crate::links`, never from a person.

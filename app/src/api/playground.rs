@@ -15,6 +15,8 @@ pub struct PlayModel {
     /// `v4` of a tuned one, which the id may say already; empty for a base.
     pub version: String,
     pub endpoint: String,
+    /// Tokens of question and answer together; 0 = not known.
+    pub context: u32,
     /// Why it does not answer now; none = it answers.
     pub not_ready: Option<String>,
 }
@@ -46,18 +48,21 @@ pub async fn playground_get(tenant: String, chat: String) -> Result<PlaygroundPa
     let (platform, scope) = super::scope(&tenant).await?;
     let mut models: Vec<PlayModel> = Vec::new();
     let served = platform.endpoints(&scope).served().await?;
+    let bases = platform.base_models().list(&super::caller()?).await?;
     for e in &served.endpoints {
+        let context = bases.iter().find(|b| b.id == e.base_model).map_or(0, |b| b.context);
         let down = (e.state != EndpointState::Ready).then(|| format!("{} is {}. {}", e.name, e.state.word(), e.reason));
         let (id, base, version) = match served.merged(e) {
             Some(v) => (served.id_of(v.id, v.model_name.as_str(), v.number), false, format!("v{}", v.number)),
             None => (e.base_model_name.to_string(), true, String::new()),
         };
-        models.push(PlayModel { id, base, version, endpoint: e.name.to_string(), not_ready: down.clone() });
+        models.push(PlayModel { id, base, version, endpoint: e.name.to_string(), context, not_ready: down.clone() });
         models.extend(e.attachments.iter().map(|a| PlayModel {
             id: served.id_of(a.version, a.model_name.as_str(), a.number),
             base: false,
             version: format!("v{}", a.number),
             endpoint: e.name.to_string(),
+            context,
             not_ready: down.clone().or_else(|| {
                 (a.state != AdapterState::Ready).then(|| format!("{} v{} is {} on {}.", a.model_name, a.number, a.state.word(), e.name))
             }),

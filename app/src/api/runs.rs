@@ -179,9 +179,19 @@ pub struct DataChoice {
     /// Of all accepted rows, held-out ones included; 0 = not counted.
     pub tokens: u64,
     pub left_out: u64,
+    /// A free name for a run on it.
+    pub run_name: String,
 }
 
 impl DataChoice {
+    /// Its value in the form: `facts@3`.
+    pub fn key(&self) -> String {
+        format!("{}@{}", self.name, self.number)
+    }
+    pub fn is(&self, key: &str) -> bool {
+        key.split_once('@').is_some_and(|(name, number)| name == self.name && number.parse() == Ok(self.number))
+    }
+
     /// About how many tokens the trainer reads; `None` = not counted. The report counts all accepted rows together, so the
     /// held-out ones are taken out by their share.
     pub fn tokens_to_train(&self, epochs: f64) -> Option<u64> {
@@ -206,6 +216,14 @@ pub struct Draft {
     pub launch_refused: Option<String>,
 }
 
+#[cfg(feature = "ssr")]
+fn free_name(dataset: &str, taken: &[Run]) -> String {
+    // A name has at most 63 letters.
+    let stem = dataset.get(..52).unwrap_or(dataset).trim_end_matches(['-', '.']);
+    let free = |name: &String| !taken.iter().any(|r| r.name.as_str() == name);
+    (1..).map(|n: u32| format!("{stem}-{n}")).find(free).unwrap_or_default()
+}
+
 /// A fresh form: from a run (`from`), from a preset, on a dataset (`name` or `name@3`). Each may be empty.
 #[server(prefix = "/rpc", endpoint = "runs/draft", output = Wire)]
 pub async fn get_draft(tenant: String, from: String, preset: String, dataset: String) -> Result<Draft, AppError> {
@@ -225,17 +243,10 @@ pub async fn get_draft(tenant: String, from: String, preset: String, dataset: St
         new.settings = (p.settings)().within(base.map_or(0, |b| b.context));
     }
     let mut form = RunForm::of(&new);
-    if !dataset.is_empty() {
-        form.dataset = dataset;
-        if parent.is_none() {
-            // A run and a model named after the dataset that was asked for, not after the newest one.
-            let name = form.dataset_and_number().0.to_owned();
-            let taken = platform.runs(&scope).list(Default::default()).await?;
-            let free = |n: &usize| !taken.iter().any(|r| r.name.as_str() == format!("{name}-{n}"));
-            form.name = format!("{name}-{}", (1..).find(free).unwrap_or(1));
-            form.model_name = name;
-        }
-    }
+    // The one that was asked for, else the one that was looked at last, else the newest.
+    let wanted = if dataset.is_empty() && parent.is_none() { super::last_dataset(&tenant).unwrap_or_default() } else { dataset };
+    let before = if wanted.is_empty() { form.dataset.clone() } else { std::mem::replace(&mut form.dataset, wanted) };
+    let taken = platform.runs(&scope).list(Default::default()).await?;
     // The newest of each dataset, and the one that was asked for.
     let mut datasets: Vec<DataChoice> = Vec::new();
     for v in platform.datasets(&scope).versions().await?.into_iter().filter(|v| v.state == VersionState::Ready) {
@@ -249,12 +260,17 @@ pub async fn get_draft(tenant: String, from: String, preset: String, dataset: St
                 held_out_rows: r.map_or(0, |r| r.held_out_rows),
                 tokens: r.map_or(0, |r| r.tokens),
                 left_out: r.map_or(0, |r| r.rejected),
+                run_name: free_name(v.dataset_name.as_str(), &taken),
             });
         }
     }
+    let find = |wanted: &str| datasets.iter().find(|d| d.is(wanted)).or_else(|| datasets.iter().find(|d| d.name == wanted));
     // A name without number means the newest; the field then shows which one that is.
-    if let Some(d) = datasets.iter().find(|d| d.name == form.dataset).or_else(|| datasets.first().filter(|_| form.dataset.is_empty())) {
-        form.dataset = format!("{}@{}", d.name, d.number);
+    if let Some(d) = find(&form.dataset).or_else(|| find(&before)).or_else(|| datasets.first().filter(|_| form.dataset.is_empty())) {
+        form.dataset = d.key();
+        if parent.is_none() {
+            (form.name, form.model_name) = (d.run_name.clone(), d.name.clone());
+        }
     }
     if let Some(first) = bases.first().filter(|_| form.base_model.is_empty()) {
         form.base_model = first.name.clone();
@@ -309,7 +325,15 @@ mod tests {
 
     #[test]
     fn the_tokens_of_held_out_rows_are_not_trained_on() {
-        let data = |tokens| DataChoice { name: "facts".into(), number: 1, train_rows: 300, held_out_rows: 100, tokens, left_out: 0 };
+        let data = |tokens| DataChoice {
+            name: "facts".into(),
+            number: 1,
+            train_rows: 300,
+            held_out_rows: 100,
+            tokens,
+            left_out: 0,
+            run_name: "facts-1".into(),
+        };
         assert_eq!(data(4_000).tokens_to_train(2.0), Some(6_000));
         assert_eq!(data(0).tokens_to_train(2.0), None);
         assert_eq!(DataChoice { train_rows: 0, held_out_rows: 0, ..data(10) }.tokens_to_train(1.0), None);

@@ -21,7 +21,7 @@ pub fn AdminBaseModels() -> impl IntoView {
         <Title text="Base models"/>
         <AdminPage place=Place::AdminBaseModels crumbs=vec![Crumb::here("Base models")]>
             <Load resource=list let:list>
-                <header class="head"><div><h1>"Base models"</h1><p>"What runs start from and endpoints serve, in every tenant. Files are copied into the store and hashed; what is in use never changes under a run."</p></div></header>
+                <header class="head"><div><h1>"Base models"</h1><p>"Models that every tenant can fine-tune and serve. Files are copied and hashed when you register them, and never change."</p></div></header>
                 <List models=list.models.clone()/>
                 <Register list register/>
             </Load>
@@ -36,7 +36,7 @@ fn List(models: Vec<BaseModel>) -> impl IntoView {
     }
     let under_way = models.iter().any(|m| m.state == BaseModelState::Registering);
     view! {
-        {under_way.then(|| view! { <p class="small muted">"Files are being copied and hashed. "<a href=links::admin_base_models() rel="external">"Look again"</a></p> })}
+        {under_way.then(|| view! { <p class="small muted">"Files are being copied and hashed. "<a href=links::admin_base_models() rel="external">"Refresh"</a></p> })}
         <Sheet label="base models">
             <table class="table fold">
                 <thead><tr><th scope="col">"Base model"</th><th scope="col">"State"</th><th scope="col">"Size"</th><th scope="col">"Architecture"</th><th scope="col">"Context, template"</th><th scope="col">"Licence"</th><th scope="col">"Digest, BLAKE3"</th><th scope="col">"Registered"</th></tr></thead>
@@ -67,20 +67,20 @@ fn Register(list: BaseModelList, register: ServerAction<BaseModelRegister>) -> i
     let problems = fields_of(error);
     view! {
         <section class="section" aria-labelledby="register">
-            <header><h2 id="register">"Register one"</h2><p>"from a folder on the server, as models come from the Hub: config.json, tokenizer, safetensors"</p></header>
+            <header><h2 id="register">"Register a base model"</h2><p>"from a folder on the server in the Hugging Face format: config.json, tokenizer, safetensors"</p></header>
             <ProblemSummary error/>
             <ActionForm action=register attr:class="stack-lg narrow">
                 <div class="form">
-                    <Field name="folder" label="Folder on the server" problems help="A whole path" full=true>
+                    <Field name="folder" label="Folder on the server" problems help="Absolute path" full=true>
                         <input id="folder" name="folder" class="mono" required autocomplete="off" aria-describedby="folder-says"/>
                     </Field>
-                    <Field name="name" label="Name" problems help="Also the id that clients call it by">
+                    <Field name="name" label="Name" problems help="Also the model ID in API calls">
                         <input id="name" name="name" class="mono" required maxlength="63" autocomplete="off" aria-describedby="name-says"/>
                     </Field>
                     <Field name="licence" label="Licence" problems help="SPDX id where there is one: Apache-2.0">
                         <input id="licence" name="licence" required autocomplete="off" aria-describedby="licence-says"/>
                     </Field>
-                    <Field name="template" label="Template" problems help="LLaMA-Factory's name; empty = found from the model's own chat template" optional=true full=true>
+                    <Field name="template" label="Template" problems help="LLaMA-Factory's name. Leave empty to detect it from the model's chat template." optional=true full=true>
                         <input id="template" name="template" class="mono" autocomplete="off" aria-describedby="template-says"/>
                     </Field>
                 </div>

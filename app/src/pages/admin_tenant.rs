@@ -71,8 +71,8 @@ fn Head(page: Page, resume: ServerAction<TenantResume>) -> impl IntoView {
     let name = t.name.to_string();
     let here = links::admin_tenant(&t.name);
     let sentence = match t.state {
-        TenantState::Active => "Its people work; its keys answer.",
-        TenantState::Suspended => "Suspended: nothing new starts, its keys do not answer. What is stored stays.",
+        TenantState::Active => "Active. Members can work and API keys are valid.",
+        TenantState::Suspended => "Suspended. Nothing new can start and API keys are refused. All data is kept.",
     };
     view! {
         <header class="head">
@@ -95,9 +95,9 @@ fn Confirm(name: String, title: String, suspend: ServerAction<TenantSuspend>) ->
     view! {
         <div class="reason danger" role="alertdialog" aria-labelledby="suspend-title">
             <Icon name="failed"/>
-            <div><h2 id="suspend-title" class="as-h3">{format!("Suspend {title}?")}</h2><p>"Nothing new starts and its keys stop answering within a second. Runs that train go on to their end, what is stored stays. It can be resumed."</p></div>
+            <div><h2 id="suspend-title" class="as-h3">{format!("Suspend {title}?")}</h2><p>"Nothing new can start, and API keys stop working within a second. Active runs finish, and all data is kept. You can resume the tenant at any time."</p></div>
             <div class="row row-tight">
-                <a class="btn sm" href=back>"Leave it active"</a>
+                <a class="btn sm" href=back>"Cancel"</a>
                 <ActionForm action=suspend><input type="hidden" name="name" value=name/><button type="submit" class="btn sm danger-solid">"Suspend"</button></ActionForm>
             </div>
         </div>
@@ -109,7 +109,7 @@ fn Facts(page: Page) -> impl IntoView {
     let (t, h) = (page.overview.tenant, page.overview.holding);
     view! {
         <dl class="facts">
-            <div><dt>"Runs at work"</dt><dd>{h.runs_active}" "<small>{format!("of {}, {} wait", t.quota.concurrent_runs, h.runs_queued)}</small></dd></div>
+            <div><dt>"Active runs"</dt><dd>{h.runs_active}" "<small>{format!("of {}, {} queued", t.quota.concurrent_runs, h.runs_queued)}</small></dd></div>
             <div><dt>"Storage"</dt><dd>{bytes(h.storage_bytes)}" "<small>{format!("of {}", bytes(t.quota.storage_bytes))}</small></dd></div>
             <div><dt>"Endpoints"</dt><dd>{h.endpoints}" "<small>{format!("of {}", t.quota.endpoints)}</small></dd></div>
             <div><dt>"Members"</dt><dd>{h.members}</dd></div>
@@ -121,7 +121,7 @@ fn Facts(page: Page) -> impl IntoView {
 impl QuotaForm {
     /// The quota as the form shows it.
     pub fn of(quota: &Quota) -> Self {
-        let gb = quota.storage_bytes as f64 / crate::api::admin::GB as f64;
+        let gb = quota.storage_bytes as f64 / domain::size::GB as f64;
         Self {
             concurrent_runs: quota.concurrent_runs.to_string(),
             storage_gb: format!("{:.2}", gb).trim_end_matches('0').trim_end_matches('.').to_owned(),
@@ -139,13 +139,13 @@ pub(super) fn QuotaFields(
 ) -> impl IntoView {
     let now = move |word: fn(Holding) -> String, otherwise: &'static str| holding.map_or_else(|| otherwise.to_owned(), word);
     view! {
-        <Field name="concurrent_runs" label="Runs at once" problems help=now(|h| format!("{} at work now, {} wait", h.runs_active, h.runs_queued), "Further ones wait in the queue")>
+        <Field name="concurrent_runs" label="Concurrent runs" problems help=now(|h| format!("{} active, {} queued", h.runs_active, h.runs_queued), "Further runs are queued")>
             <input id="concurrent_runs" name="quota[concurrent_runs]" inputmode="numeric" required value=form.concurrent_runs aria-describedby="concurrent_runs-says"/>
         </Field>
         <Field name="storage_gb" label="Storage" problems help=now(|h| format!("{} used", bytes(h.storage_bytes)), "Datasets, models and logs together")>
             <input id="storage_gb" name="quota[storage_gb]" inputmode="decimal" required value=form.storage_gb aria-describedby="storage_gb-says"/><span class="unit">"GB"</span>
         </Field>
-        <Field name="endpoints" label="Endpoints" problems help=now(|h| format!("{} held now", h.endpoints), "Model servers that run at the same time")>
+        <Field name="endpoints" label="Endpoints" problems help=now(|h| format!("{} in use", h.endpoints), "Model servers that run at the same time")>
             <input id="endpoints" name="quota[endpoints]" inputmode="numeric" required value=form.endpoints aria-describedby="endpoints-says"/>
         </Field>
     }
@@ -159,7 +159,7 @@ fn QuotaChange(page: Page, quota: ServerAction<TenantQuota>) -> impl IntoView {
     let saved = move || quota.value().with(|v| matches!(v, Some(Ok(()))));
     view! {
         <section class="section" aria-labelledby="quota">
-            <header><h2 id="quota">"Quota"</h2><p>"nothing that runs is stopped by a lower one; it only holds for what starts"</p></header>
+            <header><h2 id="quota">"Quota"</h2><p>"a lower quota does not stop what is already running"</p></header>
             <ProblemSummary error/>
             <ActionForm action=quota attr:class="stack-lg narrow">
                 <input type="hidden" name="name" value=t.name.to_string()/>

@@ -24,14 +24,14 @@ pub fn AdminTenantNew() -> impl IntoView {
         <Title text="New tenant"/>
         <AdminPage place=Place::AdminTenants crumbs=vec![Crumb::to("Tenants", links::admin_tenants()), Crumb::here("New")]>
             <Load resource=list let:list>
-                <header class="head"><div><h1>"New tenant"</h1><p>"A team of its own: nobody outside sees that it exists. People come into it by groups of the identity provider."</p></div></header>
+                <header class="head"><div><h1>"New tenant"</h1><p>"A tenant is an isolated team. People join it through groups of the identity provider."</p></div></header>
                 <ProblemSummary error/>
                 <ActionForm action=create attr:class="stack-lg narrow">
                     <fieldset class="form"><legend><h2>"Name"</h2></legend>
-                        <Field name="name" label="Short name" problems help="In addresses, group names and storage; never changes">
+                        <Field name="name" label="Short name" problems help="Used in URLs, group names and storage. It can't be changed later.">
                             <input id="name" name="name" class="mono" required maxlength="63" autocomplete="off" aria-describedby="name-says"/>
                         </Field>
-                        <Field name="title" label="Title" problems help="As people say it; empty = the short name" optional=true>
+                        <Field name="title" label="Title" problems help="Display name. Leave empty to use the short name." optional=true>
                             <input id="title" name="title" maxlength="80" autocomplete="off" aria-describedby="title-says"/>
                         </Field>
                     </fieldset>

@@ -23,7 +23,7 @@ pub fn AdminTenants() -> impl IntoView {
         <AdminPage place=Place::AdminTenants crumbs=vec![Crumb::here("Tenants")]>
             <Load resource=list let:list>
                 <header class="head">
-                    <div><h1>"Tenants"</h1><p>{format!("{}. A tenant is a team: its data, runs, models and keys are its own.", some(list.tenants.len() as u64, "tenant", "tenants"))}</p></div>
+                    <div><h1>"Tenants"</h1><p>{format!("{}. Each tenant has its own data, runs, models and keys.", some(list.tenants.len() as u64, "tenant", "tenants"))}</p></div>
                     <div class="row">{match list.write_refused {
                         Some(why) => view! { <Off class="primary" icon="plus" label="New tenant" why/> }.into_any(),
                         None => view! { <a class="btn primary" href=links::admin_tenant_new()><Icon name="plus"/>"New tenant"</a> }.into_any(),
@@ -31,7 +31,7 @@ pub fn AdminTenants() -> impl IntoView {
                 </header>
                 <Form method="GET" action=links::admin_tenants() attr:class="filterbar" attr:role="search">
                     <label class="control"><Icon name="filter"/><input type="search" name="q" placeholder="Filter by name" aria-label="Filter tenants" value=text.get_untracked()/></label>
-                    <span class="end legend"><span class="key" style="--c:var(--color-muted)">"used"</span><span class="key hatch">"waits"</span></span>
+                    <span class="end legend"><span class="key" style="--c:var(--color-muted)">"used"</span><span class="key hatch">"queued"</span></span>
                 </Form>
                 {
                     let tenants = list.tenants.clone();
@@ -50,16 +50,16 @@ fn table(all: &[TenantOverview], text: &str) -> AnyView {
         .cloned()
         .collect();
     if all.is_empty() {
-        return view! { <Empty title="No tenant yet"><p>"Make the first one; people come into it by a group of the identity provider."</p><div class="row"><a class="btn primary" href=links::admin_tenant_new()>"New tenant"</a></div></Empty> }.into_any();
+        return view! { <Empty title="No tenant yet"><p>"Create the first one. People join it through groups of the identity provider."</p><div class="row"><a class="btn primary" href=links::admin_tenant_new()>"New tenant"</a></div></Empty> }.into_any();
     }
     if shown.is_empty() {
-        let sentence = format!("Nothing matches “{text}”; there are {} without the filter.", all.len());
-        return view! { <Empty title="No tenant matches"><p>{sentence}</p><div class="row"><a class="btn" href=links::admin_tenants()>"Clear filters"</a></div></Empty> }.into_any();
+        let sentence = format!("No results for “{text}”. {} without the filter.", all.len());
+        return view! { <Empty title="No matching tenants"><p>{sentence}</p><div class="row"><a class="btn" href=links::admin_tenants()>"Clear filters"</a></div></Empty> }.into_any();
     }
     view! {
         <Sheet label="tenants">
             <table class="table fold tenants">
-                <thead><tr><th scope="col">"Tenant"</th><th scope="col">"State"</th><th scope="col">"Runs at once"</th><th scope="col">"Storage"</th><th scope="col">"Endpoints"</th><th scope="col" class="num">"Members"</th><th scope="col">"Since"</th></tr></thead>
+                <thead><tr><th scope="col">"Tenant"</th><th scope="col">"State"</th><th scope="col">"Concurrent runs"</th><th scope="col">"Storage"</th><th scope="col">"Endpoints"</th><th scope="col" class="num">"Members"</th><th scope="col">"Since"</th></tr></thead>
                 <tbody>{shown.into_iter().map(line).collect_view()}</tbody>
             </table>
         </Sheet>
@@ -69,12 +69,12 @@ fn table(all: &[TenantOverview], text: &str) -> AnyView {
 
 fn line(o: TenantOverview) -> impl IntoView {
     let (t, h) = (o.tenant, o.holding);
-    let waits = if h.runs_queued > 0 { format!(", {} wait", h.runs_queued) } else { String::new() };
+    let waits = if h.runs_queued > 0 { format!(", {} queued", h.runs_queued) } else { String::new() };
     view! {
         <tr>
             <th scope="row"><a href=links::admin_tenant(&t.name)>{t.title}</a><small class="mono">{t.name.to_string()}</small></th>
             <td><StateWord status=t.state/></td>
-            <td data-label="runs at once">{held(u64::from(h.runs_active), u64::from(t.quota.concurrent_runs), h.runs_active.to_string(), format!("{}{waits}", t.quota.concurrent_runs))}</td>
+            <td data-label="concurrent runs">{held(u64::from(h.runs_active), u64::from(t.quota.concurrent_runs), h.runs_active.to_string(), format!("{}{waits}", t.quota.concurrent_runs))}</td>
             <td class="drop">{held(h.storage_bytes, t.quota.storage_bytes, bytes(h.storage_bytes), bytes(t.quota.storage_bytes))}</td>
             <td class="drop">{held(u64::from(h.endpoints), u64::from(t.quota.endpoints), h.endpoints.to_string(), t.quota.endpoints.to_string())}</td>
             <td class="num drop">{count(h.members)}</td>

@@ -6,7 +6,7 @@ use crate::{
     ui::{Crumb, Empty, Icon, Load, Place, Sheet, TenantPage, count, number::some, parts::short, use_query, use_tenant},
 };
 use domain::{
-    audit::{Record, Verification},
+    audit::{Entry, Record, Verification},
     time::Timestamp,
 };
 use leptos::prelude::*;
@@ -73,25 +73,25 @@ pub(super) fn AuditLog(
     let newer = (q.before > 0).then(|| href(&address, &q, 0, false));
     view! {
         <header class="head">
-            <div><div class="row"><h1>"Audit log"</h1><span class="tag"><Icon name="eye"/>"read only"</span></div><p>{format!("Who did what, when and on what, {whose}. Every record holds the hash of the one before it, so a change shows.")}</p></div>
-            <div class="row"><a class="btn primary" href=href(&address, &q, q.before, true)>"Check the chain now"</a></div>
+            <div><div class="row"><h1>"Audit log"</h1><span class="tag"><Icon name="eye"/>"read only"</span></div><p>{format!("Who did what and when, {whose}. Each record contains the hash of the previous one, so changes are detected.")}</p></div>
+            <div class="row"><a class="btn primary" href=href(&address, &q, q.before, true)>"Verify the chain"</a></div>
         </header>
         {page.verified.map(|v| view! { <Seal v/> })}
         <Form method="GET" action=address.clone() attr:class="filterbar" attr:role="search">
             <label class="control"><Icon name="person"/><input type="search" name="actor" placeholder="Actor" aria-label="Actor" value=q.actor.clone()/></label>
-            <label class="control"><Icon name="filter"/><input type="search" name="action" placeholder="Action, as run.launch" aria-label="Action" value=q.action.clone()/></label>
+            <label class="control"><Icon name="filter"/><input type="search" name="action" placeholder="Action, e.g. run.launch" aria-label="Action" value=q.action.clone()/></label>
             <label class="control"><Icon name="search"/><input type="search" name="object" placeholder="Object, name or id" aria-label="Object" value=q.object.clone()/></label>
             <button type="submit" class="btn">"Filter"</button>
             {filtered.then(|| view! { <a class="btn quiet" href=address.clone()>"Clear filters"</a> })}
         </Form>
         <h2 class="sr">"Records"</h2>
         {if page.records.is_empty() {
-            view! { <Empty title="No record"><p>{if filtered { "Nothing matches these filters." } else { "Nothing has been done here yet." }}</p></Empty> }.into_any()
+            view! { <Empty title="No records"><p>{if filtered { "No records match these filters." } else { "No activity yet." }}</p></Empty> }.into_any()
         } else {
             view! { <Sheet label="records">{table(page.records)}</Sheet> }.into_any()
         }}
         <nav class="row between pages" aria-label="Pages">
-            <span class="small muted">"Newest first. Prompts and answers are never in it. "{numbers}</span>
+            <span class="small muted">"Newest first. Prompts and answers are never logged. "{numbers}</span>
             <span class="btns">{turn("Newest", newer)}{turn("Older", older)}</span>
         </nav>
     }
@@ -112,13 +112,13 @@ fn Seal(v: Verification) -> impl IntoView {
     let whole = v.broken.is_none();
     let (title, sentence) = match &v.broken {
         None => (
-            format!("Unbroken, {}{at}", some(v.records.max(0) as u64, "record", "records")),
-            "Every record was checked against the one before it, just now.".to_owned(),
+            format!("Verified, {}{at}", some(v.records.max(0) as u64, "record", "records")),
+            "Every record was just checked against the previous one.".to_owned(),
         ),
         Some(broken) => (
             format!("Broken: {broken}"),
             format!(
-                "{} were whole before it. Keep a copy of the database and tell whoever runs the platform.",
+                "{} before it are intact. Keep a copy of the database and tell the people who run the platform.",
                 some(v.records.max(0) as u64, "record", "records")
             ),
         ),
@@ -137,13 +137,18 @@ fn moment(at: Timestamp) -> String {
     format!("{}{}", short(at), seconds.get(5..).unwrap_or_default())
 }
 
+/// A tenant goes by its name: earlier records hold the title of then, which may be anything now.
+fn shown(e: &Entry) -> &str {
+    if e.object_name.is_empty() || e.object_kind == "tenant" { &e.object } else { &e.object_name }
+}
+
 fn table(records: Vec<Record>) -> impl IntoView {
     view! {
         <table class="table fold audit">
             <thead><tr><th scope="col" class="num">"Record"</th><th scope="col">"Time, UTC"</th><th scope="col">"Actor"</th><th scope="col">"Action"</th><th scope="col">"Object"</th><th scope="col">"Result"</th><th scope="col">"Address"</th><th scope="col">"Request"</th></tr></thead>
             <tbody>{records.into_iter().map(|r| {
                 let e = r.entry;
-                let object = if e.object_name.is_empty() { e.object.clone() } else { e.object_name.clone() };
+                let object = shown(&e).to_owned();
                 let (icon, tone, word) = if e.result == "done" { ("succeeded", "success", "Done") } else { ("failed", "danger", "Refused") };
                 view! {
                     <tr>

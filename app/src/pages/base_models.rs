@@ -17,11 +17,11 @@ pub fn BaseModels() -> impl IntoView {
         <Title text="Base models"/>
         <TenantPage place=Place::BaseModels crumbs=vec![Crumb::here("Base models")]>
             <header class="head">
-                <div><h1>"Base models"</h1><p>"What a run starts from and an endpoint serves. The platform registers them; their files never change, and every file has its digest."</p></div>
+                <div><h1>"Base models"</h1><p>"Models you can fine-tune and serve. Platform admins register them; their files never change."</p></div>
             </header>
             <Load resource=list let:models>
                 {if models.is_empty() {
-                    view! { <Empty title="No base model yet"><p>"A platform admin registers the first one from a folder with its weights, configuration and tokenizer."</p></Empty> }.into_any()
+                    view! { <Empty title="No base models yet"><p>"Ask a platform admin to register one."</p></Empty> }.into_any()
                 } else {
                     view! { <Table models tenant=tenant.get_untracked()/> }.into_any()
                 }}

@@ -4,7 +4,11 @@ use super::model::Provenance;
 use crate::{
     api::models::{CardEdit as Save, CardPage, card_get},
     links,
-    ui::{Chip, Crumb, Icon, Load, Off, Place, ProblemSummary, TenantPage, form::error_of, on_change, use_param, use_query, use_tenant},
+    ui::{
+        Chip, Crumb, Draft as Kept, Icon, Load, Off, Place, ProblemSummary, Stay, TenantPage,
+        form::{answered, error_of},
+        on_change, use_param, use_query, use_tenant,
+    },
 };
 use domain::card::{FIELDS, Field, Origin};
 use leptos::prelude::*;
@@ -72,6 +76,7 @@ pub fn CardEdit() -> impl IntoView {
         |(tenant, name, number)| card_get(tenant, name, number),
     );
     let save = ServerAction::<Save>::new();
+    let stay = Stay::new();
     let draft = Draft { typed: RwSignal::new(BTreeMap::new()), saved: RwSignal::new(BTreeMap::new()) };
     let version = move || page.get().and_then(Result::ok).map(|p| p.version);
     on_change(tenant, "", move || page.refetch());
@@ -94,14 +99,14 @@ pub fn CardEdit() -> impl IntoView {
         <Title text=move || format!("Card of {}", name.get())/>
         <TenantPage place=Place::Models crumbs>
             <Load resource=page let:page>
-                <Editor page save draft/>
+                <Editor page save draft stay=stay.clone()/>
             </Load>
         </TenantPage>
     }
 }
 
 #[component]
-fn Editor(page: CardPage, save: ServerAction<Save>, draft: Draft) -> impl IntoView {
+fn Editor(page: CardPage, save: ServerAction<Save>, draft: Draft, stay: Stay) -> impl IntoView {
     let v = page.version;
     let people = |f: &&Field| FIELDS.iter().any(|(key, _, people)| *key == f.key && *people);
     let (written, recorded): (Vec<Field>, Vec<Field>) = v.card.fields.iter().cloned().partition(|f| people(&f));
@@ -123,14 +128,14 @@ fn Editor(page: CardPage, save: ServerAction<Save>, draft: Draft) -> impl IntoVi
             <header class="head">
                 <div>
                     <div class="row"><h1>{format!("Card of {} v{}", v.model_name, v.number)}</h1><Chip status=v.stage/></div>
-                    <p>"What records say is filled in; people write the rest. Every field keeps its origin."</p>
+                    <p>"Fields from records are filled in automatically. You write the rest."</p>
                 </div>
                 <div class="row">
-                    <a class="btn quiet" href=back>"Discard mine"</a>
+                    <a class="btn quiet" href=back>"Discard changes"</a>
                     {match refused {
                         Some(why) => view! { <Off class="primary" label="Save" why/> }.into_any(),
                         None => view! {
-                            <button type="submit" class="btn primary" aria-disabled=move || (conflicts() > 0).then_some("true") title=move || (conflicts() > 0).then_some("Settle the conflict first")>
+                            <button type="submit" class="btn primary" aria-disabled=move || (conflicts() > 0).then_some("true") title=move || (conflicts() > 0).then_some("Resolve the conflict first")>
                                 {move || match changes() { 0 => "Save".to_owned(), 1 => "Save 1 change".to_owned(), n => format!("Save {n} changes") }}
                             </button>
                         }.into_any(),
@@ -138,6 +143,10 @@ fn Editor(page: CardPage, save: ServerAction<Save>, draft: Draft) -> impl IntoVi
                 </div>
             </header>
             <ProblemSummary error=error_of(save)/>
+            {
+                let of = format!("card {}/{}@{}", v.tenant, v.model_name, v.number);
+                stay.draw(of.clone(), move || view! { <Kept form="card-form" of=of.clone() answered=answered(save)/> })
+            }
             <div class="cols cols-half">
                 <section aria-labelledby="fields">
                     <div class="row between h"><h2 id="fields">"Fields"</h2><span class="small subtle">{format!("revision {}", v.card.revision)}</span></div>
@@ -150,7 +159,7 @@ fn Editor(page: CardPage, save: ServerAction<Save>, draft: Draft) -> impl IntoVi
                     </div>
                 </section>
                 <section aria-labelledby="reads">
-                    <div class="row between h"><h2 id="reads">"As saved"</h2><a class="small" href=links::card_markdown(&v.tenant, &v.model_name, v.number) rel="external">"Markdown file"</a></div>
+                    <div class="row between h"><h2 id="reads">"Saved card"</h2><a class="small" href=links::card_markdown(&v.tenant, &v.model_name, v.number) rel="external">"Markdown file"</a></div>
                     <article class="box paper"><div class="pad" tabindex="0" role="region" aria-label="The saved card as Markdown"><pre class="code front markdown">{page.markdown}</pre></div></article>
                 </section>
             </div>
@@ -190,7 +199,7 @@ fn Written(i: usize, field: Field, draft: Draft, locked: bool) -> impl IntoView 
             <input type="hidden" name=format!("fields[{i}][key]") value=key.clone()/>
             <input type="hidden" name=format!("fields[{i}][was]") value=field.value.clone() prop:value=field.value.clone()/>
             {control}
-            {missing.then(|| view! { <span class="help">"No record says it and nobody has written it yet."</span> })}
+            {missing.then(|| view! { <span class="help">"Not filled in yet."</span> })}
         </div>
     }
 }
@@ -208,12 +217,12 @@ fn Conflict(field: Field, draft: Draft) -> impl IntoView {
     let (my, my_too) = (mine.clone(), mine.clone());
     view! {
         <div class="stack gap-sm" role="group" aria-label="Conflict">
-            <b class="fg-warning"><Icon name="degraded" inline=true/>" "{format!("{who} changed this field while you wrote")}</b>
-            <div class="both"><div><b>{format!("{who}, saved")}</b><p>{theirs.clone()}</p></div><div><b>"You, not yet saved"</b><p>{mine}</p></div></div>
+            <b class="fg-warning"><Icon name="degraded" inline=true/>" "{format!("{who} changed this field while you were editing")}</b>
+            <div class="both"><div><b>{format!("{who}, saved")}</b><p>{theirs.clone()}</p></div><div><b>"You, unsaved"</b><p>{mine}</p></div></div>
             <div class="row row-tight">
-                <button type="button" class="btn sm" on:click=move |_| draft.settle(&join, format!("{theirs}\n{my}"))>"Put both together"</button>
-                <button type="button" class="btn sm" on:click=move |_| draft.drop(&key)>"Take theirs"</button>
-                <button type="button" class="btn sm" on:click=move |_| draft.settle(&keep, my_too.clone())>"Keep mine"</button>
+                <button type="button" class="btn sm" on:click=move |_| draft.settle(&join, format!("{theirs}\n{my}"))>"Combine both"</button>
+                <button type="button" class="btn sm" on:click=move |_| draft.drop(&key)>"Use theirs"</button>
+                <button type="button" class="btn sm" on:click=move |_| draft.settle(&keep, my_too.clone())>"Use mine"</button>
             </div>
         </div>
     }

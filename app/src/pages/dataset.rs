@@ -4,7 +4,9 @@ use crate::{
     api::datasets::{DatasetPage, DeleteDataset, Document, EraseDataset, get_dataset},
     links,
     pages::{base_models::short_digest, datasets::warnings},
-    ui::{Chip, Crumb, Icon, Load, Place, Reason, TenantPage, bytes, count, number::some, on_change, use_param, use_query, use_tenant},
+    ui::{
+        Chip, Crumb, Icon, Load, Place, Reason, Stay, TenantPage, bytes, count, number::some, on_change, use_param, use_query, use_tenant,
+    },
 };
 use domain::{
     dataset::{DatasetVersion, VersionState},
@@ -24,6 +26,7 @@ pub fn Dataset() -> impl IntoView {
     let page = Resource::new(move || (tenant.get(), name.get(), v.get()), |(t, n, v)| get_dataset(t, n, v.parse().unwrap_or(0)));
     let save = ServerAction::<Document>::new();
     let (delete, erase) = (ServerAction::<DeleteDataset>::new(), ServerAction::<EraseDataset>::new());
+    let stay = Stay::new();
     let rows = rows::rows_resource(tenant, name, v, tab);
     on_change(tenant, String::new(), move || {
         page.refetch();
@@ -39,7 +42,7 @@ pub fn Dataset() -> impl IntoView {
                 <Tabs page=page.clone() tab=tab.get_untracked()/>
                 {match tab.get_untracked().as_str() {
                     "rows" => view! { <rows::RowsTab page list=rows/> }.into_any(),
-                    "card" => view! { <about::Documentation page save/> }.into_any(),
+                    "card" => view! { <about::Documentation page save stay=stay.clone()/> }.into_any(),
                     "versions" => view! { <about::Versions page=page.clone()/><files::Removal page delete erase/> }.into_any(),
                     _ => view! { <Overview page/> }.into_any(),
                 }}
@@ -65,7 +68,7 @@ fn Head(page: DatasetPage) -> impl IntoView {
                     <a class="btn sm" href="?tab=versions">{format!("v{}{}", v.number, if latest { ", latest" } else { "" })}<Icon name="down"/></a>
                     {if v.erased_at.is_some() { view! { <span class="chip">"Erased"</span> }.into_any() } else { view! { <Chip status=v.state/> }.into_any() }}
                 </div>
-                <p>{if v.documentation.source.is_empty() { format!("From {}; nobody has said yet where the rows come from.", v.file_name) } else { v.documentation.source.clone() }}</p>
+                <p>{if v.documentation.source.is_empty() { format!("Uploaded from {}. The source is not documented yet.", v.file_name) } else { v.documentation.source.clone() }}</p>
             </div>
             <div class="row">
                 {page.write_refused.is_none().then(|| view! { <a class="btn" href=links::dataset_new(&t, v.dataset_name.as_str())><Icon name="upload"/>"New version"</a> })}
@@ -84,8 +87,8 @@ fn Head(page: DatasetPage) -> impl IntoView {
         {v.reason.clone().map(|reason| {
             let (tone, title) = match v.state {
                 _ if v.erased_at.is_some() => ("info", "The rows were erased"),
-                VersionState::Rejected => ("danger", "Nothing in this version can be trained on"),
-                VersionState::Ready => ("", "Look at this"),
+                VersionState::Rejected => ("danger", "This version can't be used for training"),
+                VersionState::Ready => ("", "Needs attention"),
                 _ => ("info", "Not ready yet"),
             };
             view! { <Reason icon=if tone == "danger" { "failed" } else { "clock" } tone title><p>{reason}</p></Reason> }
@@ -102,9 +105,9 @@ fn Facts(page: DatasetPage) -> impl IntoView {
         <dl class="facts">
             {report.as_ref().map(|r| view! {
                 <div><dt>"Checks"</dt><dd>{rejected(r)}" "<small>{format!("{}, {} info", some(warnings(r), "warning", "warnings"), r.findings.iter().filter(|f| f.severity == Severity::Info).count())}</small></dd></div>
-                <div><dt>"Rows"</dt><dd>{count(r.train_rows)}" "<small>{format!("+ {} held out{}", count(r.held_out_rows), if v.held_out_percent > 0 && r.accepted > 0 { format!(", about {} % asked for", v.held_out_percent) } else { String::new() })}</small></dd></div>
+                <div><dt>"Rows"</dt><dd>{count(r.train_rows)}" "<small>{format!("+ {} held out{}", count(r.held_out_rows), if v.held_out_percent > 0 && r.accepted > 0 { format!(", target {} %", v.held_out_percent) } else { String::new() })}</small></dd></div>
                 <div><dt>"Turns"</dt><dd>{count(r.turns)}</dd></div>
-                <div><dt>"Tokens"</dt><dd>{if r.tokens == 0 { "–".to_owned() } else { count(r.tokens) }}" "<small>{(r.tokens > 0).then(|| format!("mean {}", r.tokens / r.accepted.max(1)))}</small></dd></div>
+                <div><dt>"Tokens"</dt><dd>{if r.tokens == 0 { "–".to_owned() } else { count(r.tokens) }}" "<small>{(r.tokens > 0).then(|| format!("{} on average", r.tokens / r.accepted.max(1)))}</small></dd></div>
             })}
             <div><dt>"Format"</dt><dd>{v.format.map_or("not recognised", |f| f.label())}</dd></div>
             <div><dt>"Documentation"</dt><dd>{if gaps == 0 { view! { "complete" }.into_any() } else { view! { <span class="fg-warning">{format!("{gaps} missing")}</span> }.into_any() }}</dd></div>
@@ -117,8 +120,8 @@ fn Facts(page: DatasetPage) -> impl IntoView {
 fn rejected(report: &Report) -> impl IntoView + use<> {
     let refused = report.findings.iter().any(|f| f.severity == Severity::Blocking);
     match report.rejected {
-        _ if refused => view! { <span class="fg-danger">"whole file refused"</span> }.into_any(),
-        0 => view! { "no row rejected" }.into_any(),
+        _ if refused => view! { <span class="fg-danger">"file rejected"</span> }.into_any(),
+        0 => view! { "no rows rejected" }.into_any(),
         n => view! { <span class="fg-danger">{some(n, "row", "rows")}" left out"</span> }.into_any(),
     }
 }
@@ -150,7 +153,7 @@ fn Overview(page: DatasetPage) -> impl IntoView {
     let v: DatasetVersion = page.version.clone();
     let tokenizer = page.tokenizer.clone();
     match v.report.clone() {
-        None => view! { <section class="section"><div class="panel" role="status"><h2>"The rows are being judged"</h2><p>"The report appears here by itself."</p></div></section> }.into_any(),
+        None => view! { <section class="section"><div class="panel" role="status"><h2>"Checking the rows"</h2><p>"The report appears here when the check is done."</p></div></section> }.into_any(),
         Some(r) => view! {
             <div class="cols cols-side">
                 <report::ReportList report=r.clone() version=v.clone()/>

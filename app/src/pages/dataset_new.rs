@@ -7,7 +7,7 @@ use crate::{
     links,
     pages::datasets::Formats,
     ui::{
-        Crumb, Field, Icon, Load, Place, ProblemSummary, TenantPage, bytes,
+        Crumb, Draft, Field, Icon, Load, Place, ProblemSummary, TenantPage, bytes,
         form::{Said, fields_of},
         number::percent,
         use_query, use_tenant,
@@ -34,43 +34,46 @@ pub fn DatasetNew() -> impl IntoView {
 
 #[component]
 fn Body(form: UploadForm, tenant: String, name: String) -> impl IntoView {
-    let upload = send::Upload::default();
-    let problems = fields_of(upload.error.into());
+    let upload = send::Upload::new();
+    let error = Signal::derive(move || upload.error());
+    let problems = fields_of(error);
+    let of = format!("upload {tenant}/{name}");
     let action = format!("/t/{tenant}/datasets-upload");
     let further = !name.is_empty();
     let refused = form.upload_refused.clone();
     let share = percent(form.stored, form.quota);
-    let used = format!("{} of {} of storage are used.", bytes(form.stored), bytes(form.quota));
+    let used = format!("{} of {} storage used.", bytes(form.stored), bytes(form.quota));
     let said = form.documentation.clone();
     view! {
         <header class="head">
             <div>
                 <h1>{if further { format!("New version of {name}") } else { "New dataset".to_owned() }}</h1>
-                <p>"Every row is read and judged; what cannot be learnt from is left out and listed. A version never changes afterwards."</p>
+                <p>"Every row is checked. Rows that can't be used are left out and listed. A version never changes after the upload."</p>
             </div>
         </header>
-        <ProblemSummary error=upload.error/>
+        <ProblemSummary error/>
+        <Draft form="upload" of answered=Signal::derive(move || upload.answered())/>
         <div class="cols cols-side flush">
             <form class="stack-lg" id="upload" method="post" action=action enctype="multipart/form-data" on:submit=move |event| send::submit(upload, event)>
-                <fieldset class="form"><legend><h2>"What"</h2></legend>
-                    <Field name="name" label="Dataset" problems help="Lower case, digits, dashes. An existing name gets its next version.">
+                <fieldset class="form"><legend><h2>"Name and split"</h2></legend>
+                    <Field name="name" label="Dataset" problems help="Lowercase letters, digits and dashes. An existing name gets a new version.">
                         <input id="name" name="name" class="mono" value=name list="names" required aria-describedby="name-says" autocomplete="off"/>
                     </Field>
                     <datalist id="names">{form.names.iter().map(|n| view! { <option value=n.clone()></option> }).collect_view()}</datalist>
-                    <Field name="tokenizer" label="Count tokens as" problems help="The base model you will train; its tokenizer counts.">
+                    <Field name="tokenizer" label="Tokenizer" problems help="Tokens are counted with this base model's tokenizer.">
                         <select id="tokenizer" name="tokenizer" aria-describedby="tokenizer-says">
                             {form.tokenizers.iter().map(|t| view! { <option>{t.clone()}</option> }).collect_view()}
-                            <option value="">"nobody, do not count"</option>
+                            <option value="">"none, don't count tokens"</option>
                         </select>
                     </Field>
-                    <Field name="held_out_percent" label="Held out for the evaluation" problems help="0 to 50, about: each row falls by its hash, and of two or more at least one is held out. Never trained on; used to say whether it helped.">
+                    <Field name="held_out_percent" label="Held out for evaluation" problems help="0 to 50, approximate: rows are picked by hash, at least one. They are never trained on and show whether the model improved.">
                         <input id="held_out_percent" name="held_out_percent" type="number" min="0" max="50" value=form.held_out_percent.to_string() aria-describedby="held_out_percent-says"/><span class="unit">"% of rows"</span>
                     </Field>
                 </fieldset>
-                <fieldset class="form"><legend><h2>"Said about it"</h2></legend>
+                <fieldset class="form"><legend><h2>"Documentation"</h2></legend>
                     <Documented said problems/>
                 </fieldset>
-                <fieldset class="stack"><legend><h2>"The file"</h2></legend>
+                <fieldset class="stack"><legend><h2>"File"</h2></legend>
                     <div class="field">
                         <label for="file">"JSON or JSONL"</label>
                         <span class="panel empty dropzone"><Icon name="upload"/><input id="file" name="file" type="file" accept=".json,.jsonl,.ndjson,application/json" required aria-describedby="file-says"/></span>
@@ -79,11 +82,11 @@ fn Body(form: UploadForm, tenant: String, name: String) -> impl IntoView {
                             None => view! { <span class="help">{used.clone()}</span> }.into_any(),
                         }}</span>
                     </div>
-                    {move || upload.progress.get().map(|p| view! {
+                    {move || upload.progress().map(|p| view! {
                         <div class="lines uploads" role="status">
                             <div class="item">
                                 <span class="title mono">{p.file}</span>
-                                <p>{format!("{} of {}", bytes(p.sent), bytes(p.total))}{(p.sent >= p.total && p.total > 0).then_some(", being stored")}</p>
+                                <p>{format!("{} of {}", bytes(p.sent), bytes(p.total))}{(p.sent >= p.total && p.total > 0).then_some(", saving")}</p>
                                 <span class="meter full" style=format!("--v:{};--c:var(--color-info)", percent(p.sent, p.total)) role="img" aria-label=percent(p.sent, p.total)><i></i></span>
                             </div>
                         </div>
@@ -98,9 +101,9 @@ fn Body(form: UploadForm, tenant: String, name: String) -> impl IntoView {
                 </fieldset>
             </form>
             <aside>
-                <section class="section" aria-labelledby="fmt"><header><h2 id="fmt">"What can be read"</h2></header>
+                <section class="section" aria-labelledby="fmt"><header><h2 id="fmt">"Supported formats"</h2></header>
                     <Formats/>
-                    <p class="small muted gap">"One JSON array, or one row a line. The format is recognised from the rows; a mixed file says in which line."</p>
+                    <p class="small muted gap">"A JSON array, or one JSON object per line. The format is detected from the rows; if they are mixed, the report names the line."</p>
                 </section>
                 <section class="section" aria-labelledby="qs"><header><h2 id="qs">"Storage"</h2></header>
                     <div class="quotas"><div><span>"Used"</span><span><b>{bytes(form.stored)}</b>" of "{bytes(form.quota)}</span><span class="meter ticks" style=format!("--v:{share}") role="img" aria-label=format!("{share} used")><i></i></span></div></div>
@@ -123,10 +126,10 @@ pub fn Documented(
         <Field name="source" label="Source" full=true problems help="Where the rows come from and how they were made.">
             <input id="source" name=key("source") value=said.source aria-describedby="source-says"/>
         </Field>
-        <Field name="licence" label="Licence" problems help="SPDX id where there is one: CC-BY-4.0, proprietary.">
+        <Field name="licence" label="Licence" problems help="SPDX identifier if there is one, such as CC-BY-4.0.">
             <input id="licence" name=key("licence") value=said.licence aria-describedby="licence-says"/>
         </Field>
-        <Field name="languages" label="Languages" problems help="Tags, separated by commas: en, pl, de-CH.">
+        <Field name="languages" label="Languages" problems help="Language codes separated by commas: en, pl, de-CH.">
             <input id="languages" name=key("languages") value=said.languages.join(", ") aria-describedby="languages-says"/>
         </Field>
         <Field name="personal_data" label="Personal data" problems>
@@ -134,7 +137,7 @@ pub fn Documented(
                 {PersonalData::ALL.into_iter().map(|p| { let on = p == personal; view! { <option value=p.word() selected=on>{p.label()}</option> } }).collect_view()}
             </select>
         </Field>
-        <Field name="legal_basis" label="Legal basis" optional=true problems help="Needed when there is personal data.">
+        <Field name="legal_basis" label="Legal basis" optional=true problems help="Required if there is personal data.">
             <input id="legal_basis" name=key("legal_basis") value=said.legal_basis aria-describedby="legal_basis-says"/>
         </Field>
         <div class="field full">

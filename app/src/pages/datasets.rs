@@ -26,7 +26,7 @@ pub fn Datasets() -> impl IntoView {
         <TenantPage place=Place::Datasets crumbs=vec![Crumb::here("Datasets")]>
             <Load resource=list let:list>
                 <header class="head">
-                    <div><h1>"Datasets"</h1><p>{format!("{}, {} of {}. A version never changes; every row is judged before any training.", some(list.total as u64, "dataset", "datasets"), bytes(list.stored), bytes(list.quota))}</p></div>
+                    <div><h1>"Datasets"</h1><p>{format!("{}, {} of {} storage used. Versions are immutable, and every row is checked before training.", some(list.total as u64, "dataset", "datasets"), bytes(list.stored), bytes(list.quota))}</p></div>
                     <div class="row">
                         {match list.upload_refused.clone() {
                             None => view! { <a class="btn primary" href=links::dataset_new(&tenant.get_untracked(), "")><Icon name="upload"/>"Upload"</a> }.into_any(),
@@ -68,7 +68,7 @@ fn Filter(tenant: String, text: String, checks: String, shown: usize, total: usi
 fn Table(list: DatasetList, tenant: String) -> impl IntoView {
     if list.datasets.is_empty() {
         return view! {
-            <div class="lines"><div class="item"><span class="title">"No dataset matches"</span><span class="end"><a class="btn sm" href=links::datasets(&tenant)>"Clear the filter"</a></span><p>{format!("{} without the filter.", list.total)}</p></div></div>
+            <div class="lines"><div class="item"><span class="title">"No matching datasets"</span><span class="end"><a class="btn sm" href=links::datasets(&tenant)>"Clear filter"</a></span><p>{format!("{} without the filter.", list.total)}</p></div></div>
         }
         .into_any();
     }
@@ -132,9 +132,9 @@ pub fn warnings(report: &Report) -> u64 {
 #[component]
 fn First(tenant: String, may: bool) -> impl IntoView {
     view! {
-        <Empty title="No dataset yet">
-            <p>"A dataset is a file of examples from which a model learns. It is checked row by row first; nothing is trained by uploading."</p>
-            {may.then(|| view! { <div class="row"><a class="btn primary" href=links::dataset_new(&tenant, "")>"Upload the first one"</a></div> })}
+        <Empty title="No datasets yet">
+            <p>"A dataset is a file of training examples. Every row is checked on upload; uploading never starts training."</p>
+            {may.then(|| view! { <div class="row"><a class="btn primary" href=links::dataset_new(&tenant, "")>"Upload your first dataset"</a></div> })}
         </Empty>
         <Formats/>
     }

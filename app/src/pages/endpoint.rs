@@ -65,15 +65,15 @@ fn Head(tenant: Signal<String>, page: EndpointPage, start: ServerAction<Endpoint
     let e = page.endpoint;
     let (t, name) = (e.tenant.to_string(), e.name.to_string());
     let sentence = if e.merged_version.is_some() {
-        format!("Full weights made from {}.", e.base_model_name)
+        format!("Full fine-tune of {}.", e.base_model_name)
     } else {
-        format!("{} with {}, made by {}.", e.base_model_name, some(e.attachments.len() as u64, "adapter", "adapters"), e.created_by_name)
+        format!("{} with {}, created by {}.", e.base_model_name, some(e.attachments.len() as u64, "adapter", "adapters"), e.created_by_name)
     };
     let first = page.model_ids.into_iter().next().unwrap_or_default();
     let ready = e.state == EndpointState::Ready;
     let switch = match (page.write_refused, e.state) {
         (Some(why), state) => view! { <Off label=if state.is_wanted() { "Stop" } else { "Start" } why/> }.into_any(),
-        (None, EndpointState::Stopping) => view! { <Off label="Start" why="It is still stopping; start it again in a moment."/> }.into_any(),
+        (None, EndpointState::Stopping) => view! { <Off label="Start" why="Still stopping. Try again in a moment."/> }.into_any(),
         (None, EndpointState::Stopped) => view! {
             <ActionForm action=start><input type="hidden" name="tenant" value=t/><input type="hidden" name="endpoint" value=name/><button type="submit" class="btn">"Start"</button></ActionForm>
         }.into_any(),
@@ -93,7 +93,7 @@ fn Head(tenant: Signal<String>, page: EndpointPage, start: ServerAction<Endpoint
                 {if ready {
                     view! { <a class="btn primary" href=move || links::with(links::playground(&tenant.get()), &[("model", &first)])>"Try in playground"</a> }.into_any()
                 } else {
-                    view! { <Off class="primary" label="Try in playground" why="It does not answer now."/> }.into_any()
+                    view! { <Off class="primary" label="Try in playground" why="The endpoint is not ready."/> }.into_any()
                 }}
             </div>
         </header>
@@ -103,11 +103,11 @@ fn Head(tenant: Signal<String>, page: EndpointPage, start: ServerAction<Endpoint
 #[component]
 fn Stop(page: EndpointPage, stop: ServerAction<EndpointStop>) -> impl IntoView {
     let e = page.endpoint;
-    let stays = if e.attachments.is_empty() { "" } else { "; its adapters stay attached" };
+    let stays = if e.attachments.is_empty() { "" } else { "; adapters stay attached" };
     view! {
         <Sure
             title=format!("Stop {}?", e.name)
-            sentence=format!("Whoever calls {} gets an error until it is started again{stays}.", page.model_ids.join(", "))
+            sentence=format!("Calls to {} fail until it is started again{stays}.", page.model_ids.join(", "))
             keep=links::endpoint(&e.tenant, &e.name)
         >
             <ActionForm action=stop>
@@ -124,12 +124,12 @@ fn State(endpoint: Noun) -> impl IntoView {
     let reason = endpoint.reason.clone();
     let (tone, icon, title) = match endpoint.state {
         EndpointState::Ready => return ().into_any(),
-        EndpointState::Wanted => ("info", "queued", "It will be started"),
-        EndpointState::Starting => ("info", "running", "The model server is loading"),
-        EndpointState::Degraded => ("", "degraded", "It does not answer and is being restarted"),
-        EndpointState::Stopping => ("info", "retiring", "It is being stopped"),
-        EndpointState::Stopped => ("info", "asleep", "It is stopped; nobody can call it"),
-        EndpointState::Failed => ("danger", "failed", "It was given up after repeated failures"),
+        EndpointState::Wanted => ("info", "queued", "Starting soon"),
+        EndpointState::Starting => ("info", "running", "Loading the model"),
+        EndpointState::Degraded => ("", "degraded", "Not responding, restarting"),
+        EndpointState::Stopping => ("info", "retiring", "Stopping"),
+        EndpointState::Stopped => ("info", "asleep", "Stopped"),
+        EndpointState::Failed => ("danger", "failed", "Failed repeatedly"),
     };
     view! { <div role="status"><Reason icon title tone><p>{reason}</p></Reason></div> }.into_any()
 }
@@ -158,9 +158,9 @@ fn Facts(endpoint: Noun) -> impl IntoView {
             } else {
                 view! { <div><dt>"Adapters"</dt><dd>{e.attachments.len()}</dd></div> }.into_any()
             }}
-            <div><dt>"Answers since"</dt><dd>{e.ready_at.filter(|_| e.state == EndpointState::Ready).map_or_else(|| "not now".to_owned(), |at| at.human())}</dd></div>
+            <div><dt>"Ready since"</dt><dd>{e.ready_at.filter(|_| e.state == EndpointState::Ready).map_or_else(|| "not ready".to_owned(), |at| at.human())}</dd></div>
             <div><dt>"Restarts"</dt><dd>{count(e.restarts)}</dd></div>
-            <div><dt>"Made"</dt><dd>{e.created_at.human()}" "<small>{e.created_by_name}</small></dd></div>
+            <div><dt>"Created"</dt><dd>{e.created_at.human()}" "<small>{e.created_by_name}</small></dd></div>
         </dl>
     }
 }
@@ -169,9 +169,9 @@ fn Facts(endpoint: Noun) -> impl IntoView {
 fn Log(lines: Vec<EndpointLogLine>) -> impl IntoView {
     view! {
         <section class="section" aria-labelledby="log">
-            <header><h2 id="log">"Log"</h2><p>"of the model server, newest last; times in UTC"</p></header>
+            <header><h2 id="log">"Log"</h2><p>"model server, newest last, times in UTC"</p></header>
             {if lines.is_empty() {
-                view! { <Empty title="No line yet"><p>"The model server writes its first lines some seconds after the start."</p></Empty> }.into_any()
+                view! { <Empty title="No log output yet"><p>"The log appears a few seconds after the endpoint starts."</p></Empty> }.into_any()
             } else {
                 view! {
                     <div class="log tail" tabindex="0" role="region" aria-label="Log of the model server"><ol>{lines.into_iter().map(|l| {

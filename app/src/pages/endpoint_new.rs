@@ -25,9 +25,9 @@ pub fn EndpointNew() -> impl IntoView {
         <Title text="New endpoint"/>
         <TenantPage place=Place::Endpoints crumbs>
             <Load resource=choices let:choices>
-                <header class="head"><div><h1>"New endpoint"</h1><p>"One model server with a base model. Tuned adapters of that base are put onto it later, while it runs."</p></div></header>
+                <header class="head"><div><h1>"New endpoint"</h1><p>"Serves a base model. You can attach fine-tuned adapters later without a restart."</p></div></header>
                 {if choices.base_models.is_empty() {
-                    view! { <Empty title="No base model yet"><p>"The platform admin registers base models; ask for one."</p></Empty> }.into_any()
+                    view! { <Empty title="No base models yet"><p>"Ask a platform admin to register one."</p></Empty> }.into_any()
                 } else {
                     let full = choices.wanted >= choices.quota;
                     view! {
@@ -35,7 +35,7 @@ pub fn EndpointNew() -> impl IntoView {
                         <ActionForm action=create attr:class="stack-lg narrow">
                             <input type="hidden" name="tenant" value=move || tenant.get()/>
                             <div class="form">
-                                <Field name="base_model" label="Base model" problems help="What it serves besides adapters" full=true>
+                                <Field name="base_model" label="Base model" problems help="The model to load" full=true>
                                     <select id="base_model" name="base_model" aria-describedby="base_model-says">
                                         {choices.base_models.into_iter().map(|b| {
                                             let off = b.state != BaseModelState::Ready;
@@ -43,11 +43,11 @@ pub fn EndpointNew() -> impl IntoView {
                                         }).collect_view()}
                                     </select>
                                 </Field>
-                                <Field name="name" label="Name" problems help="In its address and in the log; lower-case letters, digits, “-” and “.”" full=true>
+                                <Field name="name" label="Name" problems help="Lowercase letters, digits, “-” and “.”" full=true>
                                     <input id="name" name="name" class="mono" required maxlength="63" autocomplete="off" aria-describedby="name-says"/>
                                 </Field>
                             </div>
-                            <p class="small muted">{format!("{} of {} endpoints are held.", choices.wanted, choices.quota)}{full.then_some(" Stop one first, or ask the platform admin for more.")}</p>
+                            <p class="small muted">{format!("{} of {} endpoints in use.", choices.wanted, choices.quota)}{full.then_some(" Stop one first, or ask a platform admin for more.")}</p>
                             <div class="row">
                                 {match choices.write_refused {
                                     Some(why) => view! { <Off class="primary" label="Create and start" why/> }.into_any(),

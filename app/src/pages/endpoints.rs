@@ -40,7 +40,7 @@ pub fn Endpoints() -> impl IntoView {
 fn Head(tenant: Signal<String>, refused: Option<String>) -> impl IntoView {
     view! {
         <header class="head">
-            <div><h1>"Endpoints"</h1><p>"All of them under one address. A model's name picks the endpoint; only this tenant's keys are heard."</p></div>
+            <div><h1>"Endpoints"</h1><p>"All endpoints share one base URL. The model name selects the endpoint. Only this tenant's API keys work."</p></div>
             <div class="row">{match refused {
                 Some(why) => view! { <Off class="primary" icon="plus" label="New endpoint" why/> }.into_any(),
                 None => view! { <a class="btn primary" href=move || links::endpoint_new(&tenant.get())><Icon name="plus"/>"New endpoint"</a> }.into_any(),
@@ -55,9 +55,9 @@ fn Address(list: EndpointList) -> impl IntoView {
     view! {
         <div class="cols cols-2 urlrow">
             <div class="field"><span class="label">"Base URL"</span><Copy value=list.base_url what="the base URL"/></div>
-            <div class="field"><span class="label">"Held of the quota"</span>
-                <div class="quotas flat"><div><span>"endpoints that run or shall run"</span><span><b>{list.wanted}</b>{format!(" of {}", list.quota)}</span>
-                    <span class="meter ticks" style=format!("--v:{held}") role="img" aria-label=format!("{} of {} endpoints held", list.wanted, list.quota)><i></i></span></div></div>
+            <div class="field"><span class="label">"Quota"</span>
+                <div class="quotas flat"><div><span>"endpoints in use"</span><span><b>{list.wanted}</b>{format!(" of {}", list.quota)}</span>
+                    <span class="meter ticks" style=format!("--v:{held}") role="img" aria-label=format!("{} of {} endpoints in use", list.wanted, list.quota)><i></i></span></div></div>
             </div>
         </div>
     }
@@ -69,7 +69,7 @@ fn Table(tenant: Signal<String>, endpoints: Vec<EndpointLine>) -> impl IntoView 
         <section class="section" aria-label="Endpoints">
             <Sheet label="endpoints">
                 <table class="table fold eps">
-                    <thead><tr><th scope="col">"Endpoint"</th><th scope="col">"State"</th><th scope="col">"Models it answers as"</th><th scope="col" class="num">"Restarts"</th><th scope="col">"Made"</th></tr></thead>
+                    <thead><tr><th scope="col">"Endpoint"</th><th scope="col">"State"</th><th scope="col">"Models"</th><th scope="col" class="num">"Restarts"</th><th scope="col">"Created"</th></tr></thead>
                     <tbody>{move || { let t = tenant.get(); endpoints.iter().map(|e| line(&t, e)).collect_view() }}</tbody>
                 </table>
             </Sheet>
@@ -110,8 +110,8 @@ fn FirstUse(tenant: Signal<String>, list: EndpointList, deploy: ServerAction<End
     let t = tenant.get_untracked();
     if list.candidates.is_empty() {
         return view! {
-            <Empty title="No endpoint yet">
-                <p>"An endpoint answers programs and the playground. Serve a base model as it is, or fine-tune one first."</p>
+            <Empty title="No endpoints yet">
+                <p>"An endpoint serves a model to your applications and the playground. Deploy a base model, or fine-tune one first."</p>
                 <div class="row"><a class="btn" href=links::models(&t)>"Models"</a><a class="btn" href=links::run_new(&t)>"New run"</a></div>
             </Empty>
         }
@@ -119,7 +119,7 @@ fn FirstUse(tenant: Signal<String>, list: EndpointList, deploy: ServerAction<End
     }
     view! {
         <section class="section" aria-labelledby="first">
-            <header><h2 id="first">"Nothing is served yet"</h2><p>"what could be, best first"</p></header>
+            <header><h2 id="first">"No endpoints yet"</h2><p>"models you could deploy, best first"</p></header>
             <ProblemSummary error=error_of(deploy)/>
             <div class="lines">{list.candidates.into_iter().take(3).map(|c| view! {
                 <div class="item">
@@ -134,7 +134,7 @@ fn FirstUse(tenant: Signal<String>, list: EndpointList, deploy: ServerAction<End
                             </ActionForm>
                         }.into_any(),
                     }}</span>
-                    <p>{format!("{} of {}, {}", c.kind.label(), c.base_model, c.score.map_or_else(|| "not measured".to_owned(), |(right, rows)| format!("{right} of {rows} held-out")))}</p>
+                    <p>{format!("{} of {}, {}", c.kind.label(), c.base_model, c.score.map_or_else(|| "not evaluated".to_owned(), |(right, rows)| format!("{right} of {rows} held-out")))}</p>
                 </div>
             }).collect_view()}</div>
         </section>

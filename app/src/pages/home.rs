@@ -3,9 +3,10 @@
 use crate::{
     api::tenants_home::{Home as HomeData, get_home},
     links,
+    pages::runs::where_it_stands,
     ui::{Crumb, Icon, Load, Place, StateWord, TenantPage, When, bytes, count, number::some, on_change, use_tenant},
 };
-use domain::{endpoint::EndpointState, key::ApiKey, run::Run, time::span};
+use domain::{endpoint::EndpointState, key::ApiKey, run::Run};
 use leptos::prelude::*;
 use leptos_meta::Title;
 
@@ -34,7 +35,7 @@ fn Body(home: HomeData) -> impl IntoView {
     let (failed, keys) = (home.runs_failed.clone(), home.unanswered_keys.clone());
     view! {
         <header class="head">
-            <div><h1>{home.tenant.title.clone()}</h1><p>{format!("{} at work, {waiting} waiting; {serving} of {} serve.", some(working as u64, "run", "runs"), some(home.endpoints.len() as u64, "endpoint", "endpoints"))}</p></div>
+            <div><h1>{home.tenant.title.clone()}</h1><p>{format!("{} in progress, {waiting} queued. Endpoints ready: {serving} of {}.", some(working as u64, "run", "runs"), home.endpoints.len())}</p></div>
             <div class="row">
                 {home.upload_refused.is_none().then(|| view! { <a class="btn" href=links::dataset_new(&t, "")><Icon name="upload"/>"Upload dataset"</a> })}
                 {home.launch_refused.is_none().then(|| view! { <a class="btn primary" href=links::run_new(&t)>"New run"</a> })}
@@ -45,7 +46,7 @@ fn Body(home: HomeData) -> impl IntoView {
             <div>
                 {(failed.len() + keys.len() > 0).then(|| view! {
                     <section class="section" aria-labelledby="need">
-                        <header><h2 id="need">"Needs you"</h2><p>{failed.len() + keys.len()}</p></header>
+                        <header><h2 id="need">"Needs attention"</h2><p>{failed.len() + keys.len()}</p></header>
                         <div class="lines needs">{failed.iter().map(|r| needs(&t.to_string(), r)).collect_view()}{keys.iter().map(|k| unanswered(&t.to_string(), k)).collect_view()}</div>
                     </section>
                 })}
@@ -53,7 +54,7 @@ fn Body(home: HomeData) -> impl IntoView {
                     <header><h2 id="now">"Running now"</h2><p class="end"><a href=links::runs(&t)>"All runs"</a></p></header>
                     <div class="lines runs-now">
                         {if home.runs_now.is_empty() {
-                            view! { <div class="item"><p>"Nothing trains or waits."</p></div> }.into_any()
+                            view! { <div class="item"><p>"No runs in progress."</p></div> }.into_any()
                         } else {
                             home.runs_now.iter().map(|r| running(&t.to_string(), r)).collect_view().into_any()
                         }}
@@ -71,16 +72,16 @@ fn Body(home: HomeData) -> impl IntoView {
                                     <td>{if let Some(model) = whole { format!("{model}, full weights") } else if e.attachments.is_empty() { "base model only".to_owned() } else { e.attachments.iter().map(|a| format!("{} v{}", a.model_name, a.number)).collect::<Vec<_>>().join(", ") }}</td>
                                 </tr>
                             }).collect_view()}
-                            {home.endpoints.is_empty().then(|| view! { <tr><td colspan="3">"No endpoint yet; a model version is deployed from its page."</td></tr> })}
+                            {home.endpoints.is_empty().then(|| view! { <tr><td colspan="3">"No endpoints yet. Deploy a model version from its page."</td></tr> })}
                         </tbody>
                     </table>
                 </section>
             </div>
             <aside>
                 <section class="section" aria-labelledby="quo">
-                    <header><h2 id="quo">{home.tenant.title.clone()}" holds"</h2></header>
+                    <header><h2 id="quo">"Quota"</h2></header>
                     <div class="quotas">
-                        {quota("Runs at once", home.holding.runs_active.into(), home.tenant.quota.concurrent_runs.into(), count, (home.holding.runs_queued > 0).then(|| format!(", {} waiting", home.holding.runs_queued)))}
+                        {quota("Concurrent runs", home.holding.runs_active.into(), home.tenant.quota.concurrent_runs.into(), count, (home.holding.runs_queued > 0).then(|| format!(", {} queued", home.holding.runs_queued)))}
                         {quota("Endpoints", home.holding.endpoints.into(), home.tenant.quota.endpoints.into(), count, None)}
                         {quota("Storage", home.holding.storage_bytes, home.tenant.quota.storage_bytes, bytes, None)}
                     </div>
@@ -94,11 +95,11 @@ fn Body(home: HomeData) -> impl IntoView {
                                 <div class="item">
                                     <a class="title" href=links::model_version(&t, &m.model.name, v.number)>{format!("{} v{}", m.model.name, v.number)}</a>
                                     <span class="end"><StateWord status=v.stage/></span>
-                                    <p>{v.scores.map_or_else(|| "not evaluated".to_owned(), |s| format!("held-out {} of {}, base {}", s.tuned_right, s.rows, s.base_right))}</p>
+                                    <p>{v.scores.map_or_else(|| "not evaluated".to_owned(), |s| format!("{} of {} held-out rows correct, base {}", s.tuned_right, s.rows, s.base_right))}</p>
                                 </div>
                             }
                         }).collect_view()}
-                        {home.models.is_empty().then(|| view! { <div class="item"><p>"None yet. Every run that succeeds makes one."</p></div> })}
+                        {home.models.is_empty().then(|| view! { <div class="item"><p>"No models yet. Each successful run creates one."</p></div> })}
                     </div>
                 </section>
             </aside>
@@ -134,13 +135,7 @@ fn unanswered(tenant: &String, key: &ApiKey) -> impl IntoView + use<> {
 }
 
 fn running(tenant: &String, run: &Run) -> impl IntoView + use<> {
-    let progress = match run.progress {
-        Some(p) if p.total_steps > 0 => {
-            let rest = p.remaining_ms.map(|ms| format!(", about {} left", span(ms))).unwrap_or_default();
-            format!("{} of {}{rest}", count(p.step), count(p.total_steps))
-        }
-        _ => run.reason.clone(),
-    };
+    let progress = where_it_stands(run);
     view! {
         <article>
             <div><a class="title" href=links::run(tenant, &run.id)>{run.name.to_string()}</a><p>{format!("{}, {} v{}", run.base_model_name, run.dataset_name, run.dataset_number)}</p></div>
@@ -150,7 +145,7 @@ fn running(tenant: &String, run: &Run) -> impl IntoView + use<> {
     }
 }
 
-/// One line of "holds": the number with its limit, amber from 80 %.
+/// One line of the quota: the number with its limit, amber from 80 %.
 fn quota(label: &'static str, used: u64, of: u64, say: fn(u64) -> String, more: Option<String>) -> impl IntoView {
     let share = if of == 0 { 100.0 } else { (used as f64 / of as f64 * 100.0).min(100.0) };
     let tone = if share >= 80.0 { ";--c:var(--color-warning)" } else { "" };
@@ -171,25 +166,25 @@ fn Firsts(home: HomeData) -> impl IntoView {
         (
             !home.datasets.is_empty(),
             "Upload a dataset",
-            "Examples in JSON or JSONL; every row is judged first.",
+            "JSON or JSONL examples. Every row is checked before training.",
             "Upload",
             links::dataset_new(&t, ""),
         ),
         (
             home.runs_total > 0,
             "Start a run",
-            "The quick check tells whether the data is worth more.",
+            "Start with a quick check to see whether the data works.",
             "New run",
             links::with(links::run_new(&t), &[("preset", "quick-check")]),
         ),
         (
             !home.models.is_empty() && !home.endpoints.is_empty(),
             "Deploy the model",
-            "On an endpoint, from the page of the model version.",
+            "Open a model version and deploy it to an endpoint.",
             "Models",
             links::models(&t),
         ),
-        (false, "Call it with the OpenAI client", "Two values change: base URL and key.", "New key", links::key_new(&t)),
+        (false, "Call it with the OpenAI client", "Change two values: base URL and API key.", "New key", links::key_new(&t)),
     ];
     let at = steps.iter().position(|s| !s.0).unwrap_or(3);
     view! {

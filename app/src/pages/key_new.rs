@@ -75,7 +75,7 @@ fn Ask(
     let (host, path) = choices.base_url.split_at(choices.base_url.find("/t/").unwrap_or(choices.base_url.len()));
     let (host, path) = (host.to_owned(), path.to_owned());
     view! {
-        <header class="head"><div><h1>"New API key"</h1><p>"For programs that call this tenant's models. Shown once; only a fingerprint is kept."</p></div></header>
+        <header class="head"><div><h1>"New API key"</h1><p>"API keys let applications call this tenant's models. A key is shown once; only its hash is stored."</p></div></header>
         <ProblemSummary error/>
         <div class="cols cols-side">
             <form method="post" action=move || links::key_new(&tenant.get()) class="stack-lg" id="key-form" on:submit=send>
@@ -84,15 +84,15 @@ fn Ask(
                     <Field name="label" label="Name" problems help="Seen in usage and in the audit log">
                         <input id="label" name="form[label]" required maxlength="80" value=typed.label autocomplete="off" aria-describedby="label-says"/>
                     </Field>
-                    <Field name="expires_in_days" label="Expires after" problems help="Empty = never; 90 days is a good habit" optional=true>
+                    <Field name="expires_in_days" label="Expires after" problems help="Leave empty for no expiry. 90 days is recommended." optional=true>
                         <input id="expires_in_days" name="form[expires_in_days]" inputmode="numeric" value=typed.expires_in_days aria-describedby="expires_in_days-says"/><span class="unit">"days"</span>
                     </Field>
                 </fieldset>
                 <Whose choices=whose_choices typed=whose_typed problems/>
                 <fieldset class="stack gap-sm"><legend><h2>"May call"</h2></legend>
                     <div class="choice two">
-                        <label><input type="radio" name="form[may]" value="all" checked=!some.get_untracked() prop:checked=move || !some.get() on:change=move |_| some.set(false)/><span><b>"Every model of the tenant"</b><small>"also those that come later"</small></span></label>
-                        <label><input type="radio" name="form[may]" value="some" checked=some.get_untracked() prop:checked=move || some.get() on:change=move |_| some.set(true)/><span><b>"Only these"</b><small>"anything else answers as if it did not exist"</small></span></label>
+                        <label><input type="radio" name="form[may]" value="all" checked=!some.get_untracked() prop:checked=move || !some.get() on:change=move |_| some.set(false)/><span><b>"Every model of the tenant"</b><small>"including future models"</small></span></label>
+                        <label><input type="radio" name="form[may]" value="some" checked=some.get_untracked() prop:checked=move || some.get() on:change=move |_| some.set(true)/><span><b>"Only these"</b><small>"other models answer as not found"</small></span></label>
                     </div>
                     <div class="pack">{choices.models.iter().enumerate().map(|(i, id)| view! {
                         <label class="check"><input type="checkbox" name=format!("form[models][{i}]") value=id.clone() checked=typed.models.contains(id) on:change=move |_| some.set(true)/><span class="mono">{id.clone()}</span></label>
@@ -100,7 +100,7 @@ fn Ask(
                     {move || models_problem().map(|problem| view! { <div class="field"><Said name="models" problem/></div> })}
                 </fieldset>
                 <fieldset class="form"><legend><h2>"Limits"</h2></legend>
-                    <Field name="requests_per_minute" label="Requests" problems help="Empty = no limit of its own" optional=true>
+                    <Field name="requests_per_minute" label="Requests" problems help="Leave empty for no limit" optional=true>
                         <input id="requests_per_minute" name="form[requests_per_minute]" inputmode="numeric" value=typed.requests_per_minute aria-describedby="requests_per_minute-says"/><span class="unit">"a minute"</span>
                     </Field>
                     <Field name="tokens_per_minute" label="Tokens" problems help="Prompt and answer together; reserved before a call, settled after it" optional=true>
@@ -118,7 +118,7 @@ fn Ask(
                 </dl>
                 <div class="stack gap-sm">
                     <button type="submit" form="key-form" class="btn primary" aria-busy=move || create.pending().get().then_some("true")>"Create key"</button>
-                    <p class="small muted">"You see it once. Have a place for it ready."</p>
+                    <p class="small muted">"You can see it only once."</p>
                 </div>
             </aside>
         </div>
@@ -157,7 +157,7 @@ fn ShownOnce(made: CreatedKey, base_url: String, tenant: Signal<String>) -> impl
     let lines = format!("export OPENAI_BASE_URL={base_url}\nexport OPENAI_API_KEY={}", made.secret);
     let copied = lines.clone();
     view! {
-        <header class="head"><div><h1>{format!("“{}” is ready", made.key.label)}</h1><p>"Copy it now. Nobody, not even an admin, can show it again."</p></div></header>
+        <header class="head"><div><h1>{format!("“{}” is ready", made.key.label)}</h1><p>"Copy it now. It can't be shown again."</p></div></header>
         <section class="stack narrow" aria-label="The key" role="status">
             <Copy class="key" value=made.secret what="the key"/>
             <div class="field"><span class="label">"Ready for a shell"</span>

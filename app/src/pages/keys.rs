@@ -63,7 +63,7 @@ pub fn Keys() -> impl IntoView {
 fn Head(tenant: Signal<String>, list: KeyList) -> impl IntoView {
     view! {
         <header class="head">
-            <div><h1>"API keys"</h1><p>"For programs that call this tenant's models. A key is shown once; only a fingerprint is kept."</p></div>
+            <div><h1>"API keys"</h1><p>"API keys let applications call this tenant's models. A key is shown once; only its hash is stored."</p></div>
             <div class="row">{match list.write_refused {
                 Some(why) => view! { <Off class="primary" icon="plus" label="New key" why/> }.into_any(),
                 None => view! { <a class="btn primary" href=move || links::key_new(&tenant.get())><Icon name="plus"/>"New key"</a> }.into_any(),
@@ -134,7 +134,7 @@ fn Confirm(tenant: Signal<String>, key: ApiKey, revoke: ServerAction<KeyRevoke>)
     view! {
         <Sure
             title=format!("Revoke “{}”?", key.label)
-            sentence=format!("{used} Whoever calls with it is refused within a second, for good. A new key has to be made then.")
+            sentence=format!("{used} Calls with it fail within a second. This can't be undone.")
             keep=links::keys(&tenant.get_untracked())
         >
             <ActionForm action=revoke>
@@ -155,7 +155,7 @@ fn Table(tenant: Signal<String>, list: KeyList, text: String, state: String) -> 
     view! {
         <section class="section" aria-label="Keys">
             <Filter tenant=tenant.get_untracked() text state shown/>
-            {found.is_empty().then(|| view! { <div class="lines"><div class="item"><span class="title">"No key matches"</span><span class="end"><a class="btn sm" href=links::keys(&tenant.get_untracked())>"Clear the filter"</a></span></div></div> })}
+            {found.is_empty().then(|| view! { <div class="lines"><div class="item"><span class="title">"No matching keys"</span><span class="end"><a class="btn sm" href=links::keys(&tenant.get_untracked())>"Clear filter"</a></span></div></div> })}
             <Sheet label="keys">
                 <table class="table fold keys">
                     <thead><tr>
@@ -275,9 +275,9 @@ fn ends(key: &ApiKey, now: Timestamp) -> String {
 #[component]
 fn FirstUse(tenant: Signal<String>) -> impl IntoView {
     view! {
-        <Empty title="No key yet">
-            <p>"A key lets a program call the models with any OpenAI client: set the base URL above and the key, nothing else changes."</p>
-            <div class="row"><a class="btn primary" href=move || links::key_new(&tenant.get())>"Make the first key"</a></div>
+        <Empty title="No API keys yet">
+            <p>"Works with any OpenAI client: set the base URL above and the key."</p>
+            <div class="row"><a class="btn primary" href=move || links::key_new(&tenant.get())>"Create your first key"</a></div>
         </Empty>
     }
 }

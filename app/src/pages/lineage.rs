@@ -33,9 +33,9 @@ pub fn Lineage() -> impl IntoView {
         <Title text="Lineage"/>
         <TenantPage place=Place::Lineage crumbs=vec![Crumb::here("Lineage")]>
             <Load resource=graph let:graph>
-                <header class="head"><div><h1>"Lineage"</h1><p>"From every dataset version to every key that calls what was made of it. Read it to the right for effects, to the left for origins."</p></div></header>
+                <header class="head"><div><h1>"Lineage"</h1><p>"From dataset versions to the keys that call the models made from them."</p></div></header>
                 {if graph.nodes.is_empty() {
-                    view! { <Empty title="Nothing has been made yet"><p>"Upload a dataset and start a run; what comes of them is drawn here."</p>
+                    view! { <Empty title="Nothing here yet"><p>"Upload a dataset and start a run to see its lineage."</p>
                         <div class="row"><a class="btn primary" href=links::dataset_new(&tenant.get_untracked(), "")>"Upload a dataset"</a></div></Empty> }.into_any()
                 } else {
                     let graph = graph.clone();
@@ -105,7 +105,7 @@ fn heights(graph: &Graph) -> HashMap<String, f64> {
 fn drawing(graph: &Graph, of: &str) -> AnyView {
     let rows = COLUMNS.iter().map(|(link, ..)| graph.column(*link).count()).max().unwrap_or(0);
     if rows > TALLEST {
-        return view! { <p class="muted">{format!("A column holds {rows} things, too many for a drawing. The list below shows the first branches of each; “only this” shows one thing with all of its relatives.")}</p> }.into_any();
+        return view! { <p class="muted">{format!("A column has {rows} items, too many to draw. The list below shows the first branches of each; “only this” shows one item and everything related to it.")}</p> }.into_any();
     }
     let at = heights(graph);
     let lit = graph.get(of).map(|_| family(graph, of));
@@ -147,7 +147,7 @@ fn List(tenant: Signal<String>, graph: Graph, back: bool, of: String) -> impl In
     let roots: Vec<Node> = graph.nodes.iter().filter(starts).cloned().collect();
     view! {
         <section class="section" aria-labelledby="list">
-            <header><h2 id="list">"As a list"</h2><p>{if back { "what each thing came from" } else { "what each thing led to" }}</p></header>
+            <header><h2 id="list">"As a list"</h2><p>{if back { "what each item was made from" } else { "what was made from each item" }}</p></header>
             <ul class="tree">{roots.iter().take(TALLEST).map(|n| branch(&graph, n, back, &t, &of)).collect_view()}</ul>
             {(roots.len() > TALLEST).then(|| view! {
                 <details>

@@ -16,7 +16,7 @@ pub fn Login() -> impl IntoView {
         <div class="door">
             <main id="main" tabindex="-1">
                 <p class="mark">"Atelier"</p>
-                <h1>"Your models, made and kept in your own house."</h1>
+                <h1>"Fine-tune and serve your own models, on your own hardware."</h1>
                 <a class="btn primary big" href=move || links::sign_in(&back.get()) rel="external">"Continue with single sign-on"</a>
                 <p class="small muted">"You will be sent to your identity provider and come back "{move || match back.get().as_str() {
                     "/" => view! { "here" }.into_any(),

@@ -46,7 +46,8 @@ pub fn Model() -> impl IntoView {
                 <Head tenant page=page.clone()/>
                 <Facts page=page.clone()/>
                 <Tabs tenant tab page=page.clone()/>
-                {move || match tab.read().as_str() {
+                // Not in a `move ||`: a form in it would be drawn anew at every event.
+                {match tab.get_untracked().as_str() {
                     "evaluation" => view! { <evaluation::Evaluation page=page.clone() whole=true tenant/> }.into_any(),
                     "versions" => view! { <shelf::Versions page=page.clone() tenant/> }.into_any(),
                     "files" => view! { <shelf::Files page=page.clone()/> }.into_any(),
@@ -129,7 +130,7 @@ fn Facts(page: ModelPage) -> impl IntoView {
             <div><dt>"Held-out score"</dt>
                 {match v.scores {
                     Some(s) => view! { <dd>{format!("{} of {} ", count(s.tuned_right), count(s.rows))}<small>{format!("base {}", count(s.base_right))}</small></dd> }.into_any(),
-                    None => view! { <dd>"not measured"</dd> }.into_any(),
+                    None => view! { <dd>"not evaluated"</dd> }.into_any(),
                 }}
             </div>
             <div><dt>"Kind"</dt><dd>{capital(v.kind.label())}" "<small>{kind}</small></dd></div>

@@ -44,7 +44,7 @@ pub fn Models() -> impl IntoView {
 fn Head(tenant: Signal<String>, list: ModelList) -> impl IntoView {
     let versions: u32 = list.models.iter().map(|m| m.versions).sum();
     let sentence = format!(
-        "{}, {}, each made by a run. A version never changes; its stage does, and every change is on record.",
+        "{}, {}. Versions are immutable; stage changes are recorded in the audit log.",
         some(list.models.len() as u64, "model", "models"),
         some(u64::from(versions), "version", "versions")
     );
@@ -97,10 +97,10 @@ fn table(tenant: &str, all: &[ModelOverview], text: &str, stage: &str) -> AnyVie
             .map(|(a, b, c)| format!("{a}{b}{c}"))
             .collect::<Vec<_>>()
             .join(", ");
-        let sentence = format!("Nothing matches {said}; there are {} without the filter.", all.len());
+        let sentence = format!("No results for {said}. {} without the filter.", all.len());
         let clear = links::models(&tenant);
         return view! {
-            <Empty title="No model matches">
+            <Empty title="No matching models">
                 <p>{sentence}</p>
                 <div class="row"><a class="btn" href=clear>"Clear filters"</a></div>
             </Empty>
@@ -134,10 +134,10 @@ fn line(tenant: &str, m: &ModelOverview) -> impl IntoView + use<> {
             <td class="drop"><span class="mono">{v.base_model_name.to_string()}</span><small>{format!("{} v{}", v.dataset_name, v.dataset_number)}</small></td>
             <td>{match v.scores {
                 Some(s) => view! { {format!("{} of {}", count(s.tuned_right), count(s.rows))}<small>{format!("base {}", count(s.base_right))}</small> }.into_any(),
-                None => view! { <span class="subtle">"not measured"</span> }.into_any(),
+                None => view! { <span class="subtle">"not evaluated"</span> }.into_any(),
             }}</td>
             <td data-label="card"><span class:fg-warning=move || { gaps > 0 }>{card}</span></td>
-            <td class="drop">{if endpoints.is_empty() { view! { <span class="subtle">"nobody"</span> }.into_any() } else { endpoints.into_any() }}</td>
+            <td class="drop">{if endpoints.is_empty() { view! { <span class="subtle">"not deployed"</span> }.into_any() } else { endpoints.into_any() }}</td>
             <td class="nowrap"><When at=v.created_at/><small>{v.author_name.clone()}</small></td>
         </tr>
     }
@@ -146,9 +146,9 @@ fn line(tenant: &str, m: &ModelOverview) -> impl IntoView + use<> {
 #[component]
 fn FirstUse(tenant: Signal<String>) -> impl IntoView {
     view! {
-        <Empty title="No model yet">
-            <p>"A model appears here when a run ends, with its card filled in from the run."</p>
-            <div class="row"><a class="btn primary" href=move || links::runs(&tenant.get())>"See what is running"</a><a class="btn" href=move || links::datasets(&tenant.get())>"Upload a dataset"</a></div>
+        <Empty title="No models yet">
+            <p>"Models appear here when a run succeeds."</p>
+            <div class="row"><a class="btn primary" href=move || links::runs(&tenant.get())>"View runs"</a><a class="btn" href=move || links::datasets(&tenant.get())>"Upload a dataset"</a></div>
         </Empty>
     }
 }
@@ -158,8 +158,8 @@ fn BaseModels(tenant: Signal<String>, list: ModelList) -> impl IntoView {
     let refused = list.launch_refused;
     view! {
         <section class="section" aria-labelledby="bases">
-            <header><h2 id="bases">"Base models"</h2><p>"what a run may start from; the platform's catalogue"</p></header>
-            {list.base_models.is_empty().then(|| view! { <Empty title="No base model yet"><p>"The platform admin registers base models; ask for one."</p></Empty> })}
+            <header><h2 id="bases">"Base models"</h2><p>"models you can fine-tune"</p></header>
+            {list.base_models.is_empty().then(|| view! { <Empty title="No base models yet"><p>"Ask a platform admin to register one."</p></Empty> })}
             {(!list.base_models.is_empty()).then(|| view! {
                 <Sheet label="base models">
                     <table class="table fold">

@@ -15,8 +15,8 @@ pub fn NoAccess() -> impl IntoView {
         <div class="door">
             <main id="main" tabindex="-1">
                 <p class="mark">"Atelier"</p>
-                <h1>"You are signed in, but no team knows you yet"</h1>
-                <p class="muted">"The identity provider says who you are. It names no group that belongs to a tenant here; somebody who manages groups has to add you, and then you sign in again."</p>
+                <h1>"You are signed in, but not in a team yet"</h1>
+                <p class="muted">"None of your groups belongs to a tenant here. Ask whoever manages groups to add you, then sign in again."</p>
                 <Load resource=who let:who>
                     {who.map(|who| view! {
                         <dl class="kv ruled">

@@ -42,7 +42,7 @@ fn Choice(who: Whoami, choose: bool) -> impl IntoView {
         _ => {}
     }
     view! {
-        <h1>"Where to, "{who.name.clone()}"?"</h1>
+        <h1>"Welcome, "{who.name.clone()}"?"</h1>
         <ul class="lines">
             {who.memberships.iter().map(|(tenant, role)| view! {
                 <li class="item"><a class="title" href=links::home(tenant)>{tenant.to_string()}</a><span class="end small subtle">{role.word()}</span></li>

@@ -7,7 +7,7 @@ use crate::{
     },
     links,
     ui::{
-        Chip, Crumb, Icon, Load, Place, ProblemSummary, Sure, TenantPage, count, form::error_of, number::some, on_change, short_id,
+        Chip, Crumb, Icon, Load, Place, ProblemSummary, Stay, Sure, TenantPage, count, form::error_of, number::some, on_change, short_id,
         use_param, use_query, use_tenant,
     },
 };
@@ -30,6 +30,7 @@ pub fn Run() -> impl IntoView {
     let (tenant, id, tab, ask) = (use_tenant(), use_param("id"), use_query("tab"), use_query("ask"));
     let page = Resource::new(move || (tenant.get(), id.get()), |(t, id)| get_run(t, id));
     let parts = Parts::new(tenant, id, tab);
+    let stay = Stay::new();
     on_change(tenant, id, move || {
         page.refetch();
         parts.points.refetch();
@@ -41,6 +42,7 @@ pub fn Run() -> impl IntoView {
     view! {
         <TenantPage place=Place::Runs crumbs>
             <Load resource=page let:page>
+                {parts.now(&page.run)}
                 <Title text=window_title(&page.run)/>
                 <Head page=page.clone()/>
                 {(ask.get_untracked() == "stop" && can_stop(page.run.state)).then(|| view! { <Stop run=page.run.clone() cancel/> })}
@@ -48,10 +50,10 @@ pub fn Run() -> impl IntoView {
                 <Facts page=page.clone()/>
                 <Tabs run=page.run.clone() tab=tab.get_untracked()/>
                 {match tab.get_untracked().as_str() {
-                    "log" => view! { <log::LogTab run=page.run parts whole=true/> }.into_any(),
+                    "log" => stay.draw(page.run.id.to_string(), move || view! { <log::LogTab parts whole=true/> }),
                     "config" => view! { <config::Config page/> }.into_any(),
                     "results" => view! { <outcome::Results page parts/> }.into_any(),
-                    _ => view! { <Overview page parts/> }.into_any(),
+                    _ => view! { <Overview page parts stay=stay.clone()/> }.into_any(),
                 }}
             </Load>
         </TenantPage>
@@ -75,7 +77,7 @@ fn Stop(run: RunData, cancel: ServerAction<Cancel>) -> impl IntoView {
     view! {
         <Sure
             title=format!("Stop {}?", run.name)
-            sentence="A stopped run makes no model, and it cannot go on later; log and curves stay."
+            sentence="A stopped run creates no model and can't be resumed. Log and metrics are kept."
             keep=links::run(&run.tenant, &run.id)
         >
             <ActionForm action=cancel>
@@ -96,15 +98,15 @@ fn Head(page: RunPage) -> impl IntoView {
     let ask = links::with(links::run(&r.tenant, &r.id), &[("ask", "stop")]);
     let data = links::dataset_version(&r.tenant, &r.dataset_name, r.dataset_number);
     let became = match &page.version {
-        Some((model, number)) => format!(", became {model} v{number}"),
+        Some((model, number)) => format!(", created {model} v{number}"),
         None if r.state.is_final() => String::new(),
-        None => format!(", to become a version of {}", r.model_name),
+        None => format!(", for model {}", r.model_name),
     };
     let version = page.version.map(|(model, number)| (links::model_version(&r.tenant, &model, number), format!("{model} v{number}")));
     view! {
         <header class="head">
             <div>
-                <div class="row"><h1>{r.name.to_string()}</h1><Chip status=r.state title=format!("since {}", since.human())/></div>
+                <div class="row"><h1>{r.name.to_string()}</h1><Chip status=&r title=format!("since {}", since.human())/></div>
                 <p>
                     {format!("{} of ", method(&r))}<span class="mono">{r.base_model_name.to_string()}</span>
                     {format!(" on {} v{}{}.", r.dataset_name, r.dataset_number, became)}
@@ -145,14 +147,14 @@ fn Facts(page: RunPage) -> impl IntoView {
     view! {
         <dl class="facts">
             {r.progress.filter(|p| p.total_steps > 0).map(|p| view! { <div><dt>"Progress"</dt><dd>{count(p.step)}" "<small>{format!("of {}", some(p.total_steps, "step", "steps"))}</small></dd></div> })}
-            <div><dt>{if r.state.is_final() { "Took" } else { "Elapsed" }}</dt><dd>{took.unwrap_or_else(|| "not started".into())}</dd></div>
+            <div><dt>{if r.state.is_final() { "Duration" } else { "Elapsed" }}</dt><dd>{took.unwrap_or_else(|| "not started".into())}</dd></div>
             {remaining.map(|ms| view! { <div><dt>"Remaining"</dt><dd>"about "{span(ms)}</dd></div> })}
-            {r.scores.map(|s| view! { <div><dt>"Held-out right"</dt><dd>{count(s.tuned_right)}" "<small>{format!("of {}, base {}", count(s.rows), count(s.base_right))}</small></dd></div> })}
+            {r.scores.map(|s| view! { <div><dt>"Held-out correct"</dt><dd>{count(s.tuned_right)}" "<small>{format!("of {}, base {}", count(s.rows), count(s.base_right))}</small></dd></div> })}
             <div><dt>"Base model"</dt><dd><span class="mono">{r.base_model_name.to_string()}</span></dd></div>
             <div><dt>"Method"</dt><dd>{method(&r)}" "<small>{(r.settings.finetuning_type == FinetuningType::Lora).then(|| format!("rank {}, {}", r.settings.lora_rank, if r.settings.lora_target == "all" { "all layers" } else { &r.settings.lora_target }))}</small></dd></div>
-            <div><dt>"Rate, epochs"</dt><dd>{domain::settings::yaml_float(r.settings.learning_rate)}" "<small>{some(r.settings.num_train_epochs.ceil() as u64, "epoch", "epochs")}</small></dd></div>
+            <div><dt>"Learning rate"</dt><dd>{domain::settings::yaml_float(r.settings.learning_rate)}" "<small>{some(r.settings.num_train_epochs.ceil() as u64, "epoch", "epochs")}</small></dd></div>
             <div><dt>"Owner"</dt><dd>{r.owner_name.clone()}</dd></div>
-            <div><dt>"Id"</dt><dd class="mono" title=r.id.to_string()>{short_id(&r.id.to_string())}</dd></div>
+            <div><dt>"ID"</dt><dd class="mono" title=r.id.to_string()>{short_id(&r.id.to_string())}</dd></div>
         </dl>
     }
 }
@@ -180,11 +182,15 @@ fn Tabs(run: RunData, tab: String) -> impl IntoView {
 /// What the tabs show besides the run itself. Kept by the page, so that a change of the run draws nothing anew that did not change.
 #[derive(Clone, Copy)]
 struct Parts {
+    /// As it was drawn last.
+    run: RwSignal<Option<RunData>>,
     points: Resource<Result<Vec<MetricPoint>, AppError>>,
     tail: Resource<Result<LogTail, AppError>>,
     /// Empty outside of the tab with the results.
     rows: Resource<Result<Vec<EvaluatedRow>, AppError>>,
     following: RwSignal<bool>,
+    /// The numbers under the curves are open.
+    table: RwSignal<bool>,
 }
 
 /// Newest lines of the log in the overview.
@@ -198,6 +204,7 @@ impl Parts {
         let results = Memo::new(move |_| tab.with(|t| t == "results"));
         let lines = move || if whole.get() { LINES_IN_LOG } else { LINES_IN_OVERVIEW };
         Self {
+            run: RwSignal::new(None),
             points: Resource::new(move || (tenant.get(), id.get()), |(t, id)| get_metrics(t, id)),
             tail: Resource::new(
                 move || (tenant.get(), id.get(), lines(), level.get(), text.get()),
@@ -208,18 +215,37 @@ impl Parts {
                 |(t, id, wanted, which)| async move { if wanted { get_evaluated(t, id, which).await } else { Ok(Vec::new()) } },
             ),
             following: RwSignal::new(true),
+            table: RwSignal::new(false),
         }
+    }
+
+    /// Tells the parts that stay what the run is now. Draws nothing.
+    fn now(self, run: &RunData) {
+        self.run.set(Some(run.clone()));
+    }
+
+    /// Of the whole training; 0 = not known yet.
+    fn total_steps(self) -> u64 {
+        self.run.with_untracked(|run| run.as_ref().and_then(|r| r.progress).map_or(0, |p| p.total_steps))
+    }
+
+    /// The page of the run.
+    fn address(self) -> String {
+        self.run.with_untracked(|run| run.as_ref().map(|r| links::run(&r.tenant, &r.id)).unwrap_or_default())
     }
 }
 
 #[component]
-fn Overview(page: RunPage, parts: Parts) -> impl IntoView {
+fn Overview(page: RunPage, parts: Parts, stay: Stay) -> impl IntoView {
     let r = page.run;
+    let id = r.id.to_string();
     view! {
         <plan::Plan run=r.clone() now=page.now/>
+        <outcome::NothingLearnt run=r.clone()/>
         {r.failure.clone().map(|failure| view! { <outcome::Failed run=r.clone() failure/> })}
-        <curves::Curves run=r.clone() parts/>
+        // What they say of the whole run changes once, at its end.
+        {stay.draw(format!("{id} {}", r.state.is_final()), move || view! { <curves::Curves parts state=r.state/> })}
         {r.scores.map(|_| view! { <outcome::Helped run=r.clone()/> })}
-        <log::LogTab run=r parts whole=false/>
+        {stay.draw(id, move || view! { <log::LogTab parts whole=false/> })}
     }
 }

@@ -5,12 +5,12 @@
 use crate::{
     api::{
         run_form::RunForm,
-        runs::{Draft, Launch, get_draft},
+        runs::{DataChoice, Draft, Launch, get_draft},
     },
     links,
     ui::{
-        Crumb, Empty, Load, Place, ProblemSummary, TenantPage,
-        form::{error_of, fields_of},
+        Crumb, Draft as KeptDraft, Empty, Load, Place, ProblemSummary, TenantPage,
+        form::{answered, error_of, fields_of},
         use_query, use_tenant,
     },
 };
@@ -47,9 +47,9 @@ fn Nothing(draft: Draft, tenant: String) -> impl IntoView {
     view! {
         <header class="head"><div><h1>"New run"</h1></div></header>
         {if draft.bases.is_empty() {
-            view! { <Empty title="No base model yet"><p>"A run starts from a base model. A platform admin registers the first one."</p></Empty> }.into_any()
+            view! { <Empty title="No base model yet"><p>"A run needs a base model. Ask a platform admin to register one."</p></Empty> }.into_any()
         } else {
-            view! { <Empty title="No dataset is ready"><p>"A run learns from a dataset with at least one accepted row."</p><div class="row"><a class="btn primary" href=links::dataset_new(&tenant, "")>"Upload a dataset"</a></div></Empty> }.into_any()
+            view! { <Empty title="No dataset is ready"><p>"A run needs a dataset with at least one accepted row."</p><div class="row"><a class="btn primary" href=links::dataset_new(&tenant, "")>"Upload a dataset"</a></div></Empty> }.into_any()
         }}
     }
 }
@@ -59,6 +59,39 @@ fn Nothing(draft: Draft, tenant: String) -> impl IntoView {
 struct Typed {
     form: RwSignal<RunForm>,
     problems: Signal<Vec<FieldProblem>>,
+    /// What may be and can hardly be meant; nothing is held up by it.
+    doubts: Signal<Vec<FieldProblem>>,
+    datasets: StoredValue<Vec<DataChoice>>,
+}
+
+impl Typed {
+    /// The dataset that is chosen.
+    fn data(self) -> Option<DataChoice> {
+        let key = self.form.with(|f| f.dataset.clone());
+        self.datasets.with_value(|all| all.iter().find(|d| d.is(&key)).cloned())
+    }
+
+    /// Takes a choice. Names that nobody has changed follow the dataset after which they were made.
+    fn choose(self, key: &'static str, value: String) {
+        let of = |key: &str| self.datasets.with_value(|all| all.iter().find(|d| d.is(key)).cloned());
+        self.form.update(|form| {
+            if key == "dataset"
+                && let (Some(before), Some(now)) = (of(&form.dataset), of(&value))
+            {
+                follow(form, &before, &now);
+            }
+            form.set(key, value);
+        });
+    }
+}
+
+fn follow(form: &mut RunForm, before: &DataChoice, now: &DataChoice) {
+    if form.name == before.run_name {
+        form.name.clone_from(&now.run_name);
+    }
+    if form.model_name == before.name {
+        form.model_name.clone_from(&now.name);
+    }
 }
 
 #[component]
@@ -91,12 +124,19 @@ fn Body(draft: Draft, tenant: String) -> impl IntoView {
         });
         all
     });
-    let typed = Typed { form, problems };
+    let datasets = StoredValue::new(draft.datasets.clone());
+    let doubts = Signal::derive(move || {
+        let rows = form.with(|f| datasets.with_value(|all| all.iter().find(|d| d.is(&f.dataset)).map(|d| d.train_rows)));
+        let (settings, _) = form.with(RunForm::settings);
+        settings.doubts(rows.map_or(0, |rows| settings.total_steps(rows)))
+    });
+    let typed = Typed { form, problems, doubts, datasets };
     view! {
         <header class="head">
-            <div><h1>"New run"</h1><p>{draft.parent.clone().map(|p| view! { "Started from "<b>{p}</b>"; change what should differ. " })}"Nothing starts before every field is right."</p></div>
+            <div><h1>"New run"</h1><p>{draft.parent.clone().map(|p| view! { "Copied from "<b>{p}</b>". Change what should be different. " })}"Settings are checked as you type."</p></div>
         </header>
         <ProblemSummary error/>
+        <KeptDraft form="run-form" of=format!("run {tenant}") answered=answered(launch)/>
         <ActionForm action=launch attr:id="run-form">
             <input type="hidden" name="tenant" value=tenant.clone()/>
             <input type="hidden" name="form[submission]" value=draft.form.submission.clone()/>
@@ -105,7 +145,7 @@ fn Body(draft: Draft, tenant: String) -> impl IntoView {
                 <div class="stack-lg">
                     <Presets tenant=tenant.clone() parent=draft.parent.clone() dataset=draft.form.dataset.clone()/>
                     <fields::What typed draft=draft.clone()/>
-                    <fields::HowHard typed/>
+                    <fields::Training typed/>
                     <fields::More typed/>
                 </div>
                 <preflight::Preflight typed draft busy=launch.pending().into() tenant/>
@@ -117,7 +157,7 @@ fn Body(draft: Draft, tenant: String) -> impl IntoView {
 fn not_a_name(key: &str, text: &str) -> Option<FieldProblem> {
     match text.parse::<Name>() {
         Ok(_) => None,
-        Err(_) if text.is_empty() => Some(FieldProblem::new(key, "A name is needed.")),
+        Err(_) if text.is_empty() => Some(FieldProblem::new(key, "Enter a name.")),
         Err(bad) => Some(bad.in_field(key)),
     }
 }
@@ -154,8 +194,33 @@ fn Presets(tenant: String, parent: Option<String>, dataset: String) -> impl Into
                     let href = links::with(base.clone(), &[("preset", p.id), ("dataset", &dataset)]);
                     view! { <a href=href aria-current=chosen(p.id).then_some("true")><span><b>{p.label}</b><small>{p.reason}</small></span></a> }
                 }).collect_view()}
-                {parent.map(|name| view! { <a href=links::with(base.clone(), &[("from", &from.get_untracked())]) aria-current=preset.get_untracked().is_empty().then_some("true")><span><b>"Same as "{name}</b><small>"Every setting of that run."</small></span></a> })}
+                {parent.map(|name| view! { <a href=links::with(base.clone(), &[("from", &from.get_untracked())]) aria-current=preset.get_untracked().is_empty().then_some("true")><span><b>"Same as "{name}</b><small>"All settings of that run."</small></span></a> })}
             </div>
         </section>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_dataset_until_somebody_changes_them() {
+        let data = |name: &str| DataChoice {
+            name: name.into(),
+            number: 1,
+            train_rows: 9,
+            held_out_rows: 1,
+            tokens: 0,
+            left_out: 0,
+            run_name: format!("{name}-4"),
+        };
+        let (facts, tickets) = (data("facts"), data("tickets"));
+        let mut form = RunForm { name: "facts-4".into(), model_name: "facts".into(), ..RunForm::default() };
+        follow(&mut form, &facts, &tickets);
+        assert_eq!((form.name.as_str(), form.model_name.as_str()), ("tickets-4", "tickets"));
+        form.model_name = "assistant".into();
+        follow(&mut form, &tickets, &facts);
+        assert_eq!((form.name.as_str(), form.model_name.as_str()), ("facts-4", "assistant"));
     }
 }

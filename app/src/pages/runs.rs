@@ -26,7 +26,7 @@ pub fn Runs() -> impl IntoView {
         <TenantPage place=Place::Runs crumbs=vec![Crumb::here("Runs")]>
             <Load resource=list let:list>
                 <header class="head">
-                    <div><h1>"Runs"</h1><p>{format!("{}, {} at work or waiting. Each success is a new version of a model.", some(list.counts[0] as u64, "run", "runs"), list.counts[1])}</p></div>
+                    <div><h1>"Runs"</h1><p>{format!("{}, {} active. Each successful run creates a model version.", some(list.counts[0] as u64, "run", "runs"), list.counts[1])}</p></div>
                     <div class="row">
                         {match list.launch_refused.clone() {
                             None => view! { <a class="btn primary" href=links::run_new(&tenant.get_untracked())><Icon name="plus"/>"New run"</a> }.into_any(),
@@ -70,14 +70,14 @@ fn Filter(tenant: String, state: String, text: String, list: RunList) -> impl In
 fn Table(tenant: String, list: RunList) -> impl IntoView {
     if list.runs.is_empty() {
         return view! {
-            <div class="lines"><div class="item"><span class="title">"No run matches"</span><span class="end"><a class="btn sm" href=links::runs(&tenant)>"Clear the filter"</a></span><p>{format!("{} without the filter.", list.counts[0])}</p></div></div>
+            <div class="lines"><div class="item"><span class="title">"No matching runs"</span><span class="end"><a class="btn sm" href=links::runs(&tenant)>"Clear filter"</a></span><p>{format!("{} without the filter.", list.counts[0])}</p></div></div>
         }
         .into_any();
     }
     view! {
         <Sheet label="runs">
             <table class="table fold runlist">
-                <thead><tr><th scope="col">"Run"</th><th scope="col">"State"</th><th scope="col">"Base and data"</th><th scope="col">"Becomes"</th><th scope="col" class="num">"Held-out right"</th><th scope="col" class="num">"Duration"</th><th scope="col">"Owner"</th><th scope="col">"Started"</th></tr></thead>
+                <thead><tr><th scope="col">"Run"</th><th scope="col">"State"</th><th scope="col">"Base and data"</th><th scope="col">"Model"</th><th scope="col" class="num">"Held-out correct"</th><th scope="col" class="num">"Duration"</th><th scope="col">"Owner"</th><th scope="col">"Started"</th></tr></thead>
                 <tbody>{list.runs.into_iter().map(|r| row(&tenant, r, list.now)).collect_view()}</tbody>
             </table>
         </Sheet>
@@ -91,13 +91,13 @@ fn row(tenant: &String, r: Run, now: Timestamp) -> impl IntoView + use<> {
     view! {
         <tr>
             <th scope="row" class="nowrap"><a href=links::run(tenant, &r.id)>{r.name.to_string()}</a></th>
-            <td><StateWord status=r.state/>{(!under.is_empty()).then(|| view! { <small class="wrap">{under}</small> })}</td>
+            <td><StateWord status=&r/>{(!under.is_empty()).then(|| view! { <small class="wrap">{under}</small> })}</td>
             <td class="drop"><span class="mono">{r.base_model_name.to_string()}</span><small>{format!("{} v{}", r.dataset_name, r.dataset_number)}</small></td>
             <td class="drop">{r.model_name.to_string()}</td>
             <td class="num" data-label="held-out">{r.scores.map_or_else(dash, |s| view! { {format!("{} of {}", s.tuned_right, s.rows)}<small>{format!("base {}", s.base_right)}</small> }.into_any())}</td>
             <td class="num" data-label="took">{r.started_at.map_or_else(dash, |t| span(r.ended_at.unwrap_or(now).since(t)).into_any())}</td>
             <td class="drop nowrap">{r.owner_name}</td>
-            <td class="nowrap">{r.started_at.map_or_else(|| "not started".into_any(), |at| view! { <When at/> }.into_any())}<small>{r.started_at.is_none().then(|| view! { "asked for "<When at=r.created_at/> })}</small></td>
+            <td class="nowrap">{r.started_at.map_or_else(|| "not started".into_any(), |at| view! { <When at/> }.into_any())}<small>{r.started_at.is_none().then(|| view! { "created "<When at=r.created_at/> })}</small></td>
         </tr>
     }
 }
@@ -122,8 +122,8 @@ fn First(tenant: String, may: bool) -> impl IntoView {
     let quick = links::with(new.clone(), &[("preset", "quick-check")]);
     view! {
         <div class="cols cols-2">
-            <Empty title="No run yet">
-                <p>"A run teaches a base model with your examples and leaves a new model version. The quick check tells whether the data is worth more."</p>
+            <Empty title="No runs yet">
+                <p>"A run fine-tunes a base model on your examples and creates a model version. Start with a quick check to see whether the data works."</p>
                 {may.then(|| view! { <div class="row"><a class="btn primary" href=quick>"Quick check"</a></div> })}
             </Empty>
             <div class="lines">

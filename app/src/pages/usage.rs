@@ -38,8 +38,8 @@ fn Head(tenant: Signal<String>, page: UsagePage) -> impl IntoView {
     view! {
         <header class="head">
             <div><h1>"Usage"</h1><p>{match page.own_only {
-                Some(_) => "Your own calls. Owners see those of the whole tenant.",
-                None => "Every call through the gateway, by key or from the playground. Counted, never its words.",
+                Some(_) => "Your own calls. Owners see all calls of the tenant.",
+                None => "All calls through the gateway. Prompts and answers are never stored.",
             }}</p></div>
             <div class="row">
                 <nav class="seg" aria-label="Broken down by">{UsageBy::ALL.map(|b| view! {
@@ -139,7 +139,7 @@ fn Breakdown(page: UsagePage) -> impl IntoView {
         <section aria-labelledby="by">
             <h2 id="by" class="as-h3">{format!("By {}", page.by.word())}</h2>
             {if all == 0 {
-                view! { <Empty title="No call in this range"><p>"Calls appear here some seconds after they end, from keys and from the playground."</p></Empty> }.into_any()
+                view! { <Empty title="No calls in this range"><p>"Calls from API keys and the playground appear here within seconds."</p></Empty> }.into_any()
             } else {
                 view! {
                     <table class="table compact">
@@ -170,7 +170,7 @@ fn Calls(calls: Vec<CallLine>) -> impl IntoView {
             <header><h2 id="calls">"Latest calls"</h2><p>"newest first; prompts and answers are not kept"</p></header>
             <Sheet label="latest calls">
                 <table class="table fold">
-                    <thead><tr><th scope="col">"Model"</th><th scope="col">"Time, UTC"</th><th scope="col">"Through"</th><th scope="col">"Status"</th><th scope="col" class="num">"Tokens in"</th><th scope="col" class="num">"Tokens out"</th><th scope="col" class="num">"First token, ms"</th><th scope="col" class="num">"Whole, ms"</th><th scope="col">"Request"</th></tr></thead>
+                    <thead><tr><th scope="col">"Model"</th><th scope="col">"Time, UTC"</th><th scope="col">"Source"</th><th scope="col">"Status"</th><th scope="col" class="num">"Tokens in"</th><th scope="col" class="num">"Tokens out"</th><th scope="col" class="num">"First token, ms"</th><th scope="col" class="num">"Total, ms"</th><th scope="col">"Request"</th></tr></thead>
                     <tbody>{calls.into_iter().map(|CallLine { call, through }| {
                         let bad = call.status >= 400;
                         let about = if call.estimated { "about " } else { "" };

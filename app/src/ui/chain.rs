@@ -1,7 +1,7 @@
 //! The chain under the top bar: dataset, run, model, endpoint, keys, usage. Navigation, always in the same place.
 
 use super::{
-    load::drawn_once,
+    load::{drawn_once, is_lost},
     page::{use_tenant, use_whole_query},
 };
 use crate::api::chain::chain;
@@ -16,11 +16,20 @@ pub fn ChainStrip() -> impl IntoView {
     let at = Memo::new(move |_| query.with(|q| path.with(|p| place(p, |key| q.get(key).unwrap_or_default()))));
     let links = Resource::new(move || (tenant.get(), at.get()), |(tenant, at)| chain(tenant, at));
     super::on_change(tenant, String::new(), move || links.refetch());
+    // Shown on while the server cannot be reached.
+    let before = StoredValue::new(None::<Vec<ChainLink>>);
+    let shown = move || match links.get()? {
+        Ok(chain) => {
+            before.try_set_value(Some(chain.links.clone()));
+            Some(chain.links)
+        }
+        Err(error) => is_lost(&error).then(|| before.try_get_value().flatten()).flatten(),
+    };
     view! {
         <nav class="chain" aria-label="Lineage">
             <Transition>
                 <ol>
-                    {move || links.get().and_then(Result::ok).map(|c| drawn_once(move || c.links.into_iter().map(station).collect_view()))}
+                    {move || shown().map(|links| drawn_once(move || links.into_iter().map(station).collect_view()))}
                 </ol>
             </Transition>
         </nav>

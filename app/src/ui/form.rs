@@ -2,8 +2,9 @@
 
 use super::icon::Icon;
 use crate::api::AppError;
-use domain::problem::FieldProblem;
+use domain::problem::{FieldProblem, ProblemKind};
 use leptos::prelude::*;
+use leptos_router::hooks::use_location;
 
 /// A labelled field. The control inside must have `id=name`, and `aria-describedby=format!("{name}-says")` helps screen readers.
 ///
@@ -17,17 +18,26 @@ pub fn Field(
     #[prop(optional)] tall: bool,
     #[prop(into, optional)] help: Signal<String>,
     #[prop(into, optional)] problems: Signal<Vec<FieldProblem>>,
+    /// What may be and can hardly be meant.
+    #[prop(into, optional)]
+    doubts: Signal<Vec<FieldProblem>>,
+    /// The label says the name too: it is a key of the trainer.
+    #[prop(optional)]
+    with_key: bool,
     children: Children,
 ) -> impl IntoView {
-    let own = Memo::new(move |_| problems.with(|all| all.iter().find(|p| p.field == name).cloned()));
+    let find = move |all: &Vec<FieldProblem>| all.iter().find(|p| p.field == name).cloned();
+    let own = Memo::new(move |_| problems.with(find));
+    let doubt = Memo::new(move |_| doubts.with(find));
     view! {
         <div class="field" class:full=full>
-            <label for=name>{label}{optional.then(|| view! { " "<span class="opt">"optional"</span> })}</label>
+            <label for=name>{label}{optional.then(|| view! { " "<span class="opt">"optional"</span> })}{with_key.then(|| view! { " "<code class="key" aria-hidden="true">{name}</code> })}</label>
             <span class="control" class:tall=tall class:invalid=move || own.with(Option::is_some)>{children()}</span>
             <span class="says" id=format!("{name}-says")>
-                {move || match own.get() {
-                    Some(problem) => view! { <Said name problem/> }.into_any(),
-                    None => (!help.with(String::is_empty)).then(|| view! { <span class="help">{help.get()}</span> }).into_any(),
+                {move || match (own.get(), doubt.get()) {
+                    (Some(problem), _) => view! { <Said name problem/> }.into_any(),
+                    (None, Some(problem)) => view! { <Said name problem doubt=true/> }.into_any(),
+                    (None, None) => (!help.with(String::is_empty)).then(|| view! { <span class="help">{help.get()}</span> }).into_any(),
                 }}
             </span>
         </div>
@@ -36,10 +46,17 @@ pub fn Field(
 
 /// The problem of a field, with the value that works.
 #[component]
-pub fn Said(name: &'static str, problem: FieldProblem) -> impl IntoView {
+pub fn Said(
+    name: &'static str,
+    problem: FieldProblem,
+    /// It may stay as it is.
+    #[prop(optional)]
+    doubt: bool,
+) -> impl IntoView {
+    let (class, icon) = if doubt { ("warn", "degraded") } else { ("err", "failed") };
     view! {
-        <span class="err">
-            <Icon name="failed"/>
+        <span class=class>
+            <Icon name=icon/>
             <span>
                 {problem.sentence}" "
                 {problem.suggestion.map(|value| {
@@ -64,6 +81,8 @@ pub fn ProblemSummary(#[prop(into)] error: Signal<Option<AppError>>) -> impl Int
             let _ = banner.focus();
         }
     });
+    let location = use_location();
+    let here = move || location.pathname.get_untracked() + &with_mark(location.search.get_untracked());
     move || {
         error.get().map(|AppError(problem)| {
             let many = problem.fields.len() > 1;
@@ -77,10 +96,15 @@ pub fn ProblemSummary(#[prop(into)] error: Signal<Option<AppError>>) -> impl Int
                         })}
                         {problem.request_id.map(|id| view! { " "<span class="mono">{id}</span> })}
                     </span>
+                    {(problem.kind == ProblemKind::Unauthenticated).then(|| view! { <a class="btn sm" href=crate::links::login(&here()) rel="external">"Sign in"</a> })}
                 </div>
             }
         })
     }
+}
+
+fn with_mark(search: String) -> String {
+    if search.is_empty() { search } else { format!("?{search}") }
 }
 
 /// The problem that an action came back with, on both paths: by script, or in the address after a plain post.
@@ -112,13 +136,29 @@ pub fn fill(id: &str, value: &str) {
         } else if let Some(area) = element.dyn_ref::<web_sys::HtmlTextAreaElement>() {
             area.set_value(value);
         }
-        let init = web_sys::EventInit::new();
-        init.set_bubbles(true);
-        if let Ok(event) = web_sys::Event::new_with_event_init_dict("input", &init) {
-            let _ = element.dispatch_event(&event);
-        }
+        tell_typed(&element);
         if let Some(e) = element.dyn_ref::<web_sys::HtmlElement>() {
             let _ = e.focus();
         }
     }
+}
+
+/// Lets everybody who listens to a field know that it holds something else.
+#[cfg(feature = "hydrate")]
+pub(super) fn tell_typed(element: &web_sys::Element) {
+    let init = web_sys::EventInit::new();
+    init.set_bubbles(true);
+    if let Ok(event) = web_sys::Event::new_with_event_init_dict("input", &init) {
+        let _ = element.dispatch_event(&event);
+    }
+}
+
+/// What became of a form, for [`Draft`](super::Draft): saved or refused; none while nothing was sent.
+pub fn answered<S>(action: ServerAction<S>) -> Signal<Option<bool>>
+where
+    S: leptos::server_fn::ServerFn<Error = AppError> + Clone + Send + Sync + 'static,
+    S::Output: Clone + Send + Sync + 'static,
+{
+    let value = action.value();
+    Signal::derive(move || value.with(|v| v.as_ref().map(Result::is_ok)))
 }

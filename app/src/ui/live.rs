@@ -9,10 +9,24 @@ use leptos::prelude::*;
 /// What the tab's stream is doing; provided once by the app.
 #[derive(Clone, Copy)]
 pub struct Live {
-    /// Since when nothing could be heard; the browser is trying again.
+    /// Nothing can be heard; the browser is trying again.
     lost: RwSignal<bool>,
+    /// How many parts of the page could not be asked for again; each tries on (see `load`).
+    behind: RwSignal<usize>,
     #[cfg(feature = "hydrate")]
     listeners: StoredValue<Vec<stream::Listener>, LocalStorage>,
+}
+
+#[cfg(feature = "hydrate")]
+impl Live {
+    /// Counts a part of the page that shows what it had, from `before` to `now`.
+    pub(super) fn count(self, before: bool, now: bool) {
+        match (before, now) {
+            (false, true) => self.behind.update(|n| *n += 1),
+            (true, false) => self.behind.update(|n| *n = n.saturating_sub(1)),
+            _ => {}
+        }
+    }
 }
 
 /// Calls `callback` after something changed: the object with this id, or anything of the tenant when `object` is empty.
@@ -30,6 +44,7 @@ pub fn on_change(tenant: Signal<String>, object: impl Into<Signal<String>>, call
 pub(crate) fn provide_live(place: Signal<Option<String>>) {
     let live = Live {
         lost: RwSignal::new(false),
+        behind: RwSignal::new(0),
         #[cfg(feature = "hydrate")]
         listeners: StoredValue::new_local(Vec::new()),
     };
@@ -43,7 +58,7 @@ pub(crate) fn provide_live(place: Signal<Option<String>>) {
 pub(super) fn LostBar() -> impl IntoView {
     let live = expect_context::<Live>();
     move || {
-        live.lost.get().then(|| {
+        (live.lost.get() || live.behind.get() > 0).then(|| {
             view! {
                 <div class="banner" role="status">
                     <Icon name="degraded"/>

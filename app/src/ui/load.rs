@@ -1,23 +1,32 @@
 //! Data that is asked for: bones while it comes, the old picture while it comes again, and a plain sentence when it does not.
 
-use super::{icon::Icon, page::use_whole_query};
+#[cfg(feature = "hydrate")]
+use super::live::Live;
+use super::{icon::Icon, page::use_whole_query, stay::Stay};
 use crate::{api::AppError, links};
 use domain::problem::ProblemKind;
 use leptos::{either::Either, prelude::*, reactive::traits::IsDisposed};
 use leptos_router::hooks::use_location;
 use serde::{Serialize, de::DeserializeOwned};
 
+/// How long after a failure on the way the same is asked for once more.
+#[cfg(feature = "hydrate")]
+const TRY_AGAIN: std::time::Duration = std::time::Duration::from_secs(3);
+
 /// Shows what a resource brings: `<Load resource=runs let:runs>..</Load>`.
 ///
 /// Drawn by the server first. When the resource is asked again the old picture stays until the new one is there, and is then
-/// changed in place. A problem takes the place of the content (see [`Refusal`]).
+/// changed in place, if it is another one. A problem takes the place of the content (see [`Refusal`]), unless the server only
+/// could not be reached: then what is there stays, and is asked for until it comes.
 ///
 /// The content is also drawn again, in place, when the query of the address changes. Inside, read signals with `get_untracked`:
 /// nothing that the content reads is tracked. Make resources and actions outside, or each change makes new ones.
+/// What is inside a `move ||` or another `Load` is not changed in place but replaced: no form goes there. A page that is mostly a
+/// form is drawn by [`LoadOnce`], a part that has its own data by [`Stay`].
 #[component]
 pub fn Load<T, F, V>(resource: Resource<Result<T, AppError>>, children: F) -> impl IntoView
 where
-    T: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
+    T: Clone + PartialEq + Send + Sync + Serialize + DeserializeOwned + 'static,
     F: Fn(T) -> V + Clone + Send + Sync + 'static,
     V: IntoView + Send + 'static,
 {
@@ -25,19 +34,129 @@ where
     // Ends with whatever this is part of. An effect may be called once more when the page around it is gone already; what it
     // would read is gone too.
     let here = StoredValue::new(());
+    let kept = Kept::new();
+    keep_trying(resource);
+    view! {
+        <Transition fallback=Bones>
+            {
+                // Most events are about something else: the same answer draws nothing.
+                let answer = Memo::new(move |_| (!here.is_disposed()).then(|| resource.try_get().flatten()).flatten());
+                move || {
+                    query.with(|_| ());
+                    // Not awaited: a click on a tab while the data is asked for again must change the picture at once.
+                    let children = children.clone();
+                    answer.try_get().flatten().map(|answer| drawn_once(move || untrack(|| match kept.or_before(answer) {
+                        Ok(value) => Either::Left(children(value)),
+                        Err(error) => Either::Right(view! { <Refusal error/> }),
+                    })))
+                }
+            }
+        </Transition>
+    }
+}
+
+/// [`Load`] for a page that holds somebody's typing: drawn once; what comes later changes only what reads the signal.
+///
+/// What is chosen or typed belongs into signals made outside, or stays in the field, which nobody draws again.
+#[component]
+pub fn LoadOnce<T, F, V>(resource: Resource<Result<T, AppError>>, children: F) -> impl IntoView
+where
+    T: Clone + PartialEq + Send + Sync + Serialize + DeserializeOwned + 'static,
+    F: Fn(Signal<T>) -> V + Clone + Send + Sync + 'static,
+    V: IntoView + Send + 'static,
+{
+    let stay = Stay::new();
+    let here = StoredValue::new(());
+    let newest = RwSignal::new(None::<T>);
+    let kept = Kept::new();
+    keep_trying(resource);
     view! {
         <Transition fallback=Bones>
             {move || {
-                query.with(|_| ());
                 let answer = (!here.is_disposed()).then(|| resource.try_get().flatten()).flatten();
-                // Not awaited: a click on a tab while the data is asked for again must change the picture at once.
                 let children = children.clone();
-                answer.map(|answer| drawn_once(move || untrack(|| match answer {
-                    Ok(value) => Either::Left(children(value)),
+                let stay = stay.clone();
+                answer.map(|answer| drawn_once(move || untrack(|| match kept.or_before(answer) {
+                    Ok(value) => {
+                        if newest.with_untracked(|before| before.as_ref() != Some(&value)) {
+                            newest.set(Some(value.clone()));
+                        }
+                        Either::Left(stay.draw("", move || {
+                            let first = value.clone();
+                            children(Signal::derive(move || newest.get().unwrap_or_else(|| first.clone())))
+                        }))
+                    }
                     Err(error) => Either::Right(view! { <Refusal error/> }),
                 })))
             }}
         </Transition>
+    }
+}
+
+/// What was shown last and under which address, to be shown on while the server cannot be reached.
+struct Kept<T: Send + Sync + 'static>(StoredValue<Option<(String, T)>>);
+
+impl<T: Send + Sync + 'static> Copy for Kept<T> {}
+impl<T: Send + Sync + 'static> Clone for Kept<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> Kept<T> {
+    fn new() -> Self {
+        Self(StoredValue::new(None))
+    }
+
+    /// The answer, or the one before where this one was lost on its way. On the server there is none before.
+    fn or_before(self, answer: Result<T, AppError>) -> Result<T, AppError> {
+        if cfg!(feature = "ssr") {
+            return answer;
+        }
+        let location = use_location();
+        let here = location.pathname.get_untracked() + &location.search.get_untracked();
+        match answer {
+            Ok(value) => {
+                let _ = self.0.try_set_value(Some((here, value.clone())));
+                Ok(value)
+            }
+            Err(error) if is_lost(&error) => {
+                self.0.try_get_value().flatten().filter(|(address, _)| *address == here).map(|(_, value)| value).ok_or(error)
+            }
+            refused => refused,
+        }
+    }
+}
+
+/// Nobody said no: the question or its answer did not arrive.
+pub(super) fn is_lost(error: &AppError) -> bool {
+    error.0.kind == ProblemKind::Unavailable
+}
+
+/// Asks again for what did not arrive, and lets the page say so meanwhile.
+#[cfg_attr(not(feature = "hydrate"), allow(unused_variables))]
+fn keep_trying<T: Send + Sync + Serialize + DeserializeOwned + 'static>(resource: Resource<Result<T, AppError>>) {
+    #[cfg(feature = "hydrate")]
+    {
+        let live = expect_context::<Live>();
+        let here = StoredValue::new(());
+        let failing = StoredValue::new(false);
+        Effect::new(move |_| {
+            let lost = resource.with(|answer| matches!(answer, Some(Err(error)) if is_lost(error)));
+            live.count(failing.get_value(), lost);
+            failing.set_value(lost);
+            if lost {
+                set_timeout(
+                    move || {
+                        if !here.is_disposed() {
+                            resource.refetch();
+                        }
+                    },
+                    TRY_AGAIN,
+                );
+            }
+        });
+        on_cleanup(move || live.count(failing.try_get_value().unwrap_or_default(), false));
     }
 }
 
@@ -79,8 +198,8 @@ pub fn Refusal(error: AppError) -> impl IntoView {
         ProblemKind::NotFound => ("search", "There is nothing here, or not for you"),
         ProblemKind::Unauthenticated => ("clock", "You are not signed in"),
         ProblemKind::Forbidden => ("lock", "Your role does not allow this"),
-        ProblemKind::Unavailable | ProblemKind::Internal => ("failed", "This page could not be made"),
-        _ => ("info", "This cannot be done now"),
+        ProblemKind::Unavailable | ProblemKind::Internal => ("failed", "This page could not be loaded"),
+        _ => ("info", "This can't be done right now"),
     };
     view! {
         <div class="refusal" role="alert">
@@ -88,11 +207,11 @@ pub fn Refusal(error: AppError) -> impl IntoView {
             <h1>{heading}</h1>
             <p>{problem.sentence}" "{problem.next_step}</p>
             {problem.request_id.map(|id| view! {
-                <div class="field"><span class="label">"Request, for whoever helps you"</span><span class="copy"><span>{id}</span></span></div>
+                <div class="field"><span class="label">"Request ID, for support"</span><span class="copy"><span>{id}</span></span></div>
             })}
             <div class="row">
                 {if problem.kind == ProblemKind::Unauthenticated {
-                    view! { <a class="btn primary" href=sign_in>"Sign in and go on"</a> }.into_any()
+                    view! { <a class="btn primary" href=sign_in>"Sign in"</a> }.into_any()
                 } else if matches!(problem.kind, ProblemKind::NotFound | ProblemKind::Forbidden) {
                     // The same would be said again; only elsewhere is there something to see.
                     let home = (problem.kind == ProblemKind::Forbidden).then(|| home_of(&here)).flatten();

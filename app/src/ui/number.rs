@@ -13,19 +13,7 @@ pub fn count(n: impl Into<u64>) -> String {
     out
 }
 
-/// `812 B`, `6.1 kB`, `15.7 MB`, `1.2 GB`; powers of 1000.
-pub fn bytes(n: u64) -> String {
-    let mut value = n as f64;
-    let mut unit = "B";
-    for next in ["kB", "MB", "GB", "TB"] {
-        if value < 999.5 {
-            break;
-        }
-        value /= 1000.0;
-        unit = next;
-    }
-    if unit == "B" || value >= 99.95 { format!("{value:.0}\u{a0}{unit}") } else { format!("{value:.1}\u{a0}{unit}") }
-}
+pub use domain::size::bytes;
 
 /// `1 row`, `2 rows`.
 pub fn some(n: u64, one: &str, many: &str) -> String {
@@ -62,9 +50,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_grouped_and_sizes_have_one_unit() {
+    fn numbers_are_grouped() {
         assert_eq!([0u64, 999, 1_000, 14_204_880].map(count), ["0", "999", "1\u{a0}000", "14\u{a0}204\u{a0}880"]);
-        assert_eq!([812, 6_100, 15_700_000, 999_960_000].map(bytes), ["812\u{a0}B", "6.1\u{a0}kB", "15.7\u{a0}MB", "1.0\u{a0}GB"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The frame of a page: top bar, rail, chain strip, and the page itself in `<main>`.
 
-use super::{chain::ChainStrip, live::LostBar, rail::Rail, topbar::TopBar};
+use super::{chain::ChainStrip, live::LostBar, load::is_lost, rail::Rail, topbar::TopBar};
 use crate::api::{
     AppError,
     frame::{Frame, get_frame},
@@ -183,16 +183,27 @@ pub(crate) fn provide_frame() -> Signal<Option<String>> {
     }
     let path = use_location().pathname;
     let place = Memo::new(move |_| path.with(|p| place_of(p)));
+    // Bar and rail do not go away because the server could not be reached for a moment.
+    let before = StoredValue::new(None::<(Option<String>, Frame)>);
     let data = Resource::new(
         move || place.get(),
-        |place| async move {
-            match place {
+        move |place| async move {
+            let answer = match place.clone() {
                 Some(tenant) => get_frame(tenant).await,
                 None => Err(AppError(Problem::new(ProblemKind::Unauthenticated, String::new()))),
+            };
+            match answer {
+                Err(error) if is_lost(&error) => before.get_value().filter(|(of, _)| *of == place).map(|(_, frame)| frame).ok_or(error),
+                answer => answer,
             }
         },
     );
     provide_context(FrameData(data));
+    Effect::new(move |_| {
+        if let Some(Ok(frame)) = data.get() {
+            before.set_value(Some((place.get_untracked(), frame)));
+        }
+    });
     // Where the frame is refused, so are the events. A frame that did not come for another reason leaves the stream as it is.
     let refused = RwSignal::new(false);
     Effect::new(move |_| {

@@ -7,7 +7,7 @@ use domain::{
     endpoint::{AdapterState, EndpointState},
     key::KeyState,
     model::Stage,
-    run::{RunState, Step, StepState},
+    run::{Run, RunState, Step, StepState, Verdict},
     tenant::TenantState,
 };
 use leptos::prelude::*;
@@ -56,11 +56,21 @@ impl From<RunState> for Status {
         }
     }
 }
+/// A run that ended well and taught nothing is no success for whoever waits for it.
+impl From<&Run> for Status {
+    fn from(run: &Run) -> Self {
+        let verdict = run.scores.and_then(|s| s.verdict());
+        match run.state {
+            RunState::Succeeded if verdict == Some(Verdict::NothingLearnt) => at_rest("degraded", "Nothing learnt", "warning"),
+            state => state.into(),
+        }
+    }
+}
 impl From<&Step> for Status {
     fn from(step: &Step) -> Self {
         match step.state {
-            StepState::Pending => at_rest("pending", "Waits", "neutral"),
-            StepState::Running => at_work("At work"),
+            StepState::Pending => at_rest("pending", "Pending", "neutral"),
+            StepState::Running => at_work("Running"),
             StepState::Done => at_rest("succeeded", "Done", "success"),
             StepState::Failed => at_rest("failed", "Failed", "danger"),
             StepState::Skipped if step.was_stopped() => at_rest("cancelled", "Stopped", "neutral"),
@@ -90,7 +100,7 @@ impl From<BaseModelState> for Status {
 impl From<EndpointState> for Status {
     fn from(state: EndpointState) -> Self {
         match state {
-            EndpointState::Wanted => at_rest("queued", "Wanted", "neutral"),
+            EndpointState::Wanted => at_rest("queued", "Queued", "neutral"),
             EndpointState::Starting => at_work("Starting"),
             EndpointState::Ready => at_rest("ready", "Ready", "success"),
             EndpointState::Degraded => at_rest("degraded", "Degraded", "warning"),
@@ -122,7 +132,7 @@ impl From<KeyState> for Status {
     fn from(state: KeyState) -> Self {
         match state {
             KeyState::Active => at_rest("ready", "Active", "success"),
-            KeyState::Expiring => at_rest("degraded", "Ends soon", "warning"),
+            KeyState::Expiring => at_rest("degraded", "Expires soon", "warning"),
             KeyState::Expired => at_rest("retired", "Expired", "neutral"),
             KeyState::Unconfirmed => at_rest("paused", "Stopped", "warning"),
             KeyState::OwnerLeft => at_rest("retired", "Owner left", "neutral"),

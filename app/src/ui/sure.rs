@@ -10,7 +10,7 @@ pub fn Sure(#[prop(into)] title: String, #[prop(into)] sentence: String, #[prop(
         <div class="reason danger" role="alertdialog" aria-labelledby="sure">
             <Icon name="failed"/>
             <div><h2 id="sure" class="as-h3">{title}</h2><p>{sentence}</p></div>
-            <div class="row row-tight"><a class="btn sm" href=keep>"Keep it"</a>{children()}</div>
+            <div class="row row-tight"><a class="btn sm" href=keep>"Cancel"</a>{children()}</div>
         </div>
     }
 }

@@ -27,6 +27,7 @@ pub mod report;
 pub mod run;
 pub mod serving;
 pub mod settings;
+pub mod size;
 pub mod store_location;
 pub mod task_spec;
 pub mod tenant;

@@ -266,6 +266,35 @@ pub struct Scores {
     pub lost: u64,
 }
 
+/// What the held-out rows say of a training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing that was wrong is right now: the training was for nothing.
+    NothingLearnt,
+    /// The base had everything right already; the rows cannot show whether anything was learnt.
+    NothingToLearn,
+    /// Something was learnt, and nothing that was right was lost.
+    Better,
+    /// More was learnt than lost.
+    MostlyBetter,
+    /// As much or more was lost than learnt.
+    Worse,
+}
+
+impl Scores {
+    /// None without held-out rows.
+    pub const fn verdict(&self) -> Option<Verdict> {
+        Some(match (self.gained, self.lost) {
+            _ if self.rows == 0 => return None,
+            (0, 0) if self.base_right == self.rows => Verdict::NothingToLearn,
+            (0, 0) => Verdict::NothingLearnt,
+            (_, 0) => Verdict::Better,
+            (gained, lost) if gained > lost => Verdict::MostlyBetter,
+            _ => Verdict::Worse,
+        })
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     pub id: RunId,
@@ -316,6 +345,19 @@ pub struct NewRun {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_training_after_which_nothing_new_is_right_taught_nothing() {
+        let verdict =
+            |rows, base_right, gained, lost| Scores { rows, base_right, tuned_right: base_right + gained - lost, gained, lost }.verdict();
+        assert_eq!(verdict(8, 0, 0, 0), Some(Verdict::NothingLearnt));
+        assert_eq!(verdict(8, 3, 0, 0), Some(Verdict::NothingLearnt));
+        assert_eq!(verdict(8, 8, 0, 0), Some(Verdict::NothingToLearn));
+        assert_eq!(verdict(8, 3, 2, 0), Some(Verdict::Better));
+        assert_eq!(verdict(8, 3, 2, 1), Some(Verdict::MostlyBetter));
+        assert_eq!([verdict(8, 3, 1, 1), verdict(8, 3, 0, 2)], [Some(Verdict::Worse); 2]);
+        assert_eq!(verdict(0, 0, 0, 0), None);
+    }
 
     #[test]
     fn the_plan_goes_forward_in_one_order() {

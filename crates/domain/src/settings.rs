@@ -104,11 +104,16 @@ impl Default for RunSettings {
 }
 
 pub const PRESETS: [Preset; 4] = [
-    Preset { id: "quick-check", label: "Quick check", reason: "One pass, to see that data and model fit together.", settings: quick_check },
+    Preset {
+        id: "quick-check",
+        label: "Quick check",
+        reason: "One epoch, to see whether data and model work together.",
+        settings: quick_check,
+    },
     Preset {
         id: "lora",
         label: "LoRA",
-        reason: "The standard: small adapter, loads onto a running endpoint.",
+        reason: "Standard: a small adapter that loads onto a running endpoint.",
         settings: RunSettings::default,
     },
     Preset {
@@ -120,7 +125,7 @@ pub const PRESETS: [Preset; 4] = [
     Preset {
         id: "full",
         label: "Full fine-tune",
-        reason: "Changes every weight; needs about eight times the memory, and a server of its own.",
+        reason: "Trains all weights; needs about eight times the memory and its own endpoint.",
         settings: full,
     },
 ];
@@ -214,6 +219,33 @@ impl RunSettings {
         out
     }
 
+    /// What is allowed and can hardly be meant; each with what would be usual. `total_steps` as of [`Self::total_steps`], 0 = not known.
+    pub fn doubts(&self, total_steps: u64) -> Vec<FieldProblem> {
+        let mut out = Vec::new();
+        let (most, least, usual) = match self.finetuning_type {
+            FinetuningType::Lora => (1e-2, 1e-6, "2e-4"),
+            FinetuningType::Full => (1e-3, 1e-8, "5e-5"),
+        };
+        if self.learning_rate > most {
+            out.push(FieldProblem::new("learning_rate", "So high a learning rate usually destroys the model.").suggesting(usual));
+        } else if self.learning_rate > 0.0 && self.learning_rate < least {
+            out.push(FieldProblem::new("learning_rate", "With so low a learning rate the model hardly changes.").suggesting(usual));
+        }
+        let warmup = u64::from(self.warmup_steps);
+        if total_steps > 0 && warmup > 0 {
+            let usual = (total_steps / 10).to_string();
+            if warmup >= total_steps {
+                let sentence =
+                    format!("The run has {total_steps} steps, so all of it would be warm-up and the learning rate is never reached.");
+                out.push(FieldProblem::new("warmup_steps", sentence).suggesting(usual));
+            } else if warmup * 2 > total_steps {
+                let sentence = format!("More than half of the {total_steps} steps would be warm-up.");
+                out.push(FieldProblem::new("warmup_steps", sentence).suggesting(usual));
+            }
+        }
+        out
+    }
+
     /// Optimiser steps for so many training rows, as the trainer counts them.
     pub fn total_steps(&self, train_rows: u64) -> u64 {
         let batch = u64::from(self.per_device_train_batch_size.max(1));
@@ -250,5 +282,26 @@ mod tests {
         }
         assert_eq!(RunSettings::default().within(131_072), RunSettings::default(), "a larger context changes nothing");
         assert_eq!(RunSettings::default().within(0), RunSettings::default(), "nor does one that is not known");
+    }
+
+    #[test]
+    fn what_can_hardly_be_meant_is_asked_about_and_no_preset_is() {
+        for preset in PRESETS {
+            assert!((preset.settings)().doubts(1_000).is_empty(), "{}", preset.id);
+        }
+        let doubted = |settings: RunSettings, steps| {
+            let doubts = settings.doubts(steps);
+            assert!(settings.check(0).is_empty(), "doubted, and allowed");
+            doubts.into_iter().map(|p| (p.field, p.suggestion.unwrap_or_default())).collect::<Vec<_>>()
+        };
+        let rate = |learning_rate| RunSettings { learning_rate, ..RunSettings::default() };
+        assert_eq!(doubted(rate(0.5), 0), [("learning_rate".to_owned(), "2e-4".to_owned())]);
+        assert_eq!(doubted(rate(1e-9), 0), [("learning_rate".to_owned(), "2e-4".to_owned())]);
+        assert_eq!(doubted(RunSettings { learning_rate: 5e-3, ..full() }, 0), [("learning_rate".to_owned(), "5e-5".to_owned())]);
+        let warm = |warmup_steps| RunSettings { warmup_steps, ..RunSettings::default() };
+        assert_eq!(doubted(warm(50), 40), [("warmup_steps".to_owned(), "4".to_owned())]);
+        assert_eq!(doubted(warm(21), 40), [("warmup_steps".to_owned(), "4".to_owned())]);
+        assert!(doubted(warm(20), 40).is_empty());
+        assert!(doubted(warm(90_000), 0).is_empty(), "the number of steps is not known");
     }
 }

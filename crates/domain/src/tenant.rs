@@ -36,7 +36,7 @@ pub struct Quota {
 
 impl Default for Quota {
     fn default() -> Self {
-        Self { concurrent_runs: 1, storage_bytes: 20 * 1024 * 1024 * 1024, endpoints: 2 }
+        Self { concurrent_runs: 1, storage_bytes: 20 * crate::size::GB, endpoints: 2 }
     }
 }
 

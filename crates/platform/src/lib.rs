@@ -78,8 +78,8 @@ pub const SESSION_HOURS: i64 = 12;
 pub const SESSION_IDLE_MINUTES: i64 = 120;
 /// The usual time between two questions to the identity provider, seconds; whoever was disabled is out two minutes after it at the latest.
 pub const CONFIRM_SECONDS: i64 = 180;
-/// The usual limit of one dataset file: 20 GiB.
-pub const UPLOAD_BYTES: u64 = 20 * 1024 * 1024 * 1024;
+/// The usual limit of one dataset file: 20 GB.
+pub const UPLOAD_BYTES: u64 = 20 * domain::size::GB;
 
 /// How long the answer to "does the database take changes" is good.
 const PROBE_HOLDS: Duration = Duration::from_secs(2);

@@ -17,6 +17,7 @@ use domain::{
     people::Member,
     policy::Action,
     problem::{FieldProblem, Problem, ProblemKind},
+    size::bytes,
     tenant::{Quota, Tenant, TenantOverview, TenantState},
 };
 
@@ -99,7 +100,7 @@ impl Tenants<'_> {
         if !tx.insert_tenant(&tenant).await.doing(doing)? {
             return Err(Problem::field("name", format!("The tenant “{}” exists already.", tenant.name)));
         }
-        let mut entry = permit.entry_about(tx.at(), &tenant.name, "tenant", &tenant.name, &tenant.title);
+        let mut entry = permit.entry_about(tx.at(), &tenant.name, "tenant", &tenant.name, &tenant.name);
         entry.detail = format!("created, {}", in_words(&tenant.quota));
         self.changed(&mut tx, &tenant, entry).await?;
         tx.commit().await.doing(doing)?;
@@ -172,7 +173,7 @@ impl Tenants<'_> {
         let mut tenant = tx.tenant(&parsed).await.doing(doing)?.ok_or_else(|| not_found(name))?;
         let detail = how(&mut tenant)?;
         tx.update_tenant(&tenant).await.doing(doing)?;
-        let mut entry = permit.entry_about(tx.at(), &tenant.name, "tenant", &tenant.name, &tenant.title);
+        let mut entry = permit.entry_about(tx.at(), &tenant.name, "tenant", &tenant.name, &tenant.name);
         entry.detail = detail;
         self.changed(&mut tx, &tenant, entry).await?;
         tx.commit().await.doing(doing)?;
@@ -189,7 +190,7 @@ impl Tenants<'_> {
 
 /// Nothing more fits. What a run under way publishes is kept even beyond the quota: its work is not thrown away.
 pub(crate) fn storage_used_up(tenant: &Name, stored: u64, quota: u64) -> Problem {
-    let sentence = format!("The storage of the tenant “{tenant}” is used up: {stored} of {quota} bytes.");
+    let sentence = format!("The storage of the tenant “{tenant}” is used up: {} of {}.", bytes(stored), bytes(quota));
     Problem::new(ProblemKind::QuotaExceeded, sentence).next("Ask the platform admin for more storage.")
 }
 
@@ -200,5 +201,5 @@ fn not_found(name: &str) -> Problem {
 fn in_words(q: &Quota) -> String {
     let (runs, endpoints) =
         (counted(q.concurrent_runs.into(), "concurrent run", "concurrent runs"), counted(q.endpoints.into(), "endpoint", "endpoints"));
-    format!("{runs}, {} bytes, {endpoints}", q.storage_bytes)
+    format!("{runs}, {} of storage, {endpoints}", bytes(q.storage_bytes))
 }

@@ -124,7 +124,7 @@ async fn run(task: &Task, work: &Serve, port: u16, mut server: Program) -> Ran {
             next = server.next() => match next {
                 Ok(Next::Line(_, line)) => {
                     if let Some((level, text)) = vllm::log_line(&line) {
-                        task.reporter.log(level, text);
+                        task.reporter.log(level, vllm::without_paths(&text));
                     }
                     if last.len() == 500 {
                         last.pop_front();
@@ -133,7 +133,7 @@ async fn run(task: &Task, work: &Serve, port: u16, mut server: Program) -> Ran {
                 }
                 Ok(Next::Ended(ended)) => {
                     let lines = last.make_contiguous();
-                    task.reporter.log(LogLevel::Error, vllm::why_it_ended(ended, lines));
+                    task.reporter.log(LogLevel::Error, vllm::without_paths(&vllm::why_it_ended(ended, lines)));
                     let code = match ended {
                         // It should not have ended at all.
                         Ended::Exit(0) => crate::FAILED,

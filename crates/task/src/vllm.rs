@@ -183,6 +183,25 @@ pub fn log_line(line: &str) -> Option<(LogLevel, String)> {
     (!text.trim().is_empty() && !text.trim_end().ends_with(']') || !level_word(word)).then(|| (level, text.trim().to_owned()))
 }
 
+/// The text without places of this machine: of a path only its last part stays. What looks like an address of an HTTP server stays.
+pub fn without_paths(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let ends = |c: char| c.is_whitespace() || matches!(c, '\'' | '"' | ',' | ';' | '(' | ')' | '[' | ']' | '{' | '}' | '=');
+    for piece in text.split_inclusive(ends) {
+        let bare = piece.trim_end_matches(ends);
+        let is_path = bare.starts_with('/') && bare.matches('/').count() > 2 && !bare.starts_with("/v1/");
+        match bare.trim_end_matches('/').rsplit_once('/') {
+            Some((_, last)) if is_path => {
+                out.push_str("…/");
+                out.push_str(last);
+                out.push_str(&piece[bare.len()..]);
+            }
+            _ => out.push_str(piece),
+        }
+    }
+    out
+}
+
 fn level_word(word: &str) -> bool {
     matches!(word, "INFO" | "WARNING" | "ERROR" | "CRITICAL" | "DEBUG")
 }
@@ -293,6 +312,25 @@ mod tests {
         );
         assert_eq!(said("INFO:     Application startup complete."), Some((LogLevel::Info, "Application startup complete.".into())));
         assert_eq!(said("ValueError: no"), Some((LogLevel::Info, "ValueError: no".into())));
+    }
+
+    #[test]
+    fn the_log_names_no_place_of_the_machine() {
+        for (said, shown) in [
+            (
+                "non-default args: {'model': '/srv/atelier/data/work/ep_1/base', 'port': 8001}",
+                "non-default args: {'model': '…/base', 'port': 8001}",
+            ),
+            ("File \"/opt/env/lib/python3.12/site-packages/vllm/engine.py\", line 3", "File \"…/engine.py\", line 3"),
+            ("Loading /home/ops/models/world-base/, please wait", "Loading …/world-base, please wait"),
+            ("lora_path=/srv/data/adapters/v2", "lora_path=…/v2"),
+            (
+                "1/2 done at http://127.0.0.1:8001/v1/models and /v1/chat/completions",
+                "1/2 done at http://127.0.0.1:8001/v1/models and /v1/chat/completions",
+            ),
+        ] {
+            assert_eq!(without_paths(said), shown);
+        }
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub async fn run(command: TenantCommand, platform: &Platform) -> anyhow::Result<
     let tenants = platform.tenants(&scope);
     match command {
         TenantCommand::Create { name, title, runs, storage_gb, endpoints } => {
-            let quota = Quota { concurrent_runs: runs, storage_bytes: storage_gb.saturating_mul(1 << 30), endpoints };
+            let quota = Quota { concurrent_runs: runs, storage_bytes: storage_gb.saturating_mul(domain::size::GB), endpoints };
             let tenant = tenants.create(NewTenant { name, title, quota }).await.map_err(said)?;
             println!("Tenant {} is there: /t/{}", tenant.name, tenant.name);
         }

@@ -5,8 +5,8 @@ use crate::{
     links,
     pages::{base_models::short_digest, dataset_new::Documented},
     ui::{
-        ProblemSummary, Sheet, StateWord, When, bytes, count,
-        form::{error_of, fields_of},
+        Draft, ProblemSummary, Sheet, StateWord, Stay, When, bytes, count,
+        form::{answered, error_of, fields_of},
     },
 };
 use domain::dataset::{DatasetVersion, PersonalData};
@@ -47,7 +47,7 @@ pub fn UsedBy(page: DatasetPage) -> impl IntoView {
         <section class="section" aria-labelledby="used">
             <header><h2 id="used">"Used by"</h2></header>
             <div class="lines">
-                {page.runs.is_empty().then(|| view! { <div class="item"><p>"No run has trained on this version."</p></div> })}
+                {page.runs.is_empty().then(|| view! { <div class="item"><p>"No run has used this version."</p></div> })}
                 {page.runs.into_iter().take(8).map(|(id, name, state)| view! {
                     <div class="item"><a class="title" href=links::run(&tenant, &id)>{name}</a><span class="end"><StateWord status=state/></span></div>
                 }).collect_view()}
@@ -58,14 +58,18 @@ pub fn UsedBy(page: DatasetPage) -> impl IntoView {
 
 /// The form; the rows of the version stay as they are.
 #[component]
-pub fn Documentation(page: DatasetPage, save: ServerAction<Document>) -> impl IntoView {
+pub fn Documentation(page: DatasetPage, save: ServerAction<Document>, stay: Stay) -> impl IntoView {
     let v = page.version;
     let error = error_of(save);
     view! {
         <section class="section" aria-labelledby="edit">
-            <header><h2 id="edit">"Documentation"</h2><p>"May be completed at any time; rows, report and digest of a version never change."</p></header>
+            <header><h2 id="edit">"Documentation"</h2><p>"You can edit this at any time. Rows, report and digest never change."</p></header>
             <ProblemSummary error/>
-            <ActionForm action=save attr:class="form narrow">
+            {
+                let of = format!("documentation {}/{}@{}", v.tenant, v.dataset_name, v.number);
+                stay.draw(of.clone(), move || view! { <Draft form="documentation" of=of.clone() answered=answered(save)/> })
+            }
+            <ActionForm action=save attr:id="documentation" attr:class="form narrow">
                 <input type="hidden" name="tenant" value=v.tenant.to_string()/>
                 <input type="hidden" name="name" value=v.dataset_name.to_string()/>
                 <input type="hidden" name="number" value=v.number.to_string()/>
@@ -86,7 +90,7 @@ pub fn Versions(page: DatasetPage) -> impl IntoView {
     let here = page.version.number;
     view! {
         <section class="section" aria-labelledby="ver">
-            <header><h2 id="ver">"Versions"</h2><p>"Each is immutable; a new upload under the same name makes the next one."</p></header>
+            <header><h2 id="ver">"Versions"</h2><p>"Versions are immutable. Uploading under the same name creates the next one."</p></header>
             <Sheet label="versions">
                 <table class="table fold">
                     <thead><tr><th scope="col">"Version"</th><th scope="col">"State"</th><th scope="col">"File"</th><th scope="col" class="num">"Size"</th><th scope="col" class="num">"Rows"</th><th scope="col" class="num">"Left out"</th><th scope="col">"Digest, BLAKE3"</th><th scope="col">"Uploaded"</th></tr></thead>

@@ -51,7 +51,7 @@ pub(super) fn RowsTab(page: DatasetPage, list: RowsResource) -> impl IntoView {
     view! {
         <section class="section" aria-labelledby="rows">
             <header>
-                <h2 id="rows">"Rows"</h2><p>"shaded text is what the loss sees"</p>
+                <h2 id="rows">"Rows"</h2><p>"highlighted text is what the model is trained on"</p>
                 <span class="end row row-tight">
                     <span class="seg" role="group" aria-label="Which rows">
                         {[("", "All"), ("accepted", "Accepted"), ("rejected", "Left out")].map(|(w, label)| seg(label, which.get_untracked() == w, here.with_value(|h| h(w, &rule.get_untracked(), &raw.get_untracked(), 0)))).collect_view()}
@@ -71,7 +71,7 @@ pub(super) fn RowsTab(page: DatasetPage, list: RowsResource) -> impl IntoView {
                 </p>
             })}
             <Load resource=list let:page>
-                {page.rows.is_empty().then(|| view! { <div class="lines"><div class="item"><span class="title">"No row matches"</span></div></div> })}
+                {page.rows.is_empty().then(|| view! { <div class="lines"><div class="item"><span class="title">"No matching rows"</span></div></div> })}
                 <div class="rows lines">{page.rows.iter().map(|r| row(r, raw.get_untracked() == "raw")).collect_view()}</div>
                 <Pages noun="Rows" from=offset() shown=page.rows.len() as u64 total=page.total step=u64::from(ROWS_A_PAGE)
                     href=move |from: u64| here.with_value(|h| h(&which.get_untracked(), &rule.get_untracked(), &raw.get_untracked(), from))/>

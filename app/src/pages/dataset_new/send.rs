@@ -1,6 +1,9 @@
-//! Sending the file with progress, when scripts run: the same form, by `XMLHttpRequest`, because `fetch` tells nothing while it sends.
+//! Sending the file with progress, when scripts run: the same form, in the tab's own uploads, so that it goes on when the page is left.
 
-use crate::api::AppError;
+use crate::{
+    api::AppError,
+    ui::uploads::{State, Upload as OnItsWay, Uploads},
+};
 use leptos::{ev::SubmitEvent, prelude::*};
 
 /// How far the file is.
@@ -11,16 +14,58 @@ pub struct Progress {
     pub total: u64,
 }
 
-/// One upload of this page.
-#[derive(Clone, Copy, Default)]
+/// The upload of this page.
+#[derive(Clone, Copy)]
 pub struct Upload {
-    pub progress: RwSignal<Option<Progress>>,
-    pub error: RwSignal<Option<AppError>>,
+    uploads: Uploads,
+    mine: RwSignal<Option<OnItsWay>>,
 }
 
 impl Upload {
+    pub fn new() -> Self {
+        let me = Self { uploads: expect_context(), mine: RwSignal::new(None) };
+        // As long as this page is open, what becomes of the file is shown here.
+        Effect::new(move |_| {
+            if let Some(State::Arrived(href)) = me.state() {
+                me.uploads.forget_ended();
+                leptos_router::hooks::use_navigate()(&href, Default::default());
+            }
+        });
+        on_cleanup(move || me.uploads.leave());
+        me
+    }
+
+    fn state(self) -> Option<State> {
+        self.mine.with(|mine| mine.as_ref().map(|m| m.state.get()))
+    }
+
+    pub fn progress(self) -> Option<Progress> {
+        match self.state()? {
+            State::Sending { sent, total } => {
+                Some(Progress { file: self.mine.with(|m| m.as_ref().map(|m| m.file.clone())).unwrap_or_default(), sent, total })
+            }
+            State::Arrived(_) | State::Refused(_) => None,
+        }
+    }
+
+    pub fn error(self) -> Option<AppError> {
+        match self.state()? {
+            State::Refused(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// What became of the form: whether it was taken. None while nobody knows.
+    pub fn answered(self) -> Option<bool> {
+        match self.state()? {
+            State::Sending { .. } => None,
+            State::Arrived(_) => Some(true),
+            State::Refused(_) => Some(false),
+        }
+    }
+
     pub fn busy(self) -> bool {
-        self.progress.with(Option::is_some)
+        self.progress().is_some()
     }
 }
 
@@ -35,59 +80,23 @@ pub fn submit(upload: Upload, event: SubmitEvent) {
 
 #[cfg(feature = "hydrate")]
 mod browser {
-    use super::{Progress, Upload};
-    use crate::api::AppError;
-    use domain::problem::{Problem, ProblemKind};
+    use super::Upload;
+    use crate::ui::uploads;
     use leptos::{ev::SubmitEvent, prelude::*};
-    use wasm_bindgen::{JsCast, closure::Closure};
-    use web_sys::{FormData, HtmlFormElement, HtmlInputElement, ProgressEvent, XmlHttpRequest};
+    use wasm_bindgen::JsCast;
+    use web_sys::{HtmlFormElement, HtmlInputElement};
 
     /// None when the browser cannot do it this way; then it posts the form itself.
     pub(super) fn send(upload: Upload, event: &SubmitEvent) -> Option<()> {
-        if upload.busy() {
+        if untrack(|| upload.busy()) {
             return Some(());
         }
         let form: HtmlFormElement = event.target()?.dyn_into().ok()?;
-        let data = FormData::new_with_form(&form).ok()?;
         let file = document().get_element_by_id("file")?.dyn_into::<HtmlInputElement>().ok()?.files()?.get(0)?;
-        let request = XmlHttpRequest::new().ok()?;
-        request.open_with_async("POST", &form.action(), true).ok()?;
-        request.set_request_header("Accept", "application/json").ok()?;
-        upload.error.set(None);
-        upload.progress.set(Some(Progress { file: file.name(), sent: 0, total: file.size() as u64 }));
-        // The two closures live as long as the request; a page makes one or two of them.
-        let progress = Closure::<dyn Fn(ProgressEvent)>::new(move |e: ProgressEvent| {
-            upload.progress.update(|p| {
-                if let Some(p) = p {
-                    (p.sent, p.total) = (e.loaded() as u64, e.total() as u64);
-                }
-            });
-        });
-        request.upload().ok()?.set_onprogress(Some(progress.as_ref().unchecked_ref()));
-        progress.forget();
-        let answer = request.clone();
-        let ended = Closure::<dyn Fn()>::new(move || finish(upload, &answer));
-        request.set_onloadend(Some(ended.as_ref().unchecked_ref()));
-        ended.forget();
-        request.send_with_opt_form_data(Some(&data)).ok()
-    }
-
-    #[derive(serde::Deserialize)]
-    struct Made {
-        href: String,
-    }
-
-    fn finish(upload: Upload, request: &XmlHttpRequest) {
-        let text = request.response_text().ok().flatten().unwrap_or_default();
-        if let Ok(made) = serde_json::from_str::<Made>(&text) {
-            leptos_router::hooks::use_navigate()(&made.href, Default::default());
-            return;
-        }
-        let problem = serde_json::from_str::<Problem>(&text).unwrap_or_else(|_| {
-            Problem::new(ProblemKind::Unavailable, "The file did not arrive.")
-                .next("Check the connection and send it again; nothing was stored.")
-        });
-        upload.progress.set(None);
-        upload.error.set(Some(AppError(problem)));
+        upload.uploads.forget_ended();
+        let sent = uploads::send(upload.uploads, &form, &file)?;
+        upload.uploads.show_here(&sent);
+        upload.mine.set(Some(sent));
+        Some(())
     }
 }

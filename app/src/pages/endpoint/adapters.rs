@@ -20,16 +20,16 @@ pub fn Adapters(
         return ().into_any();
     }
     let (t, name) = (tenant.get_untracked(), e.name.to_string());
-    let base_state = if e.state == EndpointState::Ready { "answers" } else { "waits for the server" };
+    let base_state = if e.state == EndpointState::Ready { "ready" } else { "waiting for the server" };
     let refused = page.write_refused;
     let base = e.base_model_name.to_string();
-    let all_here = format!("Every tuned adapter of {base} is here already. The next run makes another.");
+    let all_here = format!("All adapters of {base} are attached already.");
     // Not two versions of one model behind one name: each line says the name that reaches exactly it.
     let ids = page.model_ids.clone();
     let rows = e.attachments.into_iter().zip(ids).map(|(a, id)| row(&t, &name, a, id, refused.clone(), detach)).collect_view();
     view! {
         <section class="section" aria-labelledby="adapters">
-            <header><h2 id="adapters">"Adapters"</h2><p>"attached to the running base, no restart"</p></header>
+            <header><h2 id="adapters">"Adapters"</h2><p>"loaded onto the running base model without a restart"</p></header>
             <ProblemSummary error=error_of(attach)/>
             <ProblemSummary error=error_of(detach)/>
             <Sheet label="adapters">
@@ -53,7 +53,7 @@ pub fn Adapters(
                         }).collect_view()}</select></span>
                         <button type="submit" class="btn" aria-busy=move || attach.pending().get().then_some("true")>"Deploy"</button>
                     </ActionForm>
-                    <p class="small muted">"The version that was deployed last answers to the model’s plain name; earlier ones stay, each under its own id, such as model@v1."</p>
+                    <p class="small muted">"The model name calls the version that was deployed last. Earlier versions stay available under their own IDs, such as model@v1."</p>
                 }.into_any(),
             }}
         </section>

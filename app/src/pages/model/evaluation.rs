@@ -6,7 +6,7 @@ use crate::{
     links,
     ui::{Empty, Icon, Sheet, count, number::percent},
 };
-use domain::run::{EvaluatedRow, Scores};
+use domain::run::{EvaluatedRow, Scores, Verdict};
 use leptos::prelude::*;
 
 /// Rows shown on the first tab.
@@ -22,20 +22,20 @@ pub fn Evaluation(page: ModelPage, whole: bool, tenant: Signal<String>) -> impl 
     let shown: Vec<EvaluatedRow> = if whole { page.flipped } else { page.flipped.into_iter().take(FIRST).collect() };
     view! {
         <section class="section" aria-labelledby="help">
-            <header><h2 id="help">"Did it help?"</h2><p>"Exact match, greedy, base against tuned, same prompts, on rows that were not trained on. By run "<a href=run>{page.version.run_name.to_string()}</a>"."</p></header>
+            <header><h2 id="help">"Did it help?"</h2><p>"Exact match with greedy decoding on held-out rows, base vs. tuned. From run "<a href=run>{page.version.run_name.to_string()}</a>"."</p></header>
             {match page.version.scores {
-                None => view! { <Empty title="Not measured"><p>"The dataset had no held-out rows, so nothing could be compared. Upload a version that keeps some back."</p></Empty> }.into_any(),
+                None => view! { <Empty title="Not evaluated"><p>"The dataset has no held-out rows. Upload a version with held-out rows to compare the models."</p></Empty> }.into_any(),
                 Some(s) => view! { <div class="cols cols-eval">{score(s)}{verdict(s)}</div> }.into_any(),
             }}
             {(total > 0).then(|| view! {
-                <h3 class="flips-head">"Rows that flipped "<span class="subtle">{format!("{better} better, {} worse", total - better)}</span></h3>
-                <Sheet label="rows that flipped">
+                <h3 class="flips-head">"Changed answers "<span class="subtle">{format!("{better} better, {} worse", total - better)}</span></h3>
+                <Sheet label="changed answers">
                     <table class="table flips">
                         <thead><tr><th scope="col"><span class="sr">"Better or worse"</span></th><th scope="col">"Question"</th><th scope="col">"Base said"</th><th scope="col">"Tuned says"</th><th scope="col">"Right answer"</th></tr></thead>
                         <tbody>{shown.into_iter().map(flipped).collect_view()}</tbody>
                     </table>
                 </Sheet>
-                {(!whole && total > FIRST).then(|| view! { <p class="small after"><a href=all>{format!("All {total} flipped rows")}</a></p> })}
+                {(!whole && total > FIRST).then(|| view! { <p class="small after"><a href=all>{format!("All {total} changed answers")}</a></p> })}
             })}
         </section>
     }
@@ -67,16 +67,18 @@ fn score(s: Scores) -> impl IntoView {
 }
 
 fn verdict(s: Scores) -> impl IntoView {
-    let heading = match (s.gained, s.lost) {
-        (0, 0) => "It answers as before.",
-        (_, 0) => "It learnt, and lost nothing that was right.",
-        (0, _) => "It got worse.",
-        (g, l) if g > l => "It learnt, and lost some answers.",
-        _ => "It lost more than it learnt.",
+    let heading = match s.verdict() {
+        Some(Verdict::NothingLearnt) => "Nothing learnt: no held-out answer improved.",
+        Some(Verdict::NothingToLearn) => "The base model already answers every row correctly.",
+        Some(Verdict::Better) => "Improved, with no regressions.",
+        Some(Verdict::MostlyBetter) => "Improved, with some regressions.",
+        Some(Verdict::Worse) if s.gained == 0 => "Worse than the base model.",
+        Some(Verdict::Worse) => "No net improvement.",
+        None => "No held-out rows.",
     };
     view! {
         <div class="read-note">
-            <p><b>{heading}</b>{format!(" {} that the base had wrong {} right now; {} that it had right {} wrong now.", rows(s.gained), is_are(s.gained), rows(s.lost), is_are(s.lost))}</p>
+            <p><b>{heading}</b>{format!(" {} fixed and {} broken compared with the base model.", rows(s.gained), rows(s.lost))}</p>
             <p class="legend"><span class="key dotkey base">"base"</span><span class="key dotkey tuned">"tuned"</span></p>
         </div>
     }
@@ -84,10 +86,6 @@ fn verdict(s: Scores) -> impl IntoView {
 
 fn rows(n: u64) -> String {
     crate::ui::number::some(n, "row", "rows")
-}
-
-fn is_are(n: u64) -> &'static str {
-    if n == 1 { "is" } else { "are" }
 }
 
 fn flipped(row: EvaluatedRow) -> impl IntoView {

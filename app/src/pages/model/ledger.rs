@@ -15,7 +15,7 @@ pub fn CardLedger(page: ModelPage, tenant: Signal<String>) -> impl IntoView {
     view! {
         <section class="section" aria-labelledby="card">
             <header>
-                <h2 id="card">"Card"</h2><p>"Every field says where it comes from."</p>
+                <h2 id="card">"Card"</h2><p>"Each field shows its source."</p>
                 <ul class="end legend prov-key">
                     <li class="prov"><Icon name="run_o"/>"from a record"</li>
                     <li class="prov person"><Icon name="person"/>"a person"</li>
@@ -33,7 +33,7 @@ fn row(field: &Field, edit: Option<String>) -> impl IntoView + use<> {
     let anchor =
         edit.filter(|_| FIELDS.iter().any(|(key, _, people)| *key == field.key && *people)).map(|href| format!("{href}#{}", field.key));
     let value = if missing {
-        view! { <dd class="v missing">"Not stated. "{anchor.map(|href| view! { <a href=href>"Fill in"</a> })}</dd> }.into_any()
+        view! { <dd class="v missing">"Not filled in. "{anchor.map(|href| view! { <a href=href>"Fill in"</a> })}</dd> }.into_any()
     } else {
         view! { <dd class="v">{lines(&field.value)}</dd> }.into_any()
     };
@@ -54,7 +54,7 @@ pub fn Provenance(field: Field) -> impl IntoView {
         Origin::Missing => view! { <span class="prov over"><Icon name="missing"/><span>"missing"</span></span> }.into_any(),
         Origin::Person { name, replaced: None, .. } => view! { <span class="prov person"><Icon name="person"/><span>{name}<br/>{at}</span></span> }.into_any(),
         Origin::Person { name, replaced: Some(said), .. } => {
-            view! { <span class="prov over" title=format!("The record says: {said}")><Icon name="pen"/><span>{name}", "{at}<br/>"instead of: "{shortened(&said)}</span></span> }.into_any()
+            view! { <span class="prov over" title=format!("Recorded value: {said}")><Icon name="pen"/><span>{name}", "{at}<br/>"instead of: "{shortened(&said)}</span></span> }.into_any()
         }
         Origin::Evidence { source } => {
             let icon = match source.split(' ').next() {
@@ -93,7 +93,7 @@ pub fn LineageRow(page: ModelPage, tenant: Signal<String>) -> impl IntoView {
                     <li><small>{format!("{}, {}", v.kind.label(), v.stage.word())}</small></li>
                 </ul><Icon name="next"/></li>
                 <li><small>"Served by"</small><ul>
-                    {nobody.then(|| view! { <li><small>"nobody yet"</small></li> })}
+                    {nobody.then(|| view! { <li><small>"none yet"</small></li> })}
                     {serving.into_iter().map(|p| view! { <li><a href=links::endpoint(&t, &p.name)>{p.name.clone()}</a>" "<small>{p.state.word()}</small></li> }).collect_view()}
                 </ul><Icon name="next"/></li>
                 <li><small>"Called with"</small><ul><li><a href=links::keys(&t)>"API keys"</a></li><li><a href=links::usage(&t)>"Usage"</a></li></ul></li>

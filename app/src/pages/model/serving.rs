@@ -17,20 +17,20 @@ pub fn Serving(page: ModelPage, tenant: Signal<String>, deploy: ServerAction<End
     let free: Vec<_> = page.places.iter().filter(|p| p.fits && !p.serves).cloned().collect();
     let how = match v.kind {
         WeightsKind::Adapter => format!(
-            "An adapter loads onto a running endpoint of {} without a restart. Clients then call it as “{}”.",
+            "Loads onto a running endpoint of {} without a restart. Call it with the model name “{}”.",
             v.base_model_name, v.model_name
         ),
-        WeightsKind::Merged => format!("Full weights need an endpoint of their own. Clients then call it as “{}”.", v.model_name),
+        WeightsKind::Merged => format!("Needs its own endpoint. Call it with the model name “{}”.", v.model_name),
     };
     view! {
         <section class="section" aria-labelledby="where">
             <header><h2 id="where">"Served by"</h2></header>
             {if serving.is_empty() {
                 let soon = match v.kind {
-                    WeightsKind::Adapter => "Deploy it below; the first answer comes within seconds when its base is already running.",
-                    WeightsKind::Merged => "Deploy it below; the first answer comes when its own server has loaded the weights.",
+                    WeightsKind::Adapter => "Deploy it below. If the base model is already running, it is ready within seconds.",
+                    WeightsKind::Merged => "Deploy it below. It is ready once its server has loaded the weights.",
                 };
-                view! { <Empty title="Nobody can call it yet"><p>{soon}</p></Empty> }.into_any()
+                view! { <Empty title="Not deployed yet"><p>{soon}</p></Empty> }.into_any()
             } else {
                 view! { <div class="lines">{serving.into_iter().map(|p| view! {
                     <div class="item"><a class="title mono" href=links::endpoint(&t, &p.name)>{p.name.clone()}</a><span class="end"><StateWord status=p.state/></span></div>
@@ -50,10 +50,10 @@ pub fn Serving(page: ModelPage, tenant: Signal<String>, deploy: ServerAction<End
                         {match v.kind {
                             WeightsKind::Merged => view! { <input type="hidden" name="endpoint" value=""/> }.into_any(),
                             WeightsKind::Adapter => view! {
-                                <label class="label" for="endpoint">"Onto"</label>
+                                <label class="label" for="endpoint">"Endpoint"</label>
                                 <span class="control"><select id="endpoint" name="endpoint">
                                     {free.into_iter().map(|p| view! { <option value=p.name.clone()>{format!("{}, {}", p.name, p.state.word())}</option> }).collect_view()}
-                                    <option value="">"The endpoint of its base, or a new one"</option>
+                                    <option value="">"Any endpoint of the base model, or a new one"</option>
                                 </select></span>
                             }.into_any(),
                         }}
@@ -77,7 +77,7 @@ pub fn StageChange(page: ModelPage, change: ServerAction<ModelSetStage>) -> impl
     };
     view! {
         <section class="section" aria-labelledby="stage">
-            <header><h2 id="stage">"Stage"</h2><p>"Says what the version is meant for; every change is on record."</p></header>
+            <header><h2 id="stage">"Stage"</h2><p>"Stage changes are recorded in the audit log."</p></header>
             <ProblemSummary error=error_of(change)/>
             <div class="lines"><div class="item">
                 <span class="title"><Chip status=v.stage/></span>
@@ -91,7 +91,7 @@ pub fn StageChange(page: ModelPage, change: ServerAction<ModelSetStage>) -> impl
                         </ActionForm>
                     }.into_any(),
                 }).collect_view()}</span>
-                <p>{page.stage_refused.clone().unwrap_or_else(|| format!("{} now. The digest, the files and the scores stay as they are.", capital(v.stage.word())))}</p>
+                <p>{page.stage_refused.clone().unwrap_or_else(|| format!("{} now. Changing the stage does not change files or scores.", capital(v.stage.word())))}</p>
             </div></div>
         </section>
     }

@@ -6,10 +6,7 @@ use crate::{
     links,
     ui::{Sheet, StateWord, When, bytes, count},
 };
-use domain::{
-    card,
-    settings::{FinetuningType, yaml_float},
-};
+use domain::card;
 use leptos::prelude::*;
 
 #[component]
@@ -18,7 +15,7 @@ pub fn Versions(page: ModelPage, tenant: Signal<String>) -> impl IntoView {
     let (name, here, fields) = (page.model.name, page.version.number, card::FIELDS.len());
     view! {
         <section class="section" aria-labelledby="versions">
-            <header><h2 id="versions">"Versions"</h2><p>"each made by one run; a version never changes"</p></header>
+            <header><h2 id="versions">"Versions"</h2><p>"one per run; versions are immutable"</p></header>
             <Sheet label="versions">
                 <table class="table fold">
                     <thead><tr><th scope="col">"Version"</th><th scope="col">"Stage"</th><th scope="col">"Held-out score"</th><th scope="col">"Data"</th><th scope="col">"Run"</th><th scope="col">"Card fields"</th><th scope="col">"Made"</th></tr></thead>
@@ -26,7 +23,7 @@ pub fn Versions(page: ModelPage, tenant: Signal<String>) -> impl IntoView {
                         <tr aria-selected=(v.number == here).then_some("true")>
                             <th scope="row"><a href=links::model_version(&t, &name, v.number)>{format!("v{}", v.number)}</a></th>
                             <td><StateWord status=v.stage/></td>
-                            <td>{v.score.map_or_else(|| "not measured".to_owned(), |(tuned, base, rows)| format!("{} of {}, base {}", count(tuned), count(rows), count(base)))}</td>
+                            <td>{v.score.map_or_else(|| "not evaluated".to_owned(), |(tuned, base, rows)| format!("{} of {}, base {}", count(tuned), count(rows), count(base)))}</td>
                             <td class="mono drop">{v.dataset}</td>
                             <td class="mono drop"><a class="obj" href=links::run(&t, &v.run)>{v.run_name}</a></td>
                             <td data-label="card">{format!("{} of {fields}", fields - v.gaps)}</td>
@@ -44,7 +41,7 @@ pub fn Files(page: ModelPage) -> impl IntoView {
     let v = page.version;
     view! {
         <section class="section" aria-labelledby="files">
-            <header><h2 id="files">"Files"</h2><p>"with the BLAKE3 digest that is checked whenever they are fetched"</p></header>
+            <header><h2 id="files">"Files"</h2><p>"checked against their BLAKE3 digest on every download"</p></header>
             <Sheet label="files">
                 <table class="table fold">
                     <thead><tr><th scope="col">"File"</th><th scope="col" class="num">"Size"</th><th scope="col">"Digest, BLAKE3"</th></tr></thead>
@@ -64,23 +61,10 @@ pub fn Files(page: ModelPage) -> impl IntoView {
 #[component]
 pub fn Settings(page: ModelPage) -> impl IntoView {
     let s = page.version.settings;
-    let mut rows: Vec<(&'static str, String)> = vec![("finetuning_type", s.finetuning_type.word().into())];
-    if s.finetuning_type == FinetuningType::Lora {
-        rows.extend([("lora_rank", s.lora_rank.to_string()), ("lora_alpha", s.lora_alpha.to_string()), ("lora_target", s.lora_target)]);
-    }
-    rows.extend([
-        ("num_train_epochs", yaml_float(s.num_train_epochs)),
-        ("learning_rate", yaml_float(s.learning_rate)),
-        ("lr_scheduler_type", s.lr_scheduler_type.word().into()),
-        ("warmup_steps", s.warmup_steps.to_string()),
-        ("per_device_train_batch_size", s.per_device_train_batch_size.to_string()),
-        ("gradient_accumulation_steps", s.gradient_accumulation_steps.to_string()),
-        ("cutoff_len", s.cutoff_len.to_string()),
-        ("seed", s.seed.to_string()),
-    ]);
+    let rows = s.chosen();
     view! {
         <section class="section" aria-labelledby="settings">
-            <header><h2 id="settings">"Settings of the run"</h2><p>{format!("{}, by LLaMA-Factory's key names", capital(s.finetuning_type.word()))}</p></header>
+            <header><h2 id="settings">"Settings of the run"</h2><p>{format!("{}, LLaMA-Factory arguments", capital(s.finetuning_type.word()))}</p></header>
             <dl class="kv settings">{rows.into_iter().map(|(key, value)| view! { <dt class="mono">{key}</dt><dd class="mono">{value}</dd> }).collect_view()}</dl>
         </section>
     }

@@ -1,8 +1,9 @@
 //! One question under way: sends it, follows the stream, can stop it. Works in the browser; without scripts the form is posted.
 
+use super::aside::USUAL;
 use crate::api::{
     AppError,
-    playground::{ChatDelete, ChatView},
+    playground::{ChatDelete, PlaygroundPage},
 };
 use domain::chat::Answer;
 use leptos::{
@@ -35,8 +36,11 @@ pub struct Live {
     pub state: ArcRwSignal<State>,
 }
 
+/// A question that this page asked.
 #[derive(Clone)]
 pub struct Said {
+    /// Its place in the conversation.
+    pub at: usize,
     pub question: String,
     pub answers: Vec<Live>,
 }
@@ -45,8 +49,11 @@ pub struct Said {
 #[cfg_attr(not(feature = "hydrate"), allow(dead_code))]
 pub struct Talk {
     tenant: Signal<String>,
-    chat: RwSignal<String>,
-    pub now: RwSignal<Option<Said>>,
+    /// The conversation's id; empty before the first answer of a new one.
+    pub chat: RwSignal<String>,
+    page: Resource<Result<PlaygroundPage, AppError>>,
+    /// In order; those that the saved conversation holds are no longer shown.
+    asked: RwSignal<Vec<Said>>,
     pub busy: RwSignal<bool>,
     pub problem: RwSignal<Option<AppError>>,
     /// What a screen reader is told: that an answer began, and that it ended.
@@ -54,41 +61,32 @@ pub struct Talk {
     pub delete: ServerAction<ChatDelete>,
     pub temperature: RwSignal<String>,
     /// Tokens of the longest answer.
-    pub longest: RwSignal<String>,
-    /// Exchanges that were saved when the question was sent.
-    before: RwSignal<usize>,
+    pub longest: RwSignal<u32>,
     #[cfg(feature = "hydrate")]
     abort: StoredValue<Option<web_sys::AbortController>, LocalStorage>,
 }
 
 impl Talk {
-    pub fn new(tenant: Signal<String>, chat: RwSignal<String>) -> Self {
+    pub fn new(tenant: Signal<String>, chat: RwSignal<String>, page: Resource<Result<PlaygroundPage, AppError>>) -> Self {
         Self {
             tenant,
             chat,
-            now: RwSignal::new(None),
+            page,
+            asked: RwSignal::new(Vec::new()),
             busy: RwSignal::new(false),
             problem: RwSignal::new(None),
             announced: RwSignal::new(String::new()),
             delete: ServerAction::new(),
             temperature: RwSignal::new("0".into()),
-            longest: RwSignal::new("128".into()),
-            before: RwSignal::new(0),
+            longest: RwSignal::new(USUAL),
             #[cfg(feature = "hydrate")]
             abort: StoredValue::new_local(None),
         }
     }
 
-    /// Once the saved conversation holds the exchange, the live copy goes.
-    pub fn settle(self, saved: Option<&ChatView>) {
-        let count = saved.map_or(0, |c| c.chat.exchanges.len());
-        if self.busy.get_untracked() {
-            return;
-        }
-        if self.now.with_untracked(Option::is_some) && count > self.before.get_untracked() {
-            self.now.set(None);
-        }
-        self.before.set(count);
+    /// What was asked here and is not among the first `saved` exchanges of the conversation.
+    pub fn fresh(self, saved: usize) -> Vec<Said> {
+        self.asked.with(|all| all.iter().filter(|said| said.at >= saved).cloned().collect())
     }
 
     pub fn key(self, ev: KeyboardEvent) {
@@ -117,6 +115,15 @@ impl Talk {
                 a.abort();
             }
         });
+    }
+}
+
+/// Puts an address into the browser's bar without leaving the page.
+#[cfg_attr(not(feature = "hydrate"), allow(unused_variables))]
+pub fn tell_address(href: &str) {
+    #[cfg(feature = "hydrate")]
+    if let Ok(history) = window().history() {
+        let _ = history.replace_state_with_url(&wasm_bindgen::JsValue::NULL, "", Some(href));
     }
 }
 
@@ -207,8 +214,8 @@ mod browser {
             "models": models,
             "system": text("system"),
             "question": question,
-            "temperature": text("temperature").parse::<f64>().ok(),
-            "max_tokens": text("max_tokens").parse::<u32>().ok(),
+            "temperature": talk.temperature.get_untracked().parse::<f64>().ok(),
+            "max_tokens": talk.longest.get_untracked(),
         });
         let answers: Vec<Live> = models
             .into_iter()
@@ -217,7 +224,15 @@ mod browser {
         talk.problem.set(None);
         talk.busy.set(true);
         talk.announced.set("Answer started".into());
-        talk.now.set(Some(Said { question: question.clone(), answers: answers.clone() }));
+        let saved = talk.page.with_untracked(|page| match page {
+            Some(Ok(page)) => page.chat.as_ref().map_or(0, |c| c.chat.exchanges.len()),
+            _ => 0,
+        });
+        let at = talk.asked.with_untracked(|all| all.last().map_or(0, |last| last.at + 1)).max(saved);
+        talk.asked.update(|all| {
+            all.retain(|said| said.at >= saved);
+            all.push(Said { at, question: question.clone(), answers: answers.clone() });
+        });
         if let Some(area) = document().get_element_by_id("question").and_then(|e| e.dyn_into::<HtmlTextAreaElement>().ok()) {
             area.set_value("");
         }
@@ -229,9 +244,9 @@ mod browser {
             match chat {
                 Ok(Some(chat)) => adopt(talk, &chat),
                 // Stopped before it was saved: the server saves it a moment later.
-                Ok(None) => find_stopped(talk, question).await,
+                Ok(None) => find_stopped(talk, &answers, question).await,
                 Err(problem) => {
-                    talk.now.set(None);
+                    talk.asked.update(|all| all.retain(|said| said.at != at));
                     put_back(&question);
                     talk.problem.set(Some(AppError(problem)));
                 }
@@ -241,26 +256,26 @@ mod browser {
 
     /// The conversation has an id now: the address says so, and the page asks for what was saved.
     fn adopt(talk: Talk, chat: &str) {
-        let href = links::chat(&talk.tenant.get_untracked(), &chat);
-        if let Ok(history) = window().history() {
-            let _ = history.replace_state_with_url(&JsValue::NULL, "", Some(&href));
+        if talk.chat.with_untracked(|known| known == chat) {
+            talk.page.refetch();
+        } else {
+            super::tell_address(&links::chat(&talk.tenant.get_untracked(), &chat));
+            talk.chat.set(chat.to_owned());
         }
-        // Set even when it is the same: the page is asked again.
-        talk.chat.set(chat.to_owned());
     }
 
-    async fn find_stopped(talk: Talk, question: String) {
-        for answer in talk.now.get_untracked().map(|s| s.answers).unwrap_or_default() {
+    async fn find_stopped(talk: Talk, answers: &[Live], question: String) {
+        for answer in answers {
             answer.state.update(|s| {
                 if s.goes_on() {
-                    *s = State::Failed("Stopped. What came is kept.".into());
+                    *s = State::Failed("Stopped. The partial answer is kept.".into());
                 }
             });
         }
         pause(Duration::from_millis(600)).await;
         let known = talk.chat.get_untracked();
         if !known.is_empty() {
-            return talk.chat.set(known);
+            return adopt(talk, &known);
         }
         if let Ok(page) = playground_get(talk.tenant.get_untracked(), String::new()).await {
             let start = question.lines().next().unwrap_or_default();
@@ -342,7 +357,7 @@ mod browser {
         for answer in answers {
             answer.state.update(|s| {
                 if s.goes_on() {
-                    *s = State::Failed("The answer broke off. What came until then is kept.".into());
+                    *s = State::Failed("The answer was cut off. The partial answer is kept.".into());
                 }
             });
         }

@@ -1,31 +1,50 @@
 //! What was said: the saved turns, then the one under way.
 
-use super::{
-    said_by,
-    talk::{Live, State, Talk},
-};
+use super::talk::{Live, State, Talk};
 use crate::{
-    api::playground::ChatView,
+    api::playground::{ChatView, PlaygroundPage},
     ui::{Icon, copy::put, count},
 };
-use domain::chat::Answer;
+use domain::chat::{Answer, Exchange};
 use leptos::prelude::*;
 
+/// A saved exchange as one pane shows it.
+#[derive(Clone, Debug, PartialEq)]
+struct Turn {
+    /// Its place in the conversation.
+    at: usize,
+    question: String,
+    /// The answer and its HTML.
+    answer: Option<(Answer, String)>,
+}
+
+/// What the model `seat` in pane `i` was asked and said.
+fn turns_of(chat: &ChatView, seat: &str, i: usize) -> Vec<Turn> {
+    let of = |(at, (e, html)): (usize, (&Exchange, &Vec<String>))| {
+        // The model in this seat, or whoever sat there when it was asked.
+        let place = e.answers.iter().position(|a| a.model == seat).or((i < e.answers.len()).then_some(i));
+        Turn { at, question: e.question.clone(), answer: place.and_then(|p| Some((e.answers.get(p)?.clone(), html.get(p)?.clone()))) }
+    };
+    chat.chat.exchanges.iter().zip(&chat.html).enumerate().map(of).collect()
+}
+
 #[component]
-pub fn Turns(i: usize, seat: String, chat: Option<ChatView>, talk: Talk) -> impl IntoView {
-    let saved = chat.as_ref().map(|c| said_by(c, &seat, i)).unwrap_or_default();
-    let fresh = saved.is_empty();
+pub fn Turns(i: usize, seat: Memo<String>, page: Signal<PlaygroundPage>, talk: Talk) -> impl IntoView {
+    let saved =
+        Memo::new(move |_| page.with(|p| p.chat.as_ref().map(|chat| seat.with(|seat| turns_of(chat, seat, i))).unwrap_or_default()));
+    // What the saved conversation does not hold yet.
+    let fresh = move || talk.fresh(saved.with(Vec::len));
     view! {
         <div class="turns" aria-busy=move || talk.busy.get().to_string()>
-            {move || (fresh && talk.now.with(Option::is_none)).then(|| view! { <p class="muted">"Ask something. Every answer says how long its first word took."</p> })}
-            {saved.into_iter().map(|(question, answer)| view! {
-                <article class="turn me"><header>"You"</header><p>{question}</p></article>
-                {answer.map(|(answer, html)| view! { <Saved answer html/> })}
-            }).collect_view()}
-            {move || talk.now.get().map(|said| view! {
+            {move || (saved.with(Vec::is_empty) && fresh().is_empty()).then(|| view! { <p class="muted">"Ask something to start. Each answer shows the time to its first token."</p> })}
+            <For each=move || saved.get() key=|t| (t.at, t.answer.as_ref().map(|(a, _)| a.model.clone())) let:turn>
+                <article class="turn me"><header>"You"</header><p>{turn.question}</p></article>
+                {turn.answer.map(|(answer, html)| view! { <Saved answer html/> })}
+            </For>
+            <For each=fresh key=|said| said.at let:said>
                 <article class="turn me"><header>"You"</header><p>{said.question}</p></article>
                 {said.answers.get(i).cloned().map(|live| view! { <UnderWay live/> })}
-            })}
+            </For>
         </div>
     }
 }

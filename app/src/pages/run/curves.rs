@@ -11,25 +11,27 @@ use crate::{
         use_query,
     },
 };
-use domain::run::{MetricPoint, Run, RunState};
+use domain::run::{MetricPoint, RunState};
 use leptos::prelude::*;
 
 #[component]
-pub(super) fn Curves(run: Run, parts: Parts) -> impl IntoView {
+pub(super) fn Curves(parts: Parts, state: RunState) -> impl IntoView {
     let scale = use_query("scale");
+    // Drawn for one run: its address stays.
+    let run = parts.address();
     view! {
         <Load resource=parts.points let:points>
             {if points.is_empty() {
-                view! { <section class="section" aria-labelledby="loss"><header><h2 id="loss">"Loss"</h2></header><p class="small muted">{nothing_yet(run.state)}</p></section> }.into_any()
+                view! { <section class="section" aria-labelledby="loss"><header><h2 id="loss">"Loss"</h2></header><p class="small muted">{nothing_yet(state)}</p></section> }.into_any()
             } else {
-                view! { <Drawn run=run.clone() points log=scale.get_untracked() != "linear"/> }.into_any()
+                view! { <Drawn run=run.clone() points state total_steps=parts.total_steps() table=parts.table log=scale.get_untracked() != "linear"/> }.into_any()
             }}
         </Load>
     }
 }
 
 fn nothing_yet(state: RunState) -> &'static str {
-    if state.is_final() { "The run ended before the first measure." } else { "The curve begins with the first measure of the trainer." }
+    if state.is_final() { "The run ended before any metrics were logged." } else { "The chart appears with the first training metrics." }
 }
 
 fn column(points: &[MetricPoint], value: impl Fn(&MetricPoint) -> Option<f64>) -> Vec<(f64, f64)> {
@@ -37,15 +39,15 @@ fn column(points: &[MetricPoint], value: impl Fn(&MetricPoint) -> Option<f64>) -
 }
 
 #[component]
-fn Drawn(run: Run, points: Vec<MetricPoint>, log: bool) -> impl IntoView {
+fn Drawn(run: String, points: Vec<MetricPoint>, state: RunState, total_steps: u64, table: RwSignal<bool>, log: bool) -> impl IntoView {
     let last = points.last().map_or(0, |p| p.step);
-    let steps = run.progress.map_or(0, |p| p.total_steps).max(last);
-    let done = if run.state.is_final() && run.state != RunState::Failed { steps } else { last };
+    let steps = total_steps.max(last);
+    let done = if state.is_final() && state != RunState::Failed { steps } else { last };
     let train = column(&points, |p| p.loss);
     let eval = column(&points, |p| p.eval_loss);
     let rate = column(&points, |p| p.learning_rate);
     let speed = column(&points, |p| p.tokens_per_second);
-    let href = move |scale: &str| links::with(links::run(&run.tenant, &run.id), &[("scale", scale)]);
+    let href = move |scale: &str| links::with(run.clone(), &[("scale", scale)]);
     let (to_log, to_linear) = (href(""), href("linear"));
     let tools = ViewFn::from(move || {
         view! {
@@ -56,7 +58,7 @@ fn Drawn(run: Run, points: Vec<MetricPoint>, log: bool) -> impl IntoView {
     });
     let chart = Chart {
         title: "Loss",
-        caption: caption(last, &train, &eval, run.state.is_final()),
+        caption: caption(last, &train, &eval, state.is_final()),
         says: said(&train, &eval),
         series: vec![
             Series { label: "train", colour: 1, dashed: false, smoothed: true, points: train },
@@ -79,9 +81,9 @@ fn Drawn(run: Run, points: Vec<MetricPoint>, log: bool) -> impl IntoView {
     view! {
         <section class="section" aria-label="Loss">
             <ChartView chart tools/>
-            <details class="numbers"><summary>"Show as table"</summary><Numbers points=points.clone()/></details>
+            <details class="numbers" prop:open=move || table.get() on:toggle:target=move |ev| table.set(ev.target().open())><summary>"Show as table"</summary><Numbers points=points.clone()/></details>
         </section>
-        <section class="section" aria-label="Other measures"><div class="smalls two">{small("Learning rate", rate)}{small("Tokens per second", speed)}</div></section>
+        <section class="section" aria-label="Other metrics"><div class="smalls two">{small("Learning rate", rate)}{small("Tokens per second", speed)}</div></section>
     }
 }
 
@@ -97,7 +99,7 @@ fn caption(step: u64, train: &[(f64, f64)], eval: &[(f64, f64)], ended: bool) ->
             figure(*v),
             count(*at as u64),
             match best && eval.len() > 1 {
-                true if ended => ", the best",
+                true if ended => ", best",
                 true => ", best so far",
                 false => "",
             }
@@ -124,7 +126,7 @@ fn said(train: &[(f64, f64)], eval: &[(f64, f64)]) -> String {
 fn Numbers(points: Vec<MetricPoint>) -> impl IntoView {
     let cell = |v: Option<f64>| v.map_or_else(|| "–".to_owned(), figure);
     view! {
-        <div class="scroll tall" tabindex="0" role="region" aria-label="Table: measures">
+        <div class="scroll tall" tabindex="0" role="region" aria-label="Table: metrics">
             <table class="table compact">
                 <thead><tr><th scope="col" class="num">"Step"</th><th scope="col" class="num">"Epoch"</th><th scope="col" class="num">"Train loss"</th><th scope="col" class="num">"Eval loss"</th><th scope="col" class="num">"Learning rate"</th><th scope="col" class="num">"Tokens/s"</th></tr></thead>
                 <tbody>

@@ -5,15 +5,15 @@ use crate::{
     links,
     ui::{Icon, Load, count, number::some, use_query},
 };
-use domain::run::{LogLevel, LogLine, Run};
+use domain::run::{LogLevel, LogLine};
 use leptos::{html::Div, prelude::*};
 use leptos_router::components::Form;
 
 #[component]
-pub(super) fn LogTab(run: Run, parts: Parts, whole: bool) -> impl IntoView {
+pub(super) fn LogTab(parts: Parts, whole: bool) -> impl IntoView {
     let (text, level) = (use_query("q"), use_query("level"));
     let Parts { tail, following, .. } = parts;
-    let ended = run.state.is_final();
+    let ended = Memo::new(move |_| parts.run.with(|run| run.as_ref().is_none_or(|r| r.state.is_final())));
     let sheet = NodeRef::<Div>::new();
     // The newest line is in sight, until a person scrolls up.
     Effect::new(move |_| {
@@ -25,10 +25,11 @@ pub(super) fn LogTab(run: Run, parts: Parts, whole: bool) -> impl IntoView {
             request_animation_frame(move || sheet.set_scroll_top(sheet.scroll_height()));
         }
     });
-    let all = links::with(links::run(&run.tenant, &run.id), &[("tab", "log")]);
-    let at = move |level: &str, text: &str| {
-        links::with(links::run(&run.tenant, &run.id), &[("tab", if whole { "log" } else { "" }), ("level", level), ("q", text)])
-    };
+    // Drawn for one run: its address stays.
+    let run = parts.address();
+    let all = links::with(run.clone(), &[("tab", "log")]);
+    let at =
+        move |level: &str, text: &str| links::with(run.clone(), &[("tab", if whole { "log" } else { "" }), ("level", level), ("q", text)]);
     let at = StoredValue::new(at);
     view! {
         <section class="section" aria-labelledby="log">
@@ -46,8 +47,8 @@ pub(super) fn LogTab(run: Run, parts: Parts, whole: bool) -> impl IntoView {
                             <a href=at.with_value(|h| h("", &text.get_untracked())) aria-current=level.get_untracked().is_empty().then_some("true")>"All"</a>
                             <a href=at.with_value(|h| h("warning", &text.get_untracked())) aria-current=(!level.get_untracked().is_empty()).then_some("true")>"Warnings "{count(tail.warnings)}</a>
                         </span>
-                        {(!whole).then(|| view! { <a class="btn sm" href=all.clone()>"Whole log"</a> })}
-                        {(whole && !ended).then(|| view! {
+                        {(!whole).then(|| view! { <a class="btn sm" href=all.clone()>"Full log"</a> })}
+                        {move || (whole && !ended.get()).then(|| view! {
                             <button type="button" class="btn sm scripted" aria-pressed=move || following.get().to_string() on:click=move |_| following.update(|f| *f = !*f)>
                                 <Icon name="sort"/>{move || if following.get() { "Following" } else { "Follow" }}
                             </button>
@@ -55,7 +56,7 @@ pub(super) fn LogTab(run: Run, parts: Parts, whole: bool) -> impl IntoView {
                     </span>
                 </header>
                 {if tail.lines.is_empty() {
-                    view! { <p class="small muted">{if tail.total == 0 { "Nothing has been written yet." } else { "No line matches." }}</p> }.into_any()
+                    view! { <p class="small muted">{if tail.total == 0 { "No log output yet." } else { "No matching lines." }}</p> }.into_any()
                 } else {
                     view! {
                         <div class="log" class:whole=whole tabindex="0" role="region" aria-label="Log lines" node_ref=sheet on:scroll=move |_| at_the_end(sheet, following)>

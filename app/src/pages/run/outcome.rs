@@ -6,7 +6,10 @@ use crate::{
     links,
     ui::{Empty, Load, Reason, count, use_query},
 };
-use domain::run::{EvaluatedRow, Failure, Run, Scores};
+use domain::{
+    run::{EvaluatedRow, Failure, Run, Scores, Verdict},
+    settings::{FinetuningType, RunSettings, yaml_float},
+};
 use leptos::prelude::*;
 
 /// The sentence, the next step, and the lines that say it.
@@ -23,9 +26,48 @@ pub fn Failed(run: Run, failure: Failure) -> impl IntoView {
                 <p>{failure.next_step}</p>
                 <p class="small">"Cause: "<span class="mono">{failure.cause}</span>{failure.exit.map(|e| format!(", {e}"))}</p>
             </Reason>
-            {(!failure.evidence.is_empty()).then(|| view! { <pre class="code evidence" tabindex="0" role="region" aria-label="What the trainer wrote">{failure.evidence.join("\n")}</pre> })}
+            {(!failure.evidence.is_empty()).then(|| view! { <pre class="code evidence" tabindex="0" role="region" aria-label="Trainer output">{failure.evidence.join("\n")}</pre> })}
         </section>
     }
+}
+
+/// Says when a training that went well was for nothing, and what to try. Draws nothing otherwise.
+#[component]
+pub fn NothingLearnt(run: Run) -> impl IntoView {
+    let Some(scores) = run.scores.filter(|s| s.verdict() == Some(Verdict::NothingLearnt)) else { return ().into_any() };
+    let clone = links::with(links::run_new(&run.tenant), &[("from", &run.id.to_string())]);
+    let rows = links::with(links::run(&run.tenant, &run.id), &[("tab", "results"), ("rows", "wrong")]);
+    let actions = ViewFn::from(
+        move || view! { <a class="btn sm" href=clone.clone()>"Clone and change"</a><a class="btn sm quiet" href=rows.clone()>"Wrong answers"</a> },
+    );
+    view! {
+        <section class="section" aria-label="Nothing was learnt">
+            <Reason icon="degraded" title="The model learnt nothing" actions>
+                <p>{format!("{} of {} held-out rows are right after the training, as many as before it.", count(scores.tuned_right), count(scores.rows))}</p>
+                <p>{what_to_try(&run.settings)}</p>
+            </Reason>
+        </section>
+    }
+    .into_any()
+}
+
+fn what_to_try(settings: &RunSettings) -> String {
+    let lora = settings.finetuning_type == FinetuningType::Lora;
+    let mut tries = Vec::new();
+    if settings.num_train_epochs < 10.0 {
+        tries.push(format!("more epochs ({} now)", settings.num_train_epochs));
+    }
+    if settings.learning_rate < if lora { 1e-3 } else { 5e-5 } {
+        tries.push(format!("a higher learning rate ({} now)", yaml_float(settings.learning_rate)));
+    }
+    if lora && settings.lora_rank < 32 {
+        tries.push(format!("a higher LoRA rank ({} now)", settings.lora_rank));
+    }
+    let tries = match tries.as_slice() {
+        [] => "Try more or clearer examples.".to_owned(),
+        some => format!("Try {}.", some.join(", ")),
+    };
+    format!("{tries} Look at the wrong answers first: only an answer that equals the expected one letter by letter counts as right.")
 }
 
 /// In the overview: the scores and the way to the rows.
@@ -35,7 +77,7 @@ pub fn Helped(run: Run) -> impl IntoView {
     let rows = links::with(links::run(&run.tenant, &run.id), &[("tab", "results")]);
     view! {
         <section class="section" aria-labelledby="helped">
-            <header><h2 id="helped">"Did it help?"</h2><p>"Exact match on the held-out rows, base against tuned."</p><p class="end"><a href=rows>"Rows that flipped"</a></p></header>
+            <header><h2 id="helped">"Did it help?"</h2><p>"Exact match on held-out rows, base vs. tuned."</p><p class="end"><a href=rows>"Changed answers"</a></p></header>
             <ScoreFacts scores=s/>
         </section>
     }
@@ -47,8 +89,8 @@ fn ScoreFacts(scores: Scores) -> impl IntoView {
     let s = scores;
     view! {
         <dl class="facts facts-fig">
-            <div><dt>"Base right"</dt><dd>{count(s.base_right)}" "<small>{format!("of {}", count(s.rows))}</small></dd></div>
-            <div><dt>"Tuned right"</dt><dd>{count(s.tuned_right)}" "<small>{format!("of {}", count(s.rows))}</small></dd></div>
+            <div><dt>"Base correct"</dt><dd>{count(s.base_right)}" "<small>{format!("of {}", count(s.rows))}</small></dd></div>
+            <div><dt>"Tuned correct"</dt><dd>{count(s.tuned_right)}" "<small>{format!("of {}", count(s.rows))}</small></dd></div>
             <div><dt>"Gained"</dt><dd class="fg-success">{count(s.gained)}" "<small>"wrong before"</small></dd></div>
             <div><dt>"Lost"</dt><dd class:fg-danger=(s.lost > 0)>{count(s.lost)}" "<small>"right before"</small></dd></div>
         </dl>
@@ -63,7 +105,7 @@ pub(super) fn Results(page: RunPage, parts: Parts) -> impl IntoView {
         let text = if r.state.is_final() {
             "The run ended before its evaluation, or the dataset has no held-out rows."
         } else {
-            "Base and tuned model answer the held-out rows after the training; the answers appear here by themselves."
+            "After training, the base and the tuned model answer the held-out rows. Results appear here automatically."
         };
         return view! { <section class="section"><Empty title="No results yet"><p>{text}</p></Empty></section> }.into_any();
     };
@@ -72,14 +114,14 @@ pub(super) fn Results(page: RunPage, parts: Parts) -> impl IntoView {
     view! {
         <section class="section" aria-labelledby="res">
             <header>
-                <h2 id="res">"Results"</h2><p>"Greedy decoding, exact match after trimming, on rows that were never trained on."</p>
+                <h2 id="res">"Results"</h2><p>"Greedy decoding, exact match, on rows that were not trained on."</p>
                 <span class="end seg" role="group" aria-label="Which rows">
-                    {[("", "Flipped"), ("wrong", "Wrong now"), ("all", "All")].map(|(w, label)| view! { <a href=at(w) aria-current=(which.get_untracked() == w).then_some("true")>{label}</a> }).collect_view()}
+                    {[("", "Changed"), ("wrong", "Wrong now"), ("all", "All")].map(|(w, label)| view! { <a href=at(w) aria-current=(which.get_untracked() == w).then_some("true")>{label}</a> }).collect_view()}
                 </span>
             </header>
             <ScoreFacts scores=s/>
             <Load resource=parts.rows let:rows>
-                {if rows.is_empty() { view! { <p class="small muted gap">"No row of this kind."</p> }.into_any() } else { view! { <Rows rows/> }.into_any() }}
+                {if rows.is_empty() { view! { <p class="small muted gap">"No rows here."</p> }.into_any() } else { view! { <Rows rows/> }.into_any() }}
             </Load>
         </section>
     }

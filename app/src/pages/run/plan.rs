@@ -19,11 +19,11 @@ pub fn Plan(run: Run, now: Timestamp) -> impl IntoView {
     let (active, home) = (links::with(links::runs(&run.tenant), &[("state", "active")]), links::home(&run.tenant));
     view! {
         <section class="section" aria-labelledby="plan">
-            <header><h2 id="plan">"Plan"</h2><p>"The whole way from the start; every step says why it stands where it stands."</p></header>
+            <header><h2 id="plan">"Plan"</h2><p>"Each step of this run and its status."</p></header>
             <ol class="steps">
                 {run.steps.iter().enumerate().map(|(i, s)| step(s, i == at && !run.state.is_final(), waits, percent, now)).collect_view()}
             </ol>
-            {waits.then(|| view! { <Reason icon="clock" title=reason><p><a href=active>"What runs and waits now"</a>", "<a href=home>"what the tenant holds"</a>"."</p></Reason> })}
+            {waits.then(|| view! { <Reason icon="clock" title=reason><p><a href=active>"Active runs"</a>", "<a href=home>"quota of the tenant"</a>"."</p></Reason> })}
         </section>
     }
 }

@@ -11,9 +11,7 @@ use leptos::prelude::*;
 #[component]
 pub(super) fn Preflight(typed: Typed, draft: Draft, busy: Signal<bool>, tenant: String) -> impl IntoView {
     let yaml = move || typed.form.with(|f| f.settings().0.yaml(&f.base_model, f.dataset_and_number().0));
-    let datasets = draft.datasets.clone();
-    let chosen =
-        Memo::new(move |_| typed.form.with(|f| datasets.iter().find(|d| f.dataset == format!("{}@{}", d.name, d.number)).cloned()));
+    let chosen = Memo::new(move |_| typed.data());
     let steps = move || chosen.get().map(|d| typed.form.with(|f| f.settings().0.total_steps(d.train_rows)));
     let tokens = move || chosen.get().and_then(|d| typed.form.with(|f| d.tokens_to_train(f.settings().0.num_train_epochs)));
     // Without scripts the server judges; the button then must not say that it is off.
@@ -27,19 +25,22 @@ pub(super) fn Preflight(typed: Typed, draft: Draft, busy: Signal<bool>, tenant: 
             <dl class="kv">
                 <dt>"Steps"</dt><dd>{move || steps().map(count)}</dd>
                 <dt>"Tokens"</dt><dd>{move || match tokens() {
-                    Some(n) => view! { "about "{count(n)}" "<small>"padding comes on top"</small> }.into_any(),
+                    Some(n) => view! { "about "{count(n)}" "<small>"without padding"</small> }.into_any(),
                     None => "not counted".into_any(),
                 }}</dd>
-                <dt>"Evaluation"</dt><dd>{move || chosen.get().map(|d| if d.held_out_rows > 0 { some(d.held_out_rows, "held-out row", "held-out rows") } else { "none: no held-out rows".into() })}</dd>
+                <dt>"Evaluation"</dt><dd>{move || chosen.get().map(|d| if d.held_out_rows > 0 { some(d.held_out_rows, "held-out row", "held-out rows") } else { "none, no held-out rows".into() })}</dd>
             </dl>
             <ul class="checks">
                 {move || typed.problems.get().into_iter().map(|p| view! {
                     <li class="fg-danger"><Icon name="failed"/><span><a href=format!("#{}", p.field) rel="external">{p.field.clone()}</a>": "{p.sentence}</span></li>
                 }).collect_view()}
-                {move || ready().then(|| view! { <li class="fg-success"><Icon name="succeeded"/><span>"Every field is in its range"</span></li> })}
+                {move || typed.doubts.get().into_iter().map(|p| view! {
+                    <li class="fg-warning"><Icon name="degraded"/><span><a href=format!("#{}", p.field) rel="external">{p.field.clone()}</a>": "{p.sentence}</span></li>
+                }).collect_view()}
+                {move || ready().then(|| view! { <li class="fg-success"><Icon name="succeeded"/><span>"All settings are valid"</span></li> })}
                 <li class=if waits { "fg-warning" } else { "fg-success" }>
                     <Icon name=if waits { "degraded" } else { "succeeded" }/>
-                    <span>{format!("{} of {} runs at once in use{}", draft.runs_active, draft.runs_quota, if waits { if draft.runs_queued > 0 { format!("; it will wait behind {} more", draft.runs_queued) } else { "; it will wait for a place".into() } } else { String::new() })}</span>
+                    <span>{format!("{} of {} concurrent runs in use{}", draft.runs_active, draft.runs_quota, if waits { if draft.runs_queued > 0 { format!("; queued behind {} more", draft.runs_queued) } else { "; this run will be queued".into() } } else { String::new() })}</span>
                 </li>
             </ul>
             <div class="stack gap-sm">
@@ -49,7 +50,7 @@ pub(super) fn Preflight(typed: Typed, draft: Draft, busy: Signal<bool>, tenant: 
                         <button type="submit" class="btn primary" aria-busy=move || busy.get().then_some("true") aria-disabled=move || (alive.get() && !ready()).then_some("true") aria-describedby="why"
                             on:click=move |e| if !ready() || busy.get() { e.prevent_default() }>"Start run"</button>
                         <button type="submit" class="btn unscripted" formmethod="get" formaction=links::run_new(&tenant)>"Check"</button>
-                        <p id="why" class="small muted">{move || (!ready()).then(|| typed.problems.with(|p| format!("{} above {} a change before it can start.", p.len(), if p.len() == 1 { "needs" } else { "need" })))}</p>
+                        <p id="why" class="small muted">{move || (!ready()).then(|| typed.problems.with(|p| format!("Fix {} to start the run.", some(p.len() as u64, "setting", "settings"))))}</p>
                     }.into_any(),
                 }}
             </div>

@@ -2,6 +2,7 @@
 //! Both come from one list, so that the page shows what the trainer gets.
 
 use super::{FinetuningType, RunSettings, yaml_float};
+use std::fmt;
 
 /// A value in the trainer's file.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,12 +13,29 @@ pub enum SettingValue {
     Flag(bool),
 }
 
+impl fmt::Display for SettingValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Whole(n) => write!(f, "{n}"),
+            Self::Number(n) => f.write_str(&yaml_float(*n)),
+            Self::Flag(on) => write!(f, "{on}"),
+        }
+    }
+}
+
 impl RunSettings {
-    /// What the person chose, under LLaMA-Factory's keys, in the order in which people think of it.
+    /// What the person chose, under LLaMA-Factory's keys, in the order of the form: what matters most first.
     pub fn trainer_keys(&self) -> Vec<(&'static str, SettingValue)> {
         use SettingValue::{Flag, Number, Text, Whole};
         let mut out =
             vec![("stage", Text("sft".into())), ("do_train", Flag(true)), ("finetuning_type", Text(self.finetuning_type.word().into()))];
+        out.extend([
+            ("num_train_epochs", Number(self.num_train_epochs)),
+            ("learning_rate", Number(self.learning_rate)),
+            ("per_device_train_batch_size", Whole(self.per_device_train_batch_size.into())),
+            ("cutoff_len", Whole(self.cutoff_len.into())),
+        ]);
         if self.finetuning_type == FinetuningType::Lora {
             out.extend([
                 ("lora_rank", Whole(self.lora_rank.into())),
@@ -26,16 +44,18 @@ impl RunSettings {
             ]);
         }
         out.extend([
-            ("cutoff_len", Whole(self.cutoff_len.into())),
-            ("per_device_train_batch_size", Whole(self.per_device_train_batch_size.into())),
-            ("gradient_accumulation_steps", Whole(self.gradient_accumulation_steps.into())),
-            ("learning_rate", Number(self.learning_rate)),
             ("lr_scheduler_type", Text(self.lr_scheduler_type.word().into())),
             ("warmup_steps", Whole(self.warmup_steps.into())),
-            ("num_train_epochs", Number(self.num_train_epochs)),
+            ("gradient_accumulation_steps", Whole(self.gradient_accumulation_steps.into())),
             ("seed", Whole(self.seed.into())),
         ]);
         out
+    }
+
+    /// What the person chose, as text, under the trainer's keys.
+    pub fn chosen(&self) -> Vec<(&'static str, String)> {
+        let fixed = |key: &str| matches!(key, "stage" | "do_train");
+        self.trainer_keys().into_iter().filter(|(key, _)| !fixed(key)).map(|(key, value)| (key, value.to_string())).collect()
     }
 
     /// The YAML beside the form: base model and dataset by their names, then the settings. Ends with a line feed.
@@ -44,9 +64,7 @@ impl RunSettings {
         for (key, value) in self.trainer_keys() {
             let value = match value {
                 SettingValue::Text(t) => text(&t),
-                SettingValue::Whole(n) => n.to_string(),
-                SettingValue::Number(n) => yaml_float(n),
-                SettingValue::Flag(b) => b.to_string(),
+                other => other.to_string(),
             };
             out.push_str(&format!("{key}: {value}\n"));
         }
@@ -71,9 +89,9 @@ mod tests {
         let settings = RunSettings { learning_rate: 1e-5, num_train_epochs: 20.0, ..RunSettings::default() };
         assert_eq!(
             settings.yaml("world-base", "facts"),
-            "model_name_or_path: world-base\ndataset: facts\nstage: sft\ndo_train: true\nfinetuning_type: lora\nlora_rank: 16\nlora_alpha: 32\n\
-             lora_target: all\ncutoff_len: 1024\nper_device_train_batch_size: 8\ngradient_accumulation_steps: 1\nlearning_rate: 1.0e-5\n\
-             lr_scheduler_type: cosine\nwarmup_steps: 10\nnum_train_epochs: 20.0\nseed: 42\n"
+            "model_name_or_path: world-base\ndataset: facts\nstage: sft\ndo_train: true\nfinetuning_type: lora\nnum_train_epochs: 20.0\n\
+             learning_rate: 1.0e-5\nper_device_train_batch_size: 8\ncutoff_len: 1024\nlora_rank: 16\nlora_alpha: 32\nlora_target: all\n\
+             lr_scheduler_type: cosine\nwarmup_steps: 10\ngradient_accumulation_steps: 1\nseed: 42\n"
         );
     }
 

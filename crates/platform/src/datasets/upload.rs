@@ -22,7 +22,7 @@ use domain::{
     name::Name,
     policy::Action,
     problem::{FieldProblem, Problem, ProblemKind},
-    store_location,
+    size, store_location,
 };
 use futures::{Stream, StreamExt};
 
@@ -173,7 +173,7 @@ impl Datasets<'_> {
                     writer.abort().await;
                     return Err(Problem::new(
                         ProblemKind::Invalid,
-                        format!("The upload broke off after {bytes} bytes; nothing was stored."),
+                        format!("The upload broke off after {}; nothing was stored.", size::bytes(bytes)),
                     )
                     .next("Send the file again."));
                 }
@@ -249,7 +249,7 @@ impl Datasets<'_> {
         let version = DatasetVersion { state: VersionState::Checking, reason, bytes, digest: Some(digest), ..version.clone() };
         tx.update_dataset_version(&version).await.doing(doing)?;
         let mut entry = permit.entry(tx.at(), "dataset_version", version.id, super::called(&version));
-        entry.detail = format!("uploaded “{}”, {bytes} bytes", version.file_name);
+        entry.detail = format!("uploaded “{}”, {}", version.file_name, size::bytes(bytes));
         audit::append(&mut tx, entry).await.doing(doing)?;
         events::tell(&mut tx, tenant, Topic::DatasetVersion, version.id).await.doing(doing)?;
         tx.commit().await.doing(doing)?;
@@ -289,14 +289,22 @@ fn shown_file_name(text: &str) -> String {
 }
 
 fn too_large(platform: &Platform) -> Problem {
-    Problem::field("file", format!("The file is larger than {} bytes, the most that one file may have.", platform.inner.upload_bytes))
-        .next("Split it into several files.")
+    Problem::field(
+        "file",
+        format!("The file is larger than {}, the most that one file may have.", size::bytes(platform.inner.upload_bytes)),
+    )
+    .next("Split it into several files.")
 }
 
 fn over_quota(tenant: &Name, stored: u64, bytes: u64, quota: u64) -> Problem {
     if bytes == 0 {
         return storage_used_up(tenant, stored, quota);
     }
-    let sentence = format!("The file has {bytes} bytes or more, and the tenant “{tenant}” holds {stored} of its {quota} bytes of storage.");
+    let sentence = format!(
+        "The file has {} or more, and the tenant “{tenant}” uses {} of its {} of storage.",
+        size::bytes(bytes),
+        size::bytes(stored),
+        size::bytes(quota)
+    );
     Problem::new(ProblemKind::QuotaExceeded, sentence).next("Upload a smaller file, or ask the platform admin for more storage.")
 }

@@ -75,24 +75,24 @@ async fn a_job_is_finished_let_go_and_kept_only_by_whoever_claims_it_now(two: Tw
     let mut tx = two.one.begin(NOW).await.unwrap();
     tx.insert_job(&job).await.unwrap();
     tx.commit().await.unwrap();
-    assert!(two.one.claim_job("slow", NOW, NOW.plus(MINUTE)).await.unwrap().is_some());
-    assert!(two.two.claim_job("quick", NOW.plus(SECOND), NOW.plus(DAY)).await.unwrap().is_none(), "it is held");
+    assert!(two.one.claim_job("slow", 2, NOW, NOW.plus(MINUTE)).await.unwrap().is_some());
+    assert!(two.two.claim_job("quick", 2, NOW.plus(SECOND), NOW.plus(DAY)).await.unwrap().is_none(), "it is held");
     let later = NOW.plus(2 * MINUTE);
-    assert!(two.two.claim_job("quick", later, later.plus(MINUTE)).await.unwrap().is_some(), "a claim ends");
+    assert!(two.two.claim_job("quick", 2, later, later.plus(MINUTE)).await.unwrap().is_some(), "a claim ends");
 
     // The slow one wakes up: the job is no longer its own.
     assert!(!two.one.renew_job("j1", "slow", later.plus(DAY)).await.unwrap());
-    two.one.release_job("j1", "slow", later).await.unwrap();
+    two.one.release_job("j1", "slow", later, true).await.unwrap();
     let mut tx = two.one.begin(later).await.unwrap();
     assert!(!tx.let_go_of_job("j1", "slow").await.unwrap());
     assert!(!tx.delete_job("j1", "slow").await.unwrap());
     tx.commit().await.unwrap();
-    assert!(two.one.claim_job("third", later, later.plus(MINUTE)).await.unwrap().is_none(), "the quick one still holds it");
+    assert!(two.one.claim_job("third", 2, later, later.plus(MINUTE)).await.unwrap().is_none(), "the quick one still holds it");
 
     let mut tx = two.two.begin(later).await.unwrap();
     assert!(tx.delete_job("j1", "quick").await.unwrap());
     tx.commit().await.unwrap();
-    assert!(two.one.claim_job("third", later.plus(DAY), later.plus(2 * DAY)).await.unwrap().is_none(), "it is done");
+    assert!(two.one.claim_job("third", 2, later.plus(DAY), later.plus(2 * DAY)).await.unwrap().is_none(), "it is done");
 }
 
 async fn a_fence_of_an_earlier_term_holds_nothing_also_for_the_same_holder(two: Two) {

@@ -85,7 +85,7 @@ async fn a_file_is_stored_hashed_judged_and_ready(world: World) {
         .await
         .unwrap();
     let said: Vec<_> = log.iter().map(|r| (r.entry.action.as_str(), r.entry.actor_name.as_str(), r.entry.detail.as_str())).collect();
-    let uploaded = format!("uploaded “rows.jsonl”, {} bytes", file.len());
+    let uploaded = format!("uploaded “rows.jsonl”, {}", domain::size::bytes(file.len() as u64));
     assert_eq!(said, [("dataset.checked", "system", "100 of 101 rows accepted"), ("dataset.write", "ann", uploaded.as_str())]);
     let list = world.platform.datasets(&scope).list().await.unwrap();
     assert_eq!((list.len(), list[0].runs, list[0].latest.as_ref()), (1, 0, Some(&version)));
@@ -180,7 +180,7 @@ async fn an_upload_that_breaks_off_leaves_nothing(world: World) {
     let broken = || pieces(&rows(100)).chain(futures::stream::iter([Err(std::io::Error::other("connection reset"))]));
     for name in ["facts", "other"] {
         let problem = world.platform.datasets(&scope).upload(upload(name), broken()).await.unwrap_err();
-        assert!(problem.sentence.contains(&format!("broke off after {} bytes", rows(100).len())), "{problem}");
+        assert!(problem.sentence.contains(&format!("broke off after {}", domain::size::bytes(rows(100).len() as u64))), "{problem}");
     }
     let list = world.platform.datasets(&scope).list().await.unwrap();
     assert_eq!((list.len(), list[0].latest.as_ref().unwrap().number), (1, 1));
@@ -223,7 +223,7 @@ async fn the_quota_is_kept_also_by_two_uploads_at_once(world: World) {
     }
     let refused = world.upload(&scope, "three", &file).await.unwrap_err();
     assert_eq!(refused.kind, ProblemKind::QuotaExceeded);
-    assert!(refused.sentence.contains("bytes or more") && refused.sentence.contains(&room.to_string()), "{refused}");
+    assert!(refused.sentence.contains(" or more") && refused.sentence.contains(&domain::size::bytes(room)), "{refused}");
     assert_eq!(world.platform.overview(&scope).await.unwrap().holding.storage_bytes, file.len() as u64);
     // Announced sizes are refused before the first byte.
     let announced = NewUpload { expected_bytes: Some(room), ..upload("three") };

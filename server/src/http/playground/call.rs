@@ -83,26 +83,29 @@ async fn listen(
     if let Some(n) = asked.max_tokens {
         body["max_tokens"] = json!(n);
     }
-    let away = |e: reqwest::Error| {
-        tracing::warn!(error = %e, "the playground cannot reach the gateway");
-        "The gateway does not answer now. Try again in a moment.".to_owned()
+    let response = match begin(http, url, pass, &body).await? {
+        // The question leaves less room than the answer may take: then the rest of the context is the longest answer.
+        Begun::TooLong if asked.max_tokens.is_some() => {
+            if let Some(body) = body.as_object_mut() {
+                body.remove("max_tokens");
+            }
+            begin(http, url, pass, &body).await?
+        }
+        begun => begun,
     };
-    let response = http.post(url).bearer_auth(pass).json(&body).send().await.map_err(away)?;
-    if !response.status().is_success() {
-        let status = response.status();
-        let said = response.json::<Value>().await.ok().and_then(|v| message(&v["error"]));
-        return Err(said.unwrap_or_else(|| format!("The gateway answered {status}.")));
-    }
+    let Begun::Answering(response) = response else {
+        return Err("This conversation is longer than the model’s context. Start a new chat, or ask a shorter question.".into());
+    };
     let mut bytes = response.bytes_stream();
     let mut lines = DataLines::default();
     loop {
         let piece = tokio::select! {
-            piece = tokio::time::timeout(SILENCE, bytes.next()) => piece.map_err(|_| "The model fell silent. What it said until then is kept.".to_owned())?,
+            piece = tokio::time::timeout(SILENCE, bytes.next()) => piece.map_err(|_| "The model stopped responding. The partial answer is kept.".to_owned())?,
             // The page was closed or the person pressed stop: the call ends, what came is kept.
             () = to.closed() => return Err("Stopped before the end.".into()),
         };
-        let Some(piece) = piece else { return Err("The model's answer broke off. What it said until then is kept.".into()) };
-        let piece = piece.map_err(|_| "The model's answer broke off. What it said until then is kept.".to_owned())?;
+        let Some(piece) = piece else { return Err("The answer was cut off. The partial answer is kept.".into()) };
+        let piece = piece.map_err(|_| "The answer was cut off. The partial answer is kept.".to_owned())?;
         for data in lines.push(&piece).map_err(|_| "The model sent something that cannot be read.".to_owned())? {
             if data == "[DONE]" {
                 return Ok(());
@@ -123,10 +126,75 @@ async fn listen(
     }
 }
 
+/// What the gateway made of a call.
+enum Begun {
+    Answering(reqwest::Response),
+    /// Question and answer together are longer than the model's context.
+    TooLong,
+}
+
+async fn begin(http: &reqwest::Client, url: &str, pass: &str, body: &Value) -> Result<Begun, String> {
+    let away = |e: reqwest::Error| {
+        tracing::warn!(error = %e, "the playground cannot reach the gateway");
+        "The gateway is not responding. Try again in a moment.".to_owned()
+    };
+    let response = http.post(url).bearer_auth(pass).json(body).send().await.map_err(away)?;
+    if response.status().is_success() {
+        return Ok(Begun::Answering(response));
+    }
+    let status = response.status();
+    let error = response.json::<Value>().await.map(|v| v["error"].clone()).unwrap_or_default();
+    if error["code"] == "context_length_exceeded" {
+        return Ok(Begun::TooLong);
+    }
+    Err(message(&error).unwrap_or_else(|| format!("The gateway answered {status}.")))
+}
+
 fn message(error: &Value) -> Option<String> {
     error["message"].as_str().or_else(|| error.as_str()).map(str::to_owned)
 }
 
 fn milliseconds(since: Instant) -> u32 {
     u32::try_from(since.elapsed().as_millis()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{Json, Router, http::StatusCode, response::IntoResponse, routing::post};
+
+    /// A gateway whose model has room for so many tokens after the question; 0 = the question alone is too long.
+    async fn gateway(room: u64) -> String {
+        let answer = move |Json(body): Json<Value>| async move {
+            if room == 0 || body["max_tokens"].as_u64().is_some_and(|n| n > room) {
+                let error = json!({"error": {"message": "maximum context length is 512", "code": "context_length_exceeded"}});
+                return (StatusCode::BAD_REQUEST, Json(error)).into_response();
+            }
+            "data: {\"choices\":[{\"delta\":{\"content\":\"Yes.\"}}]}\n\ndata: [DONE]\n\n".into_response()
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, Router::new().route("/", post(answer))).await });
+        format!("http://{address}/")
+    }
+
+    async fn asked(room: u64, max_tokens: Option<u32>) -> Answer {
+        let (to, _page) = mpsc::channel(64);
+        let asked = Asked { max_tokens, ..Asked::default() };
+        ask(&reqwest::Client::new(), &gateway(room).await, "pass", "m", &[], &asked, &to).await
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_may_be_longer_than_what_is_left_takes_what_is_left() {
+        let answer = asked(100, Some(448)).await;
+        assert_eq!((answer.content.as_str(), answer.error), ("Yes.", None));
+    }
+
+    #[tokio::test]
+    async fn a_conversation_beyond_the_context_is_told_in_our_words() {
+        for max_tokens in [Some(448), None] {
+            let said = asked(0, max_tokens).await.error.unwrap_or_default();
+            assert!(said.starts_with("This conversation is longer than the model’s context."), "{said}");
+        }
+    }
 }
