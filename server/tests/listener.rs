@@ -113,7 +113,7 @@ async fn an_upload_that_comes_slowly_but_steadily_takes_as_long_as_it_wants() {
     let opening = "--B\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\nslow\r\n--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.jsonl\"\r\n\r\n";
     let pieces: Vec<String> =
         std::iter::once(opening.to_owned()).chain((0..24).map(|_| ROW.to_owned())).chain(["\r\n--B--\r\n".to_owned()]).collect();
-    let body = futures::stream::unfold(pieces.into_iter(), |mut rest| async {
+    let body = futures::stream::unfold(pieces.into_iter(), |mut rest| async move {
         tokio::time::sleep(Duration::from_millis(250)).await;
         Some((std::io::Result::Ok(rest.next()?), rest))
     });
@@ -228,7 +228,7 @@ async fn a_stop_lets_an_answer_under_way_finish_and_closes_what_is_idle() {
         .header("content-type", "multipart/form-data; boundary=B")
         .body(reqwest::Body::wrap_stream(receiver));
     let uploading = tokio::spawn(async move { mira.send(request).await });
-    // The upload is under way when its dataset's file is open: some bytes were taken.
+    // Three connections: the browser that signed in, the idle one, the upload.
     let began = Instant::now();
     while portal.portal.connections.open() < 3 && began.elapsed() < SOON {
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -80,7 +80,7 @@ impl Refusal {
         let message = format!(
             "Too many calls from your address came without a valid API key. Look which program uses an old one; try again in {retry_after} s. Calls with a valid key go on."
         );
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "too_many_refused_keys", message).after(retry_after)
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "requests", "too_many_refused_keys", message).after(retry_after)
     }
     fn unauthorized(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "invalid_request_error", "invalid_api_key", message)

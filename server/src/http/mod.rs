@@ -23,7 +23,7 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     http::Method,
-    middleware::from_fn_with_state,
+    middleware::{from_fn, from_fn_with_state},
     routing::{MethodRouter, get, post},
 };
 use std::{collections::BTreeSet, sync::Arc};

@@ -145,7 +145,15 @@ pub async fn keys(State(doors): State<Doors>, request: Request, next: Next) -> R
     platform.refused_at(Door::Key, &seen.origin());
     let over = refused_keys.over(seen.from, now);
     refused_keys.count(seen.from, now);
-    over.map_or(response, gateway::too_many_refused_keys)
+    let Some(seconds) = over else { return response };
+    let mut told = gateway::too_many_refused_keys(seconds);
+    // A page of an allowed origin may read the one answer as it may the other.
+    for (name, value) in response.headers() {
+        if *name == header::VARY || name.as_str().starts_with("access-control-") {
+            told.headers_mut().append(name.clone(), value.clone());
+        }
+    }
+    told
 }
 
 fn too_many(seconds: u64, wants: Wants) -> Response {

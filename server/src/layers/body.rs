@@ -38,7 +38,7 @@ pub async fn limit(State(most): State<usize>, request: Request, next: Next) -> R
     }
     let over = Arc::new(AtomicBool::new(false));
     let counted = over.clone();
-    let request = request.map(|body| Body::new(Counted { body, left: most, over: counted }));
+    let request = request.map(|body| Body::new(Counted { body, left: most, read_on: 0, over: counted }));
     let response = next.run(request).await;
     if over.load(Ordering::Relaxed) { too_large(most, wants) } else { response }
 }
@@ -63,10 +63,11 @@ fn too_large(most: usize, wants: Wants) -> Response {
 #[error("the body is too large")]
 struct TooLarge;
 
-/// Ends with an error after `left` more bytes.
+/// Ends with an error after `left` more bytes; what comes then is read on and thrown away, so that the client hears why.
 struct Counted {
     body: Body,
     left: usize,
+    read_on: usize,
     over: Arc<AtomicBool>,
 }
 
@@ -75,20 +76,25 @@ impl HttpBody for Counted {
     type Error = axum::BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
-        let frame = match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => frame,
-            Poll::Ready(Some(Err(e))) => return Poll::Ready(Some(Err(e.into()))),
-            Poll::Ready(None) => return Poll::Ready(None),
-            Poll::Pending => return Poll::Pending,
-        };
-        match self.left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
-            Some(left) => {
+        loop {
+            let frame = match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => frame,
+                Poll::Ready(Some(Err(e))) => return Poll::Ready(Some(Err(e.into()))),
+                Poll::Ready(None) if self.over.load(Ordering::Relaxed) => return Poll::Ready(Some(Err(TooLarge.into()))),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
+            };
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            if let Some(left) = self.left.checked_sub(length)
+                && !self.over.load(Ordering::Relaxed)
+            {
                 self.left = left;
-                Poll::Ready(Some(Ok(frame)))
+                return Poll::Ready(Some(Ok(frame)));
             }
-            None => {
-                self.over.store(true, Ordering::Relaxed);
-                Poll::Ready(Some(Err(TooLarge.into())))
+            self.over.store(true, Ordering::Relaxed);
+            self.read_on += length;
+            if self.read_on > READ_ON {
+                return Poll::Ready(Some(Err(TooLarge.into())));
             }
         }
     }

@@ -248,7 +248,8 @@ async fn an_owner_ends_a_members_sessions_passes_and_keys_at_once_on_every_repli
     assert_eq!((member.sessions, member.keys), (2, 1));
 
     let other = world.replica(now).await;
-    let mut directory = other.directory_changes(std::future::pending()).await.unwrap();
+    let (mut directory, keeping) = other.directory_changes(std::future::pending()).await.unwrap();
+    tokio::spawn(keeping);
     let ended = world.platform.members(&owner).end_access(ann.person.id).await.unwrap();
     assert_eq!((ended.sessions, ended.keys), (2, 1));
     for secret in [&first, &second] {
