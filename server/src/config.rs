@@ -37,13 +37,16 @@ pub struct ServeArgs {
     /// OpenID Connect issuer; without one the development provider signs people in.
     #[arg(long, env = "ATELIER_ISSUER")]
     pub issuer: Option<String>,
+    /// PEM file with the certificate authorities of your house that sign the issuer's certificate; the system's are believed anyway.
+    #[arg(long, env = "ATELIER_ISSUER_CA")]
+    pub issuer_ca: Option<PathBuf>,
     /// Our name at the issuer.
     #[arg(long, env = "ATELIER_CLIENT_ID", default_value = "atelier")]
     pub client_id: String,
     /// Our secret at the issuer; leave out for a public client with PKCE only.
     #[arg(long, env = "ATELIER_CLIENT_SECRET", hide_env_values = true)]
     pub client_secret: Option<String>,
-    /// Claim with the list of groups.
+    /// Claim of the ID token with the list of groups; dots lead into objects: `realm_access.roles`.
     #[arg(long, env = "ATELIER_GROUPS_CLAIM", default_value = "groups")]
     pub groups_claim: String,
     /// Group of the platform's admins.
@@ -137,6 +140,7 @@ pub struct Config {
     /// No slash at the end.
     pub gateway_url: String,
     pub provider: IdentityProvider,
+    pub issuer_ca: Option<PathBuf>,
     pub client_id: String,
     pub client_secret: Option<String>,
     pub groups: Groups,
@@ -231,6 +235,7 @@ impl ServeArgs {
             roles,
             gateway_url,
             provider,
+            issuer_ca: self.issuer_ca,
             client_id: self.client_id,
             client_secret: self.client_secret.filter(|s| !s.is_empty()),
             groups: Groups { claim: self.groups_claim, admin: self.admin_group, auditor: self.auditor_group, tenant: self.tenant_group },
@@ -277,6 +282,7 @@ fn origin(text: &str, what: &str) -> Result<String, Refused> {
     Ok(url.origin().ascii_serialization())
 }
 
+/// Whether the URL leads to this machine only.
 pub fn is_loopback(url: &Url) -> bool {
     match url.host_str() {
         Some("localhost" | "[::1]") => true,

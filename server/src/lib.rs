@@ -4,6 +4,7 @@
 pub mod command;
 pub mod config;
 pub mod devprovider;
+pub mod finding;
 pub mod http;
 pub mod layers;
 pub mod listener;

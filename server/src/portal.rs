@@ -143,6 +143,13 @@ pub async fn start(mut args: ServeArgs, places: Places, program: PathBuf) -> any
     }
     if config.roles.web {
         let web = Web::new(config.clone(), platform.clone(), stop.clone())?;
+        if matches!(config.provider, IdentityProvider::Issuer(_)) {
+            // Not one of the long tasks: it ends by itself, as soon as the provider was looked at.
+            let (web, told) = (web.clone(), told());
+            tokio::spawn(async move {
+                tokio::select! { () = web.sign_in().warn_of_the_provider() => {}, () = told => {} }
+            });
+        }
         let (web_router, hung) = http::web_routes(&web, development, tried);
         router = router.merge(web_router);
         doors = hung;

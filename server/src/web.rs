@@ -29,7 +29,7 @@ impl Web {
             .no_proxy()
             .connect_timeout(std::time::Duration::from_secs(5))
             .build()?;
-        let sign_in = SignIn::new(&config);
+        let sign_in = SignIn::new(&config)?;
         let files = Names::of(&config.site);
         Ok(Self { inner: Arc::new(Inner { config, platform, sign_in, files, http, stopping }) })
     }

@@ -42,9 +42,7 @@ async fn with_a_stand_in_for_the_trainer_a_kill_at_every_step_loses_and_doubles_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_the_real_trainer_a_kill_at_every_step_loses_and_doubles_nothing() {
     let Some(python) = std::env::var_os("ATELIER_TRAINER_PYTHON") else {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "ATELIER_TRAINER_PYTHON must name the trainer's Python");
-        eprintln!("SKIPPED: ATELIER_TRAINER_PYTHON names no trainer (make environments)");
-        return;
+        return testing::skip("ATELIER_TRAINER_PYTHON names no trainer (make test installs it)");
     };
     let data = tempfile::tempdir().unwrap();
     let programs = Programs::real(&data.path().join("programs"), Path::new(&python));

@@ -1,8 +1,14 @@
 //! Signing in against the development provider, whole: the good way, and everything that must not work.
 
 mod portal;
+mod provider;
 
-use portal::{TestPortal, encoded, says};
+use portal::{Browser, TestPortal, encoded, says};
+
+/// The one-time cookies of sign-ins under way.
+fn under_way(browser: &Browser) -> Vec<String> {
+    browser.cookies.keys().filter(|name| name.starts_with("tx-")).cloned().collect()
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_signs_in_comes_back_to_the_page_and_signs_out_everywhere() {
@@ -12,7 +18,7 @@ async fn a_person_signs_in_comes_back_to_the_page_and_signs_out_everywhere() {
     assert_eq!((sent_away.status, sent_away.location()), (303, "/login?return_to=/t/lumenta/runs%3Fstate%3Dfailed"));
 
     assert_eq!(mira.sign_in("mira", "/t/lumenta/runs?state=failed").await, "/t/lumenta/runs?state=failed");
-    assert!(!mira.cookies.contains_key("tx"), "the one-time cookie is gone");
+    assert!(under_way(&mira).is_empty(), "the one-time cookie is gone");
     let who = mira.call("/rpc/whoami", "").await;
     assert_eq!((who.status, who.json()["memberships"][0].clone()), (200, serde_json::json!(["lumenta", "owner"])));
 
@@ -78,22 +84,42 @@ async fn an_answer_counts_once_in_the_browser_that_asked() {
     assert_eq!(other.get(&back).await.status, 401);
     assert!(!other.cookies.contains_key("sid"));
 
-    // With the state changed on the way.
-    let mut twin = mira.clone();
-    let forged = back.replace("state=", "state=x");
-    assert_eq!(twin.get(&forged).await.status, 401);
-    // That try used the sign-in up: the true answer comes too late.
-    assert_eq!(mira.get(&back).await.status, 401);
+    // With the state changed on the way, or without one: nothing waits for that, and the true answer still counts.
+    let (before, state) = back.split_once("state=").unwrap();
+    let (state, rest) = state.split_once('&').unwrap();
+    for forged in [format!("{before}state=x{state}&{rest}"), format!("{before}{rest}"), format!("{before}state=&{rest}")] {
+        let refused = mira.get(&forged).await;
+        assert!(refused.status == 401 && says(&refused, "This sign-in is no longer open"), "{}", refused.body);
+    }
+    assert_eq!(under_way(&mira).len(), 1);
 
-    // A fresh one works once, and never again, with whatever cookie.
-    let fields = mira.begin_sign_in("/").await;
-    let tx = mira.cookies["tx"].clone();
-    let back = mira.answer_provider(&fields, "mira", "atelier").await.location().to_owned();
+    // It works once, and never again, with whatever cookie.
+    let cookie = under_way(&mira).remove(0);
+    let value = mira.cookies[&cookie].clone();
     assert_eq!(mira.get(&back).await.status, 303);
     let session = mira.cookies["sid"].clone();
-    mira.cookies.insert("tx".into(), tx);
+    mira.cookies.insert(cookie, value);
     assert_eq!(mira.get(&back).await.status, 401);
     assert_eq!(mira.cookies["sid"], session, "a refused answer leaves the session alone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_tabs_sign_in_side_by_side_each_to_its_own_page() {
+    let portal = TestPortal::start().await;
+    let mut mira = portal.browser();
+    let mut answers = Vec::new();
+    for i in 0..10 {
+        let fields = mira.begin_sign_in(&format!("/t/lumenta?tab={i}")).await;
+        answers.push(mira.answer_provider(&fields, "mira", "atelier").await.location().to_owned());
+    }
+    assert_eq!(under_way(&mira).len(), 8, "a browser that begins again and again collects no cookies");
+    // The last first, and the first two have given way to others.
+    for (i, back) in answers.iter().enumerate().rev() {
+        let done = mira.get(back).await;
+        let expected = if i < 2 { (401, String::new()) } else { (303, format!("/t/lumenta?tab={i}")) };
+        assert_eq!((done.status, done.location().to_owned()), expected, "{i}: {}", done.body);
+    }
+    assert!(under_way(&mira).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,8 +132,9 @@ async fn a_code_of_another_sign_in_is_refused() {
     // Otto puts Mira's code into his own answer: state fits, PKCE does not.
     let fields = otto.begin_sign_in("/").await;
     let state = &fields.iter().find(|(k, _)| k == "state").unwrap().1;
-    let injected = otto.get(&format!("/auth/callback?{}", encoded(&[("code", &code), ("state", state)]))).await;
-    assert_eq!(injected.status, 401, "{}", injected.body);
+    let issuer = format!("{}/dev-idp", portal.url);
+    let injected = otto.get(&format!("/auth/callback?{}", encoded(&[("code", &code), ("state", state), ("iss", &issuer)]))).await;
+    assert!(injected.status == 401 && says(&injected, "could not be trusted"), "{}", injected.body);
     assert!(!otto.cookies.contains_key("sid"));
 }
 
@@ -121,11 +148,17 @@ async fn an_answer_from_another_issuer_and_a_refusal_are_told_in_words() {
         browser.get(&format!("/auth/callback?{}", encoded(&[("code", "x"), ("state", &state), ("iss", "https://other.example")]))).await;
     assert!(mixed_up.status == 401 && says(&mixed_up, "another identity provider"), "{}", mixed_up.body);
 
+    // Nor one that does not say from whom it is, where the provider has promised to say it; and neither has used the sign-in up.
+    let nameless = browser.get(&format!("/auth/callback?{}", encoded(&[("code", "x"), ("state", &state)]))).await;
+    assert!(nameless.status == 401 && says(&nameless, "another identity provider"), "{}", nameless.body);
+    let back = browser.answer_provider(&fields, "mira", "atelier").await.location().to_owned();
+    assert_eq!(browser.get(&back).await.status, 303);
+
     let fields = browser.begin_sign_in("/t/lumenta").await;
     let state = fields.iter().find(|(k, _)| k == "state").unwrap().1.clone();
-    let denied = browser
-        .get(&format!("/auth/callback?{}", encoded(&[("error", "access_denied"), ("error_description", "<b>no</b>"), ("state", &state)])))
-        .await;
+    let issuer = format!("{}/dev-idp", portal.url);
+    let said = [("error", "access_denied"), ("error_description", "<b>no</b>"), ("state", &state), ("iss", &issuer)];
+    let denied = browser.get(&format!("/auth/callback?{}", encoded(&said))).await;
     assert!(denied.status == 401 && says(&denied, "did not let you in"), "{}", denied.body);
     assert!(!says(&denied, "<b>no"), "what comes from outside is not shown as it is");
     assert!(says(&denied, "return_to=/t/lumenta"), "the way back is kept: {}", denied.body);

@@ -7,6 +7,7 @@ mod dev;
 mod envs;
 mod interrupt;
 mod job;
+mod mutants;
 mod port;
 mod run;
 mod screens;
@@ -62,6 +63,11 @@ enum Task {
     Test,
     /// The tests without trainer, model server and browser.
     TestQuick,
+    /// Changes the code in one place after the other and names the changes that no test notices; many hours for all.
+    Mutants {
+        /// Files or patterns; default: domain, gateway, and of platform access, store and control.
+        files: Vec<String>,
+    },
     /// A picture of every page on the demo's data.
     Screens {
         /// Where the pictures go.
@@ -96,6 +102,7 @@ fn run_task() -> Result<()> {
         Task::Demo { options, exit } => demo::demo(&options, exit),
         Task::Test => suite::whole(),
         Task::TestQuick => suite::quick(),
+        Task::Mutants { files } => mutants::mutants(&files),
         Task::Screens { dir } => screens::screens(&dir),
     }
 }

@@ -4,6 +4,7 @@ use crate::{
     api::tenants_home::get_whoami,
     ui::{Icon, Load},
 };
+use domain::people::GROUPS_KEPT;
 use leptos::prelude::*;
 use leptos_meta::Title;
 
@@ -21,7 +22,12 @@ pub fn NoAccess() -> impl IntoView {
                     {who.map(|who| view! {
                         <dl class="kv ruled">
                             <dt>"Signed in as"</dt><dd>{who.email.clone().unwrap_or(who.name)}</dd>
-                            <dt>"Groups received"</dt><dd class="mono">{if who.groups.is_empty() { "none".to_owned() } else { who.groups.join(", ") }}</dd>
+                            <dt>"Groups received"</dt>
+                            {match who.groups.len() {
+                                0 => view! { <dd>"None. If you are in groups there, the identity provider does not tell the portal: ask whoever runs the platform, the portal's log says why."</dd> }.into_any(),
+                                n if n >= GROUPS_KEPT => view! { <dd class="mono">{who.groups.join(", ")}" … (the first "{GROUPS_KEPT}"; all were looked at)"</dd> }.into_any(),
+                                _ => view! { <dd class="mono">{who.groups.join(", ")}</dd> }.into_any(),
+                            }}
                             <dt>"Needed"</dt><dd class="mono">"atelier/<tenant>/<role>"</dd>
                         </dl>
                     })}

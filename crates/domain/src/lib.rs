@@ -20,6 +20,7 @@ pub mod inspect;
 pub mod key;
 pub mod model;
 pub mod name;
+pub mod one_line;
 pub mod people;
 pub mod policy;
 pub mod problem;

@@ -86,6 +86,10 @@ pub struct Whoami {
     pub platform_role: Option<PlatformRole>,
     /// Tenants in which the person is a member, by name.
     pub memberships: Vec<(Name, Role)>,
-    /// The groups that the identity provider sent, shown when they lead to no tenant at all.
+    /// The first [`GROUPS_KEPT`] groups that the identity provider sent, shown when they lead to no tenant at all.
     pub groups: Vec<String>,
 }
+
+/// How many groups of a person are remembered and shown, and how much of each, characters. Roles are found in all of them before.
+pub const GROUPS_KEPT: usize = 100;
+pub const GROUP_CHARS: usize = 200;

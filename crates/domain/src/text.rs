@@ -1,5 +1,5 @@
 //! What text from outside may hold. What people send is refused with a sentence ([`check`]); what programs say (clients of the gateway,
-//! trainers, identity providers) is cleaned ([`clean`]), because it must be kept.
+//! trainers) is cleaned ([`clean`]), because it must be kept; names from identity providers: [`crate::one_line`].
 
 use crate::problem::Problem;
 use std::borrow::Cow;

@@ -8,8 +8,8 @@ use crate::{
 use domain::{
     ids::PersonId,
     name::Name,
-    people::{Person, Role},
-    text,
+    one_line::{self, one_line},
+    people::{GROUP_CHARS, GROUPS_KEPT, Person, Role},
     time::DAY,
 };
 
@@ -26,17 +26,19 @@ pub(crate) struct Confirmed {
 pub(crate) async fn confirm(tx: &mut Tx, fresh: PersonId, profile: &Profile) -> store::Result<Confirmed> {
     let at = tx.at();
     let known = tx.person_of(&profile.issuer, &profile.subject).await?;
+    // As it may be drawn; NUL, which PostgreSQL does not store, goes too and keeps nobody out.
+    let name = [&profile.name, &profile.subject].into_iter().map(|name| one_line(name, one_line::NAME)).find(|name| !name.is_empty());
+    let email = profile.email.as_deref().map(|email| one_line(email, one_line::EMAIL)).filter(|email| !email.is_empty());
     let mut person = Person {
         id: fresh,
         issuer: profile.issuer.clone(),
         subject: profile.subject.clone(),
-        // What a provider sends is kept, but a character that no database stores must not keep anybody out.
-        name: text::clean(&profile.name).into_owned(),
-        email: profile.email.as_deref().map(|e| text::clean(e).into_owned()),
+        name: name.unwrap_or_else(|| fresh.to_string()),
+        email,
         platform_role: profile.platform_role,
         last_seen_at: at,
     };
-    let groups: Vec<String> = profile.groups.iter().map(|g| text::clean(g).into_owned()).collect();
+    let groups: Vec<String> = profile.groups.iter().take(GROUPS_KEPT).map(|group| one_line(group, GROUP_CHARS)).collect();
     person.id = tx.put_person(&person, &groups).await?;
 
     let before = tx.memberships(person.id).await?;

@@ -44,9 +44,11 @@ pub struct SignIn {
 pub struct Profile {
     pub issuer: String,
     pub subject: String,
+    /// As sent; what may be drawn of it is kept, and the subject where that is nothing.
     pub name: String,
+    /// As sent.
     pub email: Option<String>,
-    /// As sent, for the page that says why somebody has no tenant.
+    /// As sent; the first of them are kept for the page that says why somebody has no tenant.
     pub groups: Vec<String>,
     pub platform_role: Option<PlatformRole>,
     /// Replaces what was before; tenants that do not exist are passed over.
@@ -96,9 +98,14 @@ impl Sessions<'_> {
         Ok(secret)
     }
 
-    /// Once only, and not after ten minutes.
-    pub async fn take_sign_in(&self, cookie: &str) -> Result<Option<SignIn>, Problem> {
-        self.platform.store().take_sign_in(&hashed(cookie), self.platform.now()).await.doing("finishing a sign-in")
+    /// The sign-in that waits for an answer with this state in the browser that has this cookie; it goes on waiting.
+    pub async fn sign_in_under_way(&self, cookie: &str, state: &str) -> Result<Option<SignIn>, Problem> {
+        self.platform.store().sign_in_under_way(&hashed(cookie), state, self.platform.now()).await.doing("finding a sign-in")
+    }
+
+    /// The same, once only and not after ten minutes. Another state than its own leaves it waiting.
+    pub async fn take_sign_in(&self, cookie: &str, state: &str) -> Result<Option<SignIn>, Problem> {
+        self.platform.store().take_sign_in(&hashed(cookie), state, self.platform.now()).await.doing("finishing a sign-in")
     }
 
     /// Starts a session and replaces the person's memberships; returns the value of the session cookie.

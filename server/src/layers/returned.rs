@@ -1,7 +1,7 @@
 //! A form that was posted with scripts off and refused leads back to its page, which shows the problem. Leptos writes the problem into the
 //! address, where anybody could write one and send the link; here it travels in a cookie, for one page and one time.
 
-use crate::{signin::cookies::Cookie, web::Web};
+use crate::{signin::cookies::ReturnedForm, web::Web};
 use app::{Returned, api::AppError};
 use axum::{
     extract::{Request, State},
@@ -26,7 +26,7 @@ pub async fn carry(State(web): State<Web>, mut request: Request, next: Next) -> 
     if reads && let Some(clean) = without_error(request.uri()) {
         return Redirect::to(&clean).into_response();
     }
-    let cookie = reads.then(|| Cookie::Returned.read(request.headers(), https)).flatten();
+    let cookie = reads.then(|| ReturnedForm::read(request.headers(), https)).flatten();
     let returned = cookie.and_then(|value| for_page(&value, request.uri().path()));
     let shown = returned.is_some();
     if let Some(returned) = returned {
@@ -34,12 +34,12 @@ pub async fn carry(State(web): State<Web>, mut request: Request, next: Next) -> 
     }
     let mut response = next.run(request).await;
     if shown {
-        response.headers_mut().extend(Cookie::Returned.clear(https).map(|c| (header::SET_COOKIE, c)));
+        response.headers_mut().extend(ReturnedForm::clear(https).map(|c| (header::SET_COOKIE, c)));
     }
     let location = response.headers().get(header::LOCATION).and_then(|l| l.to_str().ok());
     if let Some((to, value)) = location.and_then(taken_out) {
         response.headers_mut().insert(header::LOCATION, to);
-        response.headers_mut().extend(Cookie::Returned.set(&value, https).map(|c| (header::SET_COOKIE, c)));
+        response.headers_mut().extend(ReturnedForm::set(&value, https).map(|c| (header::SET_COOKIE, c)));
     }
     response
 }

@@ -1,6 +1,6 @@
 //! `GET /auth/login?return_to=`: off to the identity provider.
 
-use super::{Provider, ProviderError, cookies::Cookie, return_to};
+use super::{Provider, ProviderError, cookies::Attempt, return_to};
 use crate::{http::problem_page::Page, web::Web};
 use axum::{
     extract::{Query, State},
@@ -14,21 +14,21 @@ pub struct Asked {
     return_to: Option<String>,
 }
 
-pub async fn login(State(web): State<Web>, Query(asked): Query<Asked>) -> Response {
+pub async fn login(State(web): State<Web>, Query(asked): Query<Asked>, headers: HeaderMap) -> Response {
     let return_to = return_to(asked.return_to.as_deref());
-    match begin(&web, return_to).await {
+    match begin(&web, return_to, &headers).await {
         Ok(response) => response,
         Err(problem) => Page::of(&problem).link(&again(return_to), "Try again").response(),
     }
 }
 
-async fn begin(web: &Web, return_to: &str) -> Result<Response, Problem> {
+async fn begin(web: &Web, return_to: &str, sent: &HeaderMap) -> Result<Response, Problem> {
     let sign_in = web.sign_in();
     let begun = sign_in.provider.begin().await.map_err(|e| in_words(&sign_in.provider, &e))?;
-    let secret = web.platform().sessions().begin_sign_in(begun.state, begun.nonce, begun.verifier, return_to.to_owned()).await?;
+    let secret = web.platform().sessions().begin_sign_in(begun.state.clone(), begun.nonce, begun.verifier, return_to.to_owned()).await?;
     let mut headers = HeaderMap::new();
-    if let Some(cookie) = Cookie::SignIn.set(&secret, sign_in.https) {
-        headers.insert(header::SET_COOKIE, cookie);
+    for cookie in Attempt::set(sent, &begun.state, &secret, web.platform().now(), sign_in.https) {
+        headers.append(header::SET_COOKIE, cookie);
     }
     Ok((headers, Redirect::to(begun.url.as_str())).into_response())
 }

@@ -1,9 +1,13 @@
 //! Signing in: the only place that knows OpenID Connect. Authorization code with PKCE (S256), state and nonce, bound to one browser
-//! by a one-time cookie; then a session of our own. Rights come from the provider's group claim at every sign-in.
+//! by a one-time cookie for each attempt; then a session of our own. Rights come from the provider's group claim at every sign-in.
 
 pub mod callback;
+mod checks;
 pub mod claims;
 pub mod cookies;
+pub mod diagnosis;
+pub mod discovery;
+mod http;
 pub mod login;
 pub mod logout;
 mod provider;
@@ -13,8 +17,12 @@ mod return_to;
 pub use provider::{Provider, ProviderError, Vouched};
 pub use return_to::return_to;
 
-use crate::config::{Config, IdentityProvider};
+use crate::{
+    config::{Config, IdentityProvider},
+    finding::Finding,
+};
 use claims::{GroupRules, Rights};
+use domain::people::GROUPS_KEPT;
 use platform::sessions::Profile;
 
 /// What sign-in is told once, at the start.
@@ -27,24 +35,46 @@ pub struct SignIn {
 }
 
 impl SignIn {
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config) -> anyhow::Result<Self> {
         let (issuer, people_of) = match &config.provider {
             IdentityProvider::Issuer(issuer) => (issuer.clone(), issuer.clone()),
             IdentityProvider::Development => (crate::devprovider::issuer(&config.public_url), "development".to_owned()),
         };
         let callback = format!("{}/auth/callback", config.public_url);
         let home = format!("{}/login", config.public_url);
-        Self {
-            provider: Provider::new(issuer, config.client_id.clone(), config.client_secret.clone(), callback, home),
+        let roots = config.issuer_ca.as_deref().map(http::roots).transpose()?.unwrap_or_default();
+        let http = http::Http::new(&issuer, &roots)?;
+        Ok(Self {
+            provider: Provider::new(issuer, config.client_id.clone(), config.client_secret.clone(), callback, home, http),
             groups: GroupRules::new(&config.groups),
             people_of,
             https: config.https(),
+        })
+    }
+
+    /// Warns in words of what would keep people from signing in. The portal goes on all the same: a provider may come later.
+    pub async fn warn_of_the_provider(&self) {
+        let found = self.provider.diagnose(&self.groups).await;
+        for finding in found {
+            if let Finding::Missing(what, next) = finding {
+                tracing::warn!("sign-in: {what}. {next}. `atelier doctor` with the same settings looks again");
+            }
         }
     }
 
     /// The person as the platform keeps them, with the roles that the groups give.
     pub fn profile(&self, vouched: Vouched) -> Profile {
-        let groups = self.groups.groups(&vouched.claims);
+        let (groups, problem) = self.groups.groups(&vouched.claims);
+        if let Some(problem) = problem {
+            tracing::warn!(issuer = self.provider.issuer(), subject = vouched.subject, "groups of a person: {problem}");
+        }
+        if groups.len() > GROUPS_KEPT {
+            tracing::info!(
+                subject = vouched.subject,
+                groups = groups.len(),
+                "all groups were read for roles; the first {GROUPS_KEPT} are kept for the page that shows them"
+            );
+        }
         let Rights { platform_role, memberships } = self.groups.rights(&groups);
         Profile {
             issuer: self.people_of.clone(),

@@ -5,26 +5,29 @@ mod refresh;
 
 pub use refresh::RenewError;
 
+use super::{
+    checks,
+    claims::GroupRules,
+    diagnosis,
+    discovery::{Description, Discovery},
+    http::{Http, causes},
+};
+use crate::finding::Finding;
+use domain::one_line::{self, one_line};
 use openidconnect::{
-    AccessTokenHash, AdditionalClaims, AuthorizationCode, Client, ClientId, ClientSecret, CsrfToken, EmptyExtraTokenFields,
-    EndpointMaybeSet, EndpointNotSet, EndpointSet, IdTokenFields, IssuerUrl, LogoutRequest, Nonce, OAuth2TokenResponse, PkceCodeChallenge,
-    PkceCodeVerifier, PostLogoutRedirectUrl, ProviderMetadataWithLogout, RedirectUrl, Scope, StandardErrorResponse, StandardTokenResponse,
-    TokenResponse,
+    AccessTokenHash, AdditionalClaims, AuthorizationCode, ClaimsVerificationError, Client, ClientId, ClientSecret, CsrfToken,
+    EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet, IdTokenFields, LogoutRequest, Nonce, OAuth2TokenResponse,
+    PkceCodeChallenge, PkceCodeVerifier, PostLogoutRedirectUrl, RedirectUrl, Scope, SignatureVerificationError, StandardErrorResponse,
+    StandardTokenResponse, TokenResponse,
     core::{
         CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreErrorResponseType, CoreGenderClaim, CoreJsonWebKey,
         CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreRevocableToken, CoreRevocationErrorResponse,
         CoreTokenIntrospectionResponse, CoreTokenType,
     },
-    reqwest,
     url::Url,
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    str::FromStr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
-use tokio::sync::Mutex;
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 /// Every further claim, so that the name of the groups claim can be configured.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -56,7 +59,7 @@ type OidcClient = Client<
 >;
 
 /// Signatures that are believed, whatever a token's head or the provider's list says. No shared secrets, no `none`.
-const ALGORITHMS: [CoreJwsSigningAlgorithm; 7] = [
+pub const ALGORITHMS: [CoreJwsSigningAlgorithm; 7] = [
     CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
     CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha384,
     CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha512,
@@ -66,8 +69,8 @@ const ALGORITHMS: [CoreJwsSigningAlgorithm; 7] = [
     CoreJwsSigningAlgorithm::EdDsa,
 ];
 
-/// How long the provider's description and keys are used before they are asked for again.
-const FRESH: Duration = Duration::from_secs(3600);
+/// How long trading a code for a person may take in all, keys that are asked for again included.
+const FINISHED_WITHIN: Duration = Duration::from_secs(15);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
@@ -86,8 +89,8 @@ pub struct Provider {
     callback: String,
     /// Where the provider sends people after they signed out.
     home: String,
-    http: Result<reqwest::Client, String>,
-    known: Mutex<Option<(Arc<ProviderMetadataWithLogout>, Instant)>>,
+    http: Http,
+    discovery: Arc<Discovery>,
 }
 
 /// A sign-in that begins: where to send the browser, and what must come back.
@@ -102,6 +105,7 @@ pub struct Begun {
 #[derive(Debug)]
 pub struct Vouched {
     pub subject: String,
+    /// The best name that shows anything; empty when there is none.
     pub name: String,
     pub email: Option<String>,
     pub claims: serde_json::Map<String, serde_json::Value>,
@@ -111,23 +115,23 @@ pub struct Vouched {
     pub refresh_token: Option<String>,
 }
 
+/// Why a token was not believed.
+enum Unbelieved {
+    /// Its signature fits no key that we know: the provider may have changed them.
+    Key(String),
+    Other(String),
+}
+
 impl Provider {
-    pub fn new(issuer: String, client_id: String, client_secret: Option<String>, callback: String, home: String) -> Self {
-        // Never follow redirects: an attacker's answer could lead into the inner network.
-        let http = reqwest::ClientBuilder::new()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(5))
-            .timeout(Duration::from_secs(10))
-            .build()
-            .map_err(|e| e.to_string());
+    pub fn new(issuer: String, client_id: String, client_secret: Option<String>, callback: String, home: String, http: Http) -> Self {
         Self {
+            discovery: Discovery::new(issuer.clone(), http.clone()),
             issuer,
             client_id: ClientId::new(client_id),
             client_secret: client_secret.map(ClientSecret::new),
             callback,
             home,
             http,
-            known: Mutex::new(None),
         }
     }
 
@@ -135,49 +139,25 @@ impl Provider {
         &self.issuer
     }
 
-    fn http(&self) -> Result<&reqwest::Client, ProviderError> {
-        self.http.as_ref().map_err(|why| ProviderError::Refused(why.clone()))
-    }
-
     fn away(&self, why: impl std::fmt::Display) -> ProviderError {
         ProviderError::Away { issuer: self.issuer.clone(), why: why.to_string() }
     }
 
-    async fn metadata(&self, at_least_from: Option<Instant>) -> Result<Arc<ProviderMetadataWithLogout>, ProviderError> {
-        let mut known = self.known.lock().await;
-        if let Some((metadata, when)) = known.as_ref()
-            && when.elapsed() < FRESH
-            && at_least_from.is_none_or(|t| *when >= t)
-        {
-            return Ok(metadata.clone());
-        }
-        let issuer = IssuerUrl::new(self.issuer.clone()).map_err(|e| ProviderError::Refused(e.to_string()))?;
-        let found = ProviderMetadataWithLogout::discover_async(issuer, self.http()?).await;
-        match found {
-            Ok(metadata) => {
-                let metadata = Arc::new(metadata);
-                *known = Some((metadata.clone(), Instant::now()));
-                Ok(metadata)
-            }
-            // What was known before still serves, unless newer keys were asked for.
-            Err(e) => match known.as_ref() {
-                Some((metadata, _)) if at_least_from.is_none() => Ok(metadata.clone()),
-                _ => Err(self.away(causes(&e))),
-            },
-        }
+    async fn description(&self) -> Result<Arc<Description>, ProviderError> {
+        self.discovery.description().await.map_err(|why| self.away(why))
     }
 
-    fn client(&self, metadata: &ProviderMetadataWithLogout) -> Result<OidcClient, ProviderError> {
+    fn client(&self, description: &Description) -> Result<OidcClient, ProviderError> {
         let callback = RedirectUrl::new(self.callback.clone()).map_err(|e| ProviderError::Refused(e.to_string()))?;
-        Ok(OidcClient::from_provider_metadata(metadata.clone(), self.client_id.clone(), self.client_secret.clone())
+        Ok(OidcClient::from_provider_metadata(description.clone(), self.client_id.clone(), self.client_secret.clone())
             .set_redirect_uri(callback))
     }
 
     pub async fn begin(&self) -> Result<Begun, ProviderError> {
-        let metadata = self.metadata(None).await?;
+        let description = self.description().await?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let (url, state, nonce) = self
-            .client(&metadata)?
+            .client(&description)?
             .authorize_url(CoreAuthenticationFlow::AuthorizationCode, CsrfToken::new_random, Nonce::new_random)
             .add_scope(Scope::new("email".into()))
             .add_scope(Scope::new("profile".into()))
@@ -186,44 +166,80 @@ impl Provider {
         Ok(Begun { url, state: state.into_secret(), nonce: nonce.secret().clone(), verifier: verifier.into_secret() })
     }
 
+    /// What is wrong with it, every part looked at.
+    pub async fn diagnose_all(&self, groups: &GroupRules) -> Vec<Finding> {
+        diagnosis::diagnose(&self.http, &self.asked(groups)).await
+    }
+
+    /// The same, but a provider that describes itself well is not asked for that once more: sign-ins use the answer.
+    pub async fn diagnose(&self, groups: &GroupRules) -> Vec<Finding> {
+        match self.discovery.description().await {
+            Ok(known) => diagnosis::client(&self.http, &self.asked(groups), &diagnosis::as_sent(&known)).await,
+            Err(_) => self.diagnose_all(groups).await,
+        }
+    }
+
+    fn asked<'a>(&'a self, groups: &'a GroupRules) -> diagnosis::Asked<'a> {
+        diagnosis::Asked {
+            issuer: &self.issuer,
+            client_id: self.client_id.as_str(),
+            client_secret: self.client_secret.as_ref().map(|s| s.secret().as_str()),
+            callback: &self.callback,
+            groups,
+        }
+    }
+
+    /// Whether an answer that names (or does not name) its issuer comes from this provider (RFC 9207).
+    pub async fn is_answer_of(&self, issuer: Option<&str>) -> Result<bool, ProviderError> {
+        match issuer {
+            Some(said) => Ok(said == self.issuer),
+            None => Ok(!self.description().await?.additional_metadata().authorization_response_iss_parameter_supported),
+        }
+    }
+
     /// Trades the code for tokens, and believes the ID token only after issuer, audience, times, nonce, signature
     /// and the access token's hash were checked.
     pub async fn finish(&self, code: String, nonce: String, verifier: String) -> Result<Vouched, ProviderError> {
-        let metadata = self.metadata(None).await?;
-        let client = self.client(&metadata)?;
+        match tokio::time::timeout(FINISHED_WITHIN, self.trade(code, nonce, verifier)).await {
+            Ok(finished) => finished,
+            Err(_) => Err(self.away(format!("no person for the code within {} s", FINISHED_WITHIN.as_secs()))),
+        }
+    }
+
+    async fn trade(&self, code: String, nonce: String, verifier: String) -> Result<Vouched, ProviderError> {
+        let client = self.client(&*self.description().await?)?;
         let tokens = client
             .exchange_code(AuthorizationCode::new(code))
             .map_err(|e| ProviderError::Refused(e.to_string()))?
             .set_pkce_verifier(PkceCodeVerifier::new(verifier))
-            .request_async(self.http()?)
+            .request_async(&self.http)
             .await
             .map_err(|e| match e {
                 openidconnect::RequestTokenError::ServerResponse(said) => ProviderError::Refused(said.to_string()),
                 openidconnect::RequestTokenError::Request(e) => self.away(causes(&e)),
                 other => ProviderError::Refused(causes(&other)),
             })?;
-        self.person(&metadata, &client, &tokens, Some(&Nonce::new(nonce))).await
+        self.person(&client, &tokens, Some(&Nonce::new(nonce))).await
     }
 
     /// Who the tokens speak of. `nonce`: of the sign-in that they must belong to; tokens that were refreshed have none.
     async fn person(
         &self,
-        metadata: &ProviderMetadataWithLogout,
         client: &OidcClient,
         tokens: &StandardTokenResponse<Fields, CoreTokenType>,
         nonce: Option<&Nonce>,
     ) -> Result<Vouched, ProviderError> {
-        let began = Instant::now();
-        match self.check(client, tokens, nonce) {
-            // The provider may have changed its keys since we asked: once more with fresh ones.
-            Err(ProviderError::Refused(first)) => {
-                let fresh = self.metadata(Some(began)).await?;
-                if fresh.jwks() == metadata.jwks() {
-                    return Err(ProviderError::Refused(first));
-                }
-                self.check(&self.client(&fresh)?, tokens, nonce)
-            }
-            done => done,
+        let first = match self.check(client, tokens, nonce) {
+            Ok(vouched) => return Ok(vouched),
+            Err(Unbelieved::Other(why)) => return Err(ProviderError::Refused(why)),
+            Err(Unbelieved::Key(why)) => why,
+        };
+        match self.discovery.with_newer_keys().await {
+            None => Err(ProviderError::Refused(format!("{first}; its keys were asked for a moment ago and did not fit either"))),
+            Some(Err(why)) => Err(self.away(why)),
+            Some(Ok(newer)) => self.check(&self.client(&newer)?, tokens, nonce).map_err(|e| match e {
+                Unbelieved::Key(why) | Unbelieved::Other(why) => ProviderError::Refused(why),
+            }),
         }
     }
 
@@ -232,42 +248,59 @@ impl Provider {
         client: &OidcClient,
         tokens: &StandardTokenResponse<Fields, CoreTokenType>,
         nonce: Option<&Nonce>,
-    ) -> Result<Vouched, ProviderError> {
-        let refused = |e: &dyn std::error::Error| ProviderError::Refused(causes(e));
-        let id_token = tokens.id_token().ok_or_else(|| ProviderError::Refused("no ID token came".into()))?;
-        let verifier = client.id_token_verifier().set_allowed_algs(ALGORITHMS);
+    ) -> Result<Vouched, Unbelieved> {
+        let refused = |e: &dyn std::error::Error| Unbelieved::Other(causes(e));
+        let id_token = tokens.id_token().ok_or_else(|| Unbelieved::Other("no ID token came".into()))?;
+        // Further audiences are believed when the token says that it was given to us; `checks` looks at that.
+        let verifier = client.id_token_verifier().set_allowed_algs(ALGORITHMS).set_other_audience_verifier_fn(|_| true);
         // A token that was refreshed may carry any nonce or none (OpenID Connect Core 12.2).
         let claims = match nonce {
             Some(nonce) => id_token.claims(&verifier, nonce),
             None => id_token.claims(&verifier, |_: Option<&Nonce>| Ok(())),
         };
-        let claims = claims.map_err(|e| refused(&e))?;
+        let claims = claims.map_err(|e| match e {
+            ClaimsVerificationError::SignatureVerification(
+                SignatureVerificationError::NoMatchingKey
+                | SignatureVerificationError::AmbiguousKeyId(_)
+                | SignatureVerificationError::CryptoError(_),
+            ) => Unbelieved::Key(causes(&e)),
+            _ => refused(&e),
+        })?;
+        let further = &claims.additional_claims().claims;
+        checks::Said {
+            subject: claims.subject().as_str(),
+            audiences: claims.audiences().len(),
+            authorized_party: claims.authorized_party().map(|p| p.as_str()),
+            issued: claims.issue_time().timestamp(),
+            not_before: further.get("nbf"),
+        }
+        .check(self.client_id.as_str(), crate::portal::now().0 / 1000)
+        .map_err(Unbelieved::Other)?;
         if let Some(expected) = claims.access_token_hash() {
             let algorithm = id_token.signing_alg().map_err(|e| refused(&e))?;
             let key = id_token.signing_key(&verifier).map_err(|e| refused(&e))?;
             let actual = AccessTokenHash::from_token(tokens.access_token(), algorithm, key).map_err(|e| refused(&e))?;
             if actual != *expected {
-                return Err(ProviderError::Refused("the access token does not belong to the ID token".into()));
+                return Err(Unbelieved::Other("the access token does not belong to the ID token".into()));
             }
         }
-        let subject = claims.subject().as_str().to_owned();
-        let said = claims.name().and_then(|n| n.get(None)).map(|n| n.as_str().trim().to_owned()).filter(|n| !n.is_empty());
-        let login = claims.preferred_username().map(|n| n.as_str().to_owned());
+        let name = claims.name().and_then(|n| n.get(None)).map(|n| n.as_str());
+        let login = claims.preferred_username().map(|n| n.as_str());
         Ok(Vouched {
-            name: said.or(login).unwrap_or_else(|| subject.clone()),
+            subject: claims.subject().as_str().to_owned(),
+            name: name.into_iter().chain(login).map(|n| one_line(n, one_line::NAME)).find(|n| !n.is_empty()).unwrap_or_default(),
             email: claims.email().map(|e| e.as_str().to_owned()),
-            claims: claims.additional_claims().claims.clone(),
+            claims: further.clone(),
             id_token: id_token.to_string(),
             refresh_token: tokens.refresh_token().map(|t| t.secret().clone()),
-            subject,
         })
     }
 
     /// Where the browser goes to end the session at the provider too. None when it has no such page, or does not answer now:
     /// our own session has ended in any case.
     pub async fn sign_out_url(&self, id_token: Option<&str>) -> Option<String> {
-        let metadata = self.metadata(None).await.ok()?;
-        let end = metadata.additional_metadata().end_session_endpoint.clone()?;
+        let description = self.description().await.ok()?;
+        let end = description.additional_metadata().end_session_endpoint.clone()?;
         let mut request = LogoutRequest::from(end)
             .set_client_id(self.client_id.clone())
             .set_post_logout_redirect_uri(PostLogoutRedirectUrl::new(self.home.clone()).ok()?);
@@ -276,16 +309,4 @@ impl Provider {
         }
         Some(request.http_get_url().to_string())
     }
-}
-
-/// The error with everything that caused it, for the log.
-fn causes(e: &dyn std::error::Error) -> String {
-    let mut text = e.to_string();
-    let mut next = e.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }

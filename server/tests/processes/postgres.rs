@@ -19,11 +19,10 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// `None` where PostgreSQL is not installed: told loudly, and an error under `CI=true`.
+    /// `None` where PostgreSQL is not installed: the test is then skipped.
     pub fn start() -> Option<Self> {
         let Some(programs) = programs() else {
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "PostgreSQL is needed: apt-get install postgresql");
-            eprintln!("SKIPPED: there is no PostgreSQL here (apt-get install postgresql)");
+            testing::skip("PostgreSQL is not installed (Debian: apt-get install postgresql)");
             return None;
         };
         let folder = tempfile::tempdir().unwrap();

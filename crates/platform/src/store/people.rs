@@ -4,6 +4,7 @@ use super::{Result, Store, Tx, at, from_json, in_tx, json, on_both, parsed, word
 use domain::{
     ids::PersonId,
     name::Name,
+    one_line::{self, one_line},
     people::{Person, PlatformRole, Role},
     time::Timestamp,
 };
@@ -12,6 +13,8 @@ use domain::{
 type Row = (String, String, String, String, Option<String>, Option<String>, String, i64);
 
 pub(super) fn person((id, issuer, subject, name, email, role, groups, seen): Row) -> Result<(Person, Vec<String>)> {
+    // Rows of before names were cleaned at sign-in are still here.
+    let name = one_line(&name, one_line::NAME);
     let platform_role = role.map(|r| word(PlatformRole::from_word(&r), &r)).transpose()?;
     Ok((Person { id: parsed(&id)?, issuer, subject, name, email, platform_role, last_seen_at: at(seen) }, from_json(&groups)?))
 }

@@ -1,6 +1,7 @@
 //! Sessions and sign-ins under way, both found by the hash of a cookie.
 
 use super::{Result, Store, Tx, at, in_tx, on_both, parsed, people};
+use crate::sessions::SignIn;
 use domain::{
     ids::{PersonId, SessionId},
     people::Person,
@@ -38,6 +39,7 @@ pub(crate) struct RenewalRow {
     pub refresh_token_sealed: String,
 }
 
+type SignInColumns = (String, String, String, String, i64);
 type SessionColumns =
     (String, i64, i64, Option<i64>, Option<i64>, String, String, String, String, Option<String>, Option<String>, String, i64);
 
@@ -91,13 +93,7 @@ impl Store {
         on_both!(self, db => sqlx::query(sql).bind(id.to_string()).bind(next.0).execute(db).await.map(drop))
     }
 
-    pub(crate) async fn insert_sign_in(
-        &self,
-        cookie_hash: &str,
-        s: &crate::sessions::SignIn,
-        expires_at: Timestamp,
-        now: Timestamp,
-    ) -> Result<()> {
+    pub(crate) async fn insert_sign_in(&self, cookie_hash: &str, s: &SignIn, expires_at: Timestamp, now: Timestamp) -> Result<()> {
         let sql = "DELETE FROM sign_ins WHERE expires_at <= $1";
         on_both!(self, db => sqlx::query(sql).bind(now.0).execute(db).await.map(drop))?;
         let sql = "INSERT INTO sign_ins (cookie_hash, state, nonce, verifier, return_to, expires_at) VALUES ($1, $2, $3, $4, $5, $6)";
@@ -106,18 +102,23 @@ impl Store {
             .execute(db).await.map(drop))
     }
 
-    /// Finds and removes in one statement, so that it is used once even by two replicas at the same time.
-    pub(crate) async fn take_sign_in(&self, cookie_hash: &str, now: Timestamp) -> Result<Option<crate::sessions::SignIn>> {
-        let sql = "DELETE FROM sign_ins WHERE cookie_hash = $1 RETURNING state, nonce, verifier, return_to, expires_at";
-        let row: Option<(String, String, String, String, i64)> =
-            on_both!(self, db => sqlx::query_as(sql).bind(cookie_hash).fetch_optional(db).await)?;
-        Ok(row.filter(|(.., expires)| *expires > now.0).map(|(state, nonce, verifier, return_to, _)| crate::sessions::SignIn {
-            state,
-            nonce,
-            verifier,
-            return_to,
-        }))
+    pub(crate) async fn sign_in_under_way(&self, cookie_hash: &str, state: &str, now: Timestamp) -> Result<Option<SignIn>> {
+        let sql = "SELECT state, nonce, verifier, return_to, expires_at FROM sign_ins WHERE cookie_hash = $1 AND state = $2";
+        let row: Option<SignInColumns> = on_both!(self, db => sqlx::query_as(sql).bind(cookie_hash).bind(state).fetch_optional(db).await)?;
+        Ok(sign_in(row, now))
     }
+
+    /// Finds and removes in one statement, so that it is used once even by two replicas at the same time.
+    pub(crate) async fn take_sign_in(&self, cookie_hash: &str, state: &str, now: Timestamp) -> Result<Option<SignIn>> {
+        let sql = "DELETE FROM sign_ins WHERE cookie_hash = $1 AND state = $2 RETURNING state, nonce, verifier, return_to, expires_at";
+        let row: Option<SignInColumns> = on_both!(self, db => sqlx::query_as(sql).bind(cookie_hash).bind(state).fetch_optional(db).await)?;
+        Ok(sign_in(row, now))
+    }
+}
+
+fn sign_in(row: Option<SignInColumns>, now: Timestamp) -> Option<SignIn> {
+    let (state, nonce, verifier, return_to, _) = row.filter(|(.., expires)| *expires > now.0)?;
+    Some(SignIn { state, nonce, verifier, return_to })
 }
 
 impl Tx {

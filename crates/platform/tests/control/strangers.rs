@@ -1,9 +1,10 @@
 //! People of another tenant, and people without the right, against every use case of runs, models, endpoints, chats and lineage.
 
-use crate::house::{House, plan};
+use crate::house::{House, plan, strangers::meets_nothing};
 use domain::{
     chat::Chat,
-    ids::EndpointId,
+    endpoint::EndpointState,
+    ids::{ChatId, DatasetVersionId, EndpointId, ModelVersionId, RunId},
     model::Stage,
     people::{PlatformRole, Role},
     problem::{Problem, ProblemKind},
@@ -31,6 +32,8 @@ async fn strangers_meet_not_found_and_viewers_a_refusal(house: House) {
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.failure);
     drop(controller);
     let p = &house.platform;
+    let waiting = house.launch(&scope, "facts-2", 43).await;
+    let controller = house.controller("b");
     let version = p.models(&scope).version("assistant", None).await.unwrap();
     let endpoint = p.endpoints(&scope).create(NewEndpoint { name: "helpdesk".into(), base_model: "world".into() }).await.unwrap();
     let chat = Chat {
@@ -43,50 +46,68 @@ async fn strangers_meet_not_found_and_viewers_a_refusal(house: House) {
     };
     p.chats(&scope).save(chat.clone()).await.unwrap();
 
-    // Another tenant's owner meets "not found" everywhere, in the words asked with.
+    // By each call its owner comes to the thing; another tenant's owner meets what anybody meets who asks for nothing.
     let other = house.stranger().await;
-    let (runs, models, endpoints, chats) = (p.runs(&other), p.models(&other), p.endpoints(&other), p.chats(&other));
-    let deploy = Deploy { model: "assistant".into(), number: 1, endpoint: None };
-    let met = [
-        ("runs.get", kind(runs.get(run.id).await)),
-        ("runs.cancel", kind(runs.cancel(run.id).await)),
-        ("runs.draft", kind(runs.draft(Some(run.id)).await)),
-        ("runs.metrics", kind(runs.metrics(run.id).await)),
-        ("runs.log", kind(runs.log(run.id, 0, 10).await)),
-        ("runs.evaluated", kind(runs.evaluated(run.id, EvaluatedFilter::All).await)),
-        ("models.get", kind(models.get("assistant").await)),
-        ("models.version", kind(models.version("assistant", Some(1)).await)),
-        ("models.by_version_id", kind(models.by_version_id(version.id).await)),
-        ("models.set_stage", kind(models.set_stage("assistant", 1, Stage::Approved).await)),
-        ("models.edit_card", kind(models.edit_card("assistant", 1, 1, vec![("summary".into(), "x".into())]).await)),
-        ("models.markdown", kind(models.markdown("assistant", None).await)),
-        ("endpoints.get", kind(endpoints.get("helpdesk").await)),
-        ("endpoints.log", kind(endpoints.log("helpdesk", 0, 10).await)),
-        ("endpoints.deploy", kind(endpoints.deploy(deploy).await)),
-        ("endpoints.detach", kind(endpoints.detach("helpdesk", version.id).await)),
-        ("endpoints.stop", kind(endpoints.stop("helpdesk").await)),
-        ("endpoints.set_settings", kind(endpoints.set_settings("helpdesk", Default::default()).await)),
-        ("endpoints.start", kind(endpoints.start("helpdesk").await)),
-        ("chats.get", kind(chats.get(chat.id).await)),
-        (
-            "chats.save",
-            kind(chats.save(chat.clone()).await.map(|_| ()).and_then(|()| Err(Problem::not_found("its own copy"))).map(|(): ()| ())),
-        ),
-        ("chats.delete of the owner's", kind(p.chats(&other).delete(p.new_chat_id()).await)),
-        ("chain of a dataset", kind(p.chain(&other, At::DatasetVersion(data.id)).await)),
-        ("chain of a run", kind(p.chain(&other, At::Run(run.id)).await)),
-        ("chain of a version", kind(p.chain(&other, At::ModelVersion(version.id)).await)),
-        ("chain of an endpoint", kind(p.chain(&other, At::Endpoint(endpoint.id)).await)),
-    ];
-    for (what, kind) in met {
-        assert_eq!(kind, Some(ProblemKind::NotFound), "{what}");
+    let nil = uuid::Uuid::nil();
+    let (no_run, no_version) = (RunId::from_uuid(nil), ModelVersionId::from_uuid(nil));
+    let (no_endpoint, no_data, no_chat) = (EndpointId::from_uuid(nil), DatasetVersionId::from_uuid(nil), ChatId::from_uuid(nil));
+    // The same call by its owner, by the stranger, and by the stranger for what does not exist.
+    macro_rules! strange {
+        ($what:literal, ($there:expr, $absent:expr), |$by:ident, $thing:ident| $call:expr) => {{
+            let ($by, $thing) = (&scope, $there);
+            let reached = $call.await;
+            let ($by, $thing) = (&other, $there);
+            let met = $call.await;
+            let $thing = $absent;
+            let nothing = $call.await;
+            meets_nothing($what, reached, met, nothing, (&$there.to_string(), &$absent.to_string()));
+        }};
     }
+    strange!("runs.get", (run.id, no_run), |by, id| p.runs(by).get(id));
+    strange!("runs.cancel", (waiting.id, no_run), |by, id| p.runs(by).cancel(id));
+    strange!("runs.draft", (run.id, no_run), |by, id| p.runs(by).draft(Some(id)));
+    strange!("runs.metrics", (run.id, no_run), |by, id| p.runs(by).metrics(id));
+    strange!("runs.log", (run.id, no_run), |by, id| p.runs(by).log(id, 0, 10));
+    strange!("runs.evaluated", (run.id, no_run), |by, id| p.runs(by).evaluated(id, EvaluatedFilter::All));
+    strange!("models.get", ("assistant", "nothing"), |by, name| p.models(by).get(name));
+    strange!("models.version", ("assistant", "nothing"), |by, name| p.models(by).version(name, Some(1)));
+    strange!("models.by_version_id", (version.id, no_version), |by, id| p.models(by).by_version_id(id));
+    strange!("models.set_stage", ("assistant", "nothing"), |by, name| p.models(by).set_stage(name, 1, Stage::Approved));
+    let revision = version.card.revision;
+    let edit = || vec![("summary".into(), "x".into())];
+    strange!("models.edit_card", ("assistant", "nothing"), |by, name| p.models(by).edit_card(name, 1, revision, edit()));
+    strange!("models.markdown", ("assistant", "nothing"), |by, name| p.models(by).markdown(name, None));
+    strange!("endpoints.get", ("helpdesk", "nothing"), |by, name| p.endpoints(by).get(name));
+    strange!("endpoints.log", ("helpdesk", "nothing"), |by, name| p.endpoints(by).log(name, 0, 10));
+    let deploy = |model: &str| Deploy { model: model.into(), number: 1, endpoint: Some("helpdesk".into()) };
+    strange!("endpoints.deploy", ("assistant", "nothing"), |by, name| p.endpoints(by).deploy(deploy(name)));
+    strange!("endpoints.detach", ("helpdesk", "nothing"), |by, name| p.endpoints(by).detach(name, version.id));
+    strange!("endpoints.set_settings", ("helpdesk", "nothing"), |by, name| p.endpoints(by).set_settings(name, Default::default()));
+    strange!("endpoints.stop", ("helpdesk", "nothing"), |by, name| p.endpoints(by).stop(name));
+    crate::house::until(|| async {
+        let state = p.endpoints(&scope).get("helpdesk").await.unwrap().state;
+        if state == EndpointState::Stopped { Ok(()) } else { Err(format!("{state:?}")) }
+    })
+    .await;
+    strange!("endpoints.start", ("helpdesk", "nothing"), |by, name| p.endpoints(by).start(name));
+    strange!("chats.get", (chat.id, no_chat), |by, id| p.chats(by).get(id));
+    strange!("chain of a dataset", (data.id, no_data), |by, id| p.chain(by, At::DatasetVersion(id)));
+    strange!("chain of a run", (run.id, no_run), |by, id| p.chain(by, At::Run(id)));
+    strange!("chain of a version", (version.id, no_version), |by, id| p.chain(by, At::ModelVersion(id)));
+    strange!("chain of an endpoint", (endpoint.id, no_endpoint), |by, id| p.chain(by, At::Endpoint(id)));
+    drop(controller);
     assert_eq!(p.runs(&other).list(RunFilter::default()).await.unwrap().len(), 0);
     assert_eq!(p.models(&other).list().await.unwrap().len(), 0);
     assert_eq!(p.endpoints(&other).list().await.unwrap().len(), 0);
-    let theirs = p.runs(&other).launch(plan("facts-1", 42)).await.unwrap_err();
-    assert!(theirs.sentence.contains("no dataset") || theirs.fields.iter().any(|f| f.field == "dataset"), "{theirs:?}");
+    let launched = p.runs(&other).launch(plan("facts-1", 42)).await.unwrap_err();
+    assert!(launched.sentence.contains("no dataset") || launched.fields.iter().any(|f| f.field == "dataset"), "{launched:?}");
+    // A chat of the same id in another tenant is another chat: theirs to write and to delete, and nothing of ours.
+    let copy = Chat { title: "theirs".into(), models: vec!["another".into()], ..chat.clone() };
+    p.chats(&other).save(copy).await.unwrap();
     assert_eq!(p.chats(&scope).get(chat.id).await.unwrap().models, chat.models, "the owner's chat was changed from another tenant");
+    p.chats(&other).delete(chat.id).await.unwrap();
+    assert_eq!(kind(p.chats(&other).delete(chat.id).await), Some(ProblemKind::NotFound));
+    assert_eq!(p.chats(&scope).get(chat.id).await.unwrap().models, chat.models, "the owner's chat was deleted from another tenant");
 
     // A viewer of the tenant sees, and may not do; a colleague does not see one's chats.
     let viewer = house.caller("vera", &[("lumenta", Role::Viewer)], None).await.scope(p, "lumenta").await.unwrap();

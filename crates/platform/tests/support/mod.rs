@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test program uses its own part")]
 
 pub mod postgres;
+pub mod strangers;
 
 use domain::{
     dataset::DatasetVersion,
@@ -41,7 +42,7 @@ pub async fn sqlite() -> World {
     World::open(folder, url).await
 }
 
-/// `None` where PostgreSQL is not installed, which the line on stderr says; in CI that is a failure.
+/// `None` where PostgreSQL is not installed: the test is then skipped.
 pub async fn postgres() -> Option<World> {
     let url = postgres::fresh_database().await?;
     Some(World::open(TempDir::new().unwrap(), url).await)

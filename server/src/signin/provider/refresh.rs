@@ -1,6 +1,7 @@
 //! Asking the provider again with a refresh token.
 
-use super::{Provider, ProviderError, Vouched, causes};
+use super::{Provider, ProviderError, Vouched};
+use crate::signin::http::causes;
 use openidconnect::{
     OAuth2TokenResponse, RefreshToken, RequestTokenError, StandardErrorResponse, TokenResponse,
     core::{CoreErrorResponseType, CoreErrorResponseType::Extension},
@@ -29,25 +30,20 @@ impl Provider {
     /// `subject` is who was signed in: tokens of anybody else are refused.
     pub async fn renew(&self, refresh_token: &str, subject: &str) -> Result<Again, RenewError> {
         let away = |e: ProviderError| RenewError::Away(e.to_string());
-        let metadata = self.metadata(None).await.map_err(away)?;
-        let client = self.client(&metadata).map_err(away)?;
+        let client = self.client(&*self.description().await.map_err(away)?).map_err(away)?;
         let token = RefreshToken::new(refresh_token.to_owned());
-        let tokens = client
-            .exchange_refresh_token(&token)
-            .map_err(|e| RenewError::Away(e.to_string()))?
-            .request_async(self.http().map_err(away)?)
-            .await
-            .map_err(|e| match e {
-                RequestTokenError::ServerResponse(said) if is_about_the_person(&said) => RenewError::Refused(said.to_string()),
-                other => RenewError::Away(causes(&other)),
-            })?;
+        let request = client.exchange_refresh_token(&token).map_err(|e| RenewError::Away(e.to_string()))?;
+        let tokens = request.request_async(&self.http).await.map_err(|e| match e {
+            RequestTokenError::ServerResponse(said) if is_about_the_person(&said) => RenewError::Refused(said.to_string()),
+            other => RenewError::Away(causes(&other)),
+        })?;
         let refresh_token = tokens.refresh_token().map(|t| t.secret().clone());
         if tokens.id_token().is_none() {
             return Ok(Again { vouched: None, refresh_token });
         }
-        // A token that came, and cannot be believed, confirms nobody. Keys that have just changed are asked for again and again until
-        // they fit; until then the session is as when nothing was said.
-        let vouched = self.person(&metadata, &client, &tokens, None).await.map_err(away)?;
+        // A token that came, and cannot be believed, confirms nobody. Keys that have just changed are asked for again at
+        // every try; until they fit, the session is as when nothing was said.
+        let vouched = self.person(&client, &tokens, None).await.map_err(away)?;
         if vouched.subject != subject {
             return Err(RenewError::Refused("the provider spoke of another person".into()));
         }

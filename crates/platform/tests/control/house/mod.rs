@@ -3,6 +3,8 @@
 
 #[path = "../../support/postgres.rs"]
 pub mod postgres;
+#[path = "../../support/strangers.rs"]
+pub mod strangers;
 
 use domain::{
     dataset::{DatasetVersion, Documentation, PersonalData, VersionState},

@@ -1,0 +1,371 @@
+//! What is wrong with the identity provider, in words with the next step. Asks what a sign-in would ask, with a code that nobody gave,
+//! so that address, certificate, realm, client, secret and callback are all looked at before the first person comes.
+
+use super::{
+    claims::GroupRules,
+    discovery::Description,
+    http::{Http, HttpError, causes},
+    provider::ALGORITHMS,
+};
+use crate::finding::Finding;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use openidconnect::{
+    HttpRequest, HttpResponse,
+    core::CoreJsonWebKeySet,
+    http::{Method, StatusCode, header},
+    url::{Url, form_urlencoded},
+};
+use serde_json::Value;
+
+mod token_file;
+
+pub use token_file::of_a_token;
+
+const WELL_KNOWN: &str = "/.well-known/openid-configuration";
+
+/// What the portal would come with.
+pub struct Asked<'a> {
+    pub issuer: &'a str,
+    pub client_id: &'a str,
+    pub client_secret: Option<&'a str>,
+    /// Address to which people come back.
+    pub callback: &'a str,
+    pub groups: &'a GroupRules,
+}
+
+/// One finding a part, in the order of a sign-in; ends with the first that makes the rest unknowable.
+pub async fn diagnose(http: &Http, asked: &Asked<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let description = match description(http, asked).await {
+        Ok(description) => description,
+        Err((what, next)) => return vec![Finding::Missing(what, next)],
+    };
+    found.push(Finding::Good(format!("{} answers and describes itself", asked.issuer)));
+    if let Some(insecure) = insecure(asked.issuer, &description) {
+        found.push(insecure);
+    }
+    found.push(keys(http, &description).await);
+    found.extend(client(http, asked, &description).await);
+    found.push(groups(asked.groups, &description));
+    found
+}
+
+/// The part that asks with our name: client, secret, callback.
+pub async fn client(http: &Http, asked: &Asked<'_>, description: &Value) -> Vec<Finding> {
+    vec![secret(http, asked, description).await, callback(http, asked, description).await]
+}
+
+/// A description that was found, as it was sent.
+pub fn as_sent(description: &Description) -> Value {
+    serde_json::to_value(description).unwrap_or_default()
+}
+
+type Wrong = (String, String);
+
+async fn description(http: &Http, asked: &Asked<'_>) -> Result<Value, Wrong> {
+    let issuer = asked.issuer;
+    if let Some(cut) = issuer.trim_end_matches('/').strip_suffix(WELL_KNOWN) {
+        return Err((format!("{issuer} is the address of the description and not the issuer"), format!("Set ATELIER_ISSUER={cut}")));
+    }
+    let answer = match get(http, &described_at(issuer)).await {
+        Ok(answer) => answer,
+        Err(e) => return Err(unreachable(issuer, &e)),
+    };
+    match answer.status() {
+        StatusCode::OK => {}
+        status if status.is_redirection() => {
+            let to = location(&answer);
+            let next = match to.strip_suffix(WELL_KNOWN) {
+                Some(issuer) => format!("Set ATELIER_ISSUER={issuer}"),
+                None => "Set ATELIER_ISSUER to the provider's own address".into(),
+            };
+            return Err((format!("{issuer} leads to {to}, and the portal follows no redirects"), next));
+        }
+        StatusCode::NOT_FOUND => return Err(elsewhere(http, issuer, &answer).await),
+        status => {
+            let next = "Look into the provider's log; the portal asks again at each sign-in.";
+            return Err((format!("{} answers with status {}", described_at(issuer), status.as_u16()), next.into()));
+        }
+    }
+    let Ok(description) = serde_json::from_slice::<Value>(answer.body()) else {
+        return Err((
+            format!("{} answers with something that is no description (no JSON)", described_at(issuer)),
+            "ATELIER_ISSUER must be the issuer's address; Keycloak's ends in /realms/NAME".into(),
+        ));
+    };
+    names_itself(issuer, &description)?;
+    if serde_json::from_value::<Description>(description.clone()).is_err() {
+        return Err((
+            format!("the description at {} lacks what OpenID Connect Discovery asks for", described_at(issuer)),
+            "It must name authorization_endpoint, token_endpoint and jwks_uri; is this an OpenID Connect provider?".into(),
+        ));
+    }
+    let algorithms: Vec<&str> = texts(&description, "id_token_signing_alg_values_supported");
+    let ours: Vec<String> = ALGORITHMS.iter().filter_map(|a| serde_json::to_value(a).ok()?.as_str().map(str::to_owned)).collect();
+    if !algorithms.iter().any(|a| ours.iter().any(|o| o == a)) {
+        return Err((
+            format!("{issuer} signs ID tokens with {} only, which the portal does not believe", algorithms.join(", ")),
+            format!("Let it sign with one of {}", ours.join(", ")),
+        ));
+    }
+    Ok(description)
+}
+
+fn described_at(issuer: &str) -> String {
+    format!("{}{WELL_KNOWN}", issuer.trim_end_matches('/'))
+}
+
+/// The provider must call itself as we call it, to the letter.
+fn names_itself(issuer: &str, description: &Value) -> Result<(), Wrong> {
+    let said = description["issuer"].as_str().unwrap_or_default();
+    if said == issuer {
+        return Ok(());
+    }
+    if said.trim_end_matches('/') == issuer.trim_end_matches('/') {
+        let which = if issuer.ends_with('/') { "without" } else { "with" };
+        return Err((
+            format!("the provider calls itself {said}, {which} a slash at the end; the two must be equal to the letter"),
+            format!("Set ATELIER_ISSUER={said}"),
+        ));
+    }
+    Err((
+        format!("the provider at {issuer} calls itself {said:?}"),
+        format!(
+            "Set ATELIER_ISSUER={said}, or tell the provider its public address (Keycloak: KC_HOSTNAME, and KC_PROXY_HEADERS behind a proxy)"
+        ),
+    ))
+}
+
+/// Nothing at that path: is it the realm, or the path before it?
+async fn elsewhere(http: &Http, issuer: &str, answer: &HttpResponse) -> Wrong {
+    let realm = issuer.trim_end_matches('/').rsplit_once("/realms/").map(|(_, realm)| realm);
+    if let Some(realm) = realm
+        && String::from_utf8_lossy(answer.body()).contains("Realm does not exist")
+    {
+        return (
+            format!("Keycloak answers, and has no realm “{realm}”"),
+            "Compare the end of ATELIER_ISSUER with the realm's name at Keycloak; capitals count".into(),
+        );
+    }
+    for other in other_paths(issuer) {
+        if let Ok(answer) = get(http, &described_at(&other)).await
+            && answer.status() == StatusCode::OK
+            && serde_json::from_slice::<Value>(answer.body()).is_ok_and(|d| d["issuer"].is_string())
+        {
+            return (format!("there is no provider at {issuer}, but one at {other}"), format!("Set ATELIER_ISSUER={other}"));
+        }
+    }
+    let next = if realm.is_some() {
+        "Compare the realm's name and the path before it with Keycloak's; old ones begin with /auth"
+    } else {
+        "The path is not the issuer's: Keycloak's ends in /realms/NAME; a provider's own pages name the issuer"
+    };
+    (format!("{} is not there (404)", described_at(issuer)), next.into())
+}
+
+/// Keycloak before version 17 lived under /auth, and a proxy may put it there or take it away.
+fn other_paths(issuer: &str) -> Vec<String> {
+    let Ok(url) = Url::parse(issuer) else { return Vec::new() };
+    let (origin, path) = (url.origin().ascii_serialization(), url.path().trim_end_matches('/'));
+    match path.strip_prefix("/auth/") {
+        Some(rest) => vec![format!("{origin}/{rest}")],
+        None if path.contains("/realms/") => vec![format!("{origin}/auth{path}")],
+        None => Vec::new(),
+    }
+}
+
+/// Why no answer came, and what to look at.
+fn unreachable(issuer: &str, e: &HttpError) -> Wrong {
+    let chain = causes(e);
+    let is = |words: &[&str]| words.iter().any(|w| chain.contains(w));
+    let silent = matches!(e, HttpError::Sent(e) if e.is_timeout());
+    let (what, next) = if is(&["UnknownIssuer"]) {
+        (
+            "shows a certificate that is signed by nobody whom this machine trusts",
+            "Name the certificate authority of your house with --issuer-ca FILE (ATELIER_ISSUER_CA, PEM), or add it to the system's (Debian: /usr/local/share/ca-certificates, then update-ca-certificates)",
+        )
+    } else if is(&["certificate expired", "Expired"]) {
+        ("shows a certificate that has expired", "Renew the provider's certificate; compare this machine's clock")
+    } else if is(&["not valid for name", "NotValidForName"]) {
+        ("shows a certificate for another name", "Use the name that the certificate is for, or let it be issued for this one")
+    } else if is(&["invalid peer certificate"]) {
+        ("shows a certificate that is not believed", "The words in brackets say why")
+    } else if is(&["InvalidContentType", "corrupt message"]) {
+        ("does not speak TLS", "Check scheme and port: https wants the provider's TLS port")
+    } else if is(&["dns error", "failed to lookup"]) {
+        (
+            "has a name that this machine cannot resolve",
+            "Check the name in ATELIER_ISSUER, and the DNS that this machine (or container) uses",
+        )
+    } else if silent {
+        ("does not answer in time", "Check firewall, proxy (HTTPS_PROXY, NO_PROXY) and the provider itself, from this machine")
+    } else if is(&["Connection refused"]) {
+        ("refuses the connection: nothing listens there", "Start the provider, or check host and port in ATELIER_ISSUER")
+    } else if matches!(e, HttpError::TooLarge) {
+        ("answers with more than a description has", "ATELIER_ISSUER must be the issuer's address; Keycloak's ends in /realms/NAME")
+    } else {
+        ("cannot be reached", "Check host, port, firewall and proxy (HTTPS_PROXY, NO_PROXY), from this machine")
+    };
+    (format!("{issuer} {what} ({chain})"), next.into())
+}
+
+fn insecure(issuer: &str, description: &Value) -> Option<Finding> {
+    let plain = ["authorization_endpoint", "token_endpoint", "jwks_uri", "end_session_endpoint"]
+        .into_iter()
+        .find(|name| issuer.starts_with("https:") && description[*name].as_str().is_some_and(|url| url.starts_with("http:")))?;
+    Some(Finding::Missing(
+        format!("the provider's {plain} is plain http, so secrets would cross the network in the clear"),
+        "Tell the provider its public https address (Keycloak: KC_HOSTNAME, and KC_PROXY_HEADERS behind a proxy)".into(),
+    ))
+}
+
+async fn keys(http: &Http, description: &Value) -> Finding {
+    let at = description["jwks_uri"].as_str().unwrap_or_default();
+    let next = || "The provider must publish the keys that it signs with; look into its log".to_owned();
+    match get(http, at).await {
+        Ok(answer) if answer.status() == StatusCode::OK => match serde_json::from_slice::<CoreJsonWebKeySet>(answer.body()) {
+            Ok(set) if !set.keys().is_empty() => {
+                Finding::Good(format!("{} signing key{}", set.keys().len(), if set.keys().len() == 1 { "" } else { "s" }))
+            }
+            _ => Finding::Missing(format!("{at} holds no key that can be used"), next()),
+        },
+        Ok(answer) => Finding::Missing(format!("the keys at {at} answer with status {}", answer.status().as_u16()), next()),
+        Err(e) => Finding::Missing(format!("the keys at {at} cannot be read ({})", causes(&e)), next()),
+    }
+}
+
+/// Trades a code that nobody gave. A provider looks at client and secret first, and only then finds that the code is none.
+async fn secret(http: &Http, asked: &Asked<'_>, description: &Value) -> Finding {
+    let at = description["token_endpoint"].as_str().unwrap_or_default();
+    let mut fields = vec![
+        ("grant_type", "authorization_code"),
+        ("code", "asked-by-atelier-doctor"),
+        ("redirect_uri", asked.callback),
+        ("code_verifier", "asked-by-atelier-doctor-asked-by-atelier-doctor"),
+    ];
+    if asked.client_secret.is_none() {
+        fields.push(("client_id", asked.client_id));
+    }
+    let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    let mut request = HttpRequest::new(form.into_bytes());
+    *request.method_mut() = Method::POST;
+    let head = request.headers_mut();
+    head.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/x-www-form-urlencoded"));
+    head.insert(header::ACCEPT, header::HeaderValue::from_static("application/json"));
+    if let Some(secret) = asked.client_secret {
+        let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let basic = format!("Basic {}", STANDARD.encode(format!("{}:{}", encoded(asked.client_id), encoded(secret))));
+        if let Ok(value) = basic.parse() {
+            head.insert(header::AUTHORIZATION, value);
+        }
+    }
+    let answer = match send(http, at, request).await {
+        Ok(answer) => answer,
+        Err(e) => {
+            let (what, next) = unreachable(at, &e);
+            return Finding::Missing(what, next);
+        }
+    };
+    let said: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
+    says_of_the_client(asked, answer.status(), said["error"].as_str().unwrap_or_default())
+}
+
+fn says_of_the_client(asked: &Asked<'_>, status: StatusCode, error: &str) -> Finding {
+    let client = asked.client_id;
+    match (error, asked.client_secret) {
+        ("invalid_grant", Some(_)) => Finding::Good(format!("the client “{client}” and its secret are accepted")),
+        ("invalid_grant", None) => Finding::Good(format!("the client “{client}” is accepted, without a secret")),
+        ("invalid_client" | "unauthorized_client", Some(_)) => Finding::Missing(
+            format!("the provider does not know the client “{client}”, or not this secret"),
+            "Compare ATELIER_CLIENT_ID and ATELIER_CLIENT_SECRET with the client there (Keycloak: Clients, its Credentials tab)".into(),
+        ),
+        ("invalid_client" | "unauthorized_client", None) => Finding::Missing(
+            format!("the provider does not know the client “{client}”, or wants its secret"),
+            "Compare ATELIER_CLIENT_ID with the client there, and set ATELIER_CLIENT_SECRET (Keycloak: Clients, its Credentials tab), or make it a public client".into(),
+        ),
+        _ if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN => Finding::Missing(
+            format!("the provider does not let the client “{client}” trade codes (status {})", status.as_u16()),
+            "Compare ATELIER_CLIENT_ID and ATELIER_CLIENT_SECRET with the client there".into(),
+        ),
+        _ => Finding::Note(format!("whether the client “{client}” is accepted cannot be told (status {}, {error:?})", status.as_u16())),
+    }
+}
+
+/// Asks for the sign-in page as a browser would.
+async fn callback(http: &Http, asked: &Asked<'_>, description: &Value) -> Finding {
+    let Ok(mut at) = Url::parse(description["authorization_endpoint"].as_str().unwrap_or_default()) else {
+        return Finding::Missing("the provider's authorization_endpoint is no address".into(), "Look into the provider's settings".into());
+    };
+    at.query_pairs_mut()
+        .append_pair("response_type", "code")
+        .append_pair("client_id", asked.client_id)
+        .append_pair("redirect_uri", asked.callback)
+        .append_pair("scope", "openid email profile")
+        .append_pair("state", "asked-by-atelier-doctor")
+        .append_pair("nonce", "asked-by-atelier-doctor")
+        // The S256 of nothing that anybody has.
+        .append_pair("code_challenge", "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU")
+        .append_pair("code_challenge_method", "S256");
+    match get(http, at.as_str()).await {
+        Ok(answer) => says_of_the_callback(asked, answer.status(), &location(&answer)),
+        Err(e) => {
+            let (what, next) = unreachable(at.origin().ascii_serialization().as_str(), &e);
+            Finding::Missing(format!("the sign-in page: {what}"), next)
+        }
+    }
+}
+
+fn says_of_the_callback(asked: &Asked<'_>, status: StatusCode, location: &str) -> Finding {
+    let callback = asked.callback;
+    let error = Url::parse(location)
+        .ok()
+        .filter(|_| location.starts_with(callback))
+        .and_then(|url| url.query_pairs().find(|(name, _)| name == "error").map(|(_, error)| error.into_owned()));
+    if let Some(error) = error {
+        let next =
+            "Look at the client's settings there: standard flow (authorization code) on, PKCE with S256 allowed, scopes email and profile";
+        return Finding::Missing(format!("the provider refuses a sign-in of the client “{}”: {error}", asked.client_id), next.into());
+    }
+    if status.is_success() || status.is_redirection() {
+        return Finding::Good(format!("people are sent back to {callback}"));
+    }
+    if status.is_client_error() {
+        let next =
+            format!("Register {callback} as redirect URI of the client “{}” there; it follows from ATELIER_PUBLIC_URL", asked.client_id);
+        return Finding::Missing(format!("the provider refuses to send people back to {callback} (status {})", status.as_u16()), next);
+    }
+    Finding::Note(format!("whether people would be sent back to {callback} cannot be told (status {})", status.as_u16()))
+}
+
+/// A description may list the claim; tokens decide, and the portal has none here.
+fn groups(rules: &GroupRules, description: &Value) -> Finding {
+    let first = rules.claim.split('.').next().unwrap_or_default();
+    let listed = texts(description, "claims_supported").iter().any(|claim| *claim == rules.claim || *claim == first);
+    if listed {
+        return Finding::Good(format!("the provider lists the claim “{}”", rules.claim));
+    }
+    Finding::Note(format!(
+        "whether ID tokens carry the claim “{}” shows only in one: save one as a file (Keycloak: Clients, the client, Client scopes, Evaluate, Generated ID token) and give it with --id-token FILE",
+        rules.claim
+    ))
+}
+
+fn texts<'a>(description: &'a Value, name: &str) -> Vec<&'a str> {
+    description[name].as_array().map(|list| list.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
+}
+
+fn location(answer: &HttpResponse) -> String {
+    answer.headers().get(header::LOCATION).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned()
+}
+
+async fn get(http: &Http, url: &str) -> Result<HttpResponse, HttpError> {
+    send(http, url, HttpRequest::new(Vec::new())).await
+}
+
+async fn send(http: &Http, url: &str, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
+    *request.uri_mut() = url.parse().map_err(openidconnect::http::Error::from)?;
+    http.send(request).await
+}
+
+#[cfg(test)]
+mod tests;
