@@ -98,7 +98,7 @@ test('the main job from the file to the audit record', async ({ visit, demo }) =
   let deployed;
   await test.step('it is deployed onto the endpoint that runs, without a restart', async () => {
     await page.getByRole('link', { name: 'Deploy', exact: true }).click();
-    await page.getByLabel('Onto').selectOption(demo.endpoint);
+    await page.getByLabel('Endpoint', { exact: true }).selectOption(demo.endpoint);
     deployed = Date.now();
     await page.getByRole('button', { name: 'Deploy', exact: true }).click();
     await page.waitForURL(new RegExp(`/endpoints/${demo.endpoint}`));
@@ -178,7 +178,7 @@ test('the main job from the file to the audit record', async ({ visit, demo }) =
       await expect(owner.getByRole('row').filter({ hasText: action }).filter({ hasText: object }).first(), `${action} of ${object}`).toBeVisible();
     }
     await owner.getByRole('link', { name: 'Verify the chain' }).click();
-    await expect(owner.getByRole('status').filter({ hasText: 'Unbroken' })).toBeVisible();
+    await expect(owner.getByRole('status').filter({ hasText: 'Verified' })).toBeVisible();
     expect(await owner.content()).not.toContain(secret);
     owner.watch.quiet();
   });

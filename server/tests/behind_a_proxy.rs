@@ -2,10 +2,8 @@
 
 mod portal;
 
-use platform::{
-    access::PlatformScope,
-    audit::{AuditFilter, Record},
-};
+use domain::audit::Record;
+use platform::{access::PlatformScope, audit::AuditFilter};
 use portal::{Answer, Browser, TestPortal, encoded, says};
 use std::time::{Duration, Instant};
 

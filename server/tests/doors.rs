@@ -235,7 +235,7 @@ async fn the_event_stream_of_a_page_starts_where_the_drawing_of_the_page_began()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_files_of_a_dataset_come_by_plain_links_and_go_by_plain_forms() {
-    let portal = TestPortal::start().await;
+    let portal = TestPortal::with(&["--role", "web,gateway,controller"]).await;
     let mut jonas = portal.signed_in("jonas").await;
     for _ in 0..2 {
         assert_eq!(jonas.upload("lumenta", "text/html", &[("name", "facts")], "facts.jsonl", ROWS.as_bytes()).await.status, 303);

@@ -75,10 +75,8 @@ async fn a_nul_in_the_name_of_a_model_is_a_404_and_the_call_is_counted_with_ever
         let request = http.post(format!("{}/v1/chat/completions", portal.url)).bearer_auth(&secret);
         request.json(&body).send().await.unwrap().status().as_u16()
     };
-    processes::within(std::time::Duration::from_secs(60), "the gateway knows the key", async || {
-        (call("first").await == 404).then_some(())
-    })
-    .await;
+    processes::within(std::time::Duration::from_secs(60), "the gateway knows the key", async || (call("first").await == 404).then_some(()))
+        .await;
     for _ in 0..20 {
         assert_eq!(call("a\0b").await, 404);
         assert_eq!(call("plain").await, 404);

@@ -2,7 +2,9 @@
 
 use super::members::{ConfirmEnd, MemberTable, NobodyYet};
 use crate::{
-    api::admin::{AdminMemberEnd, CallsForm, QuotaForm, TenantCalls, TenantPage as Page, TenantQuota, TenantResume, TenantSuspend, tenant_get},
+    api::admin::{
+        AdminMemberEnd, CallsForm, QuotaForm, TenantCalls, TenantPage as Page, TenantQuota, TenantResume, TenantSuspend, tenant_get,
+    },
     links,
     ui::{
         AdminPage, Chip, Crumb, Field, Icon, Load, Off, Place, ProblemSummary, bytes,
@@ -25,7 +27,9 @@ pub fn AdminTenant() -> impl IntoView {
     let calls = ServerAction::<TenantCalls>::new();
     let (suspend, resume) = (ServerAction::<TenantSuspend>::new(), ServerAction::<TenantResume>::new());
     let page = Resource::new(
-        move || (name.get(), quota.version().get(), calls.version().get(), suspend.version().get(), resume.version().get(), end.version().get()),
+        move || {
+            (name.get(), quota.version().get(), calls.version().get(), suspend.version().get(), resume.version().get(), end.version().get())
+        },
         |(name, ..)| tenant_get(name),
     );
     let crumbs = Signal::derive(move || vec![Crumb::to("Tenants", links::admin_tenants()), Crumb::here(name.get())]);

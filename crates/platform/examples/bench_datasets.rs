@@ -77,6 +77,9 @@ async fn take(file: &str) -> Result<(), Box<dyn std::error::Error>> {
         engine: engine::Engine::Local(engine::local::LocalEngine::new(folder.path().join("tasks"), "/bin/false".into())),
         task_env: Default::default(),
         session_hours: SESSION_HOURS,
+        session_idle_minutes: platform::SESSION_IDLE_MINUTES,
+        confirm_seconds: platform::CONFIRM_SECONDS,
+        token_key: platform::sealing::TokenKey::new([7; 32]),
         upload_bytes: u64::MAX,
     };
     let clock = || Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64));
@@ -92,6 +95,7 @@ async fn take(file: &str) -> Result<(), Box<dyn std::error::Error>> {
         platform_role: None,
         memberships: vec![("bench".parse()?, Role::Engineer)],
         id_token: None,
+        refresh_token: None,
     };
     let secret = platform.sessions().sign_in(profile, &Origin::default()).await?;
     let caller = platform.sessions().caller(&secret, Origin::default()).await?.ok_or("no session")?;

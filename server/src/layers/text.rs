@@ -1,7 +1,10 @@
 //! Refuses text that no database stores, before any handler sees it: in the address, in forms, and in JSON. What arrives as
 //! `multipart/form-data` is checked field by field where it is read.
 
-use crate::http::{BODY_BYTES, problem_page};
+use crate::{
+    http::{BODY_BYTES, problem_page},
+    listener::BrokenOff,
+};
 use axum::{
     body::{Body, to_bytes},
     extract::Request,
@@ -28,7 +31,10 @@ pub async fn refuse_nul(request: Request, next: Next) -> Response {
         _ => return next.run(request).await,
     };
     let (head, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, BODY_BYTES).await else { return too_large(wants) };
+    let body = match to_bytes(body, BODY_BYTES).await {
+        Ok(body) => body,
+        Err(e) => return broken_off(&e, wants),
+    };
     match check(&body) {
         Ok(()) => next.run(Request::from_parts(head, Body::from(body))).await,
         Err(problem) => problem_page::answer(&problem, wants),
@@ -39,9 +45,15 @@ fn no_such_address() -> Problem {
     Problem::not_found("This page")
 }
 
-/// Or broken off, but then nobody reads this.
-fn too_large(wants: problem_page::Wants) -> Response {
-    let sentence = format!("The form is larger than {} MB, so nothing was done.", BODY_BYTES >> 20);
-    let problem = Problem::new(ProblemKind::Invalid, sentence).next("Shorten the longest text in it.");
-    (StatusCode::PAYLOAD_TOO_LARGE, problem_page::answer(&problem, wants)).into_response()
+/// A body that fell silent; or one that is too large, which `layers::body` around this one says in its own words.
+fn broken_off(error: &(dyn std::error::Error + 'static), wants: problem_page::Wants) -> Response {
+    let causes = std::iter::successors(Some(error), |e| e.source());
+    let silent = causes.filter_map(|e| e.downcast_ref()).find_map(|e| if let BrokenOff::Silent(limit) = e { Some(*limit) } else { None });
+    let Some(limit) = silent else {
+        let problem = Problem::new(ProblemKind::Invalid, "The request broke off, so nothing was done.").next("Send it again.");
+        return problem_page::answer(&problem, wants);
+    };
+    let sentence = format!("Nothing more of the request came for {} s, so nothing was done.", limit.as_secs_f32());
+    let problem = Problem::new(ProblemKind::Invalid, sentence).next("Check the connection and send it again.");
+    (StatusCode::REQUEST_TIMEOUT, problem_page::answer(&problem, wants)).into_response()
 }

@@ -15,6 +15,7 @@ mod tls;
 mod turned_away;
 mod watched;
 
+pub use arriving::BrokenOff;
 pub use settings::{Limits, ListenerArgs, seconds};
 pub use slots::{Slots, network_of};
 pub use tls::Tls;

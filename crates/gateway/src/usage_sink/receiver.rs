@@ -205,7 +205,7 @@ impl UsageReceiver {
     }
 
     /// Takes what was left by processes that are gone.
-    fn look(&mut self) -> io::Result<()> {
+    pub(super) fn look(&mut self) -> io::Result<()> {
         self.looked = Instant::now();
         // What we hold already is locked by ourselves, and so not found again. What is out must stay the first.
         if self.out.is_some() {

@@ -83,14 +83,31 @@ impl World {
     pub fn train(&self, settings: RunSettings) -> Process {
         let (tenant, template) = (tenant(), "qwen3_nothink".into());
         let (train_rows, held_out_rows) = (self.train_rows, self.held_out_rows);
-        let work = Train { tenant, run: RUN, base_model: BASE, template, dataset_version: DATA, judgement: None, held_out_rows, train_rows, settings };
+        let work = Train {
+            tenant,
+            run: RUN,
+            base_model: BASE,
+            template,
+            dataset_version: DATA,
+            judgement: None,
+            held_out_rows,
+            train_rows,
+            settings,
+        };
         self.start("train", Work::Train(work), None)
     }
     pub fn evaluate(&self, settings: &RunSettings) -> Process {
         let finetuning_type = settings.finetuning_type;
         self.start(
             "evaluate",
-            Work::Evaluate(Evaluate { tenant: tenant(), run: RUN, base_model: BASE, dataset_version: DATA, judgement: None, finetuning_type }),
+            Work::Evaluate(Evaluate {
+                tenant: tenant(),
+                run: RUN,
+                base_model: BASE,
+                dataset_version: DATA,
+                judgement: None,
+                finetuning_type,
+            }),
             None,
         )
     }

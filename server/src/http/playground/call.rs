@@ -165,6 +165,7 @@ mod tests {
 
     /// A gateway whose model has room for so many tokens after the question; 0 = the question alone is too long.
     async fn gateway(room: u64) -> String {
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let answer = move |Json(body): Json<Value>| async move {
             if room == 0 || body["max_tokens"].as_u64().is_some_and(|n| n > room) {
                 let error = json!({"error": {"message": "maximum context length is 512", "code": "context_length_exceeded"}});
