@@ -98,7 +98,7 @@ async fn fill(portal: &TwoTenants) -> String {
 async fn draw(portal: &TwoTenants, page: &str) -> usize {
     let owner: &Person = &portal.tenants[0].owner;
     let (status, body) = owner.page(&portal.address, page).await;
-    asserateq!(status, 200, "{page}: {body}");
+    assert_eq!(status, 200, "{page}: {body}");
     body.len()
 }
 

@@ -72,7 +72,9 @@ test('the log’s search and the open table survive a run that goes on', async (
   // From waiting to training the run says a lot.
   const chip = page.locator('header.head .chip');
   await expect(chip).toHaveText(/Training|Evaluating|Succeeded/, { timeout: 300_000 });
-  await page.getByText('Show as table').click();
+  // The trainer says a first number some time after it was started.
+  await page.getByText('Show as table').click({ timeout: 240_000 });
+  await search.focus();
   const table = page.getByRole('region', { name: 'Table: metrics' });
   const rows = await table.getByRole('row').count();
   await expect(async () => expect(await table.getByRole('row').count()).toBeGreaterThan(rows)).toPass({ timeout: 240_000 });

@@ -12,7 +12,7 @@ test('300 unbroken characters widen no page', async ({ visit, demo }) => {
   const rows = Array.from({ length: 12 }, (_, i) => JSON.stringify({ messages: [{ role: 'user', content: `${WORD}${i}` }, { role: 'assistant', content: WORD }] })).join('\n');
   const sent = await page.request.post(`/t/${demo.tenant}/datasets-upload`, {
     headers,
-    multipart: { name, held_out_percent: '10', tokenizer: '', source: WORD, licence: WORD, languages: WORD, notes: WORD, file: { name: `${WORD}.jsonl`, mimeType: 'application/jsonl', buffer: Buffer.from(rows) } },
+    multipart: { name, held_out_percent: '10', tokenizer: '', source: WORD, licence: WORD, languages: 'en', notes: WORD, file: { name: `${WORD}.jsonl`, mimeType: 'application/jsonl', buffer: Buffer.from(rows) } },
   });
   expect(sent.ok(), await sent.text()).toBe(true);
   const { href } = await sent.json();
@@ -21,6 +21,8 @@ test('300 unbroken characters widen no page', async ({ visit, demo }) => {
   await expect(page.locator('header.head .chip')).not.toHaveText(/Checking|Uploading/, { timeout: 120_000 });
   const t = `/t/${demo.tenant}`;
   for (const path of [href, `${href}&tab=rows`, `${href}&tab=rows&view=raw`, `${href}&tab=card`, `${href}&tab=versions`, `${t}/datasets`, `${t}/keys`, `${t}/runs-new?dataset=${name}`, `${t}/playground`, `${t}/lineage`]) {
+    // The side panel of the playground is folded away on a phone.
+    await page.setViewportSize({ width: 1440, height: 900 });
     await page.goto(path);
     await hydrated(page);
     if (path.endsWith('/playground')) {

@@ -34,7 +34,7 @@ pub fn DatasetNew() -> impl IntoView {
 
 #[component]
 fn Body(form: UploadForm, tenant: String, name: String) -> impl IntoView {
-    let upload = send::Upload::new();
+    let upload = send::Upload::of_page();
     let error = Signal::derive(move || upload.error());
     let problems = fields_of(error);
     let of = format!("upload {tenant}/{name}");

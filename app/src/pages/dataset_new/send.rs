@@ -22,7 +22,8 @@ pub struct Upload {
 }
 
 impl Upload {
-    pub fn new() -> Self {
+    /// Inside a page; ends with it.
+    pub fn of_page() -> Self {
         let me = Self { uploads: expect_context(), mine: RwSignal::new(None) };
         // As long as this page is open, what becomes of the file is shown here.
         Effect::new(move |_| {

@@ -52,6 +52,8 @@ pub struct Talk {
     /// The conversation's id; empty before the first answer of a new one.
     pub chat: RwSignal<String>,
     page: Resource<Result<PlaygroundPage, AppError>>,
+    /// Exchanges that the saved conversation holds, as far as this page has seen.
+    saved: RwSignal<usize>,
     /// In order; those that the saved conversation holds are no longer shown.
     asked: RwSignal<Vec<Said>>,
     pub busy: RwSignal<bool>,
@@ -68,10 +70,20 @@ pub struct Talk {
 
 impl Talk {
     pub fn new(tenant: Signal<String>, chat: RwSignal<String>, page: Resource<Result<PlaygroundPage, AppError>>) -> Self {
+        let saved = RwSignal::new(0);
+        // A handler of an event must not read a resource; this is what it needs of it.
+        Effect::new(move |_| {
+            if let Some(count) =
+                page.with(|page| page.as_ref()?.as_ref().ok().map(|p| p.chat.as_ref().map_or(0, |c| c.chat.exchanges.len())))
+            {
+                saved.set(count);
+            }
+        });
         Self {
             tenant,
             chat,
             page,
+            saved,
             asked: RwSignal::new(Vec::new()),
             busy: RwSignal::new(false),
             problem: RwSignal::new(None),
@@ -224,10 +236,7 @@ mod browser {
         talk.problem.set(None);
         talk.busy.set(true);
         talk.announced.set("Answer started".into());
-        let saved = talk.page.with_untracked(|page| match page {
-            Some(Ok(page)) => page.chat.as_ref().map_or(0, |c| c.chat.exchanges.len()),
-            _ => 0,
-        });
+        let saved = talk.saved.get_untracked();
         let at = talk.asked.with_untracked(|all| all.last().map_or(0, |last| last.at + 1)).max(saved);
         talk.asked.update(|all| {
             all.retain(|said| said.at >= saved);

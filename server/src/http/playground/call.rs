@@ -165,7 +165,6 @@ mod tests {
 
     /// A gateway whose model has room for so many tokens after the question; 0 = the question alone is too long.
     async fn gateway(room: u64) -> String {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let answer = move |Json(body): Json<Value>| async move {
             if room == 0 || body["max_tokens"].as_u64().is_some_and(|n| n > room) {
                 let error = json!({"error": {"message": "maximum context length is 512", "code": "context_length_exceeded"}});
@@ -180,6 +179,8 @@ mod tests {
     }
 
     async fn asked(room: u64, max_tokens: Option<u32>) -> Answer {
+        // The program does it once at its start.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let (to, _page) = mpsc::channel(64);
         let asked = Asked { max_tokens, ..Asked::default() };
         ask(&reqwest::Client::new(), &gateway(room).await, "pass", "m", &[], &asked, &to).await
