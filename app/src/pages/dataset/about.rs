@@ -61,19 +61,21 @@ pub fn UsedBy(page: DatasetPage) -> impl IntoView {
 pub fn Documentation(page: DatasetPage, save: ServerAction<Document>, stay: Stay) -> impl IntoView {
     let v = page.version;
     let error = error_of(save);
+    let of = format!("documentation {}/{}@{}", v.tenant, v.dataset_name, v.number);
     view! {
         <section class="section" aria-labelledby="edit">
             <header><h2 id="edit">"Documentation"</h2><p>"You can edit this at any time. Rows, report and digest never change."</p></header>
             <ProblemSummary error/>
             {
-                let of = format!("documentation {}/{}@{}", v.tenant, v.dataset_name, v.number);
+                let of = of.clone();
                 stay.draw(of.clone(), move || view! { <Draft form="documentation" of=of.clone() answered=answered(save)/> })
             }
             <ActionForm action=save attr:id="documentation" attr:class="form narrow">
                 <input type="hidden" name="tenant" value=v.tenant.to_string()/>
                 <input type="hidden" name="name" value=v.dataset_name.to_string()/>
                 <input type="hidden" name="number" value=v.number.to_string()/>
-                <Documented said=v.documentation nested=true problems=fields_of(error)/>
+                // Somebody else may save meanwhile: what is being typed here stays.
+                {stay.draw(of, move || view! { <Documented said=v.documentation.clone() nested=true problems=fields_of(error)/> })}
                 <div class="full row">
                     {match page.write_refused {
                         None => view! { <button type="submit" class="btn primary" aria-busy=move || save.pending().get().then_some("true")>"Save"</button> }.into_any(),
