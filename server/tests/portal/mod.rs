@@ -29,7 +29,11 @@ impl TestPortal {
     }
 
     pub async fn with(flags: &[&str]) -> Self {
-        let data = tempfile::tempdir().unwrap();
+        Self::on(tempfile::tempdir().unwrap(), flags).await
+    }
+
+    /// On a folder that has something in it.
+    pub async fn on(data: tempfile::TempDir, flags: &[&str]) -> Self {
         let portal = start(data.path(), flags).await.unwrap();
         Self { url: format!("http://{}", portal.address), portal, _data: data }
     }
