@@ -108,7 +108,8 @@ async fn the_audit_record_of_an_older_version_verifies_and_a_change_in_it_is_fou
     let (sound, said) = verified_after(&[]).await;
     assert!(sound, "{said}");
     let trigger = "DROP TRIGGER audit_is_append_only_update";
-    let change = "UPDATE audit SET entry_json = replace(entry_json, 'Jonas Lind', 'Jonas Lund') WHERE seq = (SELECT MAX(seq) - 2 FROM audit)";
+    let change =
+        "UPDATE audit SET entry_json = replace(entry_json, 'Jonas Lind', 'Jonas Lund') WHERE seq = (SELECT MAX(seq) - 2 FROM audit)";
     let (sound, said) = verified_after(&[trigger, change]).await;
     assert!(!sound, "a changed record goes unnoticed: {said}");
     let cut_off = ["DROP TRIGGER audit_is_append_only_delete", "DELETE FROM audit WHERE seq = (SELECT MAX(seq) FROM audit)"];
