@@ -55,6 +55,24 @@ for (const name of Object.keys(forms({}))) {
   });
 }
 
+test('documentation that is being typed stays while somebody else saves theirs', async ({ visit, demo }) => {
+  const page = await visit('engineer');
+  const other = await visit('owner');
+  await open(page, forms(demo)['the documentation of a dataset']);
+  const number = await page.locator('#documentation input[name=number]').inputValue();
+  const fields = { source: 'typed', licence: 'typed', languages: 'pl', legal_basis: 'typed', notes: 'typed' };
+  for (const [id, text] of Object.entries(fields)) await page.locator(`#${id}`).fill(text);
+  await page.locator('#personal_data').selectOption('pseudonymised');
+  const said = { source: 'theirs', licence: 'MIT', languages: 'de', legal_basis: 'theirs', notes: 'theirs', personal_data: 'none' };
+  const form = { tenant: demo.tenant, name: demo.dataset, number, ...Object.fromEntries(Object.entries(said).map(([k, v]) => [`said[${k}]`, v])) };
+  const saved = await other.request.post('/rpc/datasets/document', { form, headers: { origin: demo.address, accept: 'application/json' } });
+  expect(saved.ok(), await saved.text()).toBe(true);
+  await changeSeen(page, demo, 'after-theirs');
+  for (const [id, text] of Object.entries(fields)) await expect(page.locator(`#${id}`)).toHaveValue(text);
+  await expect(page.locator('#personal_data')).toHaveValue('pseudonymised');
+  page.watch.quiet();
+});
+
 test('the log’s search and the open table survive a run that goes on', async ({ visit, demo }) => {
   test.setTimeout(600_000);
   const page = await visit('engineer');

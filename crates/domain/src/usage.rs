@@ -75,16 +75,19 @@ pub struct SetAside {
 pub enum UsageBy {
     Day,
     Model,
+    /// The model version that answered; several names can lead to it, and one name to another after a new version.
+    Version,
     Key,
     Member,
 }
 
 impl UsageBy {
-    pub const ALL: [UsageBy; 4] = [Self::Day, Self::Model, Self::Key, Self::Member];
+    pub const ALL: [UsageBy; 5] = [Self::Day, Self::Model, Self::Version, Self::Key, Self::Member];
     pub const fn word(self) -> &'static str {
         match self {
             Self::Day => "day",
             Self::Model => "model",
+            Self::Version => "version",
             Self::Key => "key",
             Self::Member => "member",
         }
@@ -97,7 +100,7 @@ impl UsageBy {
 /// One line of a usage table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageLine {
-    /// Day, model id, key id or person id.
+    /// Day, model id, id of a model version, of a key or of a person.
     pub group: String,
     /// The same for people.
     pub label: String,

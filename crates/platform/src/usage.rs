@@ -67,6 +67,7 @@ impl Platform {
         let mut used: HashMap<(&Name, KeyId), Timestamp> = HashMap::new();
         let mut tenants: HashMap<&Name, bool> = HashMap::new();
         let mut homeless = 0;
+        let mut hours = store::Hours::default();
         let mut tx = self.store().begin_beside(self.now()).await?;
         for call in calls {
             if let Some(key) = call.key {
@@ -74,6 +75,7 @@ impl Platform {
                 *at = (*at).max(call.at);
             }
             if tx.insert_call(call).await? {
+                hours.add(call);
                 continue;
             }
             // Mostly it came before.
@@ -94,6 +96,7 @@ impl Platform {
         for ((tenant, key), at) in used {
             tx.touch_key(tenant, key, at, MINUTE).await?;
         }
+        tx.add_to_hours(&hours).await?;
         tx.commit().await?;
         Ok(homeless)
     }
@@ -103,6 +106,20 @@ impl Platform {
         let mut tx = self.store().begin_beside(self.now()).await?;
         tx.set_call_aside(&SetAside { call: call.clone(), at: tx.at(), reason: clipped(reason, LONGEST_REASON) }).await?;
         tx.commit().await
+    }
+
+    /// Adds up all calls anew, for instance after calls were removed by hand. Returns how many sums there are now. Calls that come
+    /// meanwhile wait, and count.
+    pub async fn rebuild_usage(&self, scope: &PlatformScope) -> Result<u64, Problem> {
+        let permit = scope.permit(Action::PlatformUsageWrite)?;
+        let doing = "adding up the calls anew";
+        let mut tx = self.begin().await?;
+        let sums = tx.rebuild_hours().await.doing(doing)?;
+        let mut entry = permit.entry(tx.at(), "usage", "hours", "sums of calls by hour");
+        entry.detail = format!("rebuilt: {sums} sums");
+        audit::append(&mut tx, entry).await.doing(doing)?;
+        tx.commit().await.doing(doing)?;
+        Ok(sums)
     }
 
     /// Calls that the database refused, for the platform's administrators.

@@ -5,6 +5,7 @@ mod base_model;
 mod doctor;
 mod serve;
 mod tenant;
+mod usage;
 
 use crate::{
     config::{Places, ServeArgs},
@@ -49,6 +50,9 @@ enum Command {
     /// The audit record.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Metered calls.
+    #[command(subcommand)]
+    Usage(usage::UsageCommand),
     /// Ends every session. Needed when the key of the issuer's tokens is lost or may be known to others; API keys go on working.
     SignEverybodyOut,
     /// Prints who may do what.
@@ -110,6 +114,7 @@ fn run(command: Command, places: Places) -> anyhow::Result<ExitCode> {
             Command::Tenant(command) => tenant::run(command, &open(&places).await?).await,
             Command::BaseModel(command) => base_model::run(command, &open(&places).await?).await,
             Command::Audit(command) => audit::run(command, &open(&places).await?).await,
+            Command::Usage(command) => usage::run(command, &open(&places).await?).await,
             Command::SignEverybodyOut => {
                 let ended = open(&places).await?.sign_everybody_out().await.map_err(said)?;
                 println!("Sessions that ended: {ended}. Restart the portal if the key has changed.");

@@ -31,6 +31,7 @@ mod tenants;
 #[cfg(test)]
 mod tests;
 mod usage;
+mod usage_hours;
 
 #[cfg(test)]
 pub(crate) use directory::DirectoryKey;
@@ -39,6 +40,7 @@ pub(crate) use jobs::JobRow;
 pub(crate) use keys::KeyRow;
 pub(crate) use people::Membership;
 pub(crate) use sessions::{NewSession, SessionRow};
+pub(crate) use usage_hours::Hours;
 
 use domain::time::Timestamp;
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};

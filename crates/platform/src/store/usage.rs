@@ -1,29 +1,12 @@
-//! Metered calls.
+//! Metered calls, one row each; their sums are in `usage_hours`.
 
 use super::{Result, Store, Tx, at, count, from_json, in_tx, json, on_both, parsed};
 use domain::{
     ids::{KeyId, PersonId},
     name::Name,
     time::Timestamp,
-    usage::{Call, SetAside, UsageBy, UsageLine},
+    usage::{Call, SetAside},
 };
-
-const BY_DAY: &str = "SELECT CAST(c.at / 86400000 AS TEXT), '', COUNT(*), CAST(SUM(CASE WHEN c.status >= 400 THEN 1 ELSE 0 END) AS BIGINT), \
-    CAST(SUM(c.prompt_tokens) AS BIGINT), CAST(SUM(c.completion_tokens) AS BIGINT) FROM calls c \
-    WHERE c.tenant = $1 AND c.at >= $2 AND ($3 = '' OR c.person = $3) GROUP BY c.at / 86400000";
-/// A name to which every answer was that there is no such model is not listed as if it were one.
-const BY_MODEL: &str = "SELECT c.model, CASE WHEN c.model = '' THEN 'no model named' \
-    WHEN MIN(CASE WHEN c.error = 'model_not_found' THEN 1 ELSE 0 END) = 1 THEN c.model || ', unknown or not deployed' ELSE c.model END, COUNT(*), CAST(SUM(CASE WHEN c.status >= 400 THEN 1 ELSE 0 END) AS BIGINT), \
-    CAST(SUM(c.prompt_tokens) AS BIGINT), CAST(SUM(c.completion_tokens) AS BIGINT) FROM calls c \
-    WHERE c.tenant = $1 AND c.at >= $2 AND ($3 = '' OR c.person = $3) GROUP BY c.model ORDER BY COUNT(*) DESC, c.model";
-const BY_KEY: &str = "SELECT COALESCE(c.key_id, ''), COALESCE(k.label || ', ' || k.hint || '…', CASE WHEN c.key_id IS NULL THEN 'Playground' ELSE c.key_id END), COUNT(*), \
-    CAST(SUM(CASE WHEN c.status >= 400 THEN 1 ELSE 0 END) AS BIGINT), CAST(SUM(c.prompt_tokens) AS BIGINT), CAST(SUM(c.completion_tokens) AS BIGINT) \
-    FROM calls c LEFT JOIN api_keys k ON k.tenant = c.tenant AND k.id = c.key_id \
-    WHERE c.tenant = $1 AND c.at >= $2 AND ($3 = '' OR c.person = $3) GROUP BY c.key_id, k.label, k.hint ORDER BY COUNT(*) DESC, c.key_id";
-const BY_MEMBER: &str = "SELECT COALESCE(c.person, ''), CASE WHEN c.person IS NULL THEN 'Service keys' ELSE COALESCE(p.name, 'unknown') END, COUNT(*), \
-    CAST(SUM(CASE WHEN c.status >= 400 THEN 1 ELSE 0 END) AS BIGINT), CAST(SUM(c.prompt_tokens) AS BIGINT), CAST(SUM(c.completion_tokens) AS BIGINT) \
-    FROM calls c LEFT JOIN people p ON p.id = c.person \
-    WHERE c.tenant = $1 AND c.at >= $2 AND ($3 = '' OR c.person = $3) GROUP BY c.person, p.name ORDER BY COUNT(*) DESC, c.person";
 
 #[derive(sqlx::FromRow)]
 struct CallRow {
@@ -122,31 +105,6 @@ impl Store {
         let sql = "SELECT COUNT(*) FROM calls_set_aside";
         let (calls,): (i64,) = on_both!(self, db => sqlx::query_as(sql).fetch_one(db).await)?;
         count(calls)
-    }
-
-    /// `group` of a day is its number since 1970. `only` = this person's calls.
-    pub(crate) async fn usage(&self, tenant: &Name, by: UsageBy, since: Timestamp, only: Option<PersonId>) -> Result<Vec<UsageLine>> {
-        let sql = match by {
-            UsageBy::Day => BY_DAY,
-            UsageBy::Model => BY_MODEL,
-            UsageBy::Key => BY_KEY,
-            UsageBy::Member => BY_MEMBER,
-        };
-        let only = only.map(|p| p.to_string()).unwrap_or_default();
-        let rows: Vec<(String, String, i64, i64, i64, i64)> =
-            on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(since.0).bind(&only).fetch_all(db).await)?;
-        rows.into_iter()
-            .map(|(group, label, requests, errors, prompt, completion)| {
-                Ok(UsageLine {
-                    group,
-                    label,
-                    requests: count(requests)?,
-                    errors: count(errors)?,
-                    prompt_tokens: count(prompt)?,
-                    completion_tokens: count(completion)?,
-                })
-            })
-            .collect()
     }
 
     pub(crate) async fn calls(&self, tenant: &Name, only: Option<PersonId>, before: Timestamp, limit: i64) -> Result<Vec<Call>> {

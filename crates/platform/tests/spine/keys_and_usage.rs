@@ -6,7 +6,7 @@ use domain::{
     key::{Limits, NewKey, text},
     people::{PlatformRole, Role},
     problem::ProblemKind,
-    time::{DAY, MINUTE, SECOND, Timestamp},
+    time::{DAY, HOUR, MINUTE, SECOND, Timestamp},
     usage::{Call, UsageBy},
 };
 use std::time::{Duration, Instant};
@@ -20,6 +20,7 @@ crate::on_both_databases!(
     a_call_that_the_database_refuses_is_set_aside_and_stops_nobody_elses,
     only_the_admin_has_refused_calls_tried_again,
     usage_is_told_by_day_model_key_and_member_and_only_ones_own_without_the_right,
+    sums_of_calls_are_those_of_the_calls_and_can_be_rebuilt,
 );
 
 fn new_key(label: &str) -> NewKey {
@@ -259,5 +260,48 @@ async fn usage_is_told_by_day_model_key_and_member_and_only_ones_own_without_the
     assert_eq!(table(UsageBy::Key, &olga).await, [(format!("bot, {}…", key.hint), 4, 1, 40, 20), ("Playground".into(), 3, 2, 10, 5)]);
     assert_eq!(table(UsageBy::Member, &olga).await, [("ann".into(), 4, 1, 40, 20), ("olga".into(), 3, 2, 10, 5)]);
     assert_eq!(table(UsageBy::Member, &ann).await, [("ann".into(), 4, 1, 40, 20)]);
+    assert_eq!(table(UsageBy::Version, &ann).await, [("base models".into(), 4, 1, 40, 20)]);
     assert_eq!(world.platform.usage(&ann).calls(100, None).await.unwrap().len(), 4);
+}
+
+async fn sums_of_calls_are_those_of_the_calls_and_can_be_rebuilt(world: World) {
+    world.tenant("acme").await;
+    let olga = world.scope("olga", "acme", Role::Owner).await;
+    let hour = Timestamp(now().0.div_euclid(HOUR) * HOUR);
+    let calls: Vec<Call> = (0..6).map(|n| call(n, hour.plus(-HOUR * (n % 3) as i64), None, olga.person().id)).collect();
+    let all = async || {
+        let mut all = Vec::new();
+        for by in UsageBy::ALL {
+            all.push(world.platform.usage(&olga).table(by, 7).await.unwrap());
+        }
+        all
+    };
+    // Twice, in other parts: each call counts once.
+    world.platform.record_calls(calls[..4].to_vec()).await.unwrap();
+    world.platform.record_calls(calls.clone()).await.unwrap();
+    let added = all().await;
+    assert_eq!(added[1].iter().map(|l| (l.requests, l.prompt_tokens)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1)), (6, 60));
+    let admin = platform::access::PlatformScope::command_line();
+    // One hour has two calls of two models, at most: fewer sums than calls, never none.
+    let sums = world.platform.rebuild_usage(&admin).await.unwrap();
+    assert!((3..=6).contains(&sums), "{sums}");
+    assert_eq!(all().await, added);
+    // Calls that come while the sums are made anew are in them, once.
+    // Each begins a sum of its own: one that appears half-way through would be made twice.
+    let late: Vec<Call> = (100..340).map(|n| Call { model: format!("m{n}"), ..call(n, hour, None, olga.person().id) }).collect();
+    let record = async {
+        for one in late.chunks(3) {
+            world.platform.record_calls(one.to_vec()).await.unwrap();
+        }
+    };
+    let rebuild = async {
+        for _ in 0..30 {
+            world.platform.rebuild_usage(&admin).await.unwrap();
+        }
+    };
+    tokio::join!(record, rebuild);
+    let while_rebuilt = all().await;
+    assert_eq!(while_rebuilt[1].iter().map(|l| l.requests).sum::<u64>(), 246);
+    world.platform.rebuild_usage(&admin).await.unwrap();
+    assert_eq!(all().await, while_rebuilt);
 }

@@ -1,0 +1,166 @@
+//! Sums of metered calls by hour. Written together with the calls, read by every table of usage, and rebuilt from the calls on demand.
+
+use super::{Result, Store, Tx, count, in_tx, on_both};
+use crate::store::Open;
+use domain::{
+    ids::{EndpointId, ModelVersionId, PersonId},
+    name::Name,
+    time::{HOUR, Timestamp},
+    usage::{Call, UsageBy, UsageLine},
+};
+use std::collections::BTreeMap;
+
+/// What is summed up apart. In the order of the table's key, so that every batch takes its rows in the same order and none waits for
+/// another crosswise.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Group {
+    tenant: String,
+    hour: i64,
+    key: String,
+    person: String,
+    endpoint: String,
+    model: String,
+    version: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sums {
+    requests: i64,
+    errors: i64,
+    not_found: i64,
+    prompt_tokens: i64,
+    completion_tokens: i64,
+}
+
+/// The calls of one transaction, summed up.
+#[derive(Debug, Default)]
+pub(crate) struct Hours(BTreeMap<Group, Sums>);
+
+impl Hours {
+    pub(crate) fn add(&mut self, call: &Call) {
+        let text = |id: Option<String>| id.unwrap_or_default();
+        let group = Group {
+            tenant: call.tenant.to_string(),
+            hour: call.at.0.div_euclid(HOUR),
+            key: text(call.key.map(|id| id.to_string())),
+            person: text(call.person.map(|id| id.to_string())),
+            endpoint: text(call.endpoint.map(|id| id.to_string())),
+            model: call.model.clone(),
+            version: text(call.model_version.map(|id| id.to_string())),
+        };
+        let sums = self.0.entry(group).or_default();
+        sums.requests += 1;
+        sums.errors += i64::from(call.status >= 400);
+        sums.not_found += i64::from(call.error.as_deref() == Some("model_not_found"));
+        sums.prompt_tokens += i64::from(call.prompt_tokens);
+        sums.completion_tokens += i64::from(call.completion_tokens);
+    }
+}
+
+const SUMS: &str = "CAST(SUM(u.requests) AS BIGINT), CAST(SUM(u.errors) AS BIGINT), CAST(SUM(u.prompt_tokens) AS BIGINT), CAST(SUM(u.completion_tokens) AS BIGINT)";
+const WHOSE: &str = "WHERE u.tenant = $1 AND u.hour >= $2 AND ($3 = '' OR u.person = $3)";
+
+/// `(group, label)`, what is joined for the label, and what is grouped by.
+const fn parts(by: UsageBy) -> (&'static str, &'static str, &'static str) {
+    match by {
+        UsageBy::Day => ("CAST(u.hour / 24 AS TEXT), ''", "", "u.hour / 24"),
+        // A name to which every answer was that there is no such model is not listed as if it were one.
+        UsageBy::Model => (
+            "u.model, CASE WHEN u.model = '' THEN 'no model named' \
+                WHEN SUM(u.not_found) = SUM(u.requests) THEN u.model || ', unknown or not deployed' ELSE u.model END",
+            "",
+            "u.model",
+        ),
+        UsageBy::Version => (
+            "u.model_version, CASE WHEN u.model_version = '' THEN 'base models' ELSE COALESCE(m.name || ' v' || CAST(v.number AS TEXT), u.model_version) END",
+            "LEFT JOIN model_versions v ON v.tenant = u.tenant AND v.id = u.model_version LEFT JOIN models m ON m.tenant = v.tenant AND m.id = v.model",
+            "u.model_version, m.name, v.number",
+        ),
+        UsageBy::Key => (
+            "u.key_id, COALESCE(k.label || ', ' || k.hint || '…', CASE WHEN u.key_id = '' THEN 'Playground' ELSE u.key_id END)",
+            "LEFT JOIN api_keys k ON k.tenant = u.tenant AND k.id = u.key_id",
+            "u.key_id, k.label, k.hint",
+        ),
+        UsageBy::Member => (
+            "u.person, CASE WHEN u.person = '' THEN 'Service keys' ELSE COALESCE(p.name, 'unknown') END",
+            "LEFT JOIN people p ON p.id = u.person",
+            "u.person, p.name",
+        ),
+    }
+}
+
+impl Tx {
+    /// Adds what these calls sum up to. In the transaction that inserted them: sums and calls never differ.
+    pub(crate) async fn add_to_hours(&mut self, hours: &Hours) -> Result<()> {
+        let sql = "INSERT INTO usage_hours (tenant, hour, key_id, person, endpoint, model, model_version, requests, errors, not_found, prompt_tokens, completion_tokens) \
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+            ON CONFLICT (tenant, hour, key_id, person, endpoint, model, model_version) DO UPDATE SET requests = usage_hours.requests + excluded.requests, \
+            errors = usage_hours.errors + excluded.errors, not_found = usage_hours.not_found + excluded.not_found, \
+            prompt_tokens = usage_hours.prompt_tokens + excluded.prompt_tokens, completion_tokens = usage_hours.completion_tokens + excluded.completion_tokens";
+        for (group, sums) in &hours.0 {
+            in_tx!(self, db => sqlx::query(sql)
+                .bind(&group.tenant).bind(group.hour).bind(&group.key).bind(&group.person).bind(&group.endpoint).bind(&group.model).bind(&group.version)
+                .bind(sums.requests).bind(sums.errors).bind(sums.not_found).bind(sums.prompt_tokens).bind(sums.completion_tokens)
+                .execute(db).await.map(drop))?;
+        }
+        Ok(())
+    }
+
+    /// Sums all calls up anew. Returns how many rows there are now. Batches of calls wait meanwhile.
+    pub(crate) async fn rebuild_hours(&mut self) -> Result<u64> {
+        if let Open::Postgres(t) = &mut self.db {
+            // A batch that was half-way has ended before this returns; the next one adds to what is summed up here.
+            sqlx::query("LOCK TABLE usage_hours IN EXCLUSIVE MODE").execute(&mut **t).await?;
+        }
+        in_tx!(self, db => sqlx::query("DELETE FROM usage_hours").execute(db).await.map(drop))?;
+        let sql = "INSERT INTO usage_hours (tenant, hour, key_id, person, endpoint, model, model_version, requests, errors, not_found, prompt_tokens, completion_tokens) \
+            SELECT tenant, at / 3600000, COALESCE(key_id, ''), COALESCE(person, ''), COALESCE(endpoint, ''), model, COALESCE(model_version, ''), COUNT(*), \
+            SUM(CASE WHEN status >= 400 THEN 1 ELSE 0 END), SUM(CASE WHEN error = 'model_not_found' THEN 1 ELSE 0 END), SUM(prompt_tokens), SUM(completion_tokens) \
+            FROM calls GROUP BY 1, 2, 3, 4, 5, 6, 7";
+        in_tx!(self, db => sqlx::query(sql).execute(db).await.map(|done| done.rows_affected()))
+    }
+}
+
+impl Store {
+    /// `group` of a day is its number since 1970. `since` counts by its hour. `only` = this person's calls.
+    pub(crate) async fn usage(&self, tenant: &Name, by: UsageBy, since: Timestamp, only: Option<PersonId>) -> Result<Vec<UsageLine>> {
+        let (what, joined, groups) = parts(by);
+        let sql =
+            format!("SELECT {what}, {SUMS} FROM usage_hours u {joined} {WHOSE} GROUP BY {groups} ORDER BY SUM(u.requests) DESC, {groups}");
+        let sql = sqlx::AssertSqlSafe(sql);
+        let only = only.map(|p| p.to_string()).unwrap_or_default();
+        let rows: Vec<(String, String, i64, i64, i64, i64)> = on_both!(self, db => sqlx::query_as(sql)
+            .bind(tenant.as_str()).bind(since.0.div_euclid(HOUR)).bind(&only).fetch_all(db).await)?;
+        rows.into_iter()
+            .map(|(group, label, requests, errors, prompt, completion)| {
+                Ok(UsageLine {
+                    group,
+                    label,
+                    requests: count(requests)?,
+                    errors: count(errors)?,
+                    prompt_tokens: count(prompt)?,
+                    completion_tokens: count(completion)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Calls since the hour of a time; `None` = of any version, endpoint, person.
+    pub(crate) async fn requests(
+        &self,
+        tenant: &Name,
+        since: Timestamp,
+        version: Option<ModelVersionId>,
+        endpoint: Option<EndpointId>,
+        person: Option<PersonId>,
+    ) -> Result<u64> {
+        let sql = "SELECT CAST(COALESCE(SUM(requests), 0) AS BIGINT) FROM usage_hours WHERE tenant = $1 AND hour >= $2 \
+            AND ($3 = '' OR model_version = $3) AND ($4 = '' OR endpoint = $4) AND ($5 = '' OR person = $5)";
+        let text = |id: Option<String>| id.unwrap_or_default();
+        let (version, endpoint, person) =
+            (text(version.map(|v| v.to_string())), text(endpoint.map(|e| e.to_string())), text(person.map(|p| p.to_string())));
+        let (sum,): (i64,) = on_both!(self, db => sqlx::query_as(sql)
+            .bind(tenant.as_str()).bind(since.0.div_euclid(HOUR)).bind(version).bind(endpoint).bind(person).fetch_one(db).await)?;
+        count(sum)
+    }
+}
