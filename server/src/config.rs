@@ -25,6 +25,10 @@ pub struct ServeArgs {
     /// Address to listen on.
     #[arg(long, env = "ATELIER_LISTEN", default_value = "127.0.0.1:3000")]
     pub listen: SocketAddr,
+    /// Address on which `/metrics` answers Prometheus; without one there are no metrics. Whoever reaches it reads them without signing in,
+    /// so let only the monitoring reach it.
+    #[arg(long, env = "ATELIER_METRICS_LISTEN")]
+    pub metrics_listen: Option<SocketAddr>,
     /// How browsers reach the portal: `https://atelier.example.org`; default: http with the listening address.
     #[arg(long, env = "ATELIER_PUBLIC_URL")]
     pub public_url: Option<String>,

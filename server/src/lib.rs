@@ -8,6 +8,7 @@ pub mod finding;
 pub mod http;
 pub mod layers;
 pub mod listener;
+pub mod metrics;
 pub mod portal;
 pub mod rights;
 mod secret_file;

@@ -7,8 +7,10 @@ use crate::{
     layers::{
         attempts::{self, Most},
         proxies::Proxies,
+        request::Watch,
     },
-    listener::{Listener, Slots, Tls, files},
+    listener::{Limits, Listener, Slots, Tls, files},
+    metrics,
     supervised::LongTasks,
     usage_relay,
     web::Web,
@@ -44,6 +46,8 @@ pub struct Portal {
     pub address: SocketAddr,
     /// Where the playground reaches the gateway.
     pub gateway_url: String,
+    /// Where `/metrics` answers, if it does.
+    pub metrics: Option<SocketAddr>,
     /// Who is connected now.
     pub connections: Arc<Slots>,
     pub platform: Platform,
@@ -79,13 +83,24 @@ pub async fn start(mut args: ServeArgs, places: Places, program: PathBuf) -> any
     };
     // The playground reaches the gateway of its own process without a certificate that would have to name the loopback address.
     let inside = match tls.is_some() && args.gateway_url.is_none() && args.has(RoleName::Gateway) && args.has(RoleName::Web) {
-        true => Some(Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), limits.clone(), None, Proxies::default()).await?),
+        true => Some(Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), "--gateway-url", limits.clone(), None, Proxies::default()).await?),
         false => None,
     };
     if let Some(inside) = &inside {
         args.gateway_url = Some(format!("http://{}", inside.address()?));
     }
-    let listener = Listener::bind(args.listen, limits, tls, proxies.clone()).await?;
+    let metrics_listener = match args.metrics_listen {
+        // A few scrapers at a time are many.
+        Some(address) => {
+            let limits = Limits { connections: 16, connections_per_address: 8, ..limits.clone() };
+            Some(Listener::bind(address, "--metrics-listen", limits, None, Proxies::default()).await?)
+        }
+        None => None,
+    };
+    let metrics_address = metrics_listener.as_ref().map(Listener::address).transpose()?;
+    let requests = metrics::Requests::default();
+    let watch = Watch { proxies: proxies.clone(), requests: metrics_listener.is_some().then(|| requests.clone()) };
+    let listener = Listener::bind(args.listen, "--listen", limits, tls, proxies).await?;
     let (address, connections) = (listener.address()?, listener.slots());
     let age_limits = AgeLimits { directory: args.directory_age_limit, lease: args.lease_age_limit };
     let most = Most {
@@ -125,6 +140,7 @@ pub async fn start(mut args: ServeArgs, places: Places, program: PathBuf) -> any
     // The gateway sees changes, and its calls are written, until the last answer is out.
     let calls_end = CancellationToken::new();
     let last_tasks = tasks.others();
+    let mut measured = None;
     if config.roles.gateway {
         let changes = platform.directory_changes(calls_end.clone().cancelled_owned()).await;
         let (directory, keeping) = changes.map_err(|p| anyhow::anyhow!("{p}"))?;
@@ -133,13 +149,18 @@ pub async fn start(mut args: ServeArgs, places: Places, program: PathBuf) -> any
         let opened = UsageSink::open(SpoolConfig { max_bytes: config.usage_spool_bytes, ..SpoolConfig::new(spool.clone()) });
         let (sink, receiver) =
             opened.with_context(|| format!("The folder {} for calls that are not in the database yet cannot be used", spool.display()))?;
-        let gateway = Gateway::new(GatewayConfig::default(), directory, sink, now).router();
-        let gateway = gateway.layer(from_fn_with_state(tried.clone(), attempts::keys));
+        let gateway = Gateway::new(GatewayConfig::default(), directory, sink.clone(), now);
+        let written = metrics::UsageWritten::default();
+        measured = Some((gateway.measures().clone(), written.clone(), sink));
+        let gateway = gateway.router().layer(from_fn_with_state(tried.clone(), attempts::keys));
         if let Some(inside) = inside {
-            tasks.spawn("inner listener", inside.serve(http::seen(gateway.clone(), Proxies::default()), stop.clone(), DRAIN));
+            tasks.spawn(
+                "inner listener",
+                inside.serve(http::seen(gateway.clone(), Watch { proxies: Proxies::default(), ..watch.clone() }), stop.clone(), DRAIN),
+            );
         }
         router = router.merge(gateway);
-        last_tasks.spawn("usage", usage_relay::relay(platform.clone(), receiver, calls_end.clone(), LAST_CALLS));
+        last_tasks.spawn("usage", usage_relay::relay(platform.clone(), receiver, written, calls_end.clone(), LAST_CALLS));
     }
     if config.roles.web {
         let web = Web::new(config.clone(), platform.clone(), stop.clone())?;
@@ -154,12 +175,22 @@ pub async fn start(mut args: ServeArgs, places: Places, program: PathBuf) -> any
         router = router.merge(web_router);
         doors = hung;
     }
-    log_the_start(&config, began);
+    if let Some(listener) = metrics_listener {
+        let spool = measured.as_ref().map(|(_, _, sink)| sink.clone());
+        let mut registry =
+            metrics::registry(&requests, metrics::Now { platform: platform.clone(), connections: connections.clone(), spool });
+        if let Some((measures, written, _)) = &measured {
+            measures.register(&mut registry);
+            written.register(&mut registry);
+        }
+        tasks.spawn("metrics listener", listener.serve(metrics::routes(registry), stop.clone(), DRAIN));
+    }
+    log_the_start(&config, metrics_address, began);
 
     let done = tokio::spawn({
         let (stop, tasks, refusals) = (stop.clone(), tasks.clone(), platform.clone());
         let listening = tasks.others();
-        listening.spawn("listener", listener.serve(http::seen(router, proxies), stop.clone(), DRAIN));
+        listening.spawn("listener", listener.serve(http::seen(router, watch), stop.clone(), DRAIN));
         async move {
             stop.cancelled().await;
             listening.ended().await;
@@ -177,7 +208,7 @@ pub async fn start(mut args: ServeArgs, places: Places, program: PathBuf) -> any
             tasks.verdict()
         }
     });
-    Ok(Portal { address, gateway_url: config.gateway_url, connections, platform, doors, stop, tasks, done })
+    Ok(Portal { address, gateway_url: config.gateway_url, metrics: metrics_address, connections, platform, doors, stop, tasks, done })
 }
 
 /// The tenants of the development people, at the first start only: what was removed later stays removed.
@@ -198,7 +229,7 @@ fn hostname() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").map(|h| h.trim().to_owned()).unwrap_or_else(|_| "portal".into())
 }
 
-fn log_the_start(config: &Config, began: Instant) {
+fn log_the_start(config: &Config, metrics: Option<SocketAddr>, began: Instant) {
     let roles: Vec<_> = [("web", config.roles.web), ("gateway", config.roles.gateway), ("controller", config.roles.controller)]
         .into_iter()
         .filter_map(|(name, on)| on.then_some(name))
@@ -219,6 +250,9 @@ fn log_the_start(config: &Config, began: Instant) {
                 ),
             }
         }
+    }
+    if let Some(address) = metrics {
+        tracing::info!("metrics: http://{address}/metrics");
     }
     tracing::info!(
         address = config.public_url,

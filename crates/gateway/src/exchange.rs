@@ -105,7 +105,7 @@ impl Exchange {
             tracing::warn!("a call was refused because the usage channel is full");
             return Err(Refusal::metering_full());
         };
-        let mut meter = Meter::new(self.call(&caller, kind), slot, place, self.started);
+        let mut meter = Meter::new(self.call(&caller, kind), slot, place, self.inner.measures.clone(), self.started);
         let forwarded = match self.forward(&caller, kind, body, &mut meter).await {
             Ok(forwarded) => forwarded,
             Err(end) => return Err(end.record(&mut meter)),

@@ -23,6 +23,7 @@ mod errors;
 mod exchange;
 mod forward;
 mod limits;
+mod measures;
 mod meter;
 mod relay;
 mod router;
@@ -34,7 +35,8 @@ mod usage_sink;
 mod wire;
 
 pub use exchange::Exchange;
-pub use usage_sink::{RECORD_BYTES, SpoolConfig, UsageReceiver, UsageSink};
+pub use measures::Measures;
+pub use usage_sink::{RECORD_BYTES, SpoolConfig, SpoolStanding, UsageReceiver, UsageSink};
 
 use domain::{directory::Directory, time::Timestamp};
 use std::{sync::Arc, time::Duration};
@@ -100,6 +102,7 @@ pub(crate) struct Inner {
     speeds: Arc<tally::Speeds>,
     upstreams: forward::Upstreams,
     ids: call_ids::CallIds,
+    measures: Measures,
 }
 
 impl Gateway {
@@ -116,8 +119,14 @@ impl Gateway {
             speeds: Arc::default(),
             upstreams,
             ids: Default::default(),
+            measures: Measures::default(),
         };
         Gateway { inner: Arc::new(inner) }
+    }
+
+    /// What is counted here, for `/metrics`.
+    pub fn measures(&self) -> &Measures {
+        &self.inner.measures
     }
 
     /// `/v1/...` and `/t/{tenant}/v1/...`, complete: every path under them is answered here, in OpenAI's shape. Both kinds of

@@ -5,6 +5,7 @@ use crate::{
     asked::Demand,
     errors::Refusal,
     limits::Reservation,
+    measures::Measures,
     tally::{Pace, Tally},
     under_way::Place,
     usage_sink::Slot,
@@ -21,6 +22,7 @@ pub(crate) struct Meter {
     /// Taken when the call is recorded.
     open: Option<(Call, Slot)>,
     place: Option<Place>,
+    measures: Measures,
     /// Set once the model server has the request: tokens are being used.
     forwarded: Option<Forwarded>,
     started: Instant,
@@ -36,8 +38,9 @@ pub(crate) struct Forwarded {
 }
 
 impl Meter {
-    pub(crate) fn new(call: Call, slot: Slot, place: Option<Place>, started: Instant) -> Self {
-        Self { open: Some((call, slot)), place, forwarded: None, started, tally: Tally::default(), first_byte: None }
+    pub(crate) fn new(call: Call, slot: Slot, place: Option<Place>, measures: Measures, started: Instant) -> Self {
+        measures.begins();
+        Self { open: Some((call, slot)), place, measures, forwarded: None, started, tally: Tally::default(), first_byte: None }
     }
 
     /// What becomes known of the call as it walks; nothing changes any more once it is recorded.
@@ -126,6 +129,7 @@ impl Meter {
             request_id = %call.request_id, tenant = %call.tenant, model = %call.model, route = %call.route, status, error,
             prompt_tokens = call.prompt_tokens, completion_tokens = call.completion_tokens, duration_ms = call.duration_ms, "call"
         );
+        self.measures.ended(&call);
         slot.record(call);
     }
 }

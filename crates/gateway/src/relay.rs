@@ -147,6 +147,8 @@ impl Flow {
                     // An event of several lines is one line again: its JSON has no line end but between its parts.
                     out[before..].iter_mut().filter(|b| **b == b'\n').for_each(|b| *b = b' ');
                     out.extend_from_slice(b"\n\n");
+                    // Here and not once the piece is whole: all of a short answer may come in one.
+                    self.meter.first_byte();
                 }
                 self.meter.saw(seen);
                 Ok(())
@@ -211,7 +213,6 @@ impl Flow {
                         return self.break_off(&refusal, out);
                     }
                     if !out.is_empty() {
-                        self.meter.first_byte();
                         return Poll::Ready(Some(Ok(Frame::data(out.into()))));
                     }
                 }

@@ -37,6 +37,7 @@ pub(crate) fn router(inner: Arc<Inner>) -> Router {
 }
 
 async fn answer(State(inner): State<Arc<Inner>>, request: Request<Body>) -> Response {
+    let measures = inner.measures.clone();
     let exchange = Exchange::begin(inner, request.headers());
     let request_id = exchange.request_id.clone();
     let span = tracing::info_span!(
@@ -52,6 +53,7 @@ async fn answer(State(inner): State<Arc<Inner>>, request: Request<Body>) -> Resp
     let answered = if span.is_disabled() { walk.await } else { walk.instrument(span.clone()).await };
     let mut response = answered.unwrap_or_else(|refusal| {
         tracing::debug!(parent: &span, status = refusal.status.as_u16(), code = %refusal.code, "refused");
+        measures.refused(refusal.code);
         refusal.into_response()
     });
     span.record("status", response.status().as_u16());

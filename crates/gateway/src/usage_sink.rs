@@ -14,7 +14,7 @@ mod tests;
 
 pub use receiver::UsageReceiver;
 
-use domain::usage::Call;
+use domain::{time::Timestamp, usage::Call};
 use segment::Segment;
 use std::{
     collections::VecDeque,
@@ -56,6 +56,19 @@ pub struct UsageSink {
     spool: Arc<Spool>,
 }
 
+/// How full the spool is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpoolStanding {
+    /// Records that wait for the database.
+    pub records: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// See [`SpoolConfig::max_bytes`].
+    pub max_bytes: u64,
+    /// When the oldest call ended that is on its way into the database; none when nothing waits for longer than a moment.
+    pub oldest: Option<Timestamp>,
+}
+
 /// A place in the spool, held by one call from before it is forwarded until it is recorded.
 pub(crate) struct Slot {
     spool: Arc<Spool>,
@@ -78,6 +91,10 @@ struct State {
     held: u64,
     /// Bytes of records that wait for the database.
     waiting: u64,
+    /// The same, counted; nearly, where a file of a process that is gone is damaged.
+    records: u64,
+    /// When the oldest call ended that is handed out and not confirmed.
+    oldest: Option<Timestamp>,
     /// Records that the disk did not take, against all expectation; tried again before anything else.
     refused: VecDeque<Vec<u8>>,
     reminded: Option<Instant>,
@@ -95,6 +112,12 @@ impl UsageSink {
     /// Bytes of records that wait for the database.
     pub fn waiting_bytes(&self) -> u64 {
         self.spool.state().waiting
+    }
+
+    /// As of now.
+    pub fn standing(&self) -> SpoolStanding {
+        let state = self.spool.state();
+        SpoolStanding { records: state.records, bytes: state.waiting, max_bytes: self.spool.config.max_bytes, oldest: state.oldest }
     }
 
     /// None when the spool is full, or the disk under it.
@@ -141,6 +164,7 @@ impl State {
 
     fn append(&mut self, line: Vec<u8>) {
         self.waiting += line.len() as u64;
+        self.records += 1;
         self.refused.push_back(line);
         if let Err(e) = self.write_refused() {
             tracing::error!(error = %e, records = self.refused.len(), "the spool's disk took no record; they are kept in memory and tried again");

@@ -47,6 +47,22 @@ impl Platform {
     }
 }
 
+/// Connections of this process to the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DatabasePool {
+    pub open: u32,
+    /// Those of them that nobody uses now.
+    pub idle: u32,
+    pub most: u32,
+}
+
+impl Platform {
+    /// As of now.
+    pub fn database_pool(&self) -> DatabasePool {
+        self.store().pool()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,7 +15,11 @@ pub mod uploads;
 
 use crate::{
     devprovider::DevProvider,
-    layers::{attempts, body, caller, foreign, headers, host, proxies::Proxies, text},
+    layers::{
+        attempts, body, caller, foreign, headers, host,
+        request::{self, Watch},
+        text,
+    },
     signin::{callback, login, logout},
     web::Web,
 };
@@ -101,6 +105,6 @@ pub fn web_routes(web: &Web, development: Option<Arc<DevProvider>>, tried: attem
 }
 
 /// Around everything, the gateway too: number, log, panics.
-pub fn seen(router: Router, proxies: Proxies) -> Router {
-    router.layer(from_fn_with_state(proxies, crate::layers::request::see))
+pub fn seen(router: Router, watch: Watch) -> Router {
+    router.layer(from_fn_with_state(watch, request::see))
 }

@@ -1,10 +1,10 @@
 //! The outermost layer: every request gets a number, a line in the log, and an answer, even when a handler panics.
 
 use super::proxies::{Came, Proxies};
-use crate::http::problem_page;
+use crate::{http::problem_page, metrics::Requests};
 use axum::{
     body::Body,
-    extract::{ConnectInfo, Request, State},
+    extract::{ConnectInfo, MatchedPath, Request, State},
     http::{HeaderValue, header::HeaderName},
     middleware::Next,
     response::Response,
@@ -21,6 +21,14 @@ use std::{
 use tracing::Instrument;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What is needed to see a request.
+#[derive(Clone, Default)]
+pub struct Watch {
+    pub proxies: Proxies,
+    /// None: nobody asks for metrics.
+    pub requests: Option<Requests>,
+}
 
 /// Which request this is and where it came from.
 #[derive(Clone, Debug)]
@@ -39,7 +47,7 @@ impl Seen {
 }
 
 /// Numbers the request, logs it once (never its query: that may hold a code), and turns a panic into an answer.
-pub async fn see(State(proxies): State<Proxies>, mut request: Request, next: Next) -> Response {
+pub async fn see(State(Watch { proxies, requests }): State<Watch>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |c| c.0.ip());
     // The number that a client sent is not believed: it would let one request hide behind another's number.
@@ -49,6 +57,7 @@ pub async fn see(State(proxies): State<Proxies>, mut request: Request, next: Nex
     request.headers_mut().insert(REQUEST_ID, header.clone());
     request.extensions_mut().insert(Seen { request_id: request_id.clone(), from, by_plain_http });
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let route = requests.is_some().then(|| request.extensions().get::<MatchedPath>().cloned()).flatten();
     let wants = problem_page::Wants::of(request.headers());
     let span = tracing::info_span!("request", id = request_id);
     let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
@@ -66,7 +75,11 @@ pub async fn see(State(proxies): State<Proxies>, mut request: Request, next: Nex
         }
     };
     response.headers_mut().insert(REQUEST_ID, header);
-    let (status, ms) = (response.status().as_u16(), began.elapsed().as_millis() as u64);
+    let (status, took) = (response.status().as_u16(), began.elapsed());
+    if let Some(requests) = &requests {
+        requests.answered(&method, route.as_ref().map(MatchedPath::as_str), status, took);
+    }
+    let ms = took.as_millis() as u64;
     let quiet = path.starts_with("/pkg/") || path == "/healthz" || path == "/readyz";
     if status >= 500 {
         tracing::warn!(parent: &span, %method, path, status, ms, "answered");

@@ -17,7 +17,7 @@ mod watched;
 
 pub use arriving::BrokenOff;
 pub use settings::{Limits, ListenerArgs, seconds};
-pub use slots::{Slots, network_of};
+pub use slots::{Full, Slots, network_of};
 pub use tls::Tls;
 
 use crate::layers::proxies::Proxies;
@@ -54,9 +54,10 @@ struct Shared {
 }
 
 impl Listener {
-    pub async fn bind(address: SocketAddr, limits: Limits, tls: Option<Arc<Tls>>, proxies: Proxies) -> anyhow::Result<Self> {
+    /// `flag`: by which the operator chooses the address, for the sentence when it cannot be had.
+    pub async fn bind(address: SocketAddr, flag: &str, limits: Limits, tls: Option<Arc<Tls>>, proxies: Proxies) -> anyhow::Result<Self> {
         let tcp = TcpListener::bind(address).await.with_context(|| {
-            format!("The address {address} cannot be listened on. Another program may have it: choose another one with --listen")
+            format!("The address {address} cannot be listened on. Another program may have it: choose another one with {flag}")
         })?;
         let slots = Slots::new(limits.connections, limits.connections_per_address);
         Ok(Self { tcp, limits, slots, tls, proxies })

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Why a connection is turned away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Full {
     /// The portal has as many as it can.
     All,
@@ -26,7 +26,7 @@ pub struct Slots {
 struct Taken {
     all: usize,
     by_address: HashMap<IpAddr, usize>,
-    turned_away: u64,
+    turned_away: HashMap<Full, u64>,
 }
 
 /// One connection's place, until it is dropped.
@@ -52,7 +52,7 @@ impl Slots {
             (address.is_some() && own >= self.per_address).then_some(Full::Address)
         };
         if let Some(full) = full {
-            taken.turned_away += 1;
+            *taken.turned_away.entry(full).or_default() += 1;
             return Err(full);
         }
         taken.all += 1;
@@ -68,9 +68,9 @@ impl Slots {
         self.taken().all
     }
 
-    /// Connections that were turned away since the start.
-    pub fn turned_away(&self) -> u64 {
-        self.taken().turned_away
+    /// Connections that were turned away for this reason since the start.
+    pub fn turned_away(&self, why: Full) -> u64 {
+        self.taken().turned_away.get(&why).copied().unwrap_or(0)
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -121,7 +121,7 @@ mod tests {
         drop(one);
         assert!(slots.take(ip("10.0.0.1"), false).is_ok());
         drop((two, other));
-        assert_eq!((slots.open(), slots.turned_away()), (0, 2));
+        assert_eq!((slots.open(), slots.turned_away(Full::All), slots.turned_away(Full::Address)), (0, 1, 1));
         assert!(slots.taken().by_address.is_empty(), "addresses without a connection are forgotten");
     }
 

@@ -1,6 +1,7 @@
 //! The real program as processes: started, killed, started again on the same data.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub mod house;
 pub mod person;
 pub mod postgres;
 pub mod programs;
@@ -21,6 +22,8 @@ pub struct Setup {
     args: Vec<String>,
     /// What is logged; none = as usual.
     says: Option<String>,
+    /// Further variables of its environment.
+    variables: Vec<(String, String)>,
     log: PathBuf,
 }
 
@@ -32,7 +35,7 @@ impl Setup {
         // Pages are only read as HTML here, so the browser's files may be missing.
         args.extend(["--site".to_owned(), data.join("site").display().to_string()]);
         std::fs::create_dir_all(data.join("site")).unwrap();
-        Self { address: format!("http://{listen}"), args, says: None, log: data.join(format!("{name}.log")) }
+        Self { address: format!("http://{listen}"), args, says: None, variables: Vec::new(), log: data.join(format!("{name}.log")) }
     }
 
     pub fn with(mut self, flag: &str, value: impl std::fmt::Display) -> Self {
@@ -46,13 +49,21 @@ impl Setup {
         self
     }
 
+    pub fn variable(mut self, name: &str, value: impl std::fmt::Display) -> Self {
+        self.variables.push((name.to_owned(), value.to_string()));
+        self
+    }
+
     /// Starts the process and does not wait for anything.
     pub fn spawn(&self) -> Portal {
         let log = File::options().create(true).append(true).open(&self.log).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_atelier"));
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ATELIER_")) {
+        for (name, _) in std::env::vars_os()
+            .filter(|(name, _)| name.to_string_lossy().starts_with("ATELIER_") || name.to_string_lossy().starts_with("OTEL_"))
+        {
             command.env_remove(name);
         }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.envs(self.says.iter().map(|filter| ("ATELIER_LOG", filter)));
         command.args(&self.args).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         Portal { child: command.spawn().unwrap(), address: self.address.clone() }

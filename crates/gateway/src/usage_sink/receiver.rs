@@ -34,6 +34,8 @@ struct Batch {
     calls: Vec<Call>,
     /// Bytes of the file that it was read from.
     bytes: u64,
+    /// Line ends among them.
+    lines: u64,
     damaged: bool,
     of: Of,
 }
@@ -90,6 +92,8 @@ impl UsageReceiver {
         let Some(batch) = self.out.take() else { return };
         let mut state = self.spool.state();
         state.waiting = state.waiting.saturating_sub(batch.bytes);
+        state.records = if state.waiting == 0 { 0 } else { state.records.saturating_sub(batch.lines) };
+        state.oldest = None;
         let read = match batch.of {
             Of::Left => self.left.front_mut().map(|left| &mut left.read),
             Of::Own => state.segments.front_mut().map(|own| &mut own.read),
@@ -131,7 +135,7 @@ impl UsageReceiver {
         let Some(first) = self.first() else { return };
         let at = first.read.confirmed;
         let length = (first.end - at).min(READ);
-        let mut batch = Batch { calls: Vec::new(), bytes: 0, damaged: false, of: first.of };
+        let mut batch = Batch { calls: Vec::new(), bytes: 0, lines: 0, damaged: false, of: first.of };
         let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
         if let Err(e) = first.file.read_exact_at(&mut bytes, at) {
             // A sector that cannot be read, say. The rest of the file is given up, the others go on.
@@ -158,8 +162,10 @@ impl UsageReceiver {
                 break;
             }
             batch.bytes += whole.len() as u64;
+            batch.lines += u64::from(whole.ends_with(b"\n"));
         }
         let nothing = batch.calls.is_empty();
+        self.spool.state().oldest = batch.calls.iter().map(|call| call.at.plus(call.duration_ms.into())).min();
         self.out = Some(batch);
         if nothing {
             self.confirm();
@@ -214,8 +220,12 @@ impl UsageReceiver {
         let found = segment::left(&self.spool.config.folder)?;
         if !found.is_empty() {
             let bytes: u64 = found.iter().map(|left| left.length).sum();
+            let records: u64 = found.iter().map(|left| left.records).sum();
             tracing::info!(files = found.len(), bytes, "calls that a process before could not hand on are recorded now");
-            self.spool.state().waiting += bytes;
+            let mut state = self.spool.state();
+            state.waiting += bytes;
+            state.records += records;
+            drop(state);
             self.left.extend(found);
         }
         Ok(())

@@ -105,6 +105,8 @@ pub(super) struct Left {
     pub(super) path: PathBuf,
     pub(super) file: Arc<File>,
     pub(super) length: u64,
+    /// Line ends.
+    pub(super) records: u64,
     pub(super) read: Progress,
 }
 
@@ -126,9 +128,25 @@ pub(super) fn left(folder: &Path) -> io::Result<Vec<Left>> {
             continue;
         }
         let length = file.metadata()?.len();
-        found.push(Left { path, file: Arc::new(file), length, read: Progress::default() });
+        let records = line_ends(&file, length);
+        found.push(Left { path, file: Arc::new(file), length, records, read: Progress::default() });
     }
     Ok(found)
+}
+
+/// As far as the file can be read; whoever reads it out tells what is wrong with it.
+fn line_ends(file: &File, length: u64) -> u64 {
+    let (mut at, mut count, mut piece) = (0, 0, vec![0; 64 * 1024]);
+    while at < length {
+        match file.read_at(&mut piece, at) {
+            Ok(read @ 1..) => {
+                count += piece[..read].iter().filter(|b| **b == b'\n').count() as u64;
+                at += read as u64;
+            }
+            _ => break,
+        }
+    }
+    count
 }
 
 pub(super) fn remove(path: &Path) {

@@ -248,3 +248,24 @@ async fn many_calls_at_once_are_each_there_once() {
     assert_eq!(seen, (0..8).flat_map(|t| (0..200).map(move |n| t * 1_000 + n)).collect::<Vec<_>>());
     assert!(!receiver.has_more());
 }
+
+#[tokio::test]
+async fn how_many_records_wait_and_for_how_long_is_known_also_of_those_that_a_process_before_left() {
+    let folder = TempDir::new().unwrap();
+    let (sink, receiver) = UsageSink::open(config(folder.path())).unwrap();
+    for n in 1..=3 {
+        record(&sink, n);
+    }
+    let bytes = sink.waiting_bytes();
+    assert_eq!(sink.standing(), SpoolStanding { records: 3, bytes, max_bytes: 1 << 30, oldest: None });
+    drop((sink, receiver));
+    let (sink, mut receiver) = UsageSink::open(config(folder.path())).unwrap();
+    assert_eq!((sink.standing().records, sink.standing().bytes), (3, bytes), "left by the one before");
+    record(&sink, 4);
+    assert_eq!(receiver.next_batch(2, Duration::ZERO).await.len(), 2);
+    assert_eq!(sink.standing().oldest, Some(Timestamp(101)), "when the oldest of the batch ended");
+    receiver.confirm();
+    assert_eq!((sink.standing().records, sink.standing().oldest), (2, None));
+    all(&mut receiver).await;
+    assert_eq!((sink.standing().records, sink.standing().bytes), (0, 0));
+}

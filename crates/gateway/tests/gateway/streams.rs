@@ -185,3 +185,10 @@ async fn a_client_that_stops_reading_is_dropped_after_the_idle_time() {
     assert_eq!((call.status, call.error.as_deref()), (499, Some("client_stalled")));
     assert!(response.into_body().collect().await.is_err(), "what is left is not taken for the whole answer");
 }
+
+#[tokio::test]
+async fn an_answer_that_comes_in_one_piece_has_a_time_of_its_first_token() {
+    let mut world = World::start().await;
+    assert_eq!(world.chat(&streaming("marked")).await.spoken(), "One two three");
+    assert!(world.metered().await.first_token_ms.is_some());
+}

@@ -42,6 +42,7 @@ pub(crate) use people::Membership;
 pub(crate) use sessions::{NewSession, SessionRow};
 pub(crate) use usage_hours::Hours;
 
+use crate::freshness::DatabasePool;
 use domain::time::Timestamp;
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 use std::{sync::Arc, time::Duration};
@@ -147,6 +148,14 @@ impl Store {
         let sql = "INSERT INTO counters (name, value) VALUES ('write_probe', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
         in_tx!(tx, db => sqlx::query(sql).bind(at.0).execute(db).await.map(drop))?;
         tx.commit().await
+    }
+
+    pub(crate) fn pool(&self) -> DatabasePool {
+        on_both!(self, db => DatabasePool {
+            open: db.size(),
+            idle: u32::try_from(db.num_idle()).unwrap_or(u32::MAX),
+            most: db.options().get_max_connections(),
+        })
     }
 
     /// Where a counter stands.
