@@ -75,6 +75,13 @@ pub struct ServeArgs {
     /// Largest dataset file, bytes.
     #[arg(long, env = "ATELIER_UPLOAD_BYTES", default_value_t = platform::UPLOAD_BYTES)]
     pub upload_bytes: u64,
+    /// Bytes of memory that one training, evaluation or model server may hold, where this machine can hold it to that (`atelier doctor` says
+    /// whether it can); default: all there is.
+    #[arg(long, env = "ATELIER_TASK_MEMORY", value_parser = clap::value_parser!(u64).range(1 << 20..))]
+    pub task_memory: Option<u64>,
+    /// Hours that one training or evaluation may take; default: as long as it likes.
+    #[arg(long, env = "ATELIER_RUN_HOURS", value_parser = clap::value_parser!(u32).range(1..=8760))]
+    pub run_hours: Option<u32>,
     /// Bytes of calls that wait on the gateway's disk for the database, at most; beyond it calls are refused. 1 GiB holds about two
     /// million calls.
     #[arg(long, env = "ATELIER_USAGE_SPOOL_BYTES", default_value_t = 1 << 30, value_parser = clap::value_parser!(u64).range(1 << 20..))]
@@ -152,6 +159,7 @@ pub struct Config {
     pub session_idle_minutes: i64,
     pub confirm_seconds: i64,
     pub upload_bytes: u64,
+    pub task_limits: platform::TaskLimits,
     pub usage_spool_bytes: u64,
     pub production: bool,
     pub site: PathBuf,
@@ -247,6 +255,10 @@ impl ServeArgs {
             session_idle_minutes: self.session_idle_minutes,
             confirm_seconds: self.confirm_seconds,
             upload_bytes: self.upload_bytes,
+            task_limits: platform::TaskLimits {
+                memory: self.task_memory,
+                run: self.run_hours.map(|h| Duration::from_secs(u64::from(h) * 3600)),
+            },
             usage_spool_bytes: self.usage_spool_bytes,
             production: self.production,
             site: self.site.unwrap_or_else(site_beside_the_program),
@@ -266,7 +278,7 @@ impl Config {
             database_url: self.places.database_url()?,
             store: self.places.store()?,
             engine,
-            task_env: self.places.task_env(),
+            task_limits: self.task_limits.clone(),
             session_hours: self.session_hours,
             session_idle_minutes: self.session_idle_minutes,
             confirm_seconds: self.confirm_seconds,

@@ -69,7 +69,7 @@ impl Portal {
 
 /// The engine of this machine: tasks as processes, `program` = the `atelier` program that they run.
 pub fn engine(places: &Places, program: PathBuf) -> Result<Engine, Refused> {
-    Ok(Engine::Local(LocalEngine::new(places.data_folder()?.join("engine"), program)))
+    Ok(Engine::Local(LocalEngine::new(places.data_folder()?.join("engine"), program, places.task_env())))
 }
 
 /// Starts everything that the roles ask for; returns when the listener answers. Needs a Tokio runtime.
@@ -110,6 +110,9 @@ pub async fn start(mut args: ServeArgs, places: Places, program: PathBuf) -> any
     };
     let config = args.settle(places, address)?;
     let engine = engine(&config.places, program)?;
+    if let (Some(bytes), Err(why)) = (config.task_limits.memory, engine.holds().memory) {
+        tracing::warn!(bytes, why, "the memory limit of tasks is not held on this machine");
+    }
     let platform = Platform::open(config.platform(engine)?, now).await.context("The portal's data cannot be opened")?;
     if config.roles.web {
         platform.agree_on_token_key().await?;

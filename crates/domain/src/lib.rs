@@ -24,6 +24,7 @@ pub mod one_line;
 pub mod people;
 pub mod policy;
 pub mod problem;
+pub mod reason;
 pub mod report;
 pub mod run;
 pub mod serving;

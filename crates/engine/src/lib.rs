@@ -1,68 +1,18 @@
-//! Where work runs. The engine takes a [`Task`] (a command with files and environment), makes it so, and tells what it sees.
+//! Where work runs. The engine takes a [`Task`] (what a step needs), makes it so, and tells what it sees ([`Observation`]).
 //! It knows nothing of users, runs or databases. Names come from the caller's ids, so whatever is asked twice happens once:
 //! `apply` of a name that exists with the same hash changes nothing, and a restarted portal finds its tasks by name.
+//!
+//! What every engine owes is written down as tests that run against any: `tests/contract/`.
 
 pub mod local;
+mod observation;
+mod task;
 
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+pub use observation::{Address, Amount, Cursor, End, Holds, Observation, Output, PendingCause, TaskState};
+pub use task::{Resources, Runtime, SecretRef, Task, TaskKind};
 
-/// What should run. Everything that would change the result is in here, and so in its [`Task::hash`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Task {
-    /// From our ids: `run-<32 hex>-train`, `ep-<32 hex>`; lower-case letters, digits and `-`, at most 63.
-    pub name: String,
-    pub kind: TaskKind,
-    /// Arguments for the `atelier` program in the process or pod, without the program: `["task", "run"]`.
-    /// The engine adds `--spec FILE` (and for servers `--port PORT`).
-    pub args: Vec<String>,
-    /// Goes into the file that `--spec` names: `domain::task_spec::TaskSpec` as JSON.
-    pub spec: String,
-    /// The whole environment beside the engine's own `PATH`, `HOME` (the task's folder) and `TMPDIR`.
-    pub env: BTreeMap<String, String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TaskKind {
-    /// Runs to its end, never restarted by the engine.
-    Job,
-    /// Listens on a port that the engine chooses; restarted by the controller, never by the engine.
-    Server,
-}
-
-impl Task {
-    /// BLAKE3 of the task as JSON, hex: what "the same task" means.
-    pub fn hash(&self) -> String {
-        blake3::hash(&serde_json::to_vec(self).unwrap_or_default()).to_hex().to_string()
-    }
-}
-
-/// What the engine sees under a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Observation {
-    pub name: String,
-    /// Hash of the task as it was applied.
-    pub hash: String,
-    pub state: TaskState,
-    /// Servers: `http://127.0.0.1:43121`, as soon as a port is given.
-    pub address: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TaskState {
-    Running,
-    /// Ended by itself with this status.
-    Exited {
-        code: i32,
-    },
-    /// Ended by a signal: 9 is the kernel or a person.
-    Signalled {
-        signal: i32,
-    },
-    /// It ran, it is gone, and nobody saw how (the machine restarted).
-    Lost,
-}
+use domain::name::Name;
+use std::time::Duration;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -72,6 +22,9 @@ pub enum Error {
     Unknown(String),
     #[error("“{0}” is not a task name")]
     BadName(String),
+    /// A cursor of another engine, or of none.
+    #[error("the output of {0} cannot be read on from this place")]
+    BadCursor(String),
     /// The caller's term is over: somebody with a later one works here by now. Nothing was done.
     #[error("term {mine} is over, term {current} has begun")]
     Outdated { mine: i64, current: i64 },
@@ -83,6 +36,11 @@ pub enum Error {
 #[derive(Clone)]
 pub enum Engine {
     Local(local::LocalEngine),
+}
+
+/// Names of tasks in which something changed; see [`Engine::watch`].
+pub enum Watch {
+    Local(local::Watch),
 }
 
 impl Engine {
@@ -99,7 +57,7 @@ impl Engine {
             Self::Local(e) => e.begin_term().await,
         }
     }
-    /// Makes the task run, once: the same name and hash again changes nothing, whatever its state.
+    /// Makes the task run, once: the same name and hash again changes nothing, unless it is [`TaskState::Pending`] and can start now.
     pub async fn apply(&self, task: &Task) -> Result<(), Error> {
         match self {
             Self::Local(e) => e.apply(task).await,
@@ -119,7 +77,7 @@ impl Engine {
     }
     /// Asks the task to end (SIGTERM to `atelier task`, which stops what it started), then kills it after the grace time.
     /// Returns at once; observe it to see it gone. Of a task that is not there: fine.
-    pub async fn stop(&self, name: &str, grace: std::time::Duration) -> Result<(), Error> {
+    pub async fn stop(&self, name: &str, grace: Duration) -> Result<(), Error> {
         match self {
             Self::Local(e) => e.stop(name, grace).await,
         }
@@ -130,17 +88,50 @@ impl Engine {
             Self::Local(e) => e.remove(name).await,
         }
     }
-    /// What the task printed, from a byte offset on, at most `limit` bytes and only whole lines.
-    /// Returns the bytes and the next offset.
-    pub async fn output(&self, name: &str, offset: u64, limit: usize) -> Result<(Vec<u8>, u64), Error> {
+    /// What the task printed after `from`, at most `limit` bytes and only whole lines.
+    pub async fn output(&self, name: &str, from: &Cursor, limit: usize) -> Result<Output, Error> {
         match self {
-            Self::Local(e) => e.output(name, offset, limit).await,
+            Self::Local(e) => e.output(name, from, limit).await,
         }
     }
     /// Puts a file beside the spec that may change while the task runs (`adapters.json`); replaced atomically.
     pub async fn put_file(&self, name: &str, file: &str, contents: &[u8]) -> Result<(), Error> {
         match self {
             Self::Local(e) => e.put_file(name, file, contents).await,
+        }
+    }
+    /// Gives the engine a secret of a tenant, for tasks that refer to it; replaces an earlier one for tasks that start later.
+    pub async fn put_secret(&self, tenant: &Name, name: &str, secret: &str) -> Result<(), Error> {
+        match self {
+            Self::Local(e) => e.put_secret(tenant, name, secret).await,
+        }
+    }
+    /// Forgets a secret. One that is not there: fine.
+    pub async fn remove_secret(&self, tenant: &Name, name: &str) -> Result<(), Error> {
+        match self {
+            Self::Local(e) => e.remove_secret(tenant, name).await,
+        }
+    }
+    /// Tells from now on in which tasks something changes, so that nobody has to look all the time. It may name a task in which
+    /// nothing changed, and after trouble it names all: what is so says [`Engine::observe`].
+    pub fn watch(&self) -> Result<Watch, Error> {
+        match self {
+            Self::Local(e) => e.watch().map(Watch::Local),
+        }
+    }
+    /// What tasks are really held to on this machine.
+    pub fn holds(&self) -> Holds {
+        match self {
+            Self::Local(e) => e.holds(),
+        }
+    }
+}
+
+impl Watch {
+    /// Waits for the next change. Names that changed several times meanwhile come once.
+    pub async fn next(&mut self) -> Result<std::collections::BTreeSet<String>, Error> {
+        match self {
+            Self::Local(w) => w.next().await,
         }
     }
 }

@@ -9,41 +9,53 @@
 //! - Of two portals one leads. The root knows the number of the latest term (`.term`), read under the lock before every change:
 //!   a leader that was frozen and thaws after its successor has begun is refused, however far it had come.
 
+mod cgroup;
 mod folder;
+mod machine;
 mod process;
+mod secrets;
 mod supervise;
+mod watch;
 
 pub use supervise::supervise;
+pub use watch::Watch;
 
-use crate::{Error, Observation, Task, TaskKind, TaskState};
-use folder::{Applied, Exit, Folder, Launch, Started};
+use crate::{Address, Cursor, End, Error, Holds, Observation, Output, Task, TaskKind, TaskState};
+use domain::name::Name;
+use folder::{Applying, Exit, Folder, Launch, Started};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Read, Seek, SeekFrom},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::PathBuf,
     process::Stdio,
-    time::{Duration, Instant},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 /// How long `apply` waits for the supervisor to claim the task. Starting takes some 20 ms; this is for a machine under load.
 const START_PATIENCE: Duration = Duration::from_secs(20);
 /// How long `remove` waits for killed processes to be gone.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a connection to a port of this machine may take: whoever listens takes it at once.
+const CONNECT_PATIENCE: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Debug)]
 pub struct LocalEngine {
     root: PathBuf,
     program: PathBuf,
+    /// What every task gets in its environment: where this machine has the runtimes.
+    env: BTreeMap<String, String>,
     /// In whose hands it is; `None` outside of any leadership (tests, one's own tools).
     term: Option<i64>,
 }
 
 impl LocalEngine {
-    /// `root`: holds a folder per task; made when first needed. `program`: the `atelier` program.
-    pub fn new(root: PathBuf, program: PathBuf) -> Self {
+    /// `root`: holds a folder per task; made when first needed. `program`: the `atelier` program. `env`: what every task gets in its
+    /// environment beside `PATH`, `HOME` (its folder) and `TMPDIR`: where this machine has trainer and model server; never a secret.
+    pub fn new(root: PathBuf, program: PathBuf, env: BTreeMap<String, String>) -> Self {
         // Relative paths would mean something else in the task, whose working directory is its folder.
         let absolute = |p: PathBuf| std::path::absolute(&p).unwrap_or(p);
-        Self { root: absolute(root), program: absolute(program), term: None }
+        Self { root: absolute(root), program: absolute(program), env, term: None }
     }
 
     pub fn in_term(&self, term: i64) -> Self {
@@ -89,9 +101,16 @@ impl LocalEngine {
         blocking(move || engine.remove_now(&folder)).await
     }
 
-    pub async fn output(&self, name: &str, offset: u64, limit: usize) -> Result<(Vec<u8>, u64), Error> {
+    /// The cursor is a byte offset in the file.
+    pub async fn output(&self, name: &str, from: &Cursor, limit: usize) -> Result<Output, Error> {
         let folder = self.folder(name)?;
-        blocking(move || whole_lines(&folder, offset, limit)).await
+        let offset = match from.as_str() {
+            "" => 0,
+            text => text.parse().map_err(|_| Error::BadCursor(name.to_owned()))?,
+        };
+        let (bytes, next) = blocking(move || whole_lines(&folder, offset, limit)).await?;
+        let next = if bytes.is_empty() { from.clone() } else { Cursor::from_text(next.to_string()) };
+        Ok(Output { bytes, next })
     }
 
     pub async fn put_file(&self, name: &str, file: &str, contents: &[u8]) -> Result<(), Error> {
@@ -110,6 +129,32 @@ impl LocalEngine {
             written.publish().map_err(doing)
         })
         .await
+    }
+
+    pub async fn put_secret(&self, tenant: &Name, name: &str, secret: &str) -> Result<(), Error> {
+        let (engine, tenant, name, secret) = (self.clone(), tenant.clone(), name.to_owned(), secret.to_owned());
+        blocking(move || {
+            let _lock = engine.lock()?;
+            secrets::put(&engine.root, &tenant, &name, &secret)
+        })
+        .await
+    }
+
+    pub async fn remove_secret(&self, tenant: &Name, name: &str) -> Result<(), Error> {
+        let (engine, tenant, name) = (self.clone(), tenant.clone(), name.to_owned());
+        blocking(move || {
+            let _lock = engine.lock()?;
+            secrets::remove(&engine.root, &tenant, &name)
+        })
+        .await
+    }
+
+    pub fn watch(&self) -> Result<Watch, Error> {
+        Watch::begin(self)
+    }
+
+    pub fn holds(&self) -> Holds {
+        Holds { memory: cgroup::Parent::find().map(drop) }
     }
 
     fn folder(&self, name: &str) -> Result<Folder, Error> {
@@ -155,13 +200,23 @@ impl LocalEngine {
                     TaskKind::Job => None,
                     TaskKind::Server => Some(self.free_port()?),
                 };
-                folder.make(&self.root, &Applied { hash, task: task.clone() }, &Launch { program: self.program.clone(), port })?;
+                let launch = Launch { program: self.program.clone(), port, env: self.env.clone() };
+                folder.make(&self.root, &Applying { hash, task }, &launch)?;
             }
         }
-        drop(lock);
         if folder.started()?.is_some() {
             return Ok(());
         }
+        let obstacle = match machine::obstacle(&task.runtime, &task.resources, &self.root) {
+            Some(cause) => Some(cause),
+            None => secrets::missing(&self.root, &task.tenant, &task.secrets)?,
+        };
+        folder.set_pending(obstacle.as_ref())?;
+        if obstacle.is_some() {
+            return Ok(());
+        }
+        secrets::hand_over(&self.root, &task.tenant, &task.secrets, &folder.secrets())?;
+        drop(lock);
         self.send_supervisor(&folder)
     }
 
@@ -176,7 +231,7 @@ impl LocalEngine {
             .args(["task", "supervise", "--folder"])
             .arg(folder.path())
             .env_clear()
-            .envs(folder.environment(&applied.task.env))
+            .envs(folder.environment(&applied.task, &launch))
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -231,7 +286,7 @@ impl LocalEngine {
         }
         // Applied but not started: claimed by us, it never will be.
         if folder.started()?.is_none() && folder.claim(&Started::nobody())? {
-            return folder.ended(&Exit { code: None, signal: Some(libc::SIGTERM) });
+            return folder.ended(&Exit { code: None, signal: Some(libc::SIGTERM), because: None });
         }
         let Some(started) = folder.started()? else { return Ok(()) };
         if !started.is_alive() {
@@ -268,32 +323,44 @@ impl LocalEngine {
                 std::thread::sleep(Duration::from_millis(10));
             }
         }
+        if let Some(group) = folder.group() {
+            // Left by a supervisor that was killed; one with processes cannot be removed, and has been emptied above.
+            let _ = cgroup::Group::at(&group.path).remove();
+        }
         folder.delete(&self.root)
     }
 }
 
 fn observe(folder: &Folder) -> Result<Option<Observation>, Error> {
-    let (Some(applied), Some(started)) = (folder.applied()?, folder.started()?) else {
-        // Applied but not started counts as nothing: applying it again starts it.
-        return Ok(None);
+    let Some(applied) = folder.applied()? else { return Ok(None) };
+    let (name, hash) = (folder.name().to_owned(), applied.hash);
+    let Some(started) = folder.started()? else {
+        // Applied but neither started nor held up counts as nothing: applying it again starts it.
+        return Ok(folder.pending()?.map(|cause| Observation { name, hash, state: TaskState::Pending(cause), addresses: Vec::new() }));
     };
     let state = match folder.exit()? {
-        Some(exit) => exit.state(),
-        None if started.is_alive() => TaskState::Running,
+        Some(exit) => TaskState::Ended(exit.end()),
+        None if started.is_alive() => {
+            let since = folder.started_at().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+            TaskState::Running { since: i64::try_from(since.as_millis()).unwrap_or(i64::MAX), node: machine::node() }
+        }
         // It may have ended between the two looks.
-        None => match folder.exit()? {
-            Some(exit) => exit.state(),
-            None => {
+        None => TaskState::Ended(match folder.exit()? {
+            Some(exit) => exit.end(),
+            None if started.same_boot() => {
                 // What its command left behind must not run on unseen.
-                if started.same_boot() {
-                    process::kill_session(started.pid, &[]);
-                }
-                TaskState::Lost
+                process::kill_session(started.pid, &[]);
+                End::Removed
             }
-        },
+            None => End::NodeLost,
+        }),
     };
-    let address = folder.launch()?.port.map(|port| format!("http://127.0.0.1:{port}"));
-    Ok(Some(Observation { name: folder.name().to_owned(), hash: applied.hash, state, address }))
+    let mut addresses = Vec::new();
+    if let Some(port) = folder.launch()?.port.filter(|_| state.is_running()) {
+        let ready = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), CONNECT_PATIENCE).is_ok();
+        addresses.push(Address { url: format!("http://127.0.0.1:{port}"), ready });
+    }
+    Ok(Some(Observation { name, hash, state, addresses }))
 }
 
 /// Complete lines from `offset` on. One line longer than `limit` is returned whole, else it would block the rest for ever.

@@ -2,7 +2,7 @@
 //! test executable (see `the_supervisor_itself`), so that what runs here is what runs in production.
 
 use engine::{
-    Error, Task, TaskKind, TaskState,
+    Address, Cursor, End, Error, Resources, Runtime, Task, TaskKind, TaskState,
     local::{LocalEngine, supervise},
 };
 use std::{
@@ -25,7 +25,7 @@ fn the_supervisor_itself() {
 async fn the_portal_itself() {
     if let Ok(folder) = std::env::var("PORTAL_FOLDER") {
         let folder = PathBuf::from(folder);
-        LocalEngine::new(folder.join("tasks"), folder.join("program")).apply(&job("job-1")).await.unwrap();
+        local_engine(&folder).apply(&job("job-1")).await.unwrap();
         std::thread::sleep(Duration::from_secs(60));
     }
 }
@@ -59,7 +59,7 @@ unset SUPERVISE_FOLDER
     }
     /// As a portal that was just started sees it.
     fn engine(&self) -> LocalEngine {
-        LocalEngine::new(self.root(), self.folder.path().join("program"))
+        local_engine(self.folder.path())
     }
     fn root(&self) -> PathBuf {
         self.folder.path().join("tasks")
@@ -88,7 +88,7 @@ unset SUPERVISE_FOLDER
         }
     }
     async fn wait_for_end(&self, task: &str) -> TaskState {
-        self.wait_for(task, |s| *s != TaskState::Running).await
+        self.wait_for(task, |s| s.end().is_some()).await
     }
     async fn wait_for_output(&self, task: &str, text: &str) {
         let until = Instant::now() + Duration::from_secs(30);
@@ -136,13 +136,23 @@ async fn wait_until_gone(pid: i32) {
     }
 }
 
+fn local_engine(folder: &Path) -> LocalEngine {
+    let env = BTreeMap::from([("GREETING".into(), "good morning".into())]);
+    LocalEngine::new(folder.join("tasks"), folder.join("program"), env)
+}
+
 fn job(name: &str) -> Task {
     Task {
         name: name.into(),
         kind: TaskKind::Job,
+        tenant: "acme".parse().unwrap(),
+        runtime: Runtime::Trainer,
         args: vec!["task".into(), "run".into()],
         spec: "{\"n\":1}".into(),
-        env: BTreeMap::from([("GREETING".into(), "good morning".into())]),
+        resources: Resources::default(),
+        secrets: Vec::new(),
+        deadline: None,
+        grace: Duration::from_secs(10),
     }
 }
 fn server(name: &str) -> Task {
@@ -153,7 +163,7 @@ fn server(name: &str) -> Task {
 async fn the_command_gets_its_spec_and_only_its_own_environment() {
     let house = House::new(r#"cat "$SPEC"; echo; env | cut -d= -f1 | sort | tr '\n' ' '; echo "$GREETING in $PWD" "#);
     house.engine().apply(&job("job-1")).await.unwrap();
-    assert_eq!(house.wait_for_end("job-1").await, TaskState::Exited { code: 0 });
+    assert_eq!(house.wait_for_end("job-1").await, TaskState::Ended(End::Exited { status: 0 }));
     let output = house.file("job-1", "output").unwrap();
     let folder = house.root().join("job-1");
     assert_eq!(output.lines().next(), Some("{\"n\":1}"));
@@ -193,7 +203,7 @@ async fn two_portals_that_race_start_one_process() {
     for racer in racers {
         racer.await.unwrap().unwrap();
     }
-    assert_eq!(house.wait_for_end("job-1").await, TaskState::Exited { code: 0 });
+    assert_eq!(house.wait_for_end("job-1").await, TaskState::Ended(End::Exited { status: 0 }));
     assert_eq!(house.file("job-1", "output").as_deref(), Some("started\n"));
 }
 
@@ -204,10 +214,10 @@ async fn killing_the_portal_changes_nothing_for_its_task() {
     house.wait_for_output("job-1", "started").await;
     kill(-portal.id().cast_signed());
     portal.wait().unwrap();
-    assert_eq!(house.state_of("job-1").await, Some(TaskState::Running));
+    assert!(house.state_of("job-1").await.is_some_and(|s| s.is_running()));
     house.engine().apply(&job("job-1")).await.unwrap();
     std::fs::write(house.root().join("job-1/go"), "").unwrap();
-    assert_eq!(house.wait_for_end("job-1").await, TaskState::Exited { code: 4 });
+    assert_eq!(house.wait_for_end("job-1").await, TaskState::Ended(End::Exited { status: 4 }));
     assert_eq!(house.file("job-1", "output").as_deref(), Some("started\ndone\n"));
 }
 
@@ -221,7 +231,7 @@ async fn a_portal_killed_at_any_moment_of_the_start_neither_loses_nor_doubles_it
         kill(-portal.id().cast_signed());
         portal.wait().unwrap();
         house.engine().apply(&job("job-1")).await.unwrap();
-        assert_eq!(house.wait_for_end("job-1").await, TaskState::Exited { code: 0 }, "killed after {milliseconds} ms");
+        assert_eq!(house.wait_for_end("job-1").await, TaskState::Ended(End::Exited { status: 0 }), "killed after {milliseconds} ms");
         // A second supervisor that was on its way when the portal died.
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert_eq!(house.file("job-1", "output").as_deref(), Some("started\n"), "killed after {milliseconds} ms");
@@ -249,23 +259,23 @@ async fn a_half_made_folder_is_made_anew() {
     let house = House::new("echo started");
     std::fs::create_dir_all(house.root().join(".new-job-1/tmp")).unwrap();
     house.engine().apply(&job("job-1")).await.unwrap();
-    assert_eq!(house.wait_for_end("job-1").await, TaskState::Exited { code: 0 });
+    assert_eq!(house.wait_for_end("job-1").await, TaskState::Ended(End::Exited { status: 0 }));
 }
 
 #[tokio::test]
 async fn how_it_ended_is_known_to_a_portal_that_did_not_see_it() {
     let house = House::new("sleep 0.1; exit 3");
     house.engine().apply(&job("job-1")).await.unwrap();
-    assert_eq!(house.wait_for_end("job-1").await, TaskState::Exited { code: 3 });
+    assert_eq!(house.wait_for_end("job-1").await, TaskState::Ended(End::Exited { status: 3 }));
     let house = House::new("kill -SEGV $$");
     house.engine().apply(&job("job-2")).await.unwrap();
-    assert_eq!(house.wait_for_end("job-2").await, TaskState::Signalled { signal: libc::SIGSEGV });
+    assert_eq!(house.wait_for_end("job-2").await, TaskState::Ended(End::Signalled { signal: libc::SIGSEGV }));
 }
 
 #[tokio::test]
 async fn a_program_that_is_missing_is_an_error_with_its_reason() {
     let folder = tempfile::tempdir().unwrap();
-    let engine = LocalEngine::new(folder.path().join("tasks"), folder.path().join("nothing-here"));
+    let engine = LocalEngine::new(folder.path().join("tasks"), folder.path().join("nothing-here"), BTreeMap::new());
     let error = engine.apply(&job("job-1")).await.unwrap_err();
     assert!(matches!(&error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound), "{error}");
     assert_eq!(engine.observe("job-1").await.unwrap(), None);
@@ -278,7 +288,7 @@ async fn a_stop_gives_the_command_time_to_end_well() {
     engine.apply(&job("job-1")).await.unwrap();
     house.wait_for_output("job-1", "ready").await;
     engine.stop("job-1", Duration::from_secs(20)).await.unwrap();
-    assert_eq!(house.wait_for_end("job-1").await, TaskState::Exited { code: 5 });
+    assert_eq!(house.wait_for_end("job-1").await, TaskState::Ended(End::Exited { status: 5 }));
     assert_eq!(house.file("job-1", "output").as_deref(), Some("ready\nasked\ndone\n"));
     engine.stop("job-1", Duration::ZERO).await.unwrap();
     engine.stop("job-never-applied", Duration::ZERO).await.unwrap();
@@ -295,7 +305,7 @@ async fn who_does_not_end_is_killed_after_the_grace_time_with_all_children() {
     let asked = Instant::now();
     engine.stop("job-1", Duration::from_millis(400)).await.unwrap();
     assert!(asked.elapsed() < Duration::from_millis(300), "stop returns at once");
-    assert_eq!(house.wait_for_end("job-1").await, TaskState::Signalled { signal: libc::SIGKILL });
+    assert_eq!(house.wait_for_end("job-1").await, TaskState::Ended(End::Signalled { signal: libc::SIGKILL }));
     assert!(asked.elapsed() >= Duration::from_millis(400), "killed before the grace time was over");
     assert!(!is_running(child), "a child was left behind");
 }
@@ -304,7 +314,7 @@ async fn who_does_not_end_is_killed_after_the_grace_time_with_all_children() {
 async fn nothing_of_a_command_that_ended_runs_on() {
     let house = House::new("(trap '' HUP; sleep 60) & echo $!");
     house.engine().apply(&job("job-1")).await.unwrap();
-    assert_eq!(house.wait_for_end("job-1").await, TaskState::Exited { code: 0 });
+    assert_eq!(house.wait_for_end("job-1").await, TaskState::Ended(End::Exited { status: 0 }));
     let child: i32 = house.file("job-1", "output").unwrap().trim().parse().unwrap();
     assert!(!is_running(child), "the child of an ended command was left behind");
 }
@@ -321,7 +331,7 @@ async fn a_task_stopped_before_it_started_never_starts() {
     engine.stop("job-1", Duration::from_secs(1)).await.unwrap();
     engine.apply(&job("job-1")).await.unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(house.state_of("job-1").await, Some(TaskState::Signalled { signal: libc::SIGTERM }));
+    assert_eq!(house.state_of("job-1").await, Some(TaskState::Ended(End::Signalled { signal: libc::SIGTERM })));
     assert_eq!(house.file("job-1", "output"), None);
 }
 
@@ -334,12 +344,12 @@ async fn a_killed_supervisor_means_lost_and_takes_the_command_with_it() {
     assert!(pids.iter().all(|p| is_running(*p)));
     kill(house.supervisor_of("job-1"));
     wait_until_gone(pids[0]).await;
-    house.wait_for("job-1", |s| *s == TaskState::Lost).await;
+    house.wait_for("job-1", |s| *s == TaskState::Ended(End::Removed)).await;
     // The grandchild is found by its session.
     wait_until_gone(pids[1]).await;
     // Lost is not forgotten: it is not started again.
     house.engine().apply(&job("job-1")).await.unwrap();
-    assert_eq!(house.state_of("job-1").await, Some(TaskState::Lost));
+    assert_eq!(house.state_of("job-1").await, Some(TaskState::Ended(End::Removed)));
 }
 
 #[tokio::test]
@@ -352,7 +362,7 @@ async fn a_process_with_the_number_of_a_lost_task_is_not_taken_for_it() {
     let mut other: serde_json::Value = serde_json::from_str(&real).unwrap();
     other["start_time"] = 1.into();
     std::fs::write(&path, other.to_string()).unwrap();
-    assert_eq!(house.state_of("job-1").await, Some(TaskState::Lost));
+    assert_eq!(house.state_of("job-1").await, Some(TaskState::Ended(End::Removed)));
     house.engine().stop("job-1", Duration::ZERO).await.unwrap();
     assert!(is_running(supervisor), "a stranger was signalled");
     std::fs::write(&path, real).unwrap();
@@ -374,7 +384,7 @@ async fn after_a_restart_of_the_machine_a_process_of_the_same_number_is_not_take
     let mut before: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
     before["boot"] = "before the restart".into();
     std::fs::write(&path, before.to_string()).unwrap();
-    assert_eq!(house.state_of("job-1").await, Some(TaskState::Lost));
+    assert_eq!(house.state_of("job-1").await, Some(TaskState::Ended(End::NodeLost)));
     house.engine().stop("job-1", Duration::ZERO).await.unwrap();
     house.engine().remove("job-1").await.unwrap();
     // Nobody has touched the stranger's session: it still answers.
@@ -397,17 +407,23 @@ async fn output_is_read_in_whole_lines_from_an_offset() {
     let engine = house.engine();
     engine.apply(&job("job-1")).await.unwrap();
     house.wait_for_output("job-1", "thr").await;
-    assert_eq!(engine.output("job-1", 0, 1000).await.unwrap(), (b"one\ntwo\n".to_vec(), 8));
-    assert_eq!(engine.output("job-1", 0, 5).await.unwrap(), (b"one\n".to_vec(), 4));
-    assert_eq!(engine.output("job-1", 8, 1000).await.unwrap(), (Vec::new(), 8), "a torn line waits");
+    let read = async |from: &str, limit| {
+        let read = engine.output("job-1", &Cursor::from_text(from), limit).await.unwrap();
+        (String::from_utf8(read.bytes).unwrap(), read.next.as_str().to_owned())
+    };
+    let said = |text: &str, next: &str| (text.to_owned(), next.to_owned());
+    assert_eq!(read("", 1000).await, said("one\ntwo\n", "8"));
+    assert_eq!(read("0", 5).await, said("one\n", "4"));
+    assert_eq!(read("8", 1000).await, said("", "8"), "a torn line waits");
     std::fs::write(house.root().join("job-1/go"), "").unwrap();
     house.wait_for_end("job-1").await;
-    assert_eq!(engine.output("job-1", 8, 7).await.unwrap(), (b"three\n".to_vec(), 14));
-    let (long, next) = engine.output("job-1", 14, 7).await.unwrap();
-    assert_eq!((long.len(), next), (41, 55), "a line longer than the limit comes whole, and alone");
-    assert_eq!(engine.output("job-1", 55, 7).await.unwrap(), (b"last\n".to_vec(), 60));
-    assert_eq!(engine.output("job-1", 60, 7).await.unwrap(), (Vec::new(), 60));
-    assert!(matches!(engine.output("job-2", 0, 7).await, Err(Error::Unknown(_))));
+    assert_eq!(read("8", 7).await, said("three\n", "14"));
+    let (long, next) = read("14", 7).await;
+    assert_eq!((long.len(), next.as_str()), (41, "55"), "a line longer than the limit comes whole, and alone");
+    assert_eq!(read("55", 7).await, said("last\n", "60"));
+    assert_eq!(read("60", 7).await, said("", "60"));
+    assert!(matches!(engine.output("job-2", &Cursor::start(), 7).await, Err(Error::Unknown(_))));
+    assert!(matches!(engine.output("job-1", &Cursor::from_text("2026-01-01T00:00:00Z"), 7).await, Err(Error::BadCursor(_))));
 }
 
 #[tokio::test]
@@ -420,14 +436,14 @@ async fn servers_get_ports_of_their_own() {
     }
     let seen = engine.list("ep-").await.unwrap();
     assert_eq!(seen.iter().map(|o| o.name.as_str()).collect::<Vec<_>>(), ["ep-1", "ep-2"]);
-    assert!(seen.iter().all(|o| o.state == TaskState::Running && o.hash == server(&o.name).hash()));
-    assert_ne!(seen[0].address, seen[1].address);
+    assert!(seen.iter().all(|o| o.state.is_running() && o.hash == server(&o.name).hash()));
+    assert_ne!(seen[0].addresses, seen[1].addresses);
     for o in seen {
         let port = house.file(&o.name, "output").unwrap().trim().trim_start_matches("port ").to_owned();
-        assert_eq!(o.address, Some(format!("http://127.0.0.1:{port}")));
+        assert_eq!(o.addresses, [Address { url: format!("http://127.0.0.1:{port}"), ready: false }], "nothing listens there");
         engine.remove(&o.name).await.unwrap();
     }
-    assert_eq!(engine.observe("job-1").await.unwrap().unwrap().address, None);
+    assert_eq!(engine.observe("job-1").await.unwrap().unwrap().addresses, []);
     assert_eq!(house.file("job-1", "output").as_deref(), Some("port\n"));
     engine.remove("job-1").await.unwrap();
 }
@@ -483,7 +499,8 @@ async fn a_leader_whose_term_is_over_can_change_nothing_however_late_it_comes() 
         assert!(matches!(result, Err(Error::Outdated { mine: 3, current: 4 })), "{i}: {result:?}");
     }
     assert_eq!(house.file("job-1", "adapters.json").as_deref(), Some("old"));
-    assert_eq!((house.state_of("job-1").await, house.state_of("job-2").await), (Some(TaskState::Running), None));
+    assert!(house.state_of("job-1").await.is_some_and(|s| s.is_running()));
+    assert_eq!(house.state_of("job-2").await, None);
     assert!(
         std::fs::read_dir(house.root().join("job-1")).unwrap().flatten().all(|e| !e.file_name().to_string_lossy().contains(".adapters"))
     );
@@ -491,4 +508,78 @@ async fn a_leader_whose_term_is_over_can_change_nothing_however_late_it_comes() 
     assert_eq!(old.list("job-").await.unwrap().len(), 1);
     new.put_file("job-1", "adapters.json", b"new").await.unwrap();
     new.remove("job-1").await.unwrap();
+}
+
+/// As the version before wrote it: the environment in `task.json`, and neither tenant nor resources.
+fn as_the_version_before(house: &House, name: &str) {
+    let folder = house.root().join(name);
+    let hash = serde_json::from_str::<serde_json::Value>(&house.file(name, "task.json").unwrap()).unwrap()["hash"].clone();
+    let task = serde_json::json!({"hash": hash, "task": {
+        "name": name, "kind": "job", "args": ["task", "run"], "spec": "{\"n\":1}", "env": {"GREETING": "from before"}
+    }});
+    std::fs::write(folder.join("task.json"), task.to_string()).unwrap();
+    let mut launch: serde_json::Value = serde_json::from_str(&house.file(name, "launch.json").unwrap()).unwrap();
+    launch.as_object_mut().unwrap().remove("env");
+    std::fs::write(folder.join("launch.json"), launch.to_string()).unwrap();
+}
+
+#[tokio::test]
+async fn a_task_that_the_version_before_started_is_adopted() {
+    let house = House::new("echo started; while [ ! -f go ]; do sleep 0.02; done; exit 4");
+    house.engine().apply(&job("job-1")).await.unwrap();
+    house.wait_for_output("job-1", "started").await;
+    as_the_version_before(&house, "job-1");
+    let engine = house.engine();
+    assert!(house.state_of("job-1").await.is_some_and(|s| s.is_running()));
+    assert_eq!(engine.list("job-").await.unwrap().len(), 1);
+    // The same work has another hash by now; whoever asks for it leaves what runs alone.
+    let asked = Task { grace: Duration::from_secs(11), ..job("job-1") };
+    assert!(matches!(engine.apply(&asked).await, Err(Error::Different { .. })));
+    std::fs::write(house.root().join("job-1/go"), "").unwrap();
+    house.wait_for_end("job-1").await;
+    // Its supervisor knew nothing of reasons.
+    std::fs::write(house.root().join("job-1/exit.json"), r#"{"code":4,"signal":null}"#).unwrap();
+    assert_eq!(house.state_of("job-1").await, Some(TaskState::Ended(End::Exited { status: 4 })));
+}
+
+#[tokio::test]
+async fn a_folder_that_the_version_before_made_and_did_not_start_is_started_with_its_environment() {
+    let house = House::new("echo $GREETING");
+    let engine = house.engine();
+    engine.apply(&job("job-1")).await.unwrap();
+    house.wait_for_end("job-1").await;
+    for file in ["started.json", "exit.json", "output"] {
+        std::fs::remove_file(house.root().join("job-1").join(file)).unwrap();
+    }
+    as_the_version_before(&house, "job-1");
+    engine.apply(&job("job-1")).await.unwrap();
+    house.wait_for_end("job-1").await;
+    assert_eq!(house.file("job-1", "output").as_deref(), Some("from before\n"));
+}
+
+#[tokio::test]
+async fn the_control_group_of_a_task_goes_with_it_also_when_its_supervisor_was_killed() {
+    let house = House::new("echo ready; sleep 60");
+    let engine = house.engine();
+    if let Err(why) = engine.holds().memory {
+        return testing::skip(&format!("memory limits: {why}"));
+    }
+    let limited = |name: &str| Task { resources: Resources { memory: Some(1 << 28), ..Resources::default() }, ..job(name) };
+    for (name, killed) in [("job-1", false), ("job-2", true)] {
+        engine.apply(&limited(name)).await.unwrap();
+        house.wait_for_output(name, "ready").await;
+        let group: serde_json::Value = serde_json::from_str(&house.file(name, "group.json").unwrap()).unwrap();
+        let group = PathBuf::from(group["path"].as_str().unwrap());
+        assert!(!std::fs::read_to_string(group.join("cgroup.procs")).unwrap().is_empty(), "the command is not in its group");
+        if killed {
+            kill(house.supervisor_of(name));
+            house.wait_for(name, |s| s.end().is_some()).await;
+        } else {
+            engine.stop(name, Duration::ZERO).await.unwrap();
+            house.wait_for_end(name).await;
+            assert!(!group.exists(), "a group was left behind");
+        }
+        engine.remove(name).await.unwrap();
+        assert!(!group.exists(), "a group was left behind");
+    }
 }

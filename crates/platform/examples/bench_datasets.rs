@@ -74,8 +74,12 @@ async fn take(file: &str) -> Result<(), Box<dyn std::error::Error>> {
     let config = Config {
         database_url: format!("sqlite:{}", folder.path().join("db").display()),
         store: StoreLocation::Local { root: folder.path().join("store").display().to_string() },
-        engine: engine::Engine::Local(engine::local::LocalEngine::new(folder.path().join("tasks"), "/bin/false".into())),
-        task_env: Default::default(),
+        engine: engine::Engine::Local(engine::local::LocalEngine::new(
+            folder.path().join("tasks"),
+            "/bin/false".into(),
+            Default::default(),
+        )),
+        task_limits: Default::default(),
         session_hours: SESSION_HOURS,
         session_idle_minutes: platform::SESSION_IDLE_MINUTES,
         confirm_seconds: platform::CONFIRM_SECONDS,

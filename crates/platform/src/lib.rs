@@ -43,7 +43,6 @@ use domain::{
 use engine::Engine;
 use problem::Doing;
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -58,8 +57,8 @@ pub struct Config {
     pub database_url: String,
     pub store: StoreLocation,
     pub engine: Engine,
-    /// Environment of every task: where the trainer's and the model server's Python are, and the like.
-    pub task_env: BTreeMap<String, String>,
+    /// What tasks may use.
+    pub task_limits: TaskLimits,
     /// Hours until a session ends, whatever happens in it; see [`SESSION_HOURS`].
     pub session_hours: i64,
     /// Minutes without use until a session ends; see [`SESSION_IDLE_MINUTES`].
@@ -70,6 +69,15 @@ pub struct Config {
     pub token_key: sealing::TokenKey,
     /// Bytes of one dataset file; see [`UPLOAD_BYTES`].
     pub upload_bytes: u64,
+}
+
+/// What the tasks of all tenants are held to. Nothing said = whatever the machine has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskLimits {
+    /// Bytes that one training, evaluation or model server may hold.
+    pub memory: Option<u64>,
+    /// How long one training or evaluation may take.
+    pub run: Option<Duration>,
 }
 
 /// The usual length of a session, hours.
@@ -107,7 +115,7 @@ struct Inner {
     blobs: blobs::Blobs,
     location: StoreLocation,
     engine: Engine,
-    task_env: BTreeMap<String, String>,
+    task_limits: TaskLimits,
     session_hours: i64,
     session_idle_minutes: i64,
     confirm_seconds: i64,
@@ -142,7 +150,7 @@ impl Platform {
             database_url: _,
             store: location,
             engine,
-            task_env,
+            task_limits,
             session_hours,
             session_idle_minutes,
             confirm_seconds,
@@ -155,7 +163,7 @@ impl Platform {
             blobs,
             location,
             engine,
-            task_env,
+            task_limits,
             session_hours,
             session_idle_minutes,
             confirm_seconds,
@@ -207,8 +215,14 @@ impl Platform {
     pub(crate) fn engine(&self) -> &Engine {
         &self.inner.engine
     }
-    pub(crate) fn task_env(&self) -> &BTreeMap<String, String> {
-        &self.inner.task_env
+    pub(crate) fn task_limits(&self) -> &TaskLimits {
+        &self.inner.task_limits
+    }
+    /// For a log: why a task is not held to its limits on this machine. `None` = it is, or has none.
+    pub(crate) fn unheld_limits(&self) -> Option<String> {
+        let bytes = self.inner.task_limits.memory?;
+        let why = self.inner.engine.holds().memory.err()?;
+        Some(format!("Its memory limit of {} is not held on this machine. {why}", domain::size::bytes(bytes)))
     }
     /// A transaction that may write, in its turn.
     pub(crate) async fn begin(&self) -> Result<Tx, Problem> {

@@ -3,6 +3,7 @@
 use crate::{
     config::{IdentityProvider, Places, Python, ServeArgs},
     finding::Finding,
+    portal,
     signin::{SignIn, diagnosis},
 };
 use domain::environment::{MODEL_SERVER, PythonEnvironment, TRAINER};
@@ -33,6 +34,7 @@ pub async fn doctor(args: &DoctorArgs, places: &Places) -> ExitCode {
         ("data folder", data_folder(&places.data)),
         ("disk", disk(&places.data)),
         ("memory", memory(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default())),
+        ("memory limits", memory_limits(args.task_memory, places)),
         ("address", address(args)),
         ("browser files", browser_files(args)),
         (TRAINER.what, python(places.python(&TRAINER), &TRAINER, "llamafactory", "examples/environments/trainer.txt")),
@@ -109,6 +111,25 @@ fn memory(meminfo: &str) -> Finding {
         )),
         Some(b) => Finding::Good(format!("{} GiB available", b >> 30)),
         None => Finding::Note("the memory cannot be told".into()),
+    }
+}
+
+/// Whether trainings and model servers can be held to the memory that they are given.
+fn memory_limits(limit: Option<u64>, places: &Places) -> Finding {
+    let held = match portal::engine(places, PathBuf::new()) {
+        Ok(engine) => engine.holds().memory,
+        Err(refused) => return Finding::Note(refused.0),
+    };
+    match (held, limit) {
+        (Ok(()), Some(bytes)) => {
+            Finding::Good(format!("{} for each training and model server, held by the kernel", domain::size::bytes(bytes)))
+        }
+        (Ok(()), None) => Finding::Good("none is set (ATELIER_TASK_MEMORY); the kernel would hold one".into()),
+        (Err(why), Some(bytes)) => Finding::Missing(
+            format!("{} is set (ATELIER_TASK_MEMORY), and cannot be held", domain::size::bytes(bytes)),
+            format!("{why} Until then a training or a model server may take all memory."),
+        ),
+        (Err(why), None) => Finding::Note(format!("none can be held here: {why}")),
     }
 }
 

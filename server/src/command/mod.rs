@@ -131,7 +131,7 @@ async fn open(places: &Places) -> anyhow::Result<Platform> {
         database_url: places.database_url()?,
         store: places.store()?,
         engine: portal::engine(places, std::env::current_exe()?)?,
-        task_env: places.task_env(),
+        task_limits: Default::default(),
         session_hours: platform::SESSION_HOURS,
         session_idle_minutes: platform::SESSION_IDLE_MINUTES,
         confirm_seconds: platform::CONFIRM_SECONDS,

@@ -1,10 +1,11 @@
 //! The folder of one task: what lies in it, and how each file is written so that a crash leaves the old or the new one.
 //!
-//! `task.json` what was applied · `launch.json` program and port · `spec.json` for the command · `started.json` who runs it ·
-//! `stop.json` the wish to end · `exit.json` how it ended · `output`, `errors` its two streams · `tmp/`
+//! `task.json` what was applied · `launch.json` program, port and environment · `spec.json` for the command · `secrets/` what it may
+//! read besides · `pending.json` why it cannot start · `started.json` who runs it · `group.json` its control group · `stop.json` the
+//! wish to end · `exit.json` how it ended · `output`, `errors` its two streams · `tmp/`
 
 use super::{because, process};
-use crate::{Error, Task, TaskState};
+use crate::{End, Error, PendingCause, Resources, SecretRef, Task};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     collections::BTreeMap,
@@ -13,19 +14,50 @@ use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-#[derive(Serialize, Deserialize)]
+/// `task.json`: what was applied, whole.
+#[derive(Serialize)]
+pub struct Applying<'a> {
+    pub hash: String,
+    pub task: &'a Task,
+}
+
+/// What is read of `task.json` later. An earlier version of the program wrote fewer fields, and its tasks go on.
+#[derive(Deserialize)]
 pub struct Applied {
     pub hash: String,
-    pub task: Task,
+    pub task: AppliedTask,
+}
+
+#[derive(Deserialize)]
+pub struct AppliedTask {
+    pub args: Vec<String>,
+    #[serde(default)]
+    pub resources: Resources,
+    #[serde(default)]
+    pub secrets: Vec<SecretRef>,
+    #[serde(default)]
+    pub deadline: Option<Duration>,
+    #[serde(default = "usual_grace")]
+    pub grace: Duration,
+    /// Only in folders of the version before `launch.json` had it.
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+}
+
+/// When nobody said.
+fn usual_grace() -> Duration {
+    Duration::from_secs(10)
 }
 
 #[derive(Serialize, Deserialize)]
 pub struct Launch {
     pub program: PathBuf,
     pub port: Option<u16>,
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
 }
 
 /// A process that cannot be mistaken for a later one with the same number.
@@ -59,16 +91,34 @@ impl Started {
 pub struct Exit {
     pub code: Option<i32>,
     pub signal: Option<i32>,
+    /// Why it ended, where code and signal do not tell.
+    #[serde(default)]
+    pub because: Option<Because>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Because {
+    OutOfMemory,
+    Deadline,
 }
 
 impl Exit {
-    pub fn state(&self) -> TaskState {
-        match (self.code, self.signal) {
-            (Some(code), _) => TaskState::Exited { code },
-            (None, Some(signal)) => TaskState::Signalled { signal },
-            (None, None) => TaskState::Lost,
+    pub fn end(&self) -> End {
+        match (self.because, self.code, self.signal) {
+            (Some(Because::OutOfMemory), ..) => End::OutOfMemory,
+            (Some(Because::Deadline), ..) => End::Deadline,
+            (None, Some(status), _) => End::Exited { status },
+            (None, None, Some(signal)) => End::Signalled { signal },
+            (None, None, None) => End::Removed,
         }
     }
+}
+
+/// The control group that holds the task to its memory.
+#[derive(Serialize, Deserialize)]
+pub struct InGroup {
+    pub path: PathBuf,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -84,7 +134,7 @@ pub fn is_task_name(name: &str) -> bool {
 
 /// A file that a caller may put beside the spec: a plain `.json` name, and none of ours.
 pub fn is_file_name(name: &str) -> bool {
-    let ours = ["task.json", "launch.json", "spec.json", "started.json", "stop.json", "exit.json"];
+    let ours = ["task.json", "launch.json", "spec.json", "started.json", "stop.json", "exit.json", "pending.json", "group.json"];
     name.strip_suffix(".json").is_some_and(is_task_name) && !ours.contains(&name)
 }
 
@@ -116,7 +166,7 @@ impl Folder {
     }
 
     /// Makes the whole folder beside its place, then moves it there. Only under the lock.
-    pub fn make(&self, root: &Path, applied: &Applied, launch: &Launch) -> Result<(), Error> {
+    pub fn make(&self, root: &Path, applied: &Applying<'_>, launch: &Launch) -> Result<(), Error> {
         let doing = because(format!("making the folder of {}", self.name));
         let new = root.join(format!(".new-{}", self.name));
         let build = || -> io::Result<()> {
@@ -153,10 +203,37 @@ impl Folder {
         self.read("exit.json")
     }
 
-    /// How long the command may take to end after SIGTERM; 10 s when nobody said.
-    pub fn grace(&self) -> Duration {
+    /// When it was started.
+    pub fn started_at(&self) -> Option<SystemTime> {
+        std::fs::metadata(self.path.join("started.json")).and_then(|m| m.modified()).ok()
+    }
+    pub fn pending(&self) -> Result<Option<PendingCause>, Error> {
+        self.read("pending.json")
+    }
+    /// `None` = nothing is in its way any more.
+    pub fn set_pending(&self, cause: Option<&PendingCause>) -> Result<(), Error> {
+        match cause {
+            Some(cause) => self.write("pending.json", cause),
+            None => match std::fs::remove_file(self.path.join("pending.json")) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => Err(because(format!("starting {}", self.name))(e)),
+                _ => Ok(()),
+            },
+        }
+    }
+    pub fn group(&self) -> Option<InGroup> {
+        self.read("group.json").ok().flatten()
+    }
+    pub fn entered(&self, group: &InGroup) -> Result<(), Error> {
+        self.write("group.json", group)
+    }
+    pub fn secrets(&self) -> PathBuf {
+        self.path.join("secrets")
+    }
+
+    /// How long the command may take to end after whoever stops it has asked; `own` when nobody said.
+    pub fn grace(&self, own: Duration) -> Duration {
         let asked: Option<Stop> = self.read("stop.json").ok().flatten();
-        asked.map_or(Duration::from_secs(10), |s| Duration::from_millis(s.grace_ms))
+        asked.map_or(own, |s| Duration::from_millis(s.grace_ms))
     }
     pub fn ask_to_stop(&self, grace: Duration) -> Result<(), Error> {
         self.write("stop.json", &Stop { grace_ms: grace.as_millis().try_into().unwrap_or(u64::MAX) })
@@ -188,11 +265,16 @@ impl Folder {
     }
 
     /// The whole environment of the task: nothing of the portal's own (database addresses, secrets) but the search path.
-    pub fn environment(&self, task: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    pub fn environment(&self, task: &AppliedTask, launch: &Launch) -> BTreeMap<String, String> {
         let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".into());
         let folder = self.path.to_string_lossy().into_owned();
         let mut env = BTreeMap::from([("PATH".into(), path), ("TMPDIR".into(), format!("{folder}/tmp")), ("HOME".into(), folder)]);
-        env.extend(task.clone());
+        if !task.secrets.is_empty() {
+            // Where they lie, never what is in them: an environment can be read by others.
+            env.insert("ATELIER_SECRETS".into(), self.secrets().to_string_lossy().into_owned());
+        }
+        env.extend(task.env.clone());
+        env.extend(launch.env.clone());
         env
     }
 

@@ -1,6 +1,10 @@
 //! Processes of this machine, as /proc shows them, and the few system calls that the standard library does not have.
 
-use std::{io, os::unix::process::CommandExt, process::Command};
+use std::{
+    io,
+    os::{fd::AsRawFd, unix::process::CommandExt},
+    process::Command,
+};
 
 pub struct Stat {
     pub state: char,
@@ -93,6 +97,17 @@ pub fn attach(command: &mut Command) {
             }
             plain_signals_and_files();
             Ok(())
+        });
+    }
+}
+
+/// The process is in the control group of this `cgroup.procs` before it becomes the command.
+pub fn enter(command: &mut Command, entrance: std::fs::File) {
+    // SAFETY: as above.
+    unsafe {
+        command.pre_exec(move || match libc::write(entrance.as_raw_fd(), b"0".as_ptr().cast(), 1) {
+            1 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
         });
     }
 }

@@ -2,8 +2,8 @@
 //! command ended. `atelier task supervise --folder DIR`.
 
 use super::{
-    because,
-    folder::{Exit, Folder, Started},
+    because, cgroup,
+    folder::{Because, Exit, Folder, InGroup, Started},
     process,
 };
 use crate::Error;
@@ -48,7 +48,7 @@ fn run(folder: &Folder) -> Result<(), Error> {
     if let Some(port) = launch.port {
         command.arg("--port").arg(port.to_string());
     }
-    command.env_clear().envs(folder.environment(&applied.task.env)).current_dir(folder.path());
+    command.env_clear().envs(folder.environment(&applied.task, &launch)).current_dir(folder.path());
     command.stdin(Stdio::null()).stdout(output).stderr(errors);
     process::attach(&mut command);
 
@@ -56,15 +56,21 @@ fn run(folder: &Folder) -> Result<(), Error> {
     if !folder.claim(&myself)? {
         return Ok(());
     }
+    let group = applied.task.resources.memory.and_then(|bytes| hold(folder, bytes));
+    if let Some(group) = &group {
+        let entrance = group.entrance().map_err(because("opening the control group"))?;
+        process::enter(&mut command, entrance);
+    }
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(e) => {
             // 127 is what shells say of a command that is not there.
-            folder.ended(&Exit { code: Some(127), signal: None })?;
+            folder.ended(&Exit { code: Some(127), signal: None, because: None })?;
             return Err(because(format!("starting {}", launch.program.display()))(e));
         }
     };
-    let status = wait(&mut child, folder, &signals).map_err(because("waiting for the command"))?;
+    let limits = Limits { deadline: applied.task.deadline.map(|d| Instant::now() + d), grace: applied.task.grace };
+    let (status, overdue) = wait(&mut child, folder, &signals, &limits).map_err(because("waiting for the command"))?;
     // What the command started and left behind ends with it.
     let me = myself.pid;
     let until = Instant::now() + Duration::from_secs(5);
@@ -72,30 +78,64 @@ fn run(folder: &Folder) -> Result<(), Error> {
         reap_strangers();
         std::thread::sleep(Duration::from_millis(2));
     }
-    folder.ended(&Exit { code: status.code(), signal: status.signal() })
+    // One that ended well in spite of a process that the kernel took from it, ended well.
+    let ran_out = group.as_ref().is_some_and(cgroup::Group::ran_out) && !status.success();
+    let because = if ran_out { Some(Because::OutOfMemory) } else { overdue.then_some(Because::Deadline) };
+    if let Some(group) = group {
+        let _ = group.remove();
+    }
+    folder.ended(&Exit { code: status.code(), signal: status.signal(), because })
 }
 
-/// Waits for the command. SIGTERM to us goes on to its group; when the grace time is over, all its processes are killed.
-fn wait(child: &mut std::process::Child, folder: &Folder, signals: &Signals) -> io::Result<ExitStatus> {
+/// A control group with this memory limit, where the machine allows one; else the task runs without, and its errors say so.
+fn hold(folder: &Folder, bytes: u64) -> Option<cgroup::Group> {
+    // Portals of several data folders on one machine may have tasks of one name.
+    let place = blake3::hash(folder.path().as_os_str().as_encoded_bytes()).to_hex();
+    let name = format!("atelier-{}-{}", &place[..12], folder.name());
+    let made = cgroup::Parent::find().and_then(|parent| parent.make(&name, bytes).map_err(|e| format!("{e}.")));
+    let group = made.inspect_err(|why| eprintln!("supervisor: the memory limit is not held: {why}")).ok()?;
+    folder.entered(&InGroup { path: group.path().to_owned() }).ok()?;
+    Some(group)
+}
+
+/// What the command is held to while it runs.
+struct Limits {
+    deadline: Option<Instant>,
+    /// Between SIGTERM and SIGKILL, where nobody who stops it says otherwise.
+    grace: Duration,
+}
+
+/// Waits for the command; true = it was ended at its deadline. SIGTERM to us goes on to its group; when the grace time is over, all its
+/// processes are killed.
+fn wait(child: &mut std::process::Child, folder: &Folder, signals: &Signals, limits: &Limits) -> io::Result<(ExitStatus, bool)> {
     let group = child.id().cast_signed();
-    let mut deadline: Option<Instant> = None;
+    let mut deadline = limits.deadline;
+    let (mut kill_at, mut overdue) = (None::<Instant>, false);
     loop {
         if let Some(status) = child.try_wait()? {
-            return Ok(status);
+            return Ok((status, overdue));
         }
         reap_strangers_but(group);
-        let asked = signals.wait(deadline.map(|d| d.saturating_duration_since(Instant::now())))?;
-        if asked {
+        let next = [deadline, kill_at].into_iter().flatten().min();
+        let asked = signals.wait(next.map(|at| at.saturating_duration_since(Instant::now())))?;
+        let late = deadline.is_some_and(|at| Instant::now() >= at);
+        if late {
+            deadline = None;
+            // Whoever was asked to end before is not late.
+            overdue = kill_at.is_none();
+        }
+        if asked || late {
             // Asked again: only an earlier end counts.
-            let end = Instant::now() + folder.grace().min(Duration::from_secs(86_400));
-            deadline = Some(deadline.map_or(end, |d| d.min(end)));
+            let grace = if asked { folder.grace(limits.grace) } else { limits.grace };
+            let end = Instant::now() + grace.min(Duration::from_secs(86_400));
+            kill_at = Some(kill_at.map_or(end, |at| at.min(end)));
             process::signal(-group, libc::SIGTERM)?;
         }
-        if deadline.is_some_and(|d| Instant::now() >= d) {
+        if kill_at.is_some_and(|at| Instant::now() >= at) {
             let me = std::process::id().cast_signed();
             process::kill_session(me, &[me]);
             // Look again soon; a process in the kernel's hands takes a moment.
-            deadline = Some(Instant::now() + Duration::from_millis(100));
+            kill_at = Some(Instant::now() + Duration::from_millis(100));
         }
     }
 }

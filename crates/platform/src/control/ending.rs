@@ -1,7 +1,7 @@
 //! How a process that is gone ended, in words; and what a verdict means.
 
 use domain::{report::Verdict, run::Failure};
-use engine::TaskState;
+use engine::End;
 
 /// The failure that a verdict tells of; `None` = it succeeded.
 pub(super) fn failure_of(verdict: &Verdict) -> Option<Failure> {
@@ -25,45 +25,44 @@ pub(super) fn failure_of(verdict: &Verdict) -> Option<Failure> {
 }
 
 /// A process that ended without a verdict, neither printed nor stored. `evidence`: the last lines of its log.
-pub(super) fn failure_without_verdict(state: &TaskState, evidence: Vec<String>) -> Failure {
+pub(super) fn failure_without_verdict(end: &End, evidence: Vec<String>) -> Failure {
     let again = "Clone the run and launch it again.";
-    let (cause, sentence, next_step, exit) = match state {
-        TaskState::Signalled { signal: 9 } => (
+    let (cause, sentence, next_step, exit) = match end {
+        End::Signalled { signal: 9 } => (
             "killed",
             "The process was killed by the kernel, usually because the machine ran out of memory.".to_owned(),
             "Use a smaller batch or a shorter cut-off, or a machine with more memory; then launch a clone.",
             Some("signal 9".to_owned()),
         ),
-        TaskState::Signalled { signal } => (
+        End::OutOfMemory => (
+            "out_of_memory",
+            "The process reached its memory limit and was ended.".to_owned(),
+            "Use a smaller batch or a shorter cut-off, or ask whoever runs this portal for a higher limit; then launch a clone.",
+            None,
+        ),
+        End::Deadline => (
+            "deadline",
+            "The process took longer than a run may take on this portal, and was ended.".to_owned(),
+            "Use fewer epochs or less data, or ask whoever runs this portal for a longer limit; then launch a clone.",
+            None,
+        ),
+        End::Evicted { why } => ("evicted", format!("The machine needed its room, so the process was ended ({why})."), again, None),
+        End::Signalled { signal } => (
             "killed",
             format!("The process was ended by signal {signal} from outside the portal."),
             again,
             Some(format!("signal {signal}")),
         ),
-        TaskState::Exited { code } => (
+        End::Exited { status: code } => (
             "unknown",
             format!("The process ended with status {code} without saying why."),
             "Read the last lines of the log; if they do not say it, show them to whoever runs this portal.",
             Some(format!("exit {code}")),
         ),
-        TaskState::Lost | TaskState::Running => {
-            ("lost", "The machine restarted while the run was working, and its process is gone.".to_owned(), again, None)
-        }
+        End::NodeLost => ("lost", "The machine restarted while the run was working, and its process is gone.".to_owned(), again, None),
+        End::Removed => ("removed", "The processes of the run were killed from outside the portal.".to_owned(), again, None),
     };
     Failure { cause: cause.into(), sentence, next_step: next_step.into(), evidence, exit }
-}
-
-/// The same for a model server, as half a sentence: `it was killed by the kernel, ...`.
-pub(super) fn server_end(state: Option<&TaskState>) -> String {
-    match state {
-        Some(TaskState::Exited { code }) => format!("it ended with status {code}"),
-        Some(TaskState::Signalled { signal: 9 }) => {
-            "it was killed by the kernel or a person (signal 9), often because memory ran out".into()
-        }
-        Some(TaskState::Signalled { signal }) => format!("it was ended by signal {signal}"),
-        Some(TaskState::Lost) | None => "it is gone; the machine may have restarted".into(),
-        Some(TaskState::Running) => "it does not answer".into(),
-    }
 }
 
 #[cfg(test)]
@@ -72,10 +71,13 @@ mod tests {
 
     #[test]
     fn each_end_without_a_verdict_has_its_own_sentence() {
-        let said = |state| failure_without_verdict(&state, Vec::new());
-        assert!(said(TaskState::Signalled { signal: 9 }).sentence.contains("out of memory"));
-        assert_eq!(said(TaskState::Exited { code: 3 }).exit.as_deref(), Some("exit 3"));
-        assert!(said(TaskState::Lost).sentence.contains("restarted"));
-        assert!(said(TaskState::Signalled { signal: 15 }).sentence.contains("15"));
+        let said = |end| failure_without_verdict(&end, Vec::new());
+        assert!(said(End::Signalled { signal: 9 }).sentence.contains("out of memory"));
+        assert!(said(End::OutOfMemory).sentence.contains("memory limit"));
+        assert!(said(End::Deadline).sentence.contains("longer"));
+        assert_eq!(said(End::Exited { status: 3 }).exit.as_deref(), Some("exit 3"));
+        assert!(said(End::NodeLost).sentence.contains("restarted"));
+        assert!(said(End::Removed).sentence.contains("killed"));
+        assert!(said(End::Signalled { signal: 15 }).sentence.contains("15"));
     }
 }

@@ -2,10 +2,9 @@
 
 use super::{
     Halt, Leader,
-    ending::server_end,
     endpoint_hearing::{Heard, hear},
     hearing,
-    tasks::{self, Place},
+    tasks::{self, GRACE, Place},
 };
 use crate::{
     audit, directory, events,
@@ -26,13 +25,10 @@ use domain::{
     tenant::TenantState,
     time::SECOND,
 };
-use engine::{Error as EngineError, TaskState};
-use std::time::Duration;
+use engine::{Cursor, End, Error as EngineError};
 
 /// Bytes of output that are read and committed at once.
 const CHUNK: usize = 256 * 1024;
-/// How long a server may take to end after it was asked to.
-const GRACE: Duration = Duration::from_secs(10);
 /// Deaths in a row after which a server that never answered is given up.
 const MOST_DEATHS: u32 = 5;
 /// Why the server of a suspended tenant does not run.
@@ -73,11 +69,12 @@ async fn launch(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {
     }
     // An earlier server may still hold the memory that the next one needs.
     for task in leader.platform.engine().list(&tasks::endpoint_prefix(e.id)).await.doing("listing processes")? {
-        if task.state == TaskState::Running {
+        if task.state.is_running() {
             return leader.stop(&task.name, GRACE).await;
         }
     }
     let rank = needed_rank(leader, seen).await?;
+    let unheld = leader.platform.unheld_limits();
     let mut tx = leader.begin().await?;
     let Some(mut now) = tx.endpoint(&e.tenant, e.id).await.doing("reading an endpoint")? else { return Ok(()) };
     let Ok(state) = now.endpoint.state.next(EndpointEvent::Launched) else { return Ok(()) };
@@ -89,8 +86,9 @@ async fn launch(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {
     now.max_lora_rank = rank;
     now.output_offset = 0;
     now.retry_at = None;
-    let line = (tx.at(), LogLevel::Info, format!("{STARTING} {}.", now.launch));
-    tx.append_endpoint_log(&e.tenant, e.id, &[line]).await.doing("writing a server’s log")?;
+    let mut lines = vec![(tx.at(), LogLevel::Info, format!("{STARTING} {}.", now.launch))];
+    lines.extend(unheld.map(|text| (tx.at(), LogLevel::Warning, text)));
+    tx.append_endpoint_log(&e.tenant, e.id, &lines).await.doing("writing a server’s log")?;
     save(tx, &now, true).await?;
     leader.platform.wake();
     Ok(())
@@ -119,7 +117,7 @@ async fn follow(leader: &Leader, record: &EndpointRecord) -> Result<(), Halt> {
         }
         let base = store.base_model(e.base_model).await.doing("reading the base model")?;
         let base = base.ok_or_else(|| Problem::not_found("The base model"))?;
-        let task = Place { location: leader.platform.location(), env: leader.platform.task_env() }.serve(record, &base);
+        let task = Place { location: leader.platform.location(), limits: leader.platform.task_limits() }.serve(record, &base);
         return match leader.deeds().await?.apply(&task).await {
             Ok(()) | Err(EngineError::Different { .. }) => put_adapters(leader, record, &name).await,
             Err(err) => {
@@ -128,15 +126,18 @@ async fn follow(leader: &Leader, record: &EndpointRecord) -> Result<(), Halt> {
             }
         };
     };
-    if seen.state == TaskState::Running {
+    if seen.state.is_running() {
         let rank = needed_rank(leader, record).await?;
         if rank > record.max_lora_rank {
             return restart_for_rank(leader, record, rank).await;
         }
         put_adapters(leader, record, &name).await?;
     }
-    read(leader, record, &name, seen.address.as_deref()).await?;
-    if seen.state == TaskState::Running { Ok(()) } else { died(leader, record, Some(server_end(Some(&seen.state)))).await }
+    read(leader, record, &name, seen.addresses.first().map(|a| a.url.as_str())).await?;
+    match seen.state.end() {
+        Some(end) => died(leader, record, Some(end.said())).await,
+        None => Ok(()),
+    }
 }
 
 /// Hands the server the adapters that it should have, whenever they differ from what it was handed last.
@@ -159,7 +160,9 @@ async fn read(leader: &Leader, record: &EndpointRecord, task: &str, address: Opt
     let (tenant, id) = (&record.endpoint.tenant, record.endpoint.id);
     loop {
         let Some(known) = leader.platform.store().endpoint(tenant, id).await.doing("reading an endpoint")? else { return Ok(()) };
-        let (bytes, to) = leader.platform.engine().output(task, known.output_offset, CHUNK).await.doing("reading a server’s output")?;
+        let from = Cursor::from_text(known.output_offset.to_string());
+        let read = leader.platform.engine().output(task, &from, CHUNK).await.doing("reading a server’s output")?;
+        let (bytes, to) = (read.bytes, read.next.as_str().parse().unwrap_or(known.output_offset));
         if to == known.output_offset || known.launch != record.launch {
             return Ok(());
         }
@@ -208,7 +211,7 @@ async fn died(leader: &Leader, seen: &EndpointRecord, how: Option<String>) -> Re
         return Ok(());
     }
     let at = tx.at();
-    let how = how.unwrap_or_else(|| server_end(None));
+    let how = how.unwrap_or_else(|| End::NodeLost.said());
     let why = tx.last_endpoint_error(tenant, id).await.doing("reading a server’s log")?;
     let why = why.map(|text| format!(" Its last error: {text}")).unwrap_or_default();
     let answered = now.endpoint.ready_at;
@@ -251,7 +254,7 @@ async fn restart_for_rank(leader: &Leader, seen: &EndpointRecord, rank: u32) -> 
 /// While its tenant is suspended, a server runs no more and its memory is free for others; it comes back when the tenant does.
 async fn hold(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {
     for task in leader.platform.engine().list(&tasks::endpoint_prefix(seen.endpoint.id)).await.doing("listing processes")? {
-        if task.state == TaskState::Running {
+        if task.state.is_running() {
             leader.stop(&task.name, GRACE).await?;
         }
     }
@@ -296,7 +299,7 @@ async fn stop(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {
         if task.name == tasks::endpoint_task(id, seen.launch) {
             read(leader, seen, &task.name, None).await?;
         }
-        if task.state == TaskState::Running {
+        if task.state.is_running() {
             return leader.stop(&task.name, GRACE).await;
         }
     }

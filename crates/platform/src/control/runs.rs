@@ -2,7 +2,7 @@
 
 use super::{
     Halt, Leader, ending, hearing, publish, queue,
-    tasks::{self, Job, Place},
+    tasks::{self, GRACE, Job, Place},
 };
 use crate::{
     audit, events,
@@ -19,13 +19,11 @@ use domain::{
     store_location,
     time::SECOND,
 };
-use engine::{Error as EngineError, TaskState};
-use std::{collections::BTreeMap, time::Duration};
+use engine::{Cursor, End, Error as EngineError, TaskState};
+use std::collections::BTreeMap;
 
 /// Bytes of output that are read and committed at once.
 const CHUNK: usize = 256 * 1024;
-/// How long a task may take to end after it was asked to.
-const GRACE: Duration = Duration::from_secs(10);
 /// Milliseconds for which starting a process is tried again.
 const START_PATIENCE: i64 = 30 * SECOND;
 
@@ -91,6 +89,11 @@ async fn work(leader: &Leader, run: &Run, job: Job) -> Result<(), Halt> {
     let name = tasks::run_task(run.id, job);
     let read_to = store.output_offset(&run.tenant, run.id, job.word()).await.doing("reading where the output was left")?;
     let seen = engine.observe(&name).await.doing("looking at a process")?;
+    if let Some(TaskState::Pending(cause)) = seen.as_ref().map(|o| &o.state) {
+        // Applied again, it starts as soon as it can.
+        start(leader, run, job).await?;
+        return say_why_it_waits(leader, run, cause.said()).await;
+    }
     match (read_to, seen) {
         (None, None) => start(leader, run, job).await,
         // It was started, and whoever did was killed before saying so.
@@ -98,9 +101,12 @@ async fn work(leader: &Leader, run: &Run, job: Job) -> Result<(), Halt> {
         (Some(_), Some(seen)) => {
             // What ended before this look has said everything that it will.
             let decided = read(leader, run, job).await?;
-            if !decided && seen.state != TaskState::Running { conclude(leader, run, job, &seen.state).await } else { Ok(()) }
+            match seen.state.end() {
+                Some(end) if !decided => conclude(leader, run, job, end).await,
+                _ => Ok(()),
+            }
         }
-        (Some(_), None) => conclude(leader, run, job, &TaskState::Lost).await,
+        (Some(_), None) => conclude(leader, run, job, &End::Removed).await,
     }
 }
 
@@ -109,7 +115,7 @@ async fn start(leader: &Leader, run: &Run, job: Job) -> Result<(), Halt> {
     if job == Job::Evaluate {
         // Two processes with the model in memory may be one too many.
         let trainer = tasks::run_task(run.id, Job::Train);
-        if engine.observe(&trainer).await.doing("looking at a process")?.is_some_and(|o| o.state == TaskState::Running) {
+        if engine.observe(&trainer).await.doing("looking at a process")?.is_some_and(|o| o.state.is_running()) {
             return leader.stop(&trainer, GRACE).await;
         }
     }
@@ -120,14 +126,21 @@ async fn start(leader: &Leader, run: &Run, job: Job) -> Result<(), Halt> {
         .await
         .doing("reading the dataset")?
         .ok_or_else(|| missing("The dataset"))?;
-    let place = Place { location: leader.platform.location(), env: leader.platform.task_env() };
+    let place = Place { location: leader.platform.location(), limits: leader.platform.task_limits() };
     let task = match job {
         Job::Train => place.train(run, &base, &version),
         Job::Evaluate => place.evaluate(run, &version),
     };
     match leader.deeds().await?.apply(&task).await {
         // Under our name there is only ever our task; another text comes from another version of this program.
-        Ok(()) | Err(EngineError::Different { .. }) => begin_reading(leader, run, job).await,
+        Ok(()) | Err(EngineError::Different { .. }) => {
+            let seen = engine.observe(&task.name).await.doing("looking at a process")?;
+            match seen.map(|o| o.state) {
+                // Looked at again in the next round.
+                Some(TaskState::Pending(_)) => Ok(()),
+                _ => begin_reading(leader, run, job).await,
+            }
+        }
         Err(e) => {
             let since = run.steps.iter().filter_map(|s| s.ended_at).max().or(run.started_at).unwrap_or(run.created_at);
             if leader.platform.now().since(since) < START_PATIENCE {
@@ -144,6 +157,18 @@ async fn start(leader: &Leader, run: &Run, job: Job) -> Result<(), Halt> {
             finish_failed(tx, run, failure).await
         }
     }
+}
+
+/// The engine has taken the task and cannot start it yet.
+async fn say_why_it_waits(leader: &Leader, run: &Run, why: String) -> Result<(), Halt> {
+    let mut tx = leader.begin().await?;
+    let Some(mut now) = tx.run(&run.tenant, run.id).await.doing("reading a run")? else { return Ok(()) };
+    if now.state != run.state || now.reason == why {
+        return Ok(());
+    }
+    now.reason = why;
+    tx.save_run(&now).await.doing("writing a run")?;
+    commit(tx, &run.tenant, run.id, &[Topic::Run]).await
 }
 
 async fn begin_reading(leader: &Leader, run: &Run, job: Job) -> Result<(), Halt> {
@@ -172,7 +197,9 @@ async fn read(leader: &Leader, run: &Run, job: Job) -> Result<bool, Halt> {
         let Some(from) = store.output_offset(tenant, id, job.word()).await.doing("reading where the output was left")? else {
             return Ok(false);
         };
-        let (bytes, to) = engine.output(&name, from, CHUNK).await.doing("reading a process’s output")?;
+        let read = engine.output(&name, &Cursor::from_text(from.to_string()), CHUNK).await.doing("reading a process’s output")?;
+        // The table holds a number; on this machine's engine a place in the output is one.
+        let (bytes, to) = (read.bytes, read.next.as_str().parse().unwrap_or(from));
         if to == from {
             return Ok(false);
         }
@@ -227,7 +254,7 @@ async fn decide(mut tx: Tx, mut run: Run, job: Job, verdict: Verdict) -> Result<
     let outcome = match (ending::failure_of(&verdict), verdict) {
         (None, Verdict::Succeeded(outcome)) => outcome,
         (failure, _) => {
-            let failure = failure.unwrap_or_else(|| ending::failure_without_verdict(&TaskState::Lost, Vec::new()));
+            let failure = failure.unwrap_or_else(|| ending::failure_without_verdict(&End::Removed, Vec::new()));
             return finish_failed_as(tx, run, failure).await;
         }
     };
@@ -251,7 +278,7 @@ async fn decide(mut tx: Tx, mut run: Run, job: Job, verdict: Verdict) -> Result<
 }
 
 /// The process is gone and its output is read. Its stored verdict decides; without one, the way it ended.
-async fn conclude(leader: &Leader, run: &Run, job: Job, state: &TaskState) -> Result<(), Halt> {
+async fn conclude(leader: &Leader, run: &Run, job: Job, end: &End) -> Result<(), Halt> {
     let path = store_location::run_verdict(&run.tenant, run.id, job.word());
     let stored = leader.platform.blobs().bytes_if_any(&path).await.doing("reading a verdict")?;
     let verdict: Option<Verdict> = stored.and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -263,7 +290,7 @@ async fn conclude(leader: &Leader, run: &Run, job: Job, state: &TaskState) -> Re
     }
     match verdict {
         Some(verdict) => decide(tx, now, job, verdict).await,
-        None => finish_failed_as(tx, now, ending::failure_without_verdict(state, last)).await,
+        None => finish_failed_as(tx, now, ending::failure_without_verdict(end, last)).await,
     }
 }
 
@@ -271,7 +298,7 @@ async fn cancel(leader: &Leader, run: &Run) -> Result<(), Halt> {
     for job in Job::ALL {
         let name = tasks::run_task(run.id, job);
         let Some(seen) = leader.platform.engine().observe(&name).await.doing("looking at a process")? else { continue };
-        if seen.state == TaskState::Running {
+        if seen.state.is_running() {
             read(leader, run, job).await?;
             return leader.stop(&name, GRACE).await;
         }

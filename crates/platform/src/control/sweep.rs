@@ -4,8 +4,6 @@
 use super::{Halt, Leader, tasks};
 use crate::{leftovers, problem::Doing};
 use domain::endpoint::EndpointState;
-use engine::TaskState;
-use std::time::Duration;
 
 pub(super) async fn sweep(leader: Leader) -> Result<(), Halt> {
     let (store, engine) = (leader.platform.store(), leader.platform.engine());
@@ -21,14 +19,14 @@ pub(super) async fn sweep(leader: Leader) -> Result<(), Halt> {
         // A stopping one is its own controller's business.
         let over =
             matches!(state, EndpointState::Stopped | EndpointState::Failed) || (launch < current && state != EndpointState::Stopping);
-        if over && seen.state == TaskState::Running {
-            leader.stop(&seen.name, Duration::from_secs(10)).await?;
+        if over && seen.state.is_running() {
+            leader.stop(&seen.name, tasks::GRACE).await?;
         } else if over {
             remove(&leader, &seen.name).await?;
         }
     }
     // Not at every round: what lies a while longer harms nobody.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     Ok(())
 }
 

@@ -1,17 +1,19 @@
 //! What the engine is asked to run, built purely from records: the same records give the same task, byte for byte.
 
+use crate::TaskLimits;
 use crate::store::endpoints::EndpointRecord;
 use domain::{
     base_model::BaseModel,
     dataset::DatasetVersion,
     ids::{EndpointId, RunId},
+    name::Name,
     run::Run,
     serving::ParserChoice,
     store_location::StoreLocation,
     task_spec::{Evaluate, Serve, TaskSpec, Train, Weights, Work},
 };
-use engine::{Task, TaskKind};
-use std::collections::BTreeMap;
+use engine::{Resources, Runtime, Task, TaskKind};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// The two jobs of a run.
@@ -54,20 +56,34 @@ pub(crate) fn endpoint_of(task: &str) -> Option<(EndpointId, u32)> {
     Some((EndpointId::from_uuid(Uuid::try_parse(hex).ok()?), launch.parse().ok()?))
 }
 
-/// Where tasks find artefacts and programs; the same for all of them.
+/// How long a task may take to end after it was asked to.
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
+
+/// Where tasks find artefacts, and what they may use; the same for all of them.
 pub(crate) struct Place<'a> {
     pub location: &'a StoreLocation,
-    pub env: &'a BTreeMap<String, String>,
+    pub limits: &'a TaskLimits,
 }
 
 impl Place<'_> {
-    fn task(&self, name: String, kind: TaskKind, work: Work) -> Task {
-        let args = match kind {
-            TaskKind::Job => ["task", "run"],
-            TaskKind::Server => ["task", "serve"],
+    fn task(&self, tenant: &Name, name: String, kind: TaskKind, work: Work) -> Task {
+        let (args, runtime, deadline) = match kind {
+            TaskKind::Job => (["task", "run"], Runtime::Trainer, self.limits.run),
+            TaskKind::Server => (["task", "serve"], Runtime::Vllm, None),
         };
         let spec = TaskSpec { store: self.location.clone(), work };
-        Task { name, kind, args: args.map(str::to_owned).into(), spec: crate::store::json(&spec), env: self.env.clone() }
+        Task {
+            tenant: tenant.clone(),
+            name,
+            kind,
+            runtime,
+            args: args.map(str::to_owned).into(),
+            spec: crate::store::json(&spec),
+            resources: Resources { memory: self.limits.memory, ..Resources::default() },
+            secrets: Vec::new(),
+            deadline,
+            grace: GRACE,
+        }
     }
 
     pub(crate) fn train(&self, run: &Run, base: &BaseModel, version: &DatasetVersion) -> Task {
@@ -83,7 +99,7 @@ impl Place<'_> {
             train_rows,
             settings: run.settings.clone(),
         });
-        self.task(run_task(run.id, Job::Train), TaskKind::Job, work)
+        self.task(&run.tenant, run_task(run.id, Job::Train), TaskKind::Job, work)
     }
 
     pub(crate) fn evaluate(&self, run: &Run, version: &DatasetVersion) -> Task {
@@ -95,7 +111,7 @@ impl Place<'_> {
             judgement: version.judgement.clone(),
             finetuning_type: run.settings.finetuning_type,
         });
-        self.task(run_task(run.id, Job::Evaluate), TaskKind::Job, work)
+        self.task(&run.tenant, run_task(run.id, Job::Evaluate), TaskKind::Job, work)
     }
 
     pub(crate) fn serve(&self, record: &EndpointRecord, base: &BaseModel) -> Task {
@@ -120,7 +136,7 @@ impl Place<'_> {
             reasoning_parser,
             media_hosts: e.settings.media_hosts.clone(),
         });
-        self.task(endpoint_task(e.id, record.launch), TaskKind::Server, work)
+        self.task(&e.tenant, endpoint_task(e.id, record.launch), TaskKind::Server, work)
     }
 }
 

@@ -8,8 +8,8 @@ async fn platform(folder: &std::path::Path) -> Platform {
     let config = crate::Config {
         database_url: "sqlite::memory:".into(),
         store: StoreLocation::Local { root: folder.join("store").display().to_string() },
-        engine: Engine::Local(LocalEngine::new(folder.join("tasks"), "/bin/false".into())),
-        task_env: Default::default(),
+        engine: Engine::Local(LocalEngine::new(folder.join("tasks"), "/bin/false".into(), Default::default())),
+        task_limits: Default::default(),
         session_hours: crate::SESSION_HOURS,
         session_idle_minutes: crate::SESSION_IDLE_MINUTES,
         confirm_seconds: crate::CONFIRM_SECONDS,
@@ -87,11 +87,16 @@ async fn a_leader_that_thaws_after_its_successor_has_begun_is_refused_by_the_eng
     let next = platform.store().take_lease(LEASE, "b", later, later.plus(LEASE_LASTS)).await.unwrap().unwrap();
     assert!(platform.begin_term("b", &next).await.is_some());
     let task = engine::Task {
+        tenant: "acme".parse().unwrap(),
         name: "run-1-train".into(),
         kind: engine::TaskKind::Job,
+        runtime: engine::Runtime::Trainer,
         args: Vec::new(),
         spec: String::new(),
-        env: Default::default(),
+        resources: Default::default(),
+        secrets: Vec::new(),
+        deadline: None,
+        grace: Duration::ZERO,
     };
     assert!(matches!(hands.apply(&task).await, Err(engine::Error::Outdated { .. })));
     assert!(matches!(hands.stop("run-1-train", Duration::ZERO).await, Err(engine::Error::Outdated { .. })));

@@ -51,12 +51,13 @@ pub async fn postgres() -> Option<World> {
 impl World {
     async fn open(folder: TempDir, database_url: String) -> Self {
         let store = StoreLocation::Local { root: folder.path().join("store").display().to_string() };
-        let engine = engine::Engine::Local(engine::local::LocalEngine::new(folder.path().join("tasks"), "/bin/false".into()));
+        let engine =
+            engine::Engine::Local(engine::local::LocalEngine::new(folder.path().join("tasks"), "/bin/false".into(), Default::default()));
         let config = Config {
             database_url,
             store,
             engine,
-            task_env: Default::default(),
+            task_limits: Default::default(),
             session_hours: 12,
             session_idle_minutes: 120,
             confirm_seconds: 180,

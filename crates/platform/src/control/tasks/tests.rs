@@ -143,8 +143,8 @@ fn matches(file: &str, committed: &str, task: &Task) {
 
 fn golden(check: impl Fn(&Place<'_>)) {
     let location = StoreLocation::Local { root: "/srv/atelier/store".into() };
-    let env = BTreeMap::from([("ATELIER_TRAINER_PYTHON".to_owned(), "/opt/trainer/bin/python".to_owned())]);
-    check(&Place { location: &location, env: &env });
+    let limits = TaskLimits { memory: Some(16 << 30), run: Some(Duration::from_secs(6 * 3600)) };
+    check(&Place { location: &location, limits: &limits });
 }
 
 #[test]

@@ -250,8 +250,8 @@ async fn open(folder: &Path, database: &str) -> Platform {
     let config = Config {
         database_url: database.into(),
         store: StoreLocation::Local { root: folder.join("store").display().to_string() },
-        engine: Engine::Local(LocalEngine::new(folder.join("tasks"), folder.join("program"))),
-        task_env: env,
+        engine: Engine::Local(LocalEngine::new(folder.join("tasks"), folder.join("program"), env)),
+        task_limits: Default::default(),
         session_hours: SESSION_HOURS,
         session_idle_minutes: platform::SESSION_IDLE_MINUTES,
         confirm_seconds: platform::CONFIRM_SECONDS,

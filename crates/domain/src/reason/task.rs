@@ -1,0 +1,155 @@
+//! Why a task of the engine waits, and how it ended.
+
+use crate::size;
+use serde::{Deserialize, Serialize};
+
+/// Why a task does not run yet. The engine tells it; no other words reach a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "code", rename_all = "snake_case")]
+pub enum PendingCause {
+    /// The tenant's share of `what` (`memory`, `gpus`) is used up.
+    Quota { what: String },
+    /// It needs more of a resource than any machine has.
+    NoNodeFits { needs: Amount, has: Amount },
+    /// What it should run from cannot be had here.
+    Image { image: String, why: String },
+    /// A disk that it needs is not there.
+    Volume { volume: String, why: String },
+    /// A secret that it refers to is not known to the engine.
+    Secret { secret: String },
+    /// A rule of the cluster refuses it.
+    Admission { why: String },
+    /// It waits in a queue of the cluster; 1 = the next.
+    Queue { position: u32 },
+}
+
+/// So much of a resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "of", rename_all = "snake_case")]
+pub enum Amount {
+    /// Thousandths of a core.
+    Cpu {
+        milli: u64,
+    },
+    Memory {
+        bytes: u64,
+    },
+    Gpus {
+        count: u32,
+        product: Option<String>,
+    },
+    SharedMemory {
+        bytes: u64,
+    },
+    EphemeralDisk {
+        bytes: u64,
+    },
+}
+
+/// How a task ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "code", rename_all = "snake_case")]
+pub enum End {
+    /// By itself, with this status.
+    Exited { status: i32 },
+    /// By a signal; 9 is the kernel or a person.
+    Signalled { signal: i32 },
+    /// It reached its memory limit.
+    OutOfMemory,
+    /// The machine needed the room for something else.
+    Evicted { why: String },
+    /// It took longer than it may.
+    Deadline,
+    /// The machine restarted or is gone, and nobody saw how it ended.
+    NodeLost,
+    /// Somebody took it away from outside the portal.
+    Removed,
+}
+
+impl std::fmt::Display for Amount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Cpu { milli } => write!(f, "{} CPU cores", *milli as f64 / 1000.0),
+            Self::Memory { bytes } => write!(f, "{} of memory", size::bytes(*bytes)),
+            Self::Gpus { count, product: Some(product) } => write!(f, "{count} GPUs ({product})"),
+            Self::Gpus { count, product: None } => write!(f, "{count} GPUs"),
+            Self::SharedMemory { bytes } => write!(f, "{} of shared memory", size::bytes(*bytes)),
+            Self::EphemeralDisk { bytes } => write!(f, "{} of free disk", size::bytes(*bytes)),
+        }
+    }
+}
+
+impl PendingCause {
+    /// One sentence, with the next step where a person can do something.
+    pub fn said(&self) -> String {
+        match self {
+            Self::Quota { what } => {
+                format!("Waits, because the tenant's share of {what} is in use. It starts when something else of the tenant ends.")
+            }
+            Self::NoNodeFits { needs, has } => {
+                format!(
+                    "Waits: it needs {needs}, and the machine has {has}. Ask whoever runs this portal for a lower limit or a larger machine."
+                )
+            }
+            Self::Image { image, why } => {
+                format!("Waits for the image {image}: {why}. Whoever runs this portal has to make it available.")
+            }
+            Self::Volume { volume, why } => {
+                format!("Waits for the volume {volume}: {why}. Whoever runs this portal has to look at it.")
+            }
+            Self::Secret { secret } => {
+                format!("Waits for the secret “{secret}”, which is not there. Whoever runs this portal has to add it.")
+            }
+            Self::Admission { why } => format!("Not let in by the cluster: {why}. Whoever runs this portal has to look at it."),
+            Self::Queue { position } => format!("Waits in the cluster's queue, place {position}."),
+        }
+    }
+}
+
+impl End {
+    /// Half a sentence about the one that ended: `it was ended by signal 15`.
+    pub fn said(&self) -> String {
+        match self {
+            Self::Exited { status } => format!("it ended with status {status}"),
+            Self::Signalled { signal: 9 } => "it was killed by the kernel or a person (signal 9), often because memory ran out".into(),
+            Self::Signalled { signal } => format!("it was ended by signal {signal}"),
+            Self::OutOfMemory => "it reached its memory limit".into(),
+            Self::Evicted { why } => format!("the machine needed its room ({why})"),
+            Self::Deadline => "it took longer than it may".into(),
+            Self::NodeLost => "it is gone; the machine may have restarted".into(),
+            Self::Removed => "its processes were killed from outside the portal".into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_stored_as_a_code_with_parameters_and_read_again() {
+        let cause = PendingCause::NoNodeFits { needs: Amount::Memory { bytes: 64 << 30 }, has: Amount::Memory { bytes: 16 << 30 } };
+        let json = serde_json::to_string(&cause).unwrap();
+        assert!(json.contains(r#""code":"no_node_fits""#) && !json.contains("Waits"), "{json}");
+        assert_eq!(serde_json::from_str::<PendingCause>(&json).unwrap(), cause);
+        let end = serde_json::to_string(&End::Exited { status: 3 }).unwrap();
+        assert_eq!(end, r#"{"code":"exited","status":3}"#);
+        assert_eq!(serde_json::to_string(&End::OutOfMemory).unwrap(), r#"{"code":"out_of_memory"}"#);
+    }
+
+    #[test]
+    fn each_end_has_words_of_its_own() {
+        let all = [
+            End::Exited { status: 1 },
+            End::Signalled { signal: 9 },
+            End::Signalled { signal: 15 },
+            End::OutOfMemory,
+            End::Evicted { why: "disk pressure".into() },
+            End::Deadline,
+            End::NodeLost,
+            End::Removed,
+        ];
+        let said: std::collections::BTreeSet<_> = all.iter().map(End::said).collect();
+        assert_eq!(said.len(), all.len());
+    }
+}
