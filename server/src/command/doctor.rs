@@ -3,11 +3,12 @@
 use crate::{
     config::{IdentityProvider, Places, Python, ServeArgs},
     finding::Finding,
-    portal,
     signin::{SignIn, diagnosis},
 };
 use domain::environment::{MODEL_SERVER, PythonEnvironment, TRAINER};
+use engine::local::LocalEngine;
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
 };
@@ -116,10 +117,8 @@ fn memory(meminfo: &str) -> Finding {
 
 /// Whether trainings and model servers can be held to the memory that they are given.
 fn memory_limits(limit: Option<u64>, places: &Places) -> Finding {
-    let held = match portal::engine(places, PathBuf::new()) {
-        Ok(engine) => engine.holds().memory,
-        Err(refused) => return Finding::Note(refused.0),
-    };
+    // Not the portal's own engine, which would make the data folder.
+    let held = LocalEngine::new(places.data.clone(), PathBuf::new(), BTreeMap::new()).holds().memory;
     match (held, limit) {
         (Ok(()), Some(bytes)) => {
             Finding::Good(format!("{} for each training and model server, held by the kernel", domain::size::bytes(bytes)))
