@@ -240,18 +240,6 @@ impl Permit<'_> {
             from_ip: self.origin.from_ip.clone(),
         }
     }
-
-    /// The same for a platform deed that concerns one tenant, so that its owners see it in their own log.
-    pub(crate) fn entry_about(
-        &self,
-        at: domain::time::Timestamp,
-        tenant: &Name,
-        object_kind: &str,
-        object: impl ToString,
-        object_name: impl ToString,
-    ) -> Entry {
-        Entry { tenant: Some(tenant.clone()), ..self.entry(at, object_kind, object, object_name) }
-    }
 }
 
 /// What a person typed, short enough to be said back.

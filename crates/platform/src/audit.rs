@@ -49,12 +49,24 @@ pub(crate) fn by_system(
     object: impl ToString,
     object_name: impl ToString,
 ) -> Entry {
-    let Actor { kind, id, name } = Actor::system();
+    by(&Actor::system(), at, tenant, action, object_kind, object, object_name)
+}
+
+/// An entry of what `actor` did without a permit: signing in, a controller's work.
+pub(crate) fn by(
+    actor: &Actor,
+    at: Timestamp,
+    tenant: Option<&Name>,
+    action: &str,
+    object_kind: &str,
+    object: impl ToString,
+    object_name: impl ToString,
+) -> Entry {
     Entry {
         at,
-        actor_kind: kind,
-        actor: id,
-        actor_name: name,
+        actor_kind: actor.kind,
+        actor: actor.id.clone(),
+        actor_name: actor.name.clone(),
         tenant: tenant.cloned(),
         action: action.to_owned(),
         object_kind: object_kind.to_owned(),

@@ -6,7 +6,7 @@ mod folder;
 use crate::{
     Platform,
     access::{Caller, PlatformScope, shortened},
-    audit,
+    change::Change,
     control::registering,
     jobs,
     problem::Doing,
@@ -86,7 +86,7 @@ impl BaseModels<'_> {
             created_at: platform.now(),
         };
         let taken = || Problem::field("name", format!("There is already a base model “{}”.", model.name));
-        let mut tx = platform.begin().await?;
+        let mut tx = Change::begin(platform, &permit).await?;
         let written = match &existing {
             Some(old) if old.state == BaseModelState::Broken => {
                 model.id = old.id;
@@ -100,10 +100,9 @@ impl BaseModels<'_> {
         }
         let job = registering::Registering { folder: new.folder, files: found.files };
         jobs::enqueue(&mut tx, registering::JOB, None, model.id, &job).await.doing("writing the job")?;
-        let mut entry = permit.entry(tx.at(), "base_model", model.id, &model.name);
+        let mut entry = tx.entry("base_model", model.id, &model.name);
         entry.detail = format!("{} from {}", model.architecture, job.folder.display());
-        audit::append(&mut tx, entry).await.doing("writing the audit record")?;
-        tx.commit().await.doing("registering the base model")?;
+        tx.commit(entry).await.doing("registering the base model")?;
         platform.wake();
         Ok(model)
     }

@@ -1,6 +1,11 @@
 //! The playground's history. A chat belongs to the person who had it; for everybody else it does not exist.
 
-use crate::{Platform, access::Scope, problem::Doing};
+use crate::{
+    Platform,
+    access::Scope,
+    change::{Change, Unaudited},
+    problem::Doing,
+};
 use domain::{
     chat::{Chat, ChatOverview},
     ids::ChatId,
@@ -43,27 +48,27 @@ impl Chats<'_> {
 
     /// Writes the chat, new or changed; its time becomes now.
     pub async fn save(&self, mut chat: Chat) -> Result<Chat, Problem> {
-        self.scope.permit(Action::Infer)?;
+        let permit = self.scope.permit(Action::Infer)?;
         if serde_json::to_vec(&chat).map_or(0, |bytes| bytes.len()) > LARGEST {
             return Err(Problem::conflict("This chat has become too long to be kept.").next("Start a new one."));
         }
-        let mut tx = self.scope.platform().begin().await?;
+        let mut tx = Change::begin(self.scope.platform(), &permit).await?;
         chat.updated_at = tx.at();
         chat.title = title(&chat);
         if !tx.put_chat(self.scope.tenant_name(), self.scope.person().id, &chat).await.doing("writing the chat")? {
             return Err(not_found(chat.id));
         }
-        tx.commit().await.doing("writing the chat")?;
+        tx.commit_unaudited(Unaudited::OwnChat).await.doing("writing the chat")?;
         Ok(chat)
     }
 
     pub async fn delete(&self, id: ChatId) -> Result<(), Problem> {
-        self.scope.permit(Action::Infer)?;
-        let mut tx = self.scope.platform().begin().await?;
+        let permit = self.scope.permit(Action::Infer)?;
+        let mut tx = Change::begin(self.scope.platform(), &permit).await?;
         if !tx.delete_chat(self.scope.tenant_name(), self.scope.person().id, id).await.doing("deleting the chat")? {
             return Err(not_found(id));
         }
-        tx.commit().await.doing("deleting the chat")
+        tx.commit_unaudited(Unaudited::OwnChat).await.doing("deleting the chat")
     }
 }
 

@@ -1,7 +1,6 @@
 //! What the identity provider says of a person, written down: at sign-in, and whenever a session is confirmed again.
 
 use crate::{
-    directory, rights,
     sessions::Profile,
     store::{self, Tx},
 };
@@ -53,11 +52,11 @@ pub(crate) async fn confirm(tx: &mut Tx, fresh: PersonId, profile: &Profile) -> 
     let (before, now) = (roles(before), roles(tx.memberships(person.id).await?));
     // The directory tells until when keys are confirmed; by the day is enough, or every page that is open would make it anew.
     if before != now || oldest.0.div_euclid(DAY) != at.0.div_euclid(DAY) {
-        directory::changed(tx).await?;
+        tx.directory_changed();
     }
     let changed = known.is_some_and(|(_, platform_role)| before != now || platform_role != profile.platform_role);
     if changed {
-        rights::changed(tx, person.id).await?;
+        tx.rights_changed(person.id);
     }
     Ok(Confirmed { person, now, changed })
 }
@@ -68,7 +67,7 @@ pub(crate) async fn confirm_as_before(tx: &mut Tx, person: PersonId) -> store::R
     let oldest = tx.memberships(person).await?.iter().map(|m| m.confirmed_at).min().unwrap_or(at);
     tx.confirm_memberships(person, at).await?;
     if oldest.0.div_euclid(DAY) != at.0.div_euclid(DAY) {
-        directory::changed(tx).await?;
+        tx.directory_changed();
     }
     Ok(())
 }

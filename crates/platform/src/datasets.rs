@@ -14,12 +14,11 @@ pub use upload::NewUpload;
 use crate::{
     Platform,
     access::{Scope, shortened},
-    audit, events,
+    change::Change,
     problem::Doing,
 };
 use domain::{
     dataset::{Dataset, DatasetOverview, DatasetVersion, Documentation},
-    event::Topic,
     ids::DatasetVersionId,
     name::Name,
     policy::Action,
@@ -98,19 +97,17 @@ impl Datasets<'_> {
             return Err(Problem::invalid(wrong));
         }
         let doing = "documenting the dataset";
-        let mut tx = self.scope.platform().begin().await?;
+        let mut tx = Change::begin(self.scope.platform(), &permit).await?;
         let version = tx.dataset_version(self.scope.tenant_name(), version.id).await.doing(doing)?;
         let mut version = version.ok_or_else(|| not_found(name))?;
         version.documentation = documentation;
         tx.update_dataset_version(&version).await.doing(doing)?;
-        let mut entry = permit.entry(tx.at(), "dataset_version", version.id, called(&version));
+        let mut entry = tx.entry("dataset_version", version.id, called(&version));
         entry.detail = match version.documentation.gaps().as_slice() {
             [] => "documented".into(),
             gaps => format!("documented, still without {}", gaps.join(", ")),
         };
-        audit::append(&mut tx, entry).await.doing(doing)?;
-        events::tell(&mut tx, &version.tenant, Topic::DatasetVersion, version.id).await.doing(doing)?;
-        tx.commit().await.doing(doing)?;
+        tx.commit(entry).await.doing(doing)?;
         Ok(version)
     }
 }

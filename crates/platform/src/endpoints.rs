@@ -4,7 +4,7 @@
 use crate::{
     Platform,
     access::{Permit, Scope, shortened},
-    audit, directory, events,
+    change::Change,
     problem::Doing,
     store::{Tx, endpoints::EndpointRecord},
 };
@@ -95,9 +95,9 @@ impl Endpoints<'_> {
             Some(b) => wrong.extend(not_ready(b)),
         }
         let (Some(name), Some(base), true) = (name, base, wrong.is_empty()) else { return Err(Problem::invalid(wrong)) };
-        let mut tx = self.platform().begin().await?;
+        let mut tx = Change::begin(self.platform(), &permit).await?;
         let record = self.insert(&mut tx, &name, &base, None).await?;
-        self.commit(tx, &permit, record, "").await
+        self.commit(tx, record, "").await
     }
 
     /// Makes a model version answer. Says where; asking twice changes nothing.
@@ -128,7 +128,7 @@ impl Endpoints<'_> {
         base: &BaseModel,
         wanted: Option<&str>,
     ) -> Result<Endpoint, Problem> {
-        let mut tx = self.platform().begin().await?;
+        let mut tx = Change::begin(self.platform(), permit).await?;
         let mut record = match wanted {
             Some(text) => {
                 let name: Name = text.parse().map_err(|_| not_found(text))?;
@@ -157,14 +157,14 @@ impl Endpoints<'_> {
             },
         };
         let starts = self.start_again(&mut tx, &mut record).await?;
-        let attached = tx.attach(self.tenant(), record.endpoint.id, version.id, tx.at()).await.doing("attaching the version")?;
+        let at = tx.at();
+        let attached = tx.attach(self.tenant(), record.endpoint.id, version.id, at).await.doing("attaching the version")?;
         if !attached && !starts {
             return Ok(record.endpoint);
         }
         record.endpoint.revision += 1;
         tx.save_endpoint(&record).await.doing("writing the endpoint")?;
-        events::tell(&mut tx, self.tenant(), Topic::ModelVersion, version.id).await.doing("telling of the version")?;
-        self.commit(tx, permit, record, &format!("attach {} v{}", version.model_name, version.number)).await
+        self.commit(tx, record, &format!("attach {} v{}", version.model_name, version.number)).await
     }
 
     async fn deploy_merged(
@@ -175,7 +175,7 @@ impl Endpoints<'_> {
         wanted: Option<&str>,
     ) -> Result<Endpoint, Problem> {
         let mine = self.list().await?.into_iter().find(|e| e.merged_version == Some(version.id));
-        let mut tx = self.platform().begin().await?;
+        let mut tx = Change::begin(self.platform(), permit).await?;
         let record = match mine {
             Some(e) => {
                 let mut record =
@@ -194,14 +194,14 @@ impl Endpoints<'_> {
                 self.insert(&mut tx, &name, base, Some(version.id)).await?
             }
         };
-        events::tell(&mut tx, self.tenant(), Topic::ModelVersion, version.id).await.doing("telling of the version")?;
-        self.commit(tx, permit, record, &format!("serve {} v{}", version.model_name, version.number)).await
+        tx.changed(self.tenant(), Topic::ModelVersion, version.id);
+        self.commit(tx, record, &format!("serve {} v{}", version.model_name, version.number)).await
     }
 
     /// Takes a version off an endpoint; calls to it are refused from then on.
     pub async fn detach(&self, endpoint: &str, version: ModelVersionId) -> Result<Endpoint, Problem> {
         let permit = self.scope.permit(Action::EndpointWrite)?;
-        let (mut tx, mut record) = self.for_change(endpoint).await?;
+        let (mut tx, mut record) = self.for_change(&permit, endpoint).await?;
         if record.endpoint.merged_version == Some(version) {
             return Err(Problem::conflict("This endpoint serves only these weights.").next("Stop the endpoint instead."));
         }
@@ -212,28 +212,27 @@ impl Endpoints<'_> {
         }
         record.endpoint.revision += 1;
         tx.save_endpoint(&record).await.doing("writing the endpoint")?;
-        events::tell(&mut tx, self.tenant(), Topic::ModelVersion, version).await.doing("telling of the version")?;
-        self.commit(tx, &permit, record, &format!("detach {named}")).await
+        self.commit(tx, record, &format!("detach {named}")).await
     }
 
     pub async fn stop(&self, name: &str) -> Result<Endpoint, Problem> {
         let permit = self.scope.permit(Action::EndpointWrite)?;
-        let (mut tx, mut record) = self.for_change(name).await?;
+        let (mut tx, mut record) = self.for_change(&permit, name).await?;
         record.endpoint.state = next(&record, EndpointEvent::Stop)?;
         record.endpoint.reason = format!("{} asked to stop it; waiting for the server to end.", self.scope.person().name);
         record.retry_at = None;
         tx.save_endpoint(&record).await.doing("writing the endpoint")?;
-        self.commit(tx, &permit, record, "stop").await
+        self.commit(tx, record, "stop").await
     }
 
     pub async fn start(&self, name: &str) -> Result<Endpoint, Problem> {
         let permit = self.scope.permit(Action::EndpointWrite)?;
         self.scope.active()?;
-        let (mut tx, mut record) = self.for_change(name).await?;
+        let (mut tx, mut record) = self.for_change(&permit, name).await?;
         next(&record, EndpointEvent::Start)?;
         self.start_again(&mut tx, &mut record).await?;
         tx.save_endpoint(&record).await.doing("writing the endpoint")?;
-        self.commit(tx, &permit, record, "start").await
+        self.commit(tx, record, "start").await
     }
 
     /// How it serves. What the gateway looks at counts at once; parsers and hosts for the server's own fetching from its next start.
@@ -243,15 +242,15 @@ impl Endpoints<'_> {
         if !wrong.is_empty() {
             return Err(Problem::invalid(wrong));
         }
-        let (mut tx, record) = self.for_change(name).await?;
+        let (mut tx, record) = self.for_change(&permit, name).await?;
         tx.set_serving(self.tenant(), record.endpoint.id, &settings).await.doing("writing the endpoint’s settings")?;
         let detail = format!("settings: {}", crate::store::json(&settings));
-        self.commit(tx, &permit, record, &detail).await
+        self.commit(tx, record, &detail).await
     }
 
-    async fn for_change(&self, name: &str) -> Result<(Tx, EndpointRecord), Problem> {
+    async fn for_change<'p>(&self, permit: &Permit<'p>, name: &str) -> Result<(Change<'p>, EndpointRecord), Problem> {
         let parsed: Name = name.parse().map_err(|_| not_found(name))?;
-        let mut tx = self.platform().begin().await?;
+        let mut tx = Change::begin(self.platform(), permit).await?;
         let record = tx.endpoint_by_name(self.tenant(), &parsed).await.doing("reading the endpoint")?.ok_or_else(|| not_found(name))?;
         Ok((tx, record))
     }
@@ -337,14 +336,11 @@ impl Endpoints<'_> {
     }
 
     /// Everything that belongs to a change of an endpoint, in its transaction.
-    async fn commit(&self, mut tx: Tx, permit: &Permit<'_>, record: EndpointRecord, detail: &str) -> Result<Endpoint, Problem> {
+    async fn commit(&self, tx: Change<'_>, record: EndpointRecord, detail: &str) -> Result<Endpoint, Problem> {
         let (id, tenant) = (record.endpoint.id, self.tenant());
-        let mut entry = permit.entry(tx.at(), "endpoint", id, &record.endpoint.name);
+        let mut entry = tx.entry("endpoint", id, &record.endpoint.name);
         entry.detail = if detail.is_empty() { format!("create on {}", record.endpoint.base_model_name) } else { detail.to_owned() };
-        audit::append(&mut tx, entry).await.doing("writing the audit record")?;
-        directory::changed(&mut tx).await.doing("telling the gateway")?;
-        events::tell(&mut tx, tenant, Topic::Endpoint, id).await.doing("telling of the endpoint")?;
-        tx.commit().await.doing("changing the endpoint")?;
+        tx.commit(entry).await.doing("changing the endpoint")?;
         self.platform().wake();
         let now = self.platform().store().endpoint(tenant, id).await.doing("reading the endpoint")?;
         Ok(now.unwrap_or(record).endpoint)

@@ -5,11 +5,9 @@ use crate::{
     access::Scope,
     problem::Doing,
     store::{self, Tx},
-    uuid_at,
 };
 use domain::{
     event::{Event, Topic},
-    ids::EventId,
     name::Name,
     policy::Action,
     problem::Problem,
@@ -19,19 +17,10 @@ use tokio::sync::watch;
 
 /// How soon a change that another replica made is seen here.
 const EVERY: Duration = Duration::from_millis(200);
-/// Events that are kept; a page that was asleep for longer reads itself anew.
-const KEPT: i64 = 20_000;
 
 /// Says, with the change itself, that `object` changed.
 pub(crate) async fn tell(tx: &mut Tx, tenant: &Name, topic: Topic, object: impl ToString) -> store::Result<()> {
-    let seq = tx.next("events").await?;
-    let event =
-        Event { id: EventId::from_uuid(uuid_at(tx.at())), seq, tenant: tenant.clone(), at: tx.at(), topic, object: object.to_string() };
-    tx.insert_event(&event).await?;
-    // In small steps, so that no single change pays for it.
-    if seq % 100 == 0 {
-        tx.forget_events_until(seq - KEPT).await?;
-    }
+    tx.changed(tenant, topic, object);
     Ok(())
 }
 

@@ -15,14 +15,13 @@ mod tally;
 use crate::{
     Platform, audit,
     blobs::{BlobError, BlobWriter, Blobs},
-    events,
+    change::{Change, Unaudited},
     jobs::{self, Claimed, MOST_ATTEMPTS},
     problem::{Doing, internal},
 };
 use count::TokenCounter;
 use domain::{
     dataset::{DatasetVersion, VersionState},
-    event::Topic,
     ids::DatasetVersionId,
     inspect::{Finding, Report, rules::Rule},
     name::Name,
@@ -63,9 +62,9 @@ pub(crate) async fn work(platform: &Platform, job: &Claimed) -> Result<(), Probl
         Some(version) if version.state == VersionState::Uploading => abandon(platform, job, version).await,
         // Done already by somebody whose last word was lost, or gone.
         _ => {
-            let mut tx = platform.begin().await?;
+            let mut tx = Change::by_system(platform).await?;
             jobs::finish(&mut tx, job).await.doing("finishing a job")?;
-            tx.commit().await.doing("finishing a job")
+            tx.commit_unaudited(Unaudited::JobBookkeeping).await.doing("finishing a job")
         }
     }
 }
@@ -201,15 +200,14 @@ impl Files {
 async fn waits(platform: &Platform, job: &Claimed, version: &DatasetVersion, problem: &Problem) -> Result<(), Problem> {
     let doing = "saying why a dataset is not checked";
     let reason = format!("{} The file is kept, and it is checked again by itself every few seconds.", problem.sentence);
-    let mut tx = platform.begin().await?;
+    let mut tx = Change::by_system(platform).await?;
     let Some(mut now) = tx.dataset_version(&version.tenant, version.id).await.doing(doing)? else { return Ok(()) };
     if !jobs::holds(&mut tx, job).await.doing(doing)? || now.state != VersionState::Checking || now.reason.as_ref() == Some(&reason) {
         return Ok(());
     }
     now.reason = Some(reason);
     tx.update_dataset_version(&now).await.doing(doing)?;
-    events::tell(&mut tx, &now.tenant, Topic::DatasetVersion, now.id).await.doing(doing)?;
-    tx.commit().await.doing(doing)
+    tx.commit_unaudited(Unaudited::JobBookkeeping).await.doing(doing)
 }
 
 async fn commit(
@@ -220,13 +218,15 @@ async fn commit(
     reason: Option<String>,
 ) -> Result<(), Problem> {
     let doing = "writing down a dataset's report";
-    let mut tx = platform.begin().await?;
+    let mut tx = Change::by_system(platform).await?;
     // Read again: its documentation may have been edited meanwhile, or it was deleted.
     let now = tx.dataset_version(&version.tenant, version.id).await.doing(doing)?;
     if !jobs::finish(&mut tx, job).await.doing(doing)? {
         return Ok(());
     }
-    let Some(mut version) = now.filter(|v| v.state == VersionState::Checking) else { return tx.commit().await.doing(doing) };
+    let Some(mut version) = now.filter(|v| v.state == VersionState::Checking) else {
+        return tx.commit_unaudited(Unaudited::JobBookkeeping).await.doing(doing);
+    };
     let report = judged.map(|judged| {
         version.judgement = Some(judged.judgement);
         version.judged_bytes = judged.bytes;
@@ -245,16 +245,14 @@ async fn commit(
     version.reason = reason;
     version.report = report;
     tx.update_dataset_version(&version).await.doing(doing)?;
-    audit::append(&mut tx, entry).await.doing(doing)?;
-    events::tell(&mut tx, &version.tenant, Topic::DatasetVersion, version.id).await.doing(doing)?;
-    tx.commit().await.doing(doing)
+    tx.commit(entry).await.doing(doing)
 }
 
 /// The portal that took the upload is gone: nothing arrived, so nothing is kept.
 async fn abandon(platform: &Platform, job: &Claimed, version: DatasetVersion) -> Result<(), Problem> {
     let doing = "clearing up after an upload that broke off";
     platform.blobs().erase(&store_location::dataset_version(&version.tenant, version.id)).await.doing(doing)?;
-    let mut tx = platform.begin().await?;
+    let mut tx = Change::by_system(platform).await?;
     if !jobs::finish(&mut tx, job).await.doing(doing)? {
         return Ok(());
     }
@@ -262,7 +260,5 @@ async fn abandon(platform: &Platform, job: &Claimed, version: DatasetVersion) ->
     let name = format!("{} v{}", version.dataset_name, version.number);
     let mut entry = audit::by_system(tx.at(), Some(&version.tenant), "dataset.upload_abandoned", "dataset_version", version.id, name);
     entry.detail = "the portal stopped while the file was arriving".into();
-    audit::append(&mut tx, entry).await.doing(doing)?;
-    events::tell(&mut tx, &version.tenant, Topic::DatasetVersion, version.id).await.doing(doing)?;
-    tx.commit().await.doing(doing)
+    tx.commit(entry).await.doing(doing)
 }

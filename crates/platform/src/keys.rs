@@ -1,8 +1,7 @@
 //! API keys: made, shown once, listed by what they are for, revoked.
 
-use crate::{Platform, access::Scope, audit, directory, events, problem::Doing, random, store::KeyRow};
+use crate::{Platform, access::Scope, change::Change, problem::Doing, random, store::KeyRow};
 use domain::{
-    event::Topic,
     ids::{KeyId, PersonId},
     key::{ApiKey, CreatedKey, NewKey, text},
     policy::Action,
@@ -44,7 +43,7 @@ impl Keys<'_> {
         }
         let doing = "creating the key";
         let made = text::make(random());
-        let mut tx = self.scope.platform().begin().await?;
+        let mut tx = Change::begin(self.scope.platform(), &permit).await?;
         let person = self.scope.person();
         let owner = new.responsible.unwrap_or(person.id);
         let member = tx.member(self.scope.tenant_name(), owner).await.doing(doing)?;
@@ -66,15 +65,12 @@ impl Keys<'_> {
             last_used_at: None,
         };
         tx.insert_key(&KeyRow { key: &key, digest: hex::encode(made.digest) }).await.doing(doing)?;
-        let mut entry = permit.entry(tx.at(), "key", key.id, &key.label);
+        let mut entry = tx.entry("key", key.id, &key.label);
         entry.detail = match key.service {
             true => format!("created the service key {}…, {} answers for it", key.hint, key.owner_name),
             false => format!("created {}…", key.hint),
         };
-        audit::append(&mut tx, entry).await.doing(doing)?;
-        events::tell(&mut tx, &key.tenant, Topic::Key, key.id).await.doing(doing)?;
-        directory::changed(&mut tx).await.doing(doing)?;
-        tx.commit().await.doing(doing)?;
+        tx.commit(entry).await.doing(doing)?;
         Ok(CreatedKey { key, secret: made.text })
     }
 
@@ -84,22 +80,23 @@ impl Keys<'_> {
         let tenant = self.scope.tenant_name();
         // Whoever may not see keys learns nothing of this one.
         self.scope.permit(Action::KeyRead)?;
-        let mut tx = self.scope.platform().begin().await?;
-        let mut key = tx.key(tenant, id).await.doing(doing)?.ok_or_else(|| Problem::not_found(format!("The key {id}")))?;
+        let not_found = || Problem::not_found(format!("The key {id}"));
+        let key = self.scope.platform().store().key(tenant, id).await.doing(doing)?.ok_or_else(not_found)?;
+        // Whose it is never changes; who answers for a service key may, and that makes no difference here.
         let own = !key.service && key.owner == self.scope.person().id && self.scope.may(Action::KeyWrite);
         let permit = self.scope.permit(if own { Action::KeyWrite } else { Action::KeyRevokeAny })?;
+        let mut tx = Change::begin(self.scope.platform(), &permit).await?;
+        let mut key = tx.key(tenant, id).await.doing(doing)?.ok_or_else(not_found)?;
         if key.revoked_at.is_some() {
             return Ok(key);
         }
-        key.revoked_at = Some(tx.at());
-        tx.revoke_key(tenant, id, tx.at()).await.doing(doing)?;
-        let mut entry = permit.entry(tx.at(), "key", key.id, &key.label);
+        let at = tx.at();
+        key.revoked_at = Some(at);
+        tx.revoke_key(tenant, id, at).await.doing(doing)?;
+        let mut entry = tx.entry("key", key.id, &key.label);
         entry.action = "key.revoke".into();
         entry.detail = format!("revoked {}…", key.hint);
-        audit::append(&mut tx, entry).await.doing(doing)?;
-        events::tell(&mut tx, tenant, Topic::Key, key.id).await.doing(doing)?;
-        directory::changed(&mut tx).await.doing(doing)?;
-        tx.commit().await.doing(doing)?;
+        tx.commit(entry).await.doing(doing)?;
         Ok(key)
     }
 
@@ -108,17 +105,14 @@ impl Keys<'_> {
         let permit = self.scope.permit(Action::ServiceKeyWrite)?;
         let doing = "naming who answers for a key";
         let tenant = self.scope.tenant_name();
-        let mut tx = self.scope.platform().begin().await?;
+        let mut tx = Change::begin(self.scope.platform(), &permit).await?;
         let not_found = || Problem::not_found(format!("The key {id}"));
         let key = tx.key(tenant, id).await.doing(doing)?.filter(|k| k.service).ok_or_else(not_found)?;
         let (owner_name, confirmed_at) = tx.member(tenant, person).await.doing(doing)?.ok_or_else(|| no_member("person"))?;
         tx.set_responsible(tenant, id, person).await.doing(doing)?;
-        let mut entry = permit.entry(tx.at(), "key", key.id, &key.label);
+        let mut entry = tx.entry("key", key.id, &key.label);
         entry.detail = format!("{owner_name} answers for it now, before {}", key.owner_name);
-        audit::append(&mut tx, entry).await.doing(doing)?;
-        events::tell(&mut tx, tenant, Topic::Key, key.id).await.doing(doing)?;
-        directory::changed(&mut tx).await.doing(doing)?;
-        tx.commit().await.doing(doing)?;
+        tx.commit(entry).await.doing(doing)?;
         Ok(ApiKey { owner: person, owner_name, owner_confirmed_at: Some(confirmed_at), ..key })
     }
 }

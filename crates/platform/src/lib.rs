@@ -10,6 +10,7 @@ pub mod base_models;
 pub mod blobs;
 mod cards;
 pub mod chain;
+mod change;
 pub mod chats;
 mod confirm;
 mod control;
@@ -46,7 +47,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use store::{Store, Tx};
+use store::Store;
 use tokio::sync::{Mutex, Notify, broadcast, watch};
 use uuid::Uuid;
 
@@ -223,10 +224,6 @@ impl Platform {
         let bytes = self.inner.task_limits.memory?;
         let why = self.inner.engine.holds().memory.err()?;
         Some(format!("Its memory limit of {} is not held on this machine. {why}", domain::size::bytes(bytes)))
-    }
-    /// A transaction that may write, in its turn.
-    pub(crate) async fn begin(&self) -> Result<Tx, Problem> {
-        self.store().begin(self.now()).await.doing("beginning a transaction")
     }
     /// For a new id: `RunId::from_uuid(platform.fresh_uuid())`.
     pub(crate) fn fresh_uuid(&self) -> Uuid {

@@ -4,12 +4,12 @@
 use crate::{
     Platform,
     access::{PlatformScope, Scope, shortened},
-    audit, directory, events,
+    change::Change,
     problem::Doing,
-    rights,
     store::{self, Tx},
 };
 use domain::{
+    audit::Entry,
     event::Topic,
     ids::{KeyId, PersonId},
     name::Name,
@@ -40,21 +40,25 @@ impl Platform {
         let permit = scope.permit(Action::PlatformPeopleEnd)?;
         let doing = "ending the access of a person";
         let name: Name = tenant.parse().map_err(|_| Problem::not_found(format!("The tenant “{}”", shortened(tenant))))?;
-        let mut tx = self.begin().await?;
+        let mut tx = Change::begin(self, &permit).await?;
         let (person_name, _) = tx.member(&name, person).await.doing(doing)?.ok_or_else(not_a_member)?;
         let (ended, keys) = end(&mut tx, person, None).await.doing(doing)?;
         // Each tenant in which something ended, and the one from whose page it was done, has it in its own log.
-        let mut tenants: Vec<&Name> = keys.iter().map(|(tenant, _)| tenant).chain([&name]).collect();
+        let mut tenants: Vec<&Name> = keys.iter().map(|(tenant, _)| tenant).collect();
         tenants.sort();
         tenants.dedup();
-        for tenant in tenants {
-            let mut entry = permit.entry_about(tx.at(), tenant, "person", person, &person_name);
+        let ended_in = |tx: &Change<'_>, tenant: &Name| {
             let there = keys.iter().filter(|(t, _)| t == tenant).count() as u64;
-            entry.detail = in_words(Ended { keys: there, ..ended });
-            audit::append(&mut tx, entry).await.doing(doing)?;
-            events::tell(&mut tx, tenant, Topic::Tenant, tenant).await.doing(doing)?;
+            let entry = tx.entry_about(tenant, "person", person, &person_name);
+            Entry { detail: in_words(Ended { keys: there, ..ended }), ..entry }
+        };
+        for tenant in tenants.into_iter().filter(|tenant| **tenant != name) {
+            tx.changed(tenant, Topic::Tenant, tenant);
+            tx.record(ended_in(&tx, tenant)).await.doing(doing)?;
         }
-        tx.commit().await.doing(doing)?;
+        tx.changed(&name, Topic::Tenant, &name);
+        let entry = ended_in(&tx, &name);
+        tx.commit(entry).await.doing(doing)?;
         Ok(ended)
     }
 
@@ -78,14 +82,13 @@ impl Members<'_> {
         let permit = self.scope.permit(Action::MemberEnd)?;
         let doing = "ending the access of a member";
         let tenant = self.scope.tenant_name();
-        let mut tx = self.scope.platform().begin().await?;
+        let mut tx = Change::begin(self.scope.platform(), &permit).await?;
         let (person_name, _) = tx.member(tenant, person).await.doing(doing)?.ok_or_else(not_a_member)?;
         let (ended, _) = end(&mut tx, person, Some(tenant)).await.doing(doing)?;
-        let mut entry = permit.entry(tx.at(), "person", person, person_name);
+        tx.changed(tenant, Topic::Tenant, tenant);
+        let mut entry = tx.entry("person", person, person_name);
         entry.detail = in_words(ended);
-        audit::append(&mut tx, entry).await.doing(doing)?;
-        events::tell(&mut tx, tenant, Topic::Tenant, tenant).await.doing(doing)?;
-        tx.commit().await.doing(doing)?;
+        tx.commit(entry).await.doing(doing)?;
         Ok(ended)
     }
 }
@@ -95,11 +98,6 @@ async fn end(tx: &mut Tx, person: PersonId, tenant: Option<&Name>) -> store::Res
     let sessions = tx.end_sessions_of(person).await?;
     tx.end_passes(person, tx.at()).await?;
     let keys = tx.revoke_keys_of(person, tenant).await?;
-    for (tenant, key) in &keys {
-        events::tell(tx, tenant, Topic::Key, key).await?;
-    }
-    rights::changed(tx, person).await?;
-    directory::changed(tx).await?;
     Ok((Ended { sessions, keys: keys.len() as u64 }, keys))
 }
 

@@ -3,12 +3,12 @@
 use crate::{
     Platform,
     access::{Scope, shortened},
-    audit, cards, events,
+    cards,
+    change::Change,
     problem::Doing,
 };
 use domain::{
     base_model::StoredFile,
-    event::Topic,
     ids::ModelVersionId,
     model::{Model, ModelOverview, ModelVersion, Stage},
     name::Name,
@@ -90,17 +90,15 @@ impl Models<'_> {
         let permit = self.scope.permit(Action::ModelStage)?;
         let version = self.version(name, Some(number)).await?;
         let tenant = self.scope.tenant_name();
-        let mut tx = self.platform().begin().await?;
+        let mut tx = Change::begin(self.platform(), &permit).await?;
         let now = tx.model_version(tenant, version.id).await.doing("reading the model version")?.ok_or_else(|| not_found(name))?;
         if now.stage == stage {
             return Ok(now);
         }
         tx.set_stage(tenant, now.id, stage).await.doing("writing the stage")?;
-        let mut entry = permit.entry(tx.at(), "model_version", now.id, format!("{} v{}", now.model_name, now.number));
+        let mut entry = tx.entry("model_version", now.id, format!("{} v{}", now.model_name, now.number));
         entry.detail = format!("{} to {}", now.stage.word(), stage.word());
-        audit::append(&mut tx, entry).await.doing("writing the audit record")?;
-        events::tell(&mut tx, tenant, Topic::ModelVersion, now.id).await.doing("telling of the stage")?;
-        tx.commit().await.doing("writing the stage")?;
+        tx.commit(entry).await.doing("writing the stage")?;
         Ok(ModelVersion { stage, ..now })
     }
 
@@ -116,7 +114,7 @@ impl Models<'_> {
         let permit = self.scope.permit(Action::CardEdit)?;
         let version = self.version(name, Some(number)).await?;
         let tenant = self.scope.tenant_name();
-        let mut tx = self.platform().begin().await?;
+        let mut tx = Change::begin(self.platform(), &permit).await?;
         let mut now = tx.model_version(tenant, version.id).await.doing("reading the model version")?.ok_or_else(|| not_found(name))?;
         if now.card.revision != base_revision {
             return Err(Problem::conflict("Somebody else changed this card in the meantime; nothing of yours was written.")
@@ -129,11 +127,9 @@ impl Models<'_> {
         if !tx.save_card(tenant, now.id, base_revision, &now.card).await.doing("writing the card")? {
             return Err(Problem::conflict("Somebody else changed this card in the meantime; nothing of yours was written."));
         }
-        let mut entry = permit.entry(tx.at(), "model_version", now.id, format!("{} v{}", now.model_name, now.number));
+        let mut entry = tx.entry("model_version", now.id, format!("{} v{}", now.model_name, now.number));
         entry.detail = format!("fields: {}", changed.join(", "));
-        audit::append(&mut tx, entry).await.doing("writing the audit record")?;
-        events::tell(&mut tx, tenant, Topic::ModelVersion, now.id).await.doing("telling of the card")?;
-        tx.commit().await.doing("writing the card")?;
+        tx.commit(entry).await.doing("writing the card")?;
         Ok(now)
     }
 

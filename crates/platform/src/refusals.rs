@@ -1,7 +1,7 @@
 //! Refusals on their way into the audit log. They are written beside the answers, not before them, many in one transaction, so that
 //! hammering on a closed door neither holds up the house nor hides what happened: nothing is dropped, and what comes in masses is counted.
 
-use crate::{Platform, access::Origin, audit::append, problem::Doing};
+use crate::{Platform, access::Origin, change::Change, problem::Doing};
 use domain::{
     audit::{ActorKind, Entry},
     problem::Problem,
@@ -199,11 +199,13 @@ impl Platform {
 
     async fn write(&self, batch: Vec<Entry>) -> Result<(), Problem> {
         let written: Result<(), Problem> = async {
-            let mut tx = self.begin().await?;
-            for entry in &batch {
-                append(&mut tx, entry.clone()).await.doing("writing refusals into the audit log")?;
+            let doing = "writing refusals into the audit log";
+            let Some((last, others)) = batch.split_last() else { return Ok(()) };
+            let mut tx = Change::by_system(self).await?;
+            for entry in others {
+                tx.record(entry.clone()).await.doing(doing)?;
             }
-            tx.commit().await.doing("writing refusals into the audit log")
+            tx.commit(last.clone()).await.doing(doing)
         }
         .await;
         if written.is_err() {

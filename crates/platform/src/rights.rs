@@ -1,25 +1,9 @@
 //! Whose rights changed: told in the transaction of the change to every replica, so that long streams of these people look again
 //! at once instead of at their next turn.
 
-use crate::{
-    Platform,
-    store::{self, Tx},
-};
+use crate::{Platform, store};
 use domain::ids::PersonId;
 use tokio::sync::broadcast;
-
-/// Changes that are kept for replicas that are late.
-const KEPT: i64 = 1_000;
-
-/// Part of every change of a person's roles or sessions.
-pub(crate) async fn changed(tx: &mut Tx, person: PersonId) -> store::Result<()> {
-    let seq = tx.next("rights").await?;
-    tx.insert_rights_change(seq, person).await?;
-    if seq % 100 == 0 {
-        tx.forget_rights_changes_until(seq - KEPT).await?;
-    }
-    Ok(())
-}
 
 impl Platform {
     /// People whose rights changed anywhere; fed by [`Platform::watch_events`]. Whoever lags behind must look again too.

@@ -3,9 +3,8 @@
 use crate::{
     Platform,
     access::{Scope, shortened},
-    audit,
+    change::Change,
     datasets::held_out_lines,
-    events,
     problem::Doing,
     store::runs::InsertRun,
     tenants::storage_used_up,
@@ -149,7 +148,7 @@ impl Runs<'_> {
             Err(refused) => return earlier().await?.ok_or(refused),
         };
         let id = RunId::from_uuid(platform.fresh_uuid());
-        let mut tx = platform.begin().await?;
+        let mut tx = Change::begin(platform, &permit).await?;
         let row = InsertRun {
             tenant,
             id,
@@ -169,11 +168,10 @@ impl Runs<'_> {
             // The same form came twice at once, or the name was taken between the check and now.
             return earlier().await?.ok_or_else(|| Problem::invalid(vec![name_taken(&plan.name, std::slice::from_ref(&plan.name))]));
         }
-        let mut entry = permit.entry(tx.at(), "run", id, &plan.name);
+        let mut entry = tx.entry("run", id, &plan.name);
         entry.detail = format!("{} on {} v{}", plan.base.name, plan.version.dataset_name, plan.version.number);
-        audit::append(&mut tx, entry).await.doing("writing the audit record")?;
-        events::tell(&mut tx, tenant, Topic::Run, id).await.doing("telling of the run")?;
-        tx.commit().await.doing("launching the run")?;
+        tx.changed(tenant, Topic::Run, id);
+        tx.commit(entry).await.doing("launching the run")?;
         platform.wake();
         self.get(id).await
     }
@@ -182,7 +180,7 @@ impl Runs<'_> {
     pub async fn cancel(&self, id: RunId) -> Result<Run, Problem> {
         let permit = self.scope.permit(Action::RunCancel)?;
         let (platform, tenant) = (self.platform(), self.scope.tenant_name());
-        let mut tx = platform.begin().await?;
+        let mut tx = Change::begin(platform, &permit).await?;
         let mut run = tx.run(tenant, id).await.doing("reading the run")?.ok_or_else(|| not_found(id))?;
         run.state = run.state.next(RunEvent::Cancel).map_err(|refused| Problem::conflict(refused.to_string()))?;
         let who = &self.scope.person().name;
@@ -191,10 +189,9 @@ impl Runs<'_> {
             _ => run.reason = format!("{who} asked to stop it; waiting for its process to end."),
         }
         tx.save_run(&run).await.doing("writing the run")?;
-        let entry = permit.entry(tx.at(), "run", id, &run.name);
-        audit::append(&mut tx, entry).await.doing("writing the audit record")?;
-        events::tell(&mut tx, tenant, Topic::Run, id).await.doing("telling of the run")?;
-        tx.commit().await.doing("cancelling the run")?;
+        let entry = tx.entry("run", id, &run.name);
+        tx.changed(tenant, Topic::Run, id);
+        tx.commit(entry).await.doing("cancelling the run")?;
         platform.wake();
         Ok(run)
     }

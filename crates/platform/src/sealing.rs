@@ -4,7 +4,7 @@
 use crate::{
     Platform,
     access::{Actor, Origin},
-    audit, directory,
+    change::Change,
     problem::Doing,
     random, sessions,
 };
@@ -84,14 +84,12 @@ impl Platform {
     /// Returns how many sessions ended.
     pub async fn sign_everybody_out(&self) -> Result<u64, Problem> {
         let doing = "signing everybody out";
-        let mut tx = self.begin().await?;
+        let mut tx = Change::by_system(self).await?;
         let ended = tx.end_all_sessions().await.doing(doing)?;
         tx.forget_secret(FINGERPRINT).await.doing(doing)?;
-        directory::changed(&mut tx).await.doing(doing)?;
         let mut entry = sessions::entry(tx.at(), &Actor::system(), "session.end_all", String::new(), &Origin::default());
         entry.detail = format!("{ended} ended from the command line");
-        audit::append(&mut tx, entry).await.doing(doing)?;
-        tx.commit().await.doing(doing)?;
+        tx.commit(entry).await.doing(doing)?;
         Ok(ended)
     }
 }

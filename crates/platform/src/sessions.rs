@@ -7,10 +7,10 @@ pub use renewal::{Renewal, Renewed};
 use crate::{
     Platform,
     access::{Actor, Caller, Origin},
-    audit,
+    change::Change,
     confirm::{Confirmed, confirm},
     problem::Doing,
-    random, rights,
+    random,
     store::{NewSession, SessionRow},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -112,7 +112,7 @@ impl Sessions<'_> {
     pub async fn sign_in(&self, profile: Profile, origin: &Origin) -> Result<String, Problem> {
         let doing = "signing in";
         let secret = fresh_secret();
-        let mut tx = self.platform.begin().await?;
+        let mut tx = Change::by_system(self.platform).await?;
         let at = tx.at();
         let Confirmed { person, now: now_member, .. } =
             confirm(&mut tx, PersonId::from_uuid(self.platform.fresh_uuid()), &profile).await.doing(doing)?;
@@ -133,8 +133,7 @@ impl Sessions<'_> {
         tx.insert_session(&session).await.doing(doing)?;
         let mut entry = entry(at, &Actor::person(&person), "session.sign_in", session.id.to_string(), origin);
         entry.detail = membership_words(person.platform_role, &now_member);
-        audit::append(&mut tx, entry).await.doing(doing)?;
-        tx.commit().await.doing(doing)?;
+        tx.commit(entry).await.doing(doing)?;
         Ok(secret)
     }
 
@@ -182,13 +181,11 @@ impl Sessions<'_> {
     /// Ends the session; `None` when there was none.
     pub async fn sign_out(&self, secret: &str, origin: &Origin) -> Result<Option<SignedOut>, Problem> {
         let doing = "signing out";
-        let mut tx = self.platform.begin().await?;
+        let mut tx = Change::by_system(self.platform).await?;
         let Some((id, person, name, id_token)) = tx.delete_session(&hashed(secret)).await.doing(doing)? else { return Ok(None) };
-        rights::changed(&mut tx, person).await.doing(doing)?;
         let actor = Actor { kind: ActorKind::Person, id: person.to_string(), name };
         let entry = entry(tx.at(), &actor, "session.sign_out", id.to_string(), origin);
-        audit::append(&mut tx, entry).await.doing(doing)?;
-        tx.commit().await.doing(doing)?;
+        tx.commit(entry).await.doing(doing)?;
         let id_token = id_token.and_then(|sealed| self.platform.inner.token_key.open(&place(id, ID_TOKEN), &sealed));
         Ok(Some(SignedOut { id_token }))
     }

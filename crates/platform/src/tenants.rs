@@ -3,16 +3,13 @@
 use crate::{
     Platform,
     access::{PlatformScope, Scope, shortened},
-    audit,
+    change::Change,
     counted::counted,
-    directory, events,
     problem::Doing,
-    store::Tx,
 };
 pub use domain::tenant::{RailCounts, TenantHome};
 use domain::{
     call_rules::CallRules,
-    event::Topic,
     name::Name,
     people::Member,
     policy::Action,
@@ -94,16 +91,15 @@ impl Tenants<'_> {
             wrong.push(FieldProblem::new("title", "At most 80 characters."));
         }
         let Some(name) = name.filter(|_| wrong.is_empty()) else { return Err(Problem::invalid(wrong)) };
-        let mut tx = self.platform.begin().await?;
+        let mut tx = Change::begin(self.platform, &permit).await?;
         let tenant = Tenant { name, title, state: TenantState::Active, quota: new.quota, created_at: tx.at() };
         let doing = "creating the tenant";
         if !tx.insert_tenant(&tenant).await.doing(doing)? {
             return Err(Problem::field("name", format!("The tenant “{}” exists already.", tenant.name)));
         }
-        let mut entry = permit.entry_about(tx.at(), &tenant.name, "tenant", &tenant.name, &tenant.name);
+        let mut entry = tx.entry_about(&tenant.name, "tenant", &tenant.name, &tenant.name);
         entry.detail = format!("created, {}", in_words(&tenant.quota));
-        self.changed(&mut tx, &tenant, entry).await?;
-        tx.commit().await.doing(doing)?;
+        tx.commit(entry).await.doing(doing)?;
         Ok(tenant)
     }
 
@@ -136,13 +132,12 @@ impl Tenants<'_> {
         }
         let doing = "changing how a tenant may be called";
         let parsed: Name = name.parse().map_err(|_| not_found(name))?;
-        let mut tx = self.platform.begin().await?;
+        let mut tx = Change::begin(self.platform, &permit).await?;
         let tenant = tx.tenant(&parsed).await.doing(doing)?.ok_or_else(|| not_found(name))?;
         tx.set_call_rules(&tenant.name, &rules).await.doing(doing)?;
-        let mut entry = permit.entry_about(tx.at(), &tenant.name, "tenant", &tenant.name, &tenant.title);
+        let mut entry = tx.entry_about(&tenant.name, "tenant", &tenant.name, &tenant.title);
         entry.detail = format!("calls: {}", crate::store::json(&rules));
-        self.changed(&mut tx, &tenant, entry).await?;
-        tx.commit().await.doing(doing)
+        tx.commit(entry).await.doing(doing)
     }
 
     /// Nothing new starts, model servers end and keys stop answering; what is stored stays, and runs under way go on to their end.
@@ -169,22 +164,14 @@ impl Tenants<'_> {
         let permit = self.scope.permit(Action::PlatformTenantsWrite)?;
         let doing = "changing the tenant";
         let parsed: Name = name.parse().map_err(|_| not_found(name))?;
-        let mut tx = self.platform.begin().await?;
+        let mut tx = Change::begin(self.platform, &permit).await?;
         let mut tenant = tx.tenant(&parsed).await.doing(doing)?.ok_or_else(|| not_found(name))?;
         let detail = how(&mut tenant)?;
         tx.update_tenant(&tenant).await.doing(doing)?;
-        let mut entry = permit.entry_about(tx.at(), &tenant.name, "tenant", &tenant.name, &tenant.name);
+        let mut entry = tx.entry_about(&tenant.name, "tenant", &tenant.name, &tenant.name);
         entry.detail = detail;
-        self.changed(&mut tx, &tenant, entry).await?;
-        tx.commit().await.doing(doing)?;
+        tx.commit(entry).await.doing(doing)?;
         Ok(tenant)
-    }
-
-    async fn changed(&self, tx: &mut Tx, tenant: &Tenant, entry: domain::audit::Entry) -> Result<(), Problem> {
-        let doing = "recording the change of a tenant";
-        audit::append(tx, entry).await.doing(doing)?;
-        events::tell(tx, &tenant.name, Topic::Tenant, &tenant.name).await.doing(doing)?;
-        directory::changed(tx).await.doing(doing)
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     Platform,
     access::{PlatformScope, Scope},
-    audit,
+    change::{self, Change},
     problem::{Doing, Trouble},
     store,
 };
@@ -68,7 +68,7 @@ impl Platform {
         let mut tenants: HashMap<&Name, bool> = HashMap::new();
         let mut homeless = 0;
         let mut hours = store::Hours::default();
-        let mut tx = self.store().begin_beside(self.now()).await?;
+        let mut tx = change::beside(self, self.now()).await?;
         for call in calls {
             if let Some(key) = call.key {
                 let at = used.entry((&call.tenant, key)).or_insert(call.at);
@@ -103,7 +103,7 @@ impl Platform {
 
     async fn set_aside(&self, call: &Call, reason: &str) -> store::Result<()> {
         tracing::error!(call = %call.id, tenant = %call.tenant, reason, "the database refuses this call; it is set aside");
-        let mut tx = self.store().begin_beside(self.now()).await?;
+        let mut tx = change::beside(self, self.now()).await?;
         tx.set_call_aside(&SetAside { call: call.clone(), at: tx.at(), reason: clipped(reason, LONGEST_REASON) }).await?;
         tx.commit().await
     }
@@ -113,12 +113,11 @@ impl Platform {
     pub async fn rebuild_usage(&self, scope: &PlatformScope) -> Result<u64, Problem> {
         let permit = scope.permit(Action::PlatformUsageWrite)?;
         let doing = "adding up the calls anew";
-        let mut tx = self.begin().await?;
+        let mut tx = Change::begin(self, &permit).await?;
         let sums = tx.rebuild_hours().await.doing(doing)?;
-        let mut entry = permit.entry(tx.at(), "usage", "hours", "sums of calls by hour");
+        let mut entry = tx.entry("usage", "hours", "sums of calls by hour");
         entry.detail = format!("rebuilt: {sums} sums");
-        audit::append(&mut tx, entry).await.doing(doing)?;
-        tx.commit().await.doing(doing)?;
+        tx.commit(entry).await.doing(doing)?;
         Ok(sums)
     }
 
@@ -157,16 +156,15 @@ impl CallsSetAside<'_> {
                 refused += 1;
                 continue;
             }
-            let mut tx = self.platform.store().begin_beside(self.platform.now()).await.doing(doing)?;
+            let mut tx = change::beside(self.platform, self.platform.now()).await.doing(doing)?;
             tx.delete_call_set_aside(&aside.call).await.doing(doing)?;
             tx.commit().await.doing(doing)?;
             recorded += 1;
         }
-        let mut tx = self.platform.begin().await?;
-        let mut entry = permit.entry(tx.at(), "usage", "set_aside", "calls that were set aside");
+        let tx = Change::begin(self.platform, &permit).await?;
+        let mut entry = tx.entry("usage", "set_aside", "calls that were set aside");
         entry.detail = format!("tried again: {recorded} recorded, {refused} refused");
-        audit::append(&mut tx, entry).await.doing(doing)?;
-        tx.commit().await.doing(doing)?;
+        tx.commit(entry).await.doing(doing)?;
         Ok((recorded, refused))
     }
 }

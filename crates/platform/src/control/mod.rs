@@ -15,7 +15,7 @@ mod sweep;
 pub(crate) mod tasks;
 
 use crate::{
-    Platform,
+    Platform, change,
     problem::Doing,
     store::{Tx, leases::Fence},
 };
@@ -77,13 +77,9 @@ impl Leader {
         Self { platform: platform.clone(), fence, engine, memory: Arc::default() }
     }
 
-    /// A transaction that only the leader gets. As writers stand in one line, nobody takes the lease before it ends.
+    /// A transaction that only the leader gets.
     async fn begin(&self) -> Result<Tx, Halt> {
-        let mut tx = self.platform.begin().await?;
-        match tx.holds(&self.fence).await.doing("looking at the lease")? {
-            true => Ok(tx),
-            false => Err(Halt::Deposed),
-        }
+        change::as_leader(&self.platform, &self.fence).await?.ok_or(Halt::Deposed)
     }
 
     /// The engine, for deeds: the only way to start, stop, remove or hand over anything. The look at the lease comes right before;

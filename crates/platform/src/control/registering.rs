@@ -2,6 +2,7 @@
 
 use crate::{
     Platform, audit,
+    change::{Change, Unaudited},
     counted::counted,
     jobs::{self, Claimed},
     models::files_digest,
@@ -54,15 +55,22 @@ pub(crate) async fn work(platform: &Platform, job: &Claimed) -> Result<(), Probl
 
 /// The result and the end of the job, in one transaction.
 async fn close(platform: &Platform, job: &Claimed, model: Option<BaseModel>) -> Result<(), Problem> {
-    let mut tx = platform.begin().await?;
+    let mut tx = Change::by_system(platform).await?;
+    let mut recorded = None;
     if let Some(m) = model
         && tx.finish_base_model(&m).await.doing("writing the base model")?
     {
         let mut entry = audit::by_system(tx.at(), None, "base_model.registered", "base_model", m.id, &m.name);
         entry.detail = m.reason.unwrap_or_else(|| format!("{}, digest {}", counted(m.files.len() as u64, "file", "files"), m.digest));
-        audit::append(&mut tx, entry).await.doing("writing the audit record")?;
+        recorded = Some(entry);
     }
-    if jobs::finish(&mut tx, job).await.doing("ending the job")? { tx.commit().await.doing("ending the job") } else { Ok(()) }
+    if !jobs::finish(&mut tx, job).await.doing("ending the job")? {
+        return Ok(());
+    }
+    match recorded {
+        Some(entry) => tx.commit(entry).await.doing("ending the job"),
+        None => tx.commit_unaudited(Unaudited::JobBookkeeping).await.doing("ending the job"),
+    }
 }
 
 enum Trouble {

@@ -5,10 +5,10 @@
 //! swept (`crate::leftovers`).
 
 use super::{Datasets, called, not_found};
-use crate::{access::Permit, audit, counted::counted, events, problem::Doing, store::Tx};
+use crate::{change::Change, counted::counted, problem::Doing};
 use domain::{
+    audit::Entry,
     dataset::{DatasetVersion, VersionState},
-    event::Topic,
     name::Name,
     policy::Action,
     problem::Problem,
@@ -21,8 +21,8 @@ impl Datasets<'_> {
         let doing = "deleting a dataset";
         let permit = self.scope.permit(Action::DatasetDelete)?;
         let chosen = self.chosen(name, number).await?;
-        let mut tx = self.scope.platform().begin().await?;
-        let mut gone = Vec::new();
+        let mut tx = Change::begin(self.scope.platform(), &permit).await?;
+        let (mut gone, mut recorded) = (Vec::new(), None);
         for seen in chosen {
             let Some(version) = tx.dataset_version(&seen.tenant, seen.id).await.doing(doing)? else { continue };
             settled(&version)?;
@@ -33,12 +33,16 @@ impl Datasets<'_> {
                 return Err(Problem::conflict(format!("{} is used by {}.", called(&version), listed(names))).next(next));
             }
             let detail = format!("deleted “{}”, {}, digest {}", version.file_name, in_bytes(&version), digest(&version));
-            record(&mut tx, &permit, &version, detail).await?;
+            // The last one ends the change.
+            if let Some(entry) = recorded.replace(record(&tx, &version, detail)) {
+                tx.record(entry).await.doing(doing)?;
+            }
             tx.retire_number(&version).await.doing(doing)?;
             tx.delete_dataset_version(&version).await.doing(doing)?;
             gone.push(version);
         }
-        tx.commit().await.doing(doing)?;
+        let Some(entry) = recorded else { return Ok(()) };
+        tx.commit(entry).await.doing(doing)?;
         self.remove_files(&gone).await;
         Ok(())
     }
@@ -49,7 +53,7 @@ impl Datasets<'_> {
         let doing = "erasing the rows of a dataset";
         let permit = self.scope.permit(Action::DatasetDelete)?;
         let seen = self.version(name, Some(number)).await?;
-        let mut tx = self.scope.platform().begin().await?;
+        let mut tx = Change::begin(self.scope.platform(), &permit).await?;
         let mut version = tx.dataset_version(&seen.tenant, seen.id).await.doing(doing)?.ok_or_else(|| not_found(name))?;
         settled(&version)?;
         if version.erased_at.is_some() {
@@ -69,8 +73,8 @@ impl Datasets<'_> {
         version.judged_bytes = 0;
         version.judgement = None;
         tx.update_dataset_version(&version).await.doing(doing)?;
-        record(&mut tx, &permit, &version, detail).await?;
-        tx.commit().await.doing(doing)?;
+        let entry = record(&tx, &version, detail);
+        tx.commit(entry).await.doing(doing)?;
         self.remove_files(std::slice::from_ref(&version)).await;
         Ok(version)
     }
@@ -102,12 +106,8 @@ fn settled(version: &DatasetVersion) -> Result<(), Problem> {
     }
 }
 
-async fn record(tx: &mut Tx, permit: &Permit<'_>, version: &DatasetVersion, detail: String) -> Result<(), Problem> {
-    let doing = "recording that a dataset is gone";
-    let mut entry = permit.entry(tx.at(), "dataset_version", version.id, called(version));
-    entry.detail = detail;
-    audit::append(tx, entry).await.doing(doing)?;
-    events::tell(tx, &version.tenant, Topic::DatasetVersion, version.id).await.doing(doing)
+fn record(tx: &Change<'_>, version: &DatasetVersion, detail: String) -> Entry {
+    Entry { detail, ..tx.entry("dataset_version", version.id, called(version)) }
 }
 
 /// `the run a`, `the runs a, b and 3 more`.

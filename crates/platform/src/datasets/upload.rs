@@ -8,7 +8,8 @@ use super::Datasets;
 use crate::{
     Platform,
     access::Permit,
-    audit, events, inspect,
+    change::{Change, Unaudited},
+    inspect,
     jobs::{self, Claimed},
     problem::Doing,
     tenants::storage_used_up,
@@ -17,7 +18,6 @@ use bytes::Bytes;
 use domain::{
     base_model::BaseModelState,
     dataset::{Dataset, DatasetVersion, Documentation, VersionState},
-    event::Topic,
     ids::{BaseModelId, DatasetId, DatasetVersionId},
     name::Name,
     policy::Action,
@@ -54,9 +54,9 @@ impl Datasets<'_> {
         let permit = self.scope.permit(Action::DatasetWrite)?;
         let (name, tokenizer) = self.check(&new).await?;
         let platform = self.scope.platform();
-        let (version, job) = self.begin(&new, &name, tokenizer).await?;
+        let (version, job) = self.begin(&permit, &new, &name, tokenizer).await?;
         let arrived = tokio::select! {
-            arrived = self.receive(&version, body) => arrived,
+            arrived = self.receive(&permit, &version, body) => arrived,
             () = platform.keep_claim(&job) => Err(Problem::conflict("The upload took a break of more than a minute and was given up.").next("Upload the file again.")),
         };
         let done = match arrived {
@@ -100,14 +100,20 @@ impl Datasets<'_> {
     }
 
     /// Makes the rows, when the file fits as far as it is known.
-    async fn begin(&self, new: &NewUpload, name: &Name, tokenizer: Option<BaseModelId>) -> Result<(DatasetVersion, Claimed), Problem> {
+    async fn begin(
+        &self,
+        permit: &Permit<'_>,
+        new: &NewUpload,
+        name: &Name,
+        tokenizer: Option<BaseModelId>,
+    ) -> Result<(DatasetVersion, Claimed), Problem> {
         let doing = "beginning an upload";
         let (platform, tenant, person) = (self.scope.platform(), self.scope.tenant_name(), self.scope.person());
         let expected = new.expected_bytes.unwrap_or(0);
         if expected > platform.inner.upload_bytes {
             return Err(too_large(platform));
         }
-        let mut tx = platform.begin().await?;
+        let mut tx = Change::begin(platform, permit).await?;
         let stored = tx.stored_bytes(tenant).await.doing(doing)?;
         let quota = tx.tenant(tenant).await.doing(doing)?.map_or(0, |t| t.quota.storage_bytes);
         if stored.saturating_add(expected.max(1)) > quota {
@@ -149,14 +155,14 @@ impl Datasets<'_> {
         };
         tx.insert_dataset_version(&version).await.doing(doing)?;
         let job = jobs::enqueue_held(&mut tx, inspect::JOB, tenant, version.id).await.doing(doing)?;
-        events::tell(&mut tx, tenant, Topic::DatasetVersion, version.id).await.doing(doing)?;
-        tx.commit().await.doing(doing)?;
+        tx.commit_unaudited(Unaudited::UploadArriving).await.doing(doing)?;
         Ok((version, job))
     }
 
     /// Streams the file into the store; returns its size and BLAKE3.
     async fn receive<E: std::fmt::Display>(
         &self,
+        permit: &Permit<'_>,
         version: &DatasetVersion,
         mut body: impl Stream<Item = Result<Bytes, E>> + Unpin,
     ) -> Result<(u64, String), Problem> {
@@ -184,7 +190,7 @@ impl Datasets<'_> {
                 return Err(too_large(platform));
             }
             if bytes > promised {
-                match self.promise(version, bytes).await {
+                match self.promise(permit, version, bytes).await {
                     Ok(more) => promised = more,
                     Err(problem) => {
                         writer.abort().await;
@@ -208,10 +214,10 @@ impl Datasets<'_> {
 
     /// Room for `bytes` of the file and a little more, so that however many uploads arrive at once, what they write never passes the
     /// quota. Returns how much it is.
-    async fn promise(&self, version: &DatasetVersion, bytes: u64) -> Result<u64, Problem> {
+    async fn promise(&self, permit: &Permit<'_>, version: &DatasetVersion, bytes: u64) -> Result<u64, Problem> {
         let doing = "making room for an upload";
         let tenant = self.scope.tenant_name();
-        let mut tx = self.scope.platform().begin().await?;
+        let mut tx = Change::begin(self.scope.platform(), permit).await?;
         let mine = tx.dataset_version(tenant, version.id).await.doing(doing)?.map_or(0, |v| v.bytes);
         let others = tx.stored_bytes(tenant).await.doing(doing)?.saturating_sub(mine);
         let quota = tx.tenant(tenant).await.doing(doing)?.map_or(0, |t| t.quota.storage_bytes);
@@ -221,7 +227,7 @@ impl Datasets<'_> {
         }
         let promised = if bytes.saturating_add(AHEAD) > room { bytes } else { bytes + AHEAD };
         tx.set_arriving_bytes(version, promised).await.doing(doing)?;
-        tx.commit().await.doing(doing)?;
+        tx.commit_unaudited(Unaudited::UploadArriving).await.doing(doing)?;
         Ok(promised)
     }
 
@@ -235,7 +241,7 @@ impl Datasets<'_> {
     ) -> Result<DatasetVersion, Problem> {
         let doing = "finishing an upload";
         let tenant = self.scope.tenant_name();
-        let mut tx = self.scope.platform().begin().await?;
+        let mut tx = Change::begin(self.scope.platform(), permit).await?;
         let mine = tx.dataset_version(tenant, version.id).await.doing(doing)?.map_or(0, |v| v.bytes);
         let others = tx.stored_bytes(tenant).await.doing(doing)?.saturating_sub(mine);
         let quota = tx.tenant(tenant).await.doing(doing)?.map_or(0, |t| t.quota.storage_bytes);
@@ -248,11 +254,9 @@ impl Datasets<'_> {
         let reason = Some("Every row is being checked.".to_owned());
         let version = DatasetVersion { state: VersionState::Checking, reason, bytes, digest: Some(digest), ..version.clone() };
         tx.update_dataset_version(&version).await.doing(doing)?;
-        let mut entry = permit.entry(tx.at(), "dataset_version", version.id, super::called(&version));
+        let mut entry = tx.entry("dataset_version", version.id, super::called(&version));
         entry.detail = format!("uploaded “{}”, {}", version.file_name, size::bytes(bytes));
-        audit::append(&mut tx, entry).await.doing(doing)?;
-        events::tell(&mut tx, tenant, Topic::DatasetVersion, version.id).await.doing(doing)?;
-        tx.commit().await.doing(doing)?;
+        tx.commit(entry).await.doing(doing)?;
         Ok(version)
     }
 }
@@ -262,11 +266,10 @@ impl Datasets<'_> {
 async fn clear_up(platform: &Platform, version: &DatasetVersion, job: &Claimed) {
     let doing = "clearing up after an upload";
     let cleared: Result<(), Problem> = async {
-        let mut tx = platform.begin().await?;
+        let mut tx = Change::by_system(platform).await?;
         if jobs::finish(&mut tx, job).await.doing(doing)? {
             tx.delete_dataset_version(version).await.doing(doing)?;
-            events::tell(&mut tx, &version.tenant, Topic::DatasetVersion, version.id).await.doing(doing)?;
-            tx.commit().await.doing(doing)?;
+            tx.commit_unaudited(Unaudited::UploadCleared).await.doing(doing)?;
         } else {
             drop(tx);
         }

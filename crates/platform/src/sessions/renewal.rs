@@ -4,11 +4,9 @@
 use super::{ID_TOKEN, Profile, REFRESH_TOKEN, Sessions, entry, membership_words, place};
 use crate::{
     access::{Actor, Origin},
-    audit,
+    change::{Change, Unaudited},
     confirm::{confirm, confirm_as_before},
-    directory,
     problem::Doing,
-    rights,
 };
 use domain::{
     ids::{PersonId, SessionId},
@@ -63,7 +61,8 @@ impl Sessions<'_> {
     pub async fn renewed(&self, renewal: Renewal, renewed: Renewed) -> Result<(), Problem> {
         let doing = "keeping a confirmed session";
         let key = &self.platform.inner.token_key;
-        let mut tx = self.platform.begin().await?;
+        let mut tx = Change::by_system(self.platform).await?;
+        let mut roles = None;
         match &renewed.profile {
             Some(profile) => {
                 let confirmed = confirm(&mut tx, renewal.person, profile).await.doing(doing)?;
@@ -75,7 +74,7 @@ impl Sessions<'_> {
                     entry.object_kind = "person".into();
                     entry.object_name.clone_from(&confirmed.person.name);
                     entry.detail = membership_words(profile.platform_role, &confirmed.now);
-                    audit::append(&mut tx, entry).await.doing(doing)?;
+                    roles = Some(entry);
                 }
             }
             None => confirm_as_before(&mut tx, renewal.person).await.doing(doing)?,
@@ -86,7 +85,10 @@ impl Sessions<'_> {
         let next = tx.at().plus(self.every());
         // A session that was ended meanwhile stays ended; what the provider said of the person holds all the same.
         tx.session_confirmed(renewal.session, next, id_token.as_deref(), refresh_token.as_deref()).await.doing(doing)?;
-        tx.commit().await.doing(doing)
+        match roles {
+            Some(entry) => tx.commit(entry).await.doing(doing),
+            None => tx.commit_unaudited(Unaudited::SessionConfirmed).await.doing(doing),
+        }
     }
 
     /// The provider no longer lets the person in: the session is over.
@@ -102,18 +104,15 @@ impl Sessions<'_> {
 
     async fn end(&self, renewal: Renewal, why: &str) -> Result<(), Problem> {
         let doing = "ending a session";
-        let mut tx = self.platform.begin().await?;
+        let mut tx = Change::by_system(self.platform).await?;
         if !tx.end_session(renewal.session).await.doing(doing)? {
             return Ok(());
         }
         let at = tx.at();
         tx.end_passes(renewal.person, at).await.doing(doing)?;
-        rights::changed(&mut tx, renewal.person).await.doing(doing)?;
-        directory::changed(&mut tx).await.doing(doing)?;
         let mut entry = entry(at, &Actor::system(), "session.end", renewal.session.to_string(), &Origin::default());
         entry.object_name = renewal.person_name;
         entry.detail = why.to_owned();
-        audit::append(&mut tx, entry).await.doing(doing)?;
-        tx.commit().await.doing(doing)
+        tx.commit(entry).await.doing(doing)
     }
 }

@@ -3,6 +3,7 @@
 use super::{Result, Store, Tx, at, count, from_json, in_tx, json, on_both, parsed, word};
 use domain::{
     dataset::{Container, Dataset, DatasetVersion, Documentation, Format, VersionState},
+    event::Topic,
     ids::{DatasetId, DatasetVersionId},
     inspect::Report,
     name::Name,
@@ -189,7 +190,9 @@ impl Tx {
             .bind(v.tenant.as_str()).bind(v.id.to_string()).bind(v.dataset.to_string()).bind(i64::from(v.number)).bind(v.state.word()).bind(&v.reason)
             .bind(&v.file_name).bind(v.bytes as i64).bind(i64::from(v.held_out_percent)).bind(v.tokenizer.map(|t| t.to_string()))
             .bind(json(&v.documentation)).bind(v.created_by.to_string()).bind(v.created_at.0)
-            .execute(db).await.map(drop))
+            .execute(db).await.map(drop))?;
+        self.changed(&v.tenant, Topic::DatasetVersion, v.id);
+        Ok(())
     }
 
     /// Writes what may change: state, reason, bytes, digest, judgement and its bytes, erasure, format, container, report, documentation.
@@ -200,7 +203,9 @@ impl Tx {
             .bind(v.tenant.as_str()).bind(v.id.to_string()).bind(v.state.word()).bind(&v.reason).bind(v.bytes as i64).bind(&v.digest)
             .bind(v.format.map(Format::word)).bind(v.container.map(container_word)).bind(v.report.as_ref().map(json)).bind(json(&v.documentation))
             .bind(&v.judgement).bind(v.judged_bytes as i64).bind(v.erased_at.map(|at| at.0))
-            .execute(db).await.map(drop))
+            .execute(db).await.map(drop))?;
+        self.changed(&v.tenant, Topic::DatasetVersion, v.id);
+        Ok(())
     }
 
     /// How many bytes an upload that is under way may have; beside the version's other columns, which nobody changes meanwhile.
@@ -229,6 +234,8 @@ impl Tx {
         let sql = "DELETE FROM dataset_versions WHERE tenant = $1 AND id = $2";
         in_tx!(self, db => sqlx::query(sql).bind(v.tenant.as_str()).bind(v.id.to_string()).execute(db).await.map(drop))?;
         let sql = "DELETE FROM datasets WHERE tenant = $1 AND id = $2 AND NOT EXISTS (SELECT 1 FROM dataset_versions WHERE tenant = $1 AND dataset = $2)";
-        in_tx!(self, db => sqlx::query(sql).bind(v.tenant.as_str()).bind(v.dataset.to_string()).execute(db).await.map(drop))
+        in_tx!(self, db => sqlx::query(sql).bind(v.tenant.as_str()).bind(v.dataset.to_string()).execute(db).await.map(drop))?;
+        self.changed(&v.tenant, Topic::DatasetVersion, v.id);
+        Ok(())
     }
 }

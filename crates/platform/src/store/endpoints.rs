@@ -7,6 +7,7 @@ use super::{
 };
 use domain::{
     endpoint::{AdapterState, Attachment, Endpoint, EndpointLogLine, EndpointState},
+    event::Topic,
     ids::{EndpointId, ModelVersionId},
     name::Name,
     serving::ServingSettings,
@@ -255,6 +256,9 @@ impl Tx {
             .bind(e.created_by.to_string())
             .bind(e.created_at.0)
             .execute(db).await.map(|done| done.rows_affected()))?;
+        if written == 1 {
+            self.routes_changed(&e.tenant, e.id);
+        }
         Ok(written == 1)
     }
 
@@ -263,6 +267,16 @@ impl Tx {
         let sql = "UPDATE endpoints SET state = $3, reason = $4, revision = $5, address = $6, launch = $7, max_lora_rank = $8, restarts = $9, \
                    output_offset = $10, retry_at = $11, ready_at = $12 WHERE tenant = $1 AND id = $2";
         let e = &r.endpoint;
+        let before = "SELECT state, address, reason FROM endpoints WHERE tenant = $1 AND id = $2";
+        let before: Option<(String, Option<String>, String)> =
+            in_tx!(self, db => sqlx::query_as(before).bind(e.tenant.as_str()).bind(e.id.to_string()).fetch_optional(db).await)?;
+        self.changed(&e.tenant, Topic::Endpoint, e.id);
+        // Clients are told why only of an endpoint that failed; what a starting one says meanwhile is no new directory.
+        if before.is_none_or(|(state, address, reason)| {
+            state != e.state.word() || address != e.address || e.state == EndpointState::Failed && reason != e.reason
+        }) {
+            self.directory_changed();
+        }
         in_tx!(self, db => sqlx::query(sql)
             .bind(e.tenant.as_str())
             .bind(e.id.to_string())
@@ -283,7 +297,9 @@ impl Tx {
     pub(crate) async fn set_serving(&mut self, tenant: &Name, id: EndpointId, settings: &ServingSettings) -> Result<()> {
         let sql = "UPDATE endpoints SET serving_json = $3 WHERE tenant = $1 AND id = $2";
         in_tx!(self, db => sqlx::query(sql)
-            .bind(tenant.as_str()).bind(id.to_string()).bind(json(settings)).execute(db).await.map(drop))
+            .bind(tenant.as_str()).bind(id.to_string()).bind(json(settings)).execute(db).await.map(drop))?;
+        self.routes_changed(tenant, id);
+        Ok(())
     }
 
     /// The newest error line since the server was last started.
@@ -301,6 +317,9 @@ impl Tx {
         let written = in_tx!(self, db => sqlx::query(sql)
             .bind(tenant.as_str()).bind(endpoint.to_string()).bind(version.to_string()).bind(now.0)
             .execute(db).await.map(|done| done.rows_affected()))?;
+        if written == 1 {
+            self.attachment_changed(tenant, endpoint, version);
+        }
         Ok(written == 1)
     }
 
@@ -315,14 +334,29 @@ impl Tx {
         let sql = "UPDATE attachments SET state = $4, reason = $5 WHERE tenant = $1 AND endpoint = $2 AND version = $3";
         in_tx!(self, db => sqlx::query(sql)
             .bind(tenant.as_str()).bind(endpoint.to_string()).bind(version.to_string()).bind(state.word()).bind(reason)
-            .execute(db).await.map(|_| ()))
+            .execute(db).await.map(|_| ()))?;
+        self.routes_changed(tenant, endpoint);
+        Ok(())
     }
 
     pub(crate) async fn detach(&mut self, tenant: &Name, endpoint: EndpointId, version: ModelVersionId) -> Result<bool> {
         let sql = "DELETE FROM attachments WHERE tenant = $1 AND endpoint = $2 AND version = $3";
         let gone = in_tx!(self, db => sqlx::query(sql).bind(tenant.as_str()).bind(endpoint.to_string()).bind(version.to_string())
             .execute(db).await.map(|done| done.rows_affected()))?;
+        if gone == 1 {
+            self.attachment_changed(tenant, endpoint, version);
+        }
         Ok(gone == 1)
+    }
+
+    fn attachment_changed(&mut self, tenant: &Name, endpoint: EndpointId, version: ModelVersionId) {
+        self.changed(tenant, Topic::ModelVersion, version);
+        self.routes_changed(tenant, endpoint);
+    }
+
+    fn routes_changed(&mut self, tenant: &Name, endpoint: EndpointId) {
+        self.changed(tenant, Topic::Endpoint, endpoint);
+        self.directory_changed();
     }
 
     pub(crate) async fn append_endpoint_log(

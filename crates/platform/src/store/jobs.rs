@@ -65,7 +65,7 @@ impl Store {
         if !self.has_due_job(now).await? {
             return Ok(None);
         }
-        let mut tx = self.begin(now).await?;
+        let mut tx = self.in_line(now).await?;
         let sql = "UPDATE jobs SET claimed_by = $1, claimed_until = $3, attempts = attempts + 1 WHERE id = \
             (SELECT j.id FROM jobs j LEFT JOIN job_turns t ON t.tenant = COALESCE(j.tenant, '') \
              WHERE j.run_after <= $2 AND (j.claimed_until IS NULL OR j.claimed_until <= $2) AND \

@@ -2,6 +2,7 @@
 
 use super::{Result, Store, Tx, at, count, from_json, in_tx, json, on_both, parsed};
 use domain::{
+    event::Topic,
     ids::{KeyId, PersonId},
     key::{ApiKey, Limits},
     name::Name,
@@ -73,6 +74,12 @@ impl Store {
         let rows: Vec<Columns> = on_both!(self, db => sqlx::query_as(LIST).bind(tenant.as_str()).fetch_all(db).await)?;
         rows.into_iter().map(key).collect()
     }
+
+    pub(crate) async fn key(&self, tenant: &Name, id: KeyId) -> Result<Option<ApiKey>> {
+        let row: Option<Columns> =
+            on_both!(self, db => sqlx::query_as(ONE).bind(tenant.as_str()).bind(id.to_string()).fetch_optional(db).await)?;
+        row.map(key).transpose()
+    }
 }
 
 impl Tx {
@@ -90,12 +97,16 @@ impl Tx {
             .bind(k.tenant.as_str()).bind(k.id.to_string()).bind(&k.label).bind(&k.hint).bind(&row.digest).bind(k.owner.to_string())
             .bind(k.models.as_ref().map(json)).bind(k.limits.requests_per_minute.map(i64::from)).bind(k.limits.tokens_per_minute.map(i64::from))
             .bind(k.created_at.0).bind(k.expires_at.map(|t| t.0)).bind(i64::from(k.service))
-            .execute(db).await.map(drop))
+            .execute(db).await.map(drop))?;
+        self.key_changed(&k.tenant, k.id);
+        Ok(())
     }
 
     pub(crate) async fn revoke_key(&mut self, tenant: &Name, id: KeyId, at: Timestamp) -> Result<()> {
         let sql = "UPDATE api_keys SET revoked_at = $3 WHERE tenant = $1 AND id = $2 AND revoked_at IS NULL";
-        in_tx!(self, db => sqlx::query(sql).bind(tenant.as_str()).bind(id.to_string()).bind(at.0).execute(db).await.map(drop))
+        in_tx!(self, db => sqlx::query(sql).bind(tenant.as_str()).bind(id.to_string()).bind(at.0).execute(db).await.map(drop))?;
+        self.key_changed(tenant, id);
+        Ok(())
     }
 
     /// The person's own keys that are not revoked are revoked now, in one tenant or in all; returns tenant and id of each.
@@ -106,11 +117,22 @@ impl Tx {
         let tenant = tenant.map(Name::as_str).unwrap_or_default();
         let rows: Vec<(String, String)> =
             in_tx!(self, db => sqlx::query_as(sql).bind(person.to_string()).bind(tenant).bind(at.0).fetch_all(db).await)?;
-        rows.into_iter().map(|(tenant, id)| Ok((parsed(&tenant)?, parsed(&id)?))).collect()
+        let keys = rows.into_iter().map(|(tenant, id)| Ok((parsed(&tenant)?, parsed(&id)?))).collect::<Result<Vec<(Name, KeyId)>>>()?;
+        for (tenant, key) in &keys {
+            self.key_changed(tenant, *key);
+        }
+        Ok(keys)
     }
 
     pub(crate) async fn set_responsible(&mut self, tenant: &Name, id: KeyId, person: PersonId) -> Result<()> {
         let sql = "UPDATE api_keys SET owner = $3 WHERE tenant = $1 AND id = $2 AND service = 1";
-        in_tx!(self, db => sqlx::query(sql).bind(tenant.as_str()).bind(id.to_string()).bind(person.to_string()).execute(db).await.map(drop))
+        in_tx!(self, db => sqlx::query(sql).bind(tenant.as_str()).bind(id.to_string()).bind(person.to_string()).execute(db).await.map(drop))?;
+        self.key_changed(tenant, id);
+        Ok(())
+    }
+
+    fn key_changed(&mut self, tenant: &Name, id: KeyId) {
+        self.changed(tenant, Topic::Key, id);
+        self.directory_changed();
     }
 }

@@ -14,7 +14,7 @@ pub(crate) struct Fence {
 impl Store {
     /// Takes the lease, or renews it for its holder, until `until`. `None` = another one holds it.
     pub(crate) async fn take_lease(&self, lease: &'static str, holder: &str, now: Timestamp, until: Timestamp) -> Result<Option<Fence>> {
-        let mut tx = self.begin(now).await?;
+        let mut tx = self.in_line(now).await?;
         let first = "INSERT INTO leases (name, holder, fence, expires_at) VALUES ($1, $2, 0, 0) ON CONFLICT DO NOTHING";
         in_tx!(tx, db => sqlx::query(first).bind(lease).bind("").execute(db).await.map(|_| ()))?;
         let take = "UPDATE leases SET fence = CASE WHEN holder = $2 THEN fence ELSE fence + 1 END, holder = $2, expires_at = $3 \
@@ -27,7 +27,7 @@ impl Store {
 
     /// Makes the fence of its holder at least `number`.
     pub(crate) async fn raise_fence(&self, fence: &Fence, number: i64, now: Timestamp) -> Result<()> {
-        let mut tx = self.begin(now).await?;
+        let mut tx = self.in_line(now).await?;
         let sql = "UPDATE leases SET fence = $4 WHERE name = $1 AND holder = $2 AND fence = $3 AND fence < $4";
         in_tx!(tx, db => sqlx::query(sql).bind(fence.lease).bind(&fence.holder).bind(fence.number).bind(number).execute(db).await.map(|_| ()))?;
         tx.commit().await
@@ -35,7 +35,7 @@ impl Store {
 
     /// Gives the lease back, so that the next one need not wait for its end.
     pub(crate) async fn release_lease(&self, fence: &Fence, now: Timestamp) -> Result<()> {
-        let mut tx = self.begin(now).await?;
+        let mut tx = self.in_line(now).await?;
         let sql = "UPDATE leases SET expires_at = 0 WHERE name = $1 AND holder = $2 AND fence = $3";
         in_tx!(tx, db => sqlx::query(sql).bind(fence.lease).bind(&fence.holder).bind(fence.number).execute(db).await.map(|_| ()))?;
         tx.commit().await

@@ -3,11 +3,12 @@
 //!
 //! Conventions: `$1` placeholders; every column is listed; ids, words and JSON are TEXT, times and counts BIGINT (`i64`),
 //! truth is 0 or 1. A function of a tenant's noun takes the tenant first and binds it itself.
-//! Reads go through [`Store`], changes through [`Tx`], so that state, audit, event and job commit together or not at all.
+//! Reads go through [`Store`], changes through [`Tx`], so that state, audit, event and job commit together or not at all. A [`Tx`] is
+//! begun in `crate::change` only; whoever writes here marks in it what listeners must hear ([`Tx::changed`] and its like).
 //!
 //! Writers stand in one line, on both databases: what a transaction reads first still holds when it writes (quotas, "the
 //! next number"), numbers of audit and events appear in their order, and there are no deadlocks. A management action takes
-//! milliseconds; what comes in masses (metered calls) goes through [`Store::begin_beside`].
+//! milliseconds; what comes in masses (metered calls, log lines) goes through `change::beside`.
 
 mod audit;
 mod base_models;
@@ -21,6 +22,7 @@ mod events;
 mod jobs;
 mod keys;
 pub(crate) mod leases;
+mod marks;
 pub(crate) mod models;
 mod people;
 mod rights;
@@ -42,8 +44,9 @@ pub(crate) use people::Membership;
 pub(crate) use sessions::{NewSession, SessionRow};
 pub(crate) use usage_hours::Hours;
 
-use crate::freshness::DatabasePool;
+use crate::{change::Door, freshness::DatabasePool};
 use domain::time::Timestamp;
+use marks::Marks;
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -73,6 +76,7 @@ pub enum Pool {
 pub struct Tx {
     pub(crate) db: Open,
     at: Timestamp,
+    marks: Marks,
     _turn: Option<OwnedMutexGuard<()>>,
 }
 
@@ -119,7 +123,12 @@ pub enum ConnectError {
 
 impl Store {
     /// A transaction that may write, in its turn. `at` is the time of everything that is written in it.
-    pub async fn begin(&self, at: Timestamp) -> Result<Tx> {
+    pub(crate) async fn begin(&self, at: Timestamp, _: Door) -> Result<Tx> {
+        self.in_line(at).await
+    }
+
+    /// The same for this room's own bookkeeping: leases, claims of jobs.
+    async fn in_line(&self, at: Timestamp) -> Result<Tx> {
         let turn = tokio::time::timeout(PATIENCE, self.line.clone().lock_owned()).await.map_err(|_| sqlx::Error::PoolTimedOut)?;
         let db = match &self.db {
             // The write lock at once, so that reading first and writing later cannot fail half-way.
@@ -130,21 +139,21 @@ impl Store {
                 Open::Postgres(t)
             }
         };
-        Ok(Tx { db, at, _turn: Some(turn) })
+        Ok(Tx { db, at, marks: Marks::default(), _turn: Some(turn) })
     }
 
     /// A transaction that only adds rows which nothing else reads while deciding, and takes no number: beside the line on
     /// PostgreSQL. SQLite has one writer anyway.
-    pub async fn begin_beside(&self, at: Timestamp) -> Result<Tx> {
+    pub(crate) async fn begin_beside(&self, at: Timestamp, _: Door) -> Result<Tx> {
         match &self.db {
-            Pool::Sqlite(_) => self.begin(at).await,
-            Pool::Postgres(pool) => Ok(Tx { db: Open::Postgres(pool.begin().await?), at, _turn: None }),
+            Pool::Sqlite(_) => self.in_line(at).await,
+            Pool::Postgres(pool) => Ok(Tx { db: Open::Postgres(pool.begin().await?), at, marks: Marks::default(), _turn: None }),
         }
     }
 
     /// Writes a row that means nothing, as every change would: in its turn, and to the disk.
     pub(crate) async fn probe(&self, at: Timestamp) -> Result<()> {
-        let mut tx = self.begin(at).await?;
+        let mut tx = self.in_line(at).await?;
         let sql = "INSERT INTO counters (name, value) VALUES ('write_probe', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
         in_tx!(tx, db => sqlx::query(sql).bind(at.0).execute(db).await.map(drop))?;
         tx.commit().await
@@ -187,7 +196,9 @@ impl Tx {
         self.at
     }
 
-    pub async fn commit(self) -> Result<()> {
+    /// Ends it, with what was marked on the way.
+    pub(crate) async fn commit(mut self) -> Result<()> {
+        self.write_marks().await?;
         match self.db {
             Open::Sqlite(t) => t.commit().await,
             Open::Postgres(t) => t.commit().await,

@@ -4,6 +4,7 @@ use super::{Result, Store, Tx, at, from_json, in_tx, json, on_both, parsed, word
 use domain::{
     base_model::StoredFile,
     card::Card,
+    event::Topic,
     ids::{ModelId, ModelVersionId, PersonId, RunId},
     model::{Model, ModelVersion, Stage, WeightsKind},
     name::Name,
@@ -193,12 +194,16 @@ impl Tx {
             .bind(i64::from(v.card.revision))
             .bind(v.author.to_string())
             .bind(v.created_at.0)
-            .execute(db).await.map(|_| ()))
+            .execute(db).await.map(|_| ()))?;
+        self.changed(v.tenant, Topic::ModelVersion, v.id);
+        Ok(())
     }
 
     pub(crate) async fn set_stage(&mut self, tenant: &Name, id: ModelVersionId, stage: Stage) -> Result<()> {
         let sql = "UPDATE model_versions SET stage = $3 WHERE tenant = $1 AND id = $2";
-        in_tx!(self, db => sqlx::query(sql).bind(tenant.as_str()).bind(id.to_string()).bind(stage.word()).execute(db).await.map(|_| ()))
+        in_tx!(self, db => sqlx::query(sql).bind(tenant.as_str()).bind(id.to_string()).bind(stage.word()).execute(db).await.map(|_| ()))?;
+        self.changed(tenant, Topic::ModelVersion, id);
+        Ok(())
     }
 
     /// Writes a card over the revision it was made from. `false` = the card has moved on.
@@ -207,6 +212,9 @@ impl Tx {
         let saved = in_tx!(self, db => sqlx::query(sql)
             .bind(tenant.as_str()).bind(id.to_string()).bind(i64::from(base_revision)).bind(json(card)).bind(i64::from(card.revision))
             .execute(db).await.map(|done| done.rows_affected()))?;
+        if saved == 1 {
+            self.changed(tenant, Topic::ModelVersion, id);
+        }
         Ok(saved == 1)
     }
 }

@@ -58,7 +58,10 @@ impl Tx {
     /// Session passes that were made until `at` are refused.
     pub(crate) async fn end_passes(&mut self, person: PersonId, at: Timestamp) -> Result<()> {
         let sql = "UPDATE people SET passes_from = $2 WHERE id = $1";
-        in_tx!(self, db => sqlx::query(sql).bind(person.to_string()).bind(at.0).execute(db).await.map(drop))
+        in_tx!(self, db => sqlx::query(sql).bind(person.to_string()).bind(at.0).execute(db).await.map(drop))?;
+        self.rights_changed(person);
+        self.directory_changed();
+        Ok(())
     }
 
     pub(crate) async fn memberships(&mut self, person: PersonId) -> Result<Vec<Membership>> {

@@ -158,7 +158,10 @@ impl Tx {
             in_tx!(self, db => sqlx::query_as(sql).bind(secret_hash).fetch_optional(db).await)?;
         let sql = "DELETE FROM sessions WHERE secret_hash = $1";
         in_tx!(self, db => sqlx::query(sql).bind(secret_hash).execute(db).await.map(drop))?;
-        row.map(|(id, person, name, token)| Ok((parsed(&id)?, parsed(&person)?, name, token))).transpose()
+        let Some((id, person, name, token)) = row else { return Ok(None) };
+        let person = parsed(&person)?;
+        self.rights_changed(person);
+        Ok(Some((parsed(&id)?, person, name, token)))
     }
 
     /// False when there was none any more.
@@ -172,6 +175,7 @@ impl Tx {
         let at = self.at();
         let sql = "UPDATE people SET passes_from = $1";
         in_tx!(self, db => sqlx::query(sql).bind(at.0).execute(db).await.map(drop))?;
+        self.directory_changed();
         let sql = "DELETE FROM sessions WHERE expires_at > $1";
         in_tx!(self, db => sqlx::query(sql).bind(at.0).execute(db).await.map(|r| r.rows_affected()))
     }

@@ -4,6 +4,7 @@ use super::{Result, Store, Tx, at, count, from_json, in_tx, json, on_both, parse
 use domain::{
     base_model::StoredFile,
     call_rules::CallRules,
+    event::Topic,
     name::Name,
     people::{Member, Role},
     tenant::{Holding, Quota, RailCounts, Tenant, TenantState},
@@ -96,7 +97,7 @@ impl Store {
 
     /// Writes what lies on the disk beyond that.
     pub(crate) async fn set_other_bytes(&self, name: &Name, bytes: u64, now: Timestamp) -> Result<()> {
-        let mut tx = self.begin(now).await?;
+        let mut tx = self.in_line(now).await?;
         let sql = "UPDATE tenants SET other_bytes = $2 WHERE name = $1 AND other_bytes <> $2";
         in_tx!(tx, db => sqlx::query(sql).bind(name.as_str()).bind(bytes as i64).execute(db).await.map(drop))?;
         tx.commit().await
@@ -165,12 +166,17 @@ impl Tx {
             .bind(t.name.as_str()).bind(&t.title).bind(t.state.word())
             .bind(i64::from(q.concurrent_runs)).bind(q.storage_bytes as i64).bind(i64::from(q.endpoints)).bind(t.created_at.0)
             .execute(db).await.map(|r| r.rows_affected()))?;
+        if rows == 1 {
+            self.tenant_changed(&t.name);
+        }
         Ok(rows == 1)
     }
 
     pub(crate) async fn set_call_rules(&mut self, name: &Name, rules: &CallRules) -> Result<()> {
         let sql = "UPDATE tenants SET call_rules_json = $2 WHERE name = $1";
-        in_tx!(self, db => sqlx::query(sql).bind(name.as_str()).bind(json(rules)).execute(db).await.map(drop))
+        in_tx!(self, db => sqlx::query(sql).bind(name.as_str()).bind(json(rules)).execute(db).await.map(drop))?;
+        self.tenant_changed(name);
+        Ok(())
     }
 
     pub(crate) async fn update_tenant(&mut self, t: &Tenant) -> Result<()> {
@@ -179,6 +185,13 @@ impl Tx {
         in_tx!(self, db => sqlx::query(sql)
             .bind(t.name.as_str()).bind(&t.title).bind(t.state.word())
             .bind(i64::from(q.concurrent_runs)).bind(q.storage_bytes as i64).bind(i64::from(q.endpoints))
-            .execute(db).await.map(drop))
+            .execute(db).await.map(drop))?;
+        self.tenant_changed(&t.name);
+        Ok(())
+    }
+
+    fn tenant_changed(&mut self, name: &Name) {
+        self.changed(name, Topic::Tenant, name);
+        self.directory_changed();
     }
 }

@@ -72,7 +72,7 @@ async fn a_job_is_finished_let_go_and_kept_only_by_whoever_claims_it_now(two: Tw
         run_after: NOW,
         claim: None,
     };
-    let mut tx = two.one.begin(NOW).await.unwrap();
+    let mut tx = two.one.in_line(NOW).await.unwrap();
     tx.insert_job(&job).await.unwrap();
     tx.commit().await.unwrap();
     assert!(two.one.claim_job("slow", 2, NOW, NOW.plus(MINUTE)).await.unwrap().is_some());
@@ -83,13 +83,13 @@ async fn a_job_is_finished_let_go_and_kept_only_by_whoever_claims_it_now(two: Tw
     // The slow one wakes up: the job is no longer its own.
     assert!(!two.one.renew_job("j1", "slow", later.plus(DAY)).await.unwrap());
     two.one.release_job("j1", "slow", later, true).await.unwrap();
-    let mut tx = two.one.begin(later).await.unwrap();
+    let mut tx = two.one.in_line(later).await.unwrap();
     assert!(!tx.let_go_of_job("j1", "slow").await.unwrap());
     assert!(!tx.delete_job("j1", "slow").await.unwrap());
     tx.commit().await.unwrap();
     assert!(two.one.claim_job("third", 2, later, later.plus(MINUTE)).await.unwrap().is_none(), "the quick one still holds it");
 
-    let mut tx = two.two.begin(later).await.unwrap();
+    let mut tx = two.two.in_line(later).await.unwrap();
     assert!(tx.delete_job("j1", "quick").await.unwrap());
     tx.commit().await.unwrap();
     assert!(two.one.claim_job("third", 2, later.plus(DAY), later.plus(2 * DAY)).await.unwrap().is_none(), "it is done");
@@ -108,7 +108,7 @@ async fn a_fence_of_an_earlier_term_holds_nothing_also_for_the_same_holder(two: 
     assert_eq!(take(&two.one, "a", NOW.plus(21 * SECOND)).await.as_ref(), Some(&third), "renewed");
 
     let holds = async |fence: &Fence| {
-        let mut tx = two.two.begin(NOW).await.unwrap();
+        let mut tx = two.two.in_line(NOW).await.unwrap();
         tx.holds(fence).await.unwrap()
     };
     assert!(!holds(&first).await && !holds(&second).await);
@@ -122,10 +122,10 @@ async fn a_fence_of_an_earlier_term_holds_nothing_also_for_the_same_holder(two: 
 
 /// Reads what the last writer wrote: whoever decides by it must come after.
 async fn the_second_writer_waits_for_the_first(two: Two) {
-    let mut first = two.one.begin(NOW).await.unwrap();
+    let mut first = two.one.in_line(NOW).await.unwrap();
     let other = two.two.clone();
     let second = tokio::spawn(async move {
-        let mut tx = other.begin(NOW).await?;
+        let mut tx = other.in_line(NOW).await?;
         // Only read, so that no lock on a row is what makes it wait.
         let sql = "SELECT holder FROM leases WHERE name = 'line'";
         let seen: Option<(String,)> = in_tx!(tx, db => sqlx::query_as(sql).fetch_optional(db).await)?;
@@ -144,7 +144,7 @@ async fn the_second_writer_waits_for_the_first(two: Two) {
 /// As after a full disk, where SQLite ends the transaction by itself.
 async fn a_rollback_that_fails_costs_one_connection_and_no_later_change(two: Two) {
     for _ in 0..20 {
-        let mut tx = two.one.begin(NOW).await.unwrap();
+        let mut tx = two.one.in_line(NOW).await.unwrap();
         in_tx!(tx, db => sqlx::query("ROLLBACK").execute(db).await.map(drop)).unwrap();
     }
     for n in 0..20 {
@@ -195,7 +195,7 @@ async fn every_connection_to_postgresql_has_its_limits_of_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_says_nothing_in_its_transaction_is_thrown_out_and_the_next_one_goes_on() {
     let Some(two) = postgres().await else { return };
-    let mut silent = two.one.begin(NOW).await.unwrap();
+    let mut silent = two.one.in_line(NOW).await.unwrap();
     in_tx!(silent, db => sqlx::query("UPDATE counters SET value = 77 WHERE name = 'directory'").execute(db).await.map(drop)).unwrap();
     let waited = std::time::Instant::now();
     two.two.probe(NOW).await.expect("whoever waits behind it gets its turn before it gives up");
@@ -213,7 +213,7 @@ async fn who_waits_too_long_behind_a_lock_is_told_so() {
     let others = sqlx::PgPool::connect(&two.url).await.unwrap();
     let mut other = others.acquire().await.unwrap();
     sqlx::query("SELECT pg_advisory_lock($1)").bind(WRITERS_LINE).execute(&mut *other).await.unwrap();
-    let refused = tokio::time::timeout(LONG, two.one.begin(NOW)).await.unwrap().err().expect("the line stands still");
+    let refused = tokio::time::timeout(LONG, two.one.in_line(NOW)).await.unwrap().err().expect("the line stands still");
     assert_eq!(Trouble::of(&refused), Trouble::Busy, "{refused}");
     let problem = crate::problem::Doing::doing(Result::<()>::Err(refused), "x").unwrap_err();
     assert_eq!(problem.kind, domain::problem::ProblemKind::Unavailable);
