@@ -79,10 +79,16 @@ fn Program(files: Files) -> impl IntoView {
     }
 }
 
-/// The last event before this picture was begun, so that the page's event stream starts where the picture ends (see `ui::live`).
+/// The place in the tenant's events before this picture was begun, so that the page's event stream starts where the picture ends (see
+/// `ui::live`).
 fn events_so_far() -> Option<String> {
     #[cfg(feature = "ssr")]
-    return crate::api::platform().ok().map(|p| p.latest_event().to_string());
+    {
+        let parts = use_context::<http::request::Parts>()?;
+        let tenant = parts.uri.path().strip_prefix("/t/")?.split('/').next()?.parse().ok()?;
+        let platform = crate::api::platform().ok()?;
+        Some(platform.seal_place(&tenant, platform.latest_event()))
+    }
     #[cfg(not(feature = "ssr"))]
     None
 }

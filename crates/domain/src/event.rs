@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     pub id: EventId,
-    /// Grows by one with every event of the platform; what `Last-Event-ID` holds.
+    /// Grows by one with every event of the platform. Browsers never get it: it would tell how much happens in other tenants.
+    #[serde(skip)]
     pub seq: i64,
     pub tenant: Name,
     pub at: Timestamp,

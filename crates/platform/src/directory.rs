@@ -19,8 +19,8 @@ use domain::{
 use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
-/// How soon a change that another replica made is seen here; a revoked key stops within a second.
-const EVERY: Duration = Duration::from_millis(200);
+/// After a reading that failed.
+const AGAIN: Duration = Duration::from_secs(1);
 /// How far clocks of replicas may differ.
 const CLOCKS_DIFFER: i64 = MINUTE;
 
@@ -52,6 +52,8 @@ impl Platform {
     where
         S: Future<Output = ()> + Send + 'static,
     {
+        // Before the first reading: what changes after that is seen.
+        let mut revisions = self.store().revisions();
         let first = self.directory().await?;
         let mut seen = first.revision;
         let (sender, receiver) = watch::channel(Arc::new(first));
@@ -60,26 +62,27 @@ impl Platform {
         let keeping = async move {
             tokio::pin!(shutdown);
             loop {
-                tokio::select! {
-                    () = &mut shutdown => return,
-                    () = sender.closed() => return,
-                    () = tokio::time::sleep(EVERY) => {}
-                }
-                let moved = match platform.store().counter("directory").await {
-                    Ok(revision) if u64::try_from(revision).is_ok_and(|r| r == seen) => {
+                let now = *revisions.borrow_and_update();
+                let current = now.checked == 0 || u64::try_from(now.directory).is_ok_and(|r| r <= seen);
+                let again = if current {
+                    if now.checked > 0 {
                         platform.inner.freshness.directory_seen(platform.now());
-                        false
                     }
-                    Ok(_) => true,
-                    Err(e) => {
-                        tracing::warn!(error = %e, "the directory cannot be read now; the last one holds");
-                        false
-                    }
-                };
-                if moved && let Ok(directory) = platform.directory().await {
+                    None
+                } else if let Ok(directory) = platform.directory().await {
                     seen = directory.revision;
                     platform.inner.freshness.directory_seen(platform.now());
                     sender.send_replace(Arc::new(directory));
+                    None
+                } else {
+                    tracing::warn!("the directory cannot be read now; the last one holds");
+                    Some(AGAIN)
+                };
+                tokio::select! {
+                    () = &mut shutdown => return,
+                    () = sender.closed() => return,
+                    changed = revisions.changed(), if again.is_none() => if changed.is_err() { return },
+                    () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => {}
                 }
             }
         };

@@ -1,4 +1,5 @@
-//! What changed, for open pages: told in the transaction of the change, read after a number, watched by polling one counter.
+//! What changed, for open pages and for the controllers: written with the change, read once by each process, told to whoever listens to
+//! that tenant.
 
 use crate::{
     Platform,
@@ -12,16 +13,57 @@ use domain::{
     policy::Action,
     problem::Problem,
 };
-use std::{future::Future, time::Duration};
-use tokio::sync::watch;
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::sync::broadcast;
 
-/// How soon a change that another replica made is seen here.
-const EVERY: Duration = Duration::from_millis(200);
+/// Events that are read at once.
+const BATCH: i64 = 500;
+/// Events that wait for a listener that is slow; one that is slower reads them from the database.
+const WAITING: usize = 256;
+/// After a reading that failed.
+const AGAIN: Duration = Duration::from_secs(1);
+/// What a place in the stream of events is sealed for.
+const PLACE: &str = "a place in the events of";
 
 /// Says, with the change itself, that `object` changed.
 pub(crate) async fn tell(tx: &mut Tx, tenant: &Name, topic: Topic, object: impl ToString) -> store::Result<()> {
     tx.changed(tenant, topic, object);
     Ok(())
+}
+
+/// Who listens in this process.
+pub(crate) struct Listeners {
+    tenants: Mutex<HashMap<Name, broadcast::Sender<Arc<Event>>>>,
+    /// The newest event's number, as far as this process has seen.
+    latest: std::sync::atomic::AtomicI64,
+}
+
+impl Listeners {
+    pub(crate) fn new(latest: i64) -> Self {
+        Self { tenants: Mutex::default(), latest: latest.into() }
+    }
+
+    fn tell(&self, event: Event) {
+        self.latest.store(event.seq, std::sync::atomic::Ordering::Release);
+        let event = Arc::new(event);
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(listening) = tenants.get(&event.tenant)
+            && listening.send(event.clone()).is_err()
+        {
+            // The last of the tenant's listeners is gone.
+            tenants.remove(&event.tenant);
+        }
+    }
+
+    fn of(&self, tenant: &Name) -> broadcast::Receiver<Arc<Event>> {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        tenants.entry(tenant.clone()).or_insert_with(|| broadcast::Sender::new(WAITING)).subscribe()
+    }
 }
 
 impl Platform {
@@ -33,39 +75,60 @@ impl Platform {
 
     /// Number of the newest event that this process has seen.
     pub fn latest_event(&self) -> i64 {
-        *self.inner.events.borrow()
+        self.inner.listeners.latest.load(std::sync::atomic::Ordering::Acquire)
     }
 
-    /// Changes whenever anything changed anywhere; fed by [`Platform::watch_events`].
-    pub fn changes(&self) -> watch::Receiver<i64> {
-        self.inner.events.subscribe()
+    /// The tenant's events as they happen, from now on; fed by [`Platform::watch_events`]. Whoever lags behind reads [`Platform::events_after`].
+    pub fn listen(&self, scope: &Scope) -> Result<broadcast::Receiver<Arc<Event>>, Problem> {
+        scope.permit(Action::TenantRead)?;
+        Ok(self.inner.listeners.of(scope.tenant_name()))
     }
 
-    /// Runs until `shutdown` ends. A database that is away is asked again; pages then are late, not wrong.
+    /// A place in the events as browsers get it: it tells nothing of how much happens in other tenants, and opens for this one alone.
+    pub fn seal_place(&self, tenant: &Name, seq: i64) -> String {
+        self.inner.token_key.seal(&format!("{PLACE} {tenant}"), &seq.to_string())
+    }
+
+    /// `None` when it was not sealed here for this tenant.
+    pub fn open_place(&self, tenant: &Name, place: &str) -> Option<i64> {
+        self.inner.token_key.open(&format!("{PLACE} {tenant}"), place)?.parse().ok()
+    }
+
+    /// Reads what happens and tells it, until `shutdown` ends. A database that is away is asked again; pages then are late, not wrong.
     pub async fn watch_events(&self, shutdown: impl Future<Output = ()>) {
         tokio::pin!(shutdown);
-        let mut away = false;
+        let mut revisions = self.store().revisions();
         // What happened before this process started concerns nobody here.
-        let mut rights = None;
+        let (mut seen, mut rights) = (self.latest_event(), None);
         loop {
+            let now = *revisions.borrow_and_update();
+            let read = async {
+                while now.checked > 0 && seen < now.events {
+                    let events = self.store().all_events_after(seen, BATCH).await?;
+                    // Without any, those that are counted were forgotten already: too late for everybody.
+                    seen = events.last().map_or(now.events, |e| e.seq);
+                    events.into_iter().for_each(|e| self.inner.listeners.tell(e));
+                }
+                if now.checked > 0 {
+                    let before = *rights.get_or_insert(now.rights);
+                    if before != now.rights {
+                        self.tell_rights_changes(before, now.rights).await?;
+                        rights = Some(now.rights);
+                    }
+                }
+                store::Result::Ok(())
+            };
+            let again = match read.await {
+                Ok(()) => None,
+                Err(e) => {
+                    tracing::warn!(error = %e, "events cannot be read now; trying again");
+                    Some(AGAIN)
+                }
+            };
             tokio::select! {
                 () = &mut shutdown => return,
-                () = tokio::time::sleep(EVERY) => {}
-            }
-            match self.store().marks().await {
-                Ok((latest, latest_rights)) => {
-                    away = false;
-                    let seen = *rights.get_or_insert(latest_rights);
-                    if seen != latest_rights && self.tell_rights_changes(seen, latest_rights).await.is_ok() {
-                        rights = Some(latest_rights);
-                    }
-                    self.inner.events.send_if_modified(|seen| std::mem::replace(seen, latest) != latest);
-                }
-                Err(e) if !away => {
-                    away = true;
-                    tracing::warn!(error = %e, "events cannot be read now; trying again");
-                }
-                Err(_) => {}
+                changed = revisions.changed(), if again.is_none() => if changed.is_err() { return },
+                () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => {}
             }
         }
     }

@@ -48,7 +48,7 @@ use std::{
     time::{Duration, Instant},
 };
 use store::Store;
-use tokio::sync::{Mutex, Notify, broadcast, watch};
+use tokio::sync::{Mutex, Notify, broadcast};
 use uuid::Uuid;
 
 /// What the platform is opened with.
@@ -125,8 +125,7 @@ struct Inner {
     clock: fn() -> Timestamp,
     /// HMAC secret of session passes, shared by all replicas.
     pass_secret: [u8; 32],
-    /// The newest event's number, as far as this process has seen.
-    events: watch::Sender<i64>,
+    listeners: events::Listeners,
     /// People whose rights changed, as this process hears of it.
     rights: broadcast::Sender<domain::ids::PersonId>,
     /// On their way into the audit log.
@@ -158,7 +157,7 @@ impl Platform {
             token_key,
             upload_bytes,
         } = config;
-        let events = watch::Sender::new(latest);
+        let listeners = events::Listeners::new(latest);
         let inner = Inner {
             store,
             blobs,
@@ -172,7 +171,7 @@ impl Platform {
             upload_bytes,
             clock,
             pass_secret,
-            events,
+            listeners,
             rights: broadcast::Sender::new(1024),
             refusals: Default::default(),
             wake: Notify::new(),

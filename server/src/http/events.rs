@@ -22,9 +22,10 @@ use domain::{
     event::{Event, Topic},
     problem::Problem,
 };
-use futures::{SinkExt, Stream, channel::mpsc};
+use futures::Stream;
 use platform::access::Scope;
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use tokio::sync::{broadcast, mpsc};
 
 /// How often a line is sent when nothing happens, so that nobody on the way closes the connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -39,8 +40,8 @@ pub struct Filter {
     topic: Option<String>,
     /// Id of the one object that matters.
     object: Option<String>,
-    /// The last event that the page's first picture already shows: what came later is told at once.
-    after: Option<i64>,
+    /// The place in the events that the page's first picture already shows, as it was given out: what came later is told at once.
+    after: Option<String>,
 }
 
 pub async fn events(
@@ -54,13 +55,20 @@ pub async fn events(
 ) -> Response {
     match caller.scope(web.platform(), &tenant).await {
         Ok(scope) => {
-            // A browser that comes back says what it heard last; a page that was drawn by the server, when that was; others begin now.
-            let last = headers.get("last-event-id").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
-            let after = last.or(filter.after).unwrap_or_else(|| web.platform().latest_event());
+            // A browser that comes back says what it was told last; a page that was drawn by the server, when that was; others begin now.
+            let last = headers.get("last-event-id").and_then(|v| v.to_str().ok());
+            let place = |text: &str| web.platform().open_place(&scope.tenant().name, text);
+            let after = last.and_then(place).or_else(|| filter.after.as_deref().and_then(place));
+            // Before anything is read: what happens meanwhile waits in here.
+            let told = match web.platform().listen(&scope) {
+                Ok(told) => told,
+                Err(problem) => return problem_page::answer(&problem, Wants::Json),
+            };
+            let (begin_at, missed) = (after.unwrap_or_else(|| web.platform().latest_event()), after.is_some());
             let (sender, receiver) = mpsc::channel(16);
-            let listener = Listener { web, scope, signed, seen, tenant, filter: Wanted::of(&filter), after };
-            tokio::spawn(listener.run(sender));
-            stream(receiver)
+            let listener = Listener { web, scope, signed, seen, tenant, filter: Wanted::of(&filter), after: begin_at };
+            tokio::spawn(listener.run(sender, told, missed));
+            stream(futures::stream::unfold(receiver, async |mut lines| lines.recv().await.map(|line| (line, lines))))
         }
         Err(problem) => problem_page::answer(&problem, Wants::Json),
     }
@@ -103,48 +111,76 @@ struct Listener {
 type Line = Result<sse::Event, Infallible>;
 
 impl Listener {
-    /// Until the reader goes away, the portal stops, or the person may no longer listen.
-    async fn run(mut self, mut to: mpsc::Sender<Line>) {
-        let mut changes = self.web.platform().changes();
+    /// Until the reader goes away, the portal stops, or the person may no longer listen. `missed`: something may have happened before
+    /// `told` began.
+    async fn run(mut self, to: mpsc::Sender<Line>, mut told: broadcast::Receiver<Arc<Event>>, missed: bool) {
         let mut rights = self.web.platform().rights_changes();
         let me = self.scope.person().id;
         let mut look_again =
-            tokio::time::interval(STILL_ALLOWED.min(Duration::from_secs(self.web.config().confirm_seconds.unsigned_abs())));
+            tokio::time::interval(Duration::from_secs(self.web.config().confirm_seconds.unsigned_abs()).min(STILL_ALLOWED));
         look_again.tick().await;
         let stopping = self.web.stopping().clone();
         if to.send(Ok(sse::Event::default().retry(RETRY).comment("listening"))).await.is_err() {
             return;
         }
+        if missed && self.catch_up(&to).await.is_err() {
+            return;
+        }
         loop {
-            if self.tell(&mut to).await.is_err() {
-                return;
-            }
-            tokio::select! {
+            let event = tokio::select! {
                 // In this order: what happened after a person's rights ended is not told to that person.
                 biased;
                 () = stopping.cancelled() => return,
                 // Whoever hears of too many changes at once may have missed its own.
-                whose = rights.recv() => if whose.map_or(true, |person| person == me) && !self.still_allowed().await { return },
-                _ = look_again.tick() => if !self.still_allowed().await { return },
-                changed = changes.changed() => if changed.is_err() { return },
+                whose = rights.recv() => {
+                    if whose.map_or(true, |person| person == me) && !self.still_allowed().await { return }
+                    continue;
+                }
+                _ = look_again.tick() => {
+                    if !self.still_allowed().await { return }
+                    continue;
+                }
+                event = told.recv() => event,
                 // Notices a reader that went away while nothing happens.
-                () = gone(&to) => return,
+                () = to.closed() => return,
+            };
+            let done = match event {
+                Ok(event) => self.tell(&event, &to).await,
+                Err(broadcast::error::RecvError::Lagged(_)) => self.catch_up(&to).await,
+                Err(broadcast::error::RecvError::Closed) => return,
+            };
+            if done.is_err() {
+                return;
             }
         }
     }
 
-    /// Sends what happened since. An error means that nobody listens, or that the database is away: the browser will come again.
-    async fn tell(&mut self, to: &mut mpsc::Sender<Line>) -> Result<(), Problem> {
+    /// Sends what happened since, from the database. An error means that nobody listens, or that the database is away: the browser will
+    /// come again.
+    async fn catch_up(&mut self, to: &mpsc::Sender<Line>) -> Result<(), Problem> {
         loop {
             let events = self.web.platform().events_after(&self.scope, self.after, 200).await?;
-            let Some(last) = events.last() else { return Ok(()) };
-            self.after = last.seq;
-            for event in events.iter().filter(|e| self.filter.matches(e)) {
-                let data = serde_json::to_string(event).unwrap_or_default();
-                let line = sse::Event::default().event("change").id(event.seq.to_string()).data(data);
-                to.send(Ok(line)).await.map_err(|_| Problem::not_found("The listener"))?;
+            if events.is_empty() {
+                return Ok(());
+            }
+            for event in &events {
+                self.tell(event, to).await?;
             }
         }
+    }
+
+    async fn tell(&mut self, event: &Event, to: &mpsc::Sender<Line>) -> Result<(), Problem> {
+        if event.seq <= self.after {
+            return Ok(());
+        }
+        self.after = event.seq;
+        if !self.filter.matches(event) {
+            return Ok(());
+        }
+        let data = serde_json::to_string(event).unwrap_or_default();
+        let place = self.web.platform().seal_place(&event.tenant, event.seq);
+        let line = sse::Event::default().event("change").id(place).data(data);
+        to.send(Ok(line)).await.map_err(|_| Problem::not_found("The listener"))
     }
 
     async fn still_allowed(&mut self) -> bool {
@@ -158,15 +194,5 @@ impl Listener {
             }
             Err(_) => false,
         }
-    }
-}
-
-/// Ends when the other side of the channel is gone.
-async fn gone(to: &mpsc::Sender<Line>) {
-    loop {
-        if to.is_closed() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_secs(5)).await;
     }
 }

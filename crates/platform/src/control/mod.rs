@@ -36,6 +36,8 @@ const LEASE_LASTS: i64 = 5 * SECOND;
 const RENEW_EVERY: Duration = Duration::from_millis(1500);
 /// How often rows and engine are compared when nothing wakes the loop.
 const EVERY: Duration = Duration::from_millis(300);
+/// The longest time without a look for jobs, for what nobody told of.
+const LOOK_FOR_JOBS: Duration = Duration::from_secs(600);
 /// How long a thing is left alone after an error in it, so that a broken disk does not fill the log.
 const AFTER_TROUBLE: Duration = Duration::from_secs(3);
 
@@ -130,14 +132,29 @@ impl Platform {
 
     /// Two of these run in a process, each with one tenant's job: a file of 20 GB keeps nobody else waiting.
     async fn work_jobs(&self, holder: &str) {
+        let mut revisions = self.store().revisions();
         loop {
-            match self.work_next(holder, 1).await {
-                Ok(true) => {}
-                Ok(false) => tokio::time::sleep(EVERY).await,
+            revisions.mark_unchanged();
+            let jobs = revisions.borrow().jobs;
+            let due = match self.work_next(holder, 1).await {
+                Ok(true) => continue,
+                // What is due already waits for the other hand, and is told when that is free.
+                Ok(false) => self.store().next_job_due().await.doing("reading when a job is due"),
+                Err(problem) => Err(problem),
+            };
+            let pause = match due {
+                Ok(due) => due
+                    .map_or(LOOK_FOR_JOBS, |at| Duration::from_millis(u64::try_from(at.since(self.now())).unwrap_or(0)))
+                    .clamp(EVERY, LOOK_FOR_JOBS),
                 Err(problem) => {
                     tracing::warn!(%problem, "jobs cannot be taken now");
-                    tokio::time::sleep(AFTER_TROUBLE).await;
+                    AFTER_TROUBLE
                 }
+            };
+            tokio::select! {
+                // The sender is this process's own store, which is still here.
+                _ = revisions.wait_for(|now| now.jobs != jobs) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }

@@ -1,6 +1,6 @@
 //! How connections are made: on both databases so that one process that is frozen, and one disk that was full, stop nobody for long.
 
-use super::{ConnectError, PATIENCE, Pool, Store};
+use super::{ConnectError, PATIENCE, Pool, Store, revisions::Wakeups};
 use sqlx::{
     Connection, PgConnection, SqliteConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -20,7 +20,7 @@ impl Store {
     /// `sqlite:PATH`, `sqlite::memory:` or `postgres://...`; brings the schema up to date.
     pub async fn connect(url: &str) -> Result<Self, ConnectError> {
         let db = if url.starts_with("sqlite:") { sqlite(url).await? } else { postgres(url).await? };
-        Ok(Self { db, line: Arc::default() })
+        Ok(Self { db, line: Arc::default(), wakeups: Wakeups::new(url) })
     }
 }
 

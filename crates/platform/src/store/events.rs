@@ -20,16 +20,24 @@ impl Tx {
     }
 }
 
+type Columns = (String, i64, String, i64, String, String);
+
+fn event((id, seq, tenant, when, topic, object): Columns) -> Result<Event> {
+    let topic = word(Topic::from_word(&topic), &topic)?;
+    Ok(Event { id: parsed(&id)?, seq, tenant: parsed(&tenant)?, at: at(when), topic, object })
+}
+
 impl Store {
     pub(crate) async fn events_after(&self, tenant: &Name, seq: i64, limit: i64) -> Result<Vec<Event>> {
         let sql = "SELECT id, seq, tenant, at, topic, object FROM events WHERE tenant = $1 AND seq > $2 ORDER BY seq LIMIT $3";
-        let rows: Vec<(String, i64, String, i64, String, String)> =
-            on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(seq).bind(limit).fetch_all(db).await)?;
-        rows.into_iter()
-            .map(|(id, seq, tenant, when, topic, object)| {
-                let topic = word(Topic::from_word(&topic), &topic)?;
-                Ok(Event { id: parsed(&id)?, seq, tenant: parsed(&tenant)?, at: at(when), topic, object })
-            })
-            .collect()
+        let rows: Vec<Columns> = on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(seq).bind(limit).fetch_all(db).await)?;
+        rows.into_iter().map(event).collect()
+    }
+
+    /// Of every tenant, for the one reader of the process.
+    pub(crate) async fn all_events_after(&self, seq: i64, limit: i64) -> Result<Vec<Event>> {
+        let sql = "SELECT id, seq, tenant, at, topic, object FROM events WHERE seq > $1 ORDER BY seq LIMIT $2";
+        let rows: Vec<Columns> = on_both!(self, db => sqlx::query_as(sql).bind(seq).bind(limit).fetch_all(db).await)?;
+        rows.into_iter().map(event).collect()
     }
 }

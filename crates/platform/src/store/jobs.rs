@@ -1,6 +1,6 @@
 //! The jobs table.
 
-use super::{Result, Store, Tx, at, count, in_tx, on_both, parsed};
+use super::{Result, Store, Tx, at, count, in_tx, on_both, parsed, revisions::Told};
 use domain::{name::Name, time::Timestamp};
 
 pub(crate) struct JobRow {
@@ -23,6 +23,7 @@ impl Tx {
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
         let (holder, until) = j.claim.as_ref().map(|(holder, until)| (holder.as_str(), until.0)).unzip();
         let tenant = j.tenant.as_ref().map(Name::as_str);
+        self.jobs_changed();
         in_tx!(self, db => sqlx::query(sql)
             .bind(&j.id).bind(&j.kind).bind(tenant).bind(&j.object).bind(&j.payload).bind(i64::from(j.attempts)).bind(j.run_after.0)
             .bind(holder).bind(until)
@@ -33,6 +34,7 @@ impl Tx {
     pub(crate) async fn let_go_of_job(&mut self, id: &str, holder: &str) -> Result<bool> {
         let sql = "UPDATE jobs SET claimed_by = NULL, claimed_until = NULL, run_after = $3 WHERE id = $1 AND claimed_by = $2";
         let now = self.at().0;
+        self.jobs_changed();
         let rows = in_tx!(self, db => sqlx::query(sql).bind(id).bind(holder).bind(now).execute(db).await.map(|r| r.rows_affected()))?;
         Ok(rows == 1)
     }
@@ -44,6 +46,8 @@ impl Tx {
     }
 
     pub(crate) async fn delete_job(&mut self, id: &str, holder: &str) -> Result<bool> {
+        // Another one of the tenant may begin now.
+        self.jobs_changed();
         let sql = "DELETE FROM jobs WHERE id = $1 AND claimed_by = $2";
         let rows = in_tx!(self, db => sqlx::query(sql).bind(id).bind(holder).execute(db).await.map(|r| r.rows_affected()))?;
         Ok(rows == 1)
@@ -51,18 +55,18 @@ impl Tx {
 }
 
 impl Store {
-    /// Whether a job is due.
-    pub(crate) async fn has_due_job(&self, now: Timestamp) -> Result<bool> {
-        let sql = "SELECT COUNT(*) FROM jobs WHERE run_after <= $1 AND (claimed_until IS NULL OR claimed_until <= $1)";
-        let (due,): (i64,) = on_both!(self, db => sqlx::query_as(sql).bind(now.0).fetch_one(db).await)?;
-        Ok(due > 0)
+    /// When the first job is due that nobody holds by then; `None` = there is none.
+    pub(crate) async fn next_job_due(&self) -> Result<Option<Timestamp>> {
+        let sql = "SELECT MIN(CASE WHEN claimed_until > run_after THEN claimed_until ELSE run_after END) FROM jobs";
+        let (due,): (Option<i64>,) = on_both!(self, db => sqlx::query_as(sql).fetch_one(db).await)?;
+        Ok(due.map(at))
     }
 
     /// Takes the next job. Tenants take turns: first who waits longest for a turn, then its oldest job. `most`: so many jobs of one
     /// tenant this holder may have at a time, so that a long one of a tenant does not keep the others of it waiting on all hands.
     pub(crate) async fn claim_job(&self, holder: &str, most: u32, now: Timestamp, until: Timestamp) -> Result<Option<JobRow>> {
         // So that whoever finds nothing to do does not stand in the writers' line.
-        if !self.has_due_job(now).await? {
+        if self.next_job_due().await?.is_none_or(|due| due > now) {
             return Ok(None);
         }
         let mut tx = self.in_line(now).await?;
@@ -97,6 +101,8 @@ impl Store {
     pub(crate) async fn release_job(&self, id: &str, holder: &str, run_after: Timestamp, counts: bool) -> Result<()> {
         let sql = "UPDATE jobs SET claimed_by = NULL, claimed_until = NULL, run_after = $3, attempts = attempts - $4 WHERE id = $1 AND claimed_by = $2";
         let undone = i64::from(!counts);
-        on_both!(self, db => sqlx::query(sql).bind(id).bind(holder).bind(run_after.0).bind(undone).execute(db).await.map(drop))
+        on_both!(self, db => sqlx::query(sql).bind(id).bind(holder).bind(run_after.0).bind(undone).execute(db).await.map(drop))?;
+        self.wakeups.committed(Told { counters: false, jobs: true });
+        Ok(())
     }
 }

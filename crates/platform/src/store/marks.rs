@@ -1,6 +1,6 @@
 //! What others must hear of a change. Store functions mark it where they write; the commit writes it down, each thing once.
 
-use super::{Result, Tx};
+use super::{Result, Tx, revisions::Told};
 use crate::uuid_at;
 use domain::{
     event::{Event, Topic},
@@ -18,6 +18,7 @@ pub(super) struct Marks {
     events: Vec<(Name, Topic, String)>,
     rights: Vec<PersonId>,
     directory: bool,
+    jobs: bool,
 }
 
 impl Tx {
@@ -41,9 +42,15 @@ impl Tx {
         self.marks.directory = true;
     }
 
+    /// Whoever does jobs looks for one.
+    pub(crate) fn jobs_changed(&mut self) {
+        self.marks.jobs = true;
+    }
+
     /// Last in the transaction: whoever writes beside the line holds the counters only until its commit.
-    pub(super) async fn write_marks(&mut self) -> Result<()> {
+    pub(super) async fn write_marks(&mut self) -> Result<Told> {
         let marks = std::mem::take(&mut self.marks);
+        let counters = marks.directory || !marks.events.is_empty() || !marks.rights.is_empty();
         if marks.directory {
             self.next("directory").await?;
         }
@@ -63,6 +70,6 @@ impl Tx {
                 self.forget_rights_changes_until(seq - RIGHTS_KEPT).await?;
             }
         }
-        Ok(())
+        Ok(Told { counters, jobs: marks.jobs })
     }
 }

@@ -25,6 +25,7 @@ pub(crate) mod leases;
 mod marks;
 pub(crate) mod models;
 mod people;
+pub(crate) mod revisions;
 mod rights;
 pub(crate) mod run_live;
 pub(crate) mod runs;
@@ -47,6 +48,7 @@ pub(crate) use usage_hours::Hours;
 use crate::{change::Door, freshness::DatabasePool};
 use domain::time::Timestamp;
 use marks::Marks;
+use revisions::Wakeups;
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -63,6 +65,7 @@ pub struct Store {
     pub(crate) db: Pool,
     /// The line inside this process: fair, and without holding a connection while waiting.
     line: Arc<Mutex<()>>,
+    wakeups: Wakeups,
 }
 
 #[derive(Clone)]
@@ -77,6 +80,7 @@ pub struct Tx {
     pub(crate) db: Open,
     at: Timestamp,
     marks: Marks,
+    wakeups: Wakeups,
     _turn: Option<OwnedMutexGuard<()>>,
 }
 
@@ -139,7 +143,11 @@ impl Store {
                 Open::Postgres(t)
             }
         };
-        Ok(Tx { db, at, marks: Marks::default(), _turn: Some(turn) })
+        Ok(self.tx(db, at, Some(turn)))
+    }
+
+    fn tx(&self, db: Open, at: Timestamp, turn: Option<OwnedMutexGuard<()>>) -> Tx {
+        Tx { db, at, marks: Marks::default(), wakeups: self.wakeups.clone(), _turn: turn }
     }
 
     /// A transaction that only adds rows which nothing else reads while deciding, and takes no number: beside the line on
@@ -147,7 +155,7 @@ impl Store {
     pub(crate) async fn begin_beside(&self, at: Timestamp, _: Door) -> Result<Tx> {
         match &self.db {
             Pool::Sqlite(_) => self.in_line(at).await,
-            Pool::Postgres(pool) => Ok(Tx { db: Open::Postgres(pool.begin().await?), at, marks: Marks::default(), _turn: None }),
+            Pool::Postgres(pool) => Ok(self.tx(Open::Postgres(pool.begin().await?), at, None)),
         }
     }
 
@@ -174,12 +182,6 @@ impl Store {
         Ok(value)
     }
 
-    /// Where the counters of events and of changed rights stand, in one look.
-    pub async fn marks(&self) -> Result<(i64, i64)> {
-        let sql = "SELECT (SELECT value FROM counters WHERE name = 'events'), (SELECT value FROM counters WHERE name = 'rights')";
-        on_both!(self, db => sqlx::query_as(sql).fetch_one(db).await)
-    }
-
     /// The secret of this name; the first that asks stores `fresh`, and every replica gets that one.
     pub async fn secret(&self, name: &'static str, fresh: &str) -> Result<String> {
         let insert = "INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
@@ -198,11 +200,21 @@ impl Tx {
 
     /// Ends it, with what was marked on the way.
     pub(crate) async fn commit(mut self) -> Result<()> {
-        self.write_marks().await?;
-        match self.db {
+        let told = self.write_marks().await?;
+        let Self { db, wakeups, _turn, .. } = self;
+        let done = match db {
             Open::Sqlite(t) => t.commit().await,
-            Open::Postgres(t) => t.commit().await,
-        }
+            Open::Postgres(mut t) => {
+                if !told.is_nothing() {
+                    let (channel, text) = wakeups.notification(told);
+                    sqlx::query("SELECT pg_notify($1, $2)").bind(channel).bind(text).execute(&mut *t).await?;
+                }
+                t.commit().await
+            }
+        };
+        // Also after an error: the commit may have been done, and its answer lost.
+        wakeups.committed(told);
+        done
     }
 
     /// The next that asks [`Store::secret`] decides anew.

@@ -142,10 +142,21 @@ async fn events_tell_only_the_tenant(world: World) {
         let (platform, ended) = (world.platform.clone(), stop.1);
         async move { platform.watch_events(async { drop(ended.await) }).await }
     });
-    let mut changes = world.platform.changes();
-    let seen = *changes.borrow_and_update();
+    let (mut ours, mut theirs) = (world.platform.listen(&acme).unwrap(), world.platform.listen(&beta).unwrap());
     let version = world.dataset(&acme, "facts", &crate::support::rows(3)).await;
-    tokio::time::timeout(std::time::Duration::from_secs(5), changes.wait_for(|n| *n > seen)).await.unwrap().unwrap();
+    let told = async {
+        loop {
+            let event = ours.recv().await.unwrap();
+            assert_eq!(event.tenant.as_str(), "acme");
+            if event.object == version.id.to_string() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), told).await.unwrap();
+    while let Ok(event) = theirs.try_recv() {
+        assert!(event.tenant.as_str() == "beta" && event.object != version.id.to_string(), "{event:?}");
+    }
     let events = world.platform.events_after(&acme, before, 100).await.unwrap();
     assert!(events.len() >= 3 && events.iter().all(|e| e.object == version.id.to_string()), "{events:?}");
     assert!(events.windows(2).all(|w| w[0].seq < w[1].seq));
