@@ -109,11 +109,11 @@ fn Body(home: HomeData) -> impl IntoView {
 
 /// A failed run: what went wrong and the next step.
 fn needs(tenant: &String, run: &Run) -> impl IntoView + use<> {
-    let step = run.failure.as_ref().map(|f| f.next_step.clone()).unwrap_or_default();
+    let step = run.failure.as_ref().map(|f| f.said().next_step).unwrap_or_default();
     view! {
         <div class="item">
             <Icon name="failed"/>
-            <div><a class="title" href=links::run(tenant, &run.id)>{run.name.to_string()}" failed: "{run.reason.clone()}</a><p>{step}</p></div>
+            <div><a class="title" href=links::run(tenant, &run.id)>{run.name.to_string()}" failed: "{run.said()}</a><p>{step}</p></div>
             <div class="end row row-tight">
                 <a class="btn sm" href=links::with(links::run_new(tenant), &[("from", &run.id.to_string())])>"Clone and change"</a>
                 <a class="btn sm quiet" href=links::with(links::run(tenant, &run.id), &[("tab", "log")])>"Log"</a>

@@ -12,7 +12,7 @@ use crate::{
     },
 };
 use domain::{
-    run::{EvaluatedRow, MetricPoint, Run as RunData, RunState},
+    run::{EvaluatedRow, MetricPoint, Run as RunData, StepKind},
     settings::FinetuningType,
     time::span,
 };
@@ -45,7 +45,7 @@ pub fn Run() -> impl IntoView {
                 {parts.now(&page.run)}
                 <Title text=window_title(&page.run)/>
                 <Head page=page.clone()/>
-                {(ask.get_untracked() == "stop" && can_stop(page.run.state)).then(|| view! { <Stop run=page.run.clone() cancel/> })}
+                {(ask.get_untracked() == "stop" && page.run.can_be_stopped()).then(|| view! { <Stop run=page.run.clone() cancel/> })}
                 <ProblemSummary error=error_of(cancel)/>
                 <Facts page=page.clone()/>
                 <Tabs run=page.run.clone() tab=tab.get_untracked()/>
@@ -62,14 +62,14 @@ pub fn Run() -> impl IntoView {
 
 /// `62 % facts-lora-7` while it trains, so that the browser's tab tells.
 fn window_title(run: &RunData) -> String {
-    match (run.state, run.progress) {
-        (RunState::Training, Some(p)) if p.total_steps > 0 => format!("{} % {}", p.step * 100 / p.total_steps, run.name),
-        _ => run.name.to_string(),
+    match run.progress.filter(|p| trains(run) && p.total_steps > 0) {
+        Some(p) => format!("{} % {}", p.step * 100 / p.total_steps, run.name),
+        None => run.name.to_string(),
     }
 }
 
-const fn can_stop(state: RunState) -> bool {
-    matches!(state, RunState::Queued | RunState::Preparing | RunState::Training | RunState::Evaluating)
+fn trains(run: &RunData) -> bool {
+    run.doing().is_some_and(|step| step.kind == StepKind::Train)
 }
 
 #[component]
@@ -92,7 +92,7 @@ fn Stop(run: RunData, cancel: ServerAction<Cancel>) -> impl IntoView {
 fn Head(page: RunPage) -> impl IntoView {
     let r = page.run;
     let clone = links::with(links::run_new(&r.tenant), &[("from", &r.id.to_string())]);
-    let running = can_stop(r.state);
+    let running = r.can_be_stopped();
     let since = r.started_at.unwrap_or(r.created_at);
     let parent = r.cloned_from.zip(page.parent);
     let ask = links::with(links::run(&r.tenant, &r.id), &[("ask", "stop")]);
@@ -143,7 +143,7 @@ fn method(r: &RunData) -> String {
 fn Facts(page: RunPage) -> impl IntoView {
     let r = page.run;
     let took = r.started_at.map(|t| span(r.ended_at.unwrap_or(page.now).since(t)));
-    let remaining = r.progress.and_then(|p| p.remaining_ms).filter(|_| r.state == RunState::Training);
+    let remaining = r.progress.and_then(|p| p.remaining_ms).filter(|_| trains(&r));
     view! {
         <dl class="facts">
             {r.progress.filter(|p| p.total_steps > 0).map(|p| view! { <div><dt>"Progress"</dt><dd>{count(p.step)}" "<small>{format!("of {}", some(p.total_steps, "step", "steps"))}</small></dd></div> })}
@@ -238,13 +238,13 @@ impl Parts {
 #[component]
 fn Overview(page: RunPage, parts: Parts, stay: Stay) -> impl IntoView {
     let r = page.run;
-    let id = r.id.to_string();
+    let (id, state) = (r.id.to_string(), r.state);
     view! {
         <plan::Plan run=r.clone() now=page.now/>
         <outcome::NothingLearnt run=r.clone()/>
         {r.failure.clone().map(|failure| view! { <outcome::Failed run=r.clone() failure/> })}
         // What they say of the whole run changes once, at its end.
-        {stay.draw(format!("{id} {}", r.state.is_final()), move || view! { <curves::Curves parts state=r.state/> })}
+        {stay.draw(format!("{id} {}", state.is_final()), move || view! { <curves::Curves parts state/> })}
         {r.scores.map(|_| view! { <outcome::Helped run=r.clone()/> })}
         {stay.draw(id, move || view! { <log::LogTab parts whole=false/> })}
     }

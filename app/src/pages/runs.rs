@@ -8,7 +8,7 @@ use crate::{
     },
 };
 use domain::{
-    run::{Run, RunState},
+    run::{Run, RunState, StepKind},
     settings::PRESETS,
     time::{Timestamp, span},
 };
@@ -96,7 +96,7 @@ fn row(tenant: &String, r: Run, now: Timestamp) -> impl IntoView + use<> {
             <td class="drop">{r.model_name.to_string()}</td>
             <td class="num" data-label="held-out">{r.scores.map_or_else(dash, |s| view! { {format!("{} of {}", s.tuned_right, s.rows)}<small>{format!("base {}", s.base_right)}</small> }.into_any())}</td>
             <td class="num" data-label="took">{r.started_at.map_or_else(dash, |t| span(r.ended_at.unwrap_or(now).since(t)).into_any())}</td>
-            <td class="drop nowrap">{r.owner_name}</td>
+            <td class="drop nowrap">{r.owner_name.clone()}</td>
             <td class="nowrap">{r.started_at.map_or_else(|| "not started".into_any(), |at| view! { <When at/> }.into_any())}<small>{r.started_at.is_none().then(|| view! { "created "<When at=r.created_at/> })}</small></td>
         </tr>
     }
@@ -104,15 +104,16 @@ fn row(tenant: &String, r: Run, now: Timestamp) -> impl IntoView + use<> {
 
 /// Steps done while it trains, else the reason; nothing for a success.
 pub fn where_it_stands(r: &Run) -> String {
+    let trains = r.doing().is_some_and(|step| step.kind == StepKind::Train);
     match (r.state, r.progress) {
         (RunState::Succeeded, _) => String::new(),
-        (RunState::Training, Some(p)) if p.total_steps > 0 => {
+        (RunState::Running, Some(p)) if trains && p.total_steps > 0 => {
             let rest = p.remaining_ms.map(|ms| format!(", about {} left", span(ms))).unwrap_or_default();
             format!("{} of {}{rest}", count(p.step), count(p.total_steps))
         }
         // The state itself says as much.
-        _ if r.reason.trim_end_matches('.').eq_ignore_ascii_case(Status::from(r.state).word) => String::new(),
-        _ => r.reason.clone(),
+        _ if r.said().trim_end_matches('.').eq_ignore_ascii_case(Status::from(r).word) => String::new(),
+        _ => r.said(),
     }
 }
 

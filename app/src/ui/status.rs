@@ -45,10 +45,7 @@ impl From<RunState> for Status {
     fn from(state: RunState) -> Self {
         match state {
             RunState::Queued => at_rest("queued", "Queued", "neutral"),
-            RunState::Preparing => at_rest("preparing", "Preparing", "info"),
-            RunState::Training => at_work("Training"),
-            RunState::Evaluating => at_work("Evaluating"),
-            RunState::Publishing => at_work("Publishing"),
+            RunState::Running => at_work("Running"),
             RunState::Succeeded => at_rest("succeeded", "Succeeded", "success"),
             RunState::Failed => at_rest("failed", "Failed", "danger"),
             RunState::Cancelling => at_rest("cancelled", "Stopping", "neutral"),
@@ -56,13 +53,13 @@ impl From<RunState> for Status {
         }
     }
 }
-/// A run that ended well and taught nothing is no success for whoever waits for it.
+/// A running run is called after what it does, and one that ended well and taught nothing is no success for whoever waits for it.
 impl From<&Run> for Status {
     fn from(run: &Run) -> Self {
         let verdict = run.scores.and_then(|s| s.verdict());
         match run.state {
             RunState::Succeeded if verdict == Some(Verdict::NothingLearnt) => at_rest("degraded", "Nothing learnt", "warning"),
-            state => state.into(),
+            state => run.doing().map_or_else(|| state.into(), |step| at_work(step.kind.doing())),
         }
     }
 }
@@ -70,10 +67,11 @@ impl From<&Step> for Status {
     fn from(step: &Step) -> Self {
         match step.state {
             StepState::Pending => at_rest("pending", "Pending", "neutral"),
+            StepState::Starting => at_work("Starting"),
             StepState::Running => at_work("Running"),
             StepState::Done => at_rest("succeeded", "Done", "success"),
             StepState::Failed => at_rest("failed", "Failed", "danger"),
-            StepState::Skipped if step.was_stopped() => at_rest("cancelled", "Stopped", "neutral"),
+            StepState::Stopped => at_rest("cancelled", "Stopped", "neutral"),
             StepState::Skipped => at_rest("skipped", "Skipped", "neutral"),
         }
     }

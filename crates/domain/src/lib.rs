@@ -10,6 +10,7 @@ pub mod card;
 pub mod chain;
 pub mod chat;
 pub mod confirmation;
+pub mod counted;
 pub mod dataset;
 pub mod directory;
 pub mod endpoint;

@@ -1,7 +1,11 @@
 //! What a task says while it works: one JSON object a line on its standard output, and a verdict in the store at the end.
 //! The portal reads the lines from an offset that it remembers; if they are lost, the verdict decides.
 
-use crate::{run::LogLevel, run::MetricPoint, run::Scores, time::Timestamp};
+use crate::{
+    reason::{failure::Failure, run::Reason},
+    run::{LogLevel, MetricPoint, Scores, StepKind},
+    time::Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,7 +21,11 @@ pub enum Said {
     /// A new part of the work began.
     Phase {
         phase: Phase,
+        /// A model server's own words; of a job only from earlier versions.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         detail: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Reason>,
     },
     /// Training: where it stands.
     Progress {
@@ -66,20 +74,25 @@ pub enum Phase {
     Stopping,
 }
 
+impl Phase {
+    /// The kind of step that this phase is the work of.
+    pub const fn step(self) -> Option<StepKind> {
+        match self {
+            Self::Prepare => Some(StepKind::Prepare),
+            Self::Train => Some(StepKind::Train),
+            Self::Evaluate => Some(StepKind::Evaluate),
+            Self::Upload | Self::Loading | Self::Ready | Self::Stopping => None,
+        }
+    }
+}
+
 /// The end of a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Verdict {
     Succeeded(Outcome),
-    Failed {
-        /// How the process ended: `exit 1`, `signal 9`.
-        exit: String,
-        /// Cause, sentence and next step from the catalogue (`task::catalogue`).
-        cause: String,
-        sentence: String,
-        next_step: String,
-        evidence: Vec<String>,
-    },
+    /// Recognised by `task::catalogue`.
+    Failed(Failure),
     /// Stopped because it was told to.
     Stopped,
 }

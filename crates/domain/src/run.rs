@@ -1,50 +1,51 @@
-//! A fine-tuning run: its plan, its states, and who may go where.
+//! A fine-tuning run: a plan of steps, what has become of each, and the states that follow from that.
+//!
+//! [`RunRecord`] is plain data, as it is stored and sent. A [`Run`] is a record that was checked once; from then on only its methods
+//! (in `transitions`) change it, and whoever holds one reads the record through it.
+
+mod evaluation;
+pub mod plan;
+mod step;
+mod transitions;
+
+pub use crate::reason::{failure::Failure, run::Reason};
+pub use evaluation::{EvaluatedRow, Scores, Verdict};
+pub use step::{Job, PortalJob, Resources, Step, StepId, StepKind, StepState, Work};
+pub use transitions::Inconsistent;
 
 use crate::{
     ids::{BaseModelId, DatasetVersionId, ModelVersionId, PersonId, RunId},
+    model::WeightsKind,
     name::Name,
-    settings::RunSettings,
+    settings::{FinetuningType, RunSettings},
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
+use std::ops::Deref;
 
+/// What it does while it is running is the state of its steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
+    /// Waits for a slot of the tenant's quota.
     Queued,
-    Preparing,
-    Training,
-    Evaluating,
-    Publishing,
+    Running,
+    /// A person asked to stop it; a process has not ended yet.
+    Cancelling,
     Succeeded,
     Failed,
-    /// A person asked; the process has not ended yet.
-    Cancelling,
     Cancelled,
 }
 
 impl RunState {
-    pub const ALL: [RunState; 9] = [
-        Self::Queued,
-        Self::Preparing,
-        Self::Training,
-        Self::Evaluating,
-        Self::Publishing,
-        Self::Succeeded,
-        Self::Failed,
-        Self::Cancelling,
-        Self::Cancelled,
-    ];
+    pub const ALL: [RunState; 6] = [Self::Queued, Self::Running, Self::Cancelling, Self::Succeeded, Self::Failed, Self::Cancelled];
     pub const fn word(self) -> &'static str {
         match self {
             Self::Queued => "queued",
-            Self::Preparing => "preparing",
-            Self::Training => "training",
-            Self::Evaluating => "evaluating",
-            Self::Publishing => "publishing",
+            Self::Running => "running",
+            Self::Cancelling => "cancelling",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
-            Self::Cancelling => "cancelling",
             Self::Cancelled => "cancelled",
         }
     }
@@ -56,132 +57,14 @@ impl RunState {
     }
     /// Holds a slot of the tenant's quota.
     pub const fn is_active(self) -> bool {
-        matches!(self, Self::Preparing | Self::Training | Self::Evaluating | Self::Publishing | Self::Cancelling)
+        matches!(self, Self::Running | Self::Cancelling)
     }
 }
 
-/// What can happen to a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RunEvent {
-    /// The controller has a slot for it.
-    Admit,
-    TrainerStarted,
-    TrainerDone,
-    EvaluationDone,
-    Published,
-    Fail,
-    /// A person asks to stop it.
-    Cancel,
-    /// The process is gone after a cancel.
-    Stopped,
-}
-
-/// The event is not possible in this state; the sentence is for the person who pressed the button.
+/// It is not possible now; the sentence is for the person who pressed the button.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Refused(pub String);
-
-impl RunState {
-    /// Where the run goes. Events that repeat what is already so are refused, so that callers notice doubles.
-    pub fn next(self, event: RunEvent) -> Result<RunState, Refused> {
-        use RunEvent as E;
-        use RunState as S;
-        Ok(match (self, event) {
-            (S::Queued, E::Admit) => S::Preparing,
-            (S::Preparing, E::TrainerStarted) => S::Training,
-            (S::Preparing | S::Training, E::TrainerDone) => S::Evaluating,
-            (S::Evaluating, E::EvaluationDone) => S::Publishing,
-            (S::Publishing, E::Published) => S::Succeeded,
-            (S::Queued, E::Cancel) => S::Cancelled,
-            (S::Preparing | S::Training | S::Evaluating, E::Cancel) => S::Cancelling,
-            (S::Cancelling, E::Stopped) => S::Cancelled,
-            (S::Queued | S::Preparing | S::Training | S::Evaluating | S::Publishing, E::Fail) => S::Failed,
-            (S::Cancelling, E::Fail) => S::Cancelled,
-            (s, E::Cancel) if s.is_final() => return Err(Refused(format!("The run has already ended: it {}.", s.past()))),
-            (S::Publishing, E::Cancel) => {
-                return Err(Refused("The model is being published; that takes a moment and cannot be stopped.".into()));
-            }
-            (S::Cancelling, E::Cancel) => return Err(Refused("The run is already being stopped.".into())),
-            (s, e) => return Err(Refused(format!("{e:?} is not possible while the run is {}.", s.word()))),
-        })
-    }
-
-    const fn past(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::Cancelled => "was stopped",
-            _ => "failed",
-        }
-    }
-}
-
-/// The plan, in order. Each step is shown from the start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StepKind {
-    Prepare,
-    Train,
-    Evaluate,
-    Publish,
-}
-
-impl StepKind {
-    pub const ALL: [StepKind; 4] = [Self::Prepare, Self::Train, Self::Evaluate, Self::Publish];
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Prepare => "prepare",
-            Self::Train => "train",
-            Self::Evaluate => "evaluate",
-            Self::Publish => "publish",
-        }
-    }
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|s| s.word() == word)
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StepState {
-    Pending,
-    Running,
-    Done,
-    Failed,
-    /// Not done, because an earlier step failed or the run was stopped (then it may have begun: [`Step::was_stopped`]).
-    Skipped,
-}
-
-impl StepState {
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Running => "running",
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Skipped => "skipped",
-        }
-    }
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Pending, Self::Running, Self::Done, Self::Failed, Self::Skipped].into_iter().find(|s| s.word() == word)
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
-    pub kind: StepKind,
-    pub state: StepState,
-    /// Always says something: what was done, what it waits for, why it failed.
-    pub reason: String,
-    pub started_at: Option<Timestamp>,
-    pub ended_at: Option<Timestamp>,
-}
-
-impl Step {
-    /// It was at work when the run was stopped, so it was not simply left out.
-    pub fn was_stopped(&self) -> bool {
-        self.state == StepState::Skipped && self.started_at.is_some()
-    }
-}
 
 /// One point of the curves, as the trainer logged it. Absent values were not in that line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -212,7 +95,7 @@ pub struct LogLine {
     /// From 1, per run, across its tasks.
     pub number: u64,
     pub at: Timestamp,
-    pub step: StepKind,
+    pub step: StepId,
     pub level: LogLevel,
     pub text: String,
 }
@@ -225,84 +108,13 @@ pub enum LogLevel {
     Error,
 }
 
-/// Why a run failed: the sentence from the catalogue, the rule that matched, and the evidence.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    /// `out_of_memory`, `bad_lora_target`...; `unknown` when nothing matched.
-    pub cause: String,
-    pub sentence: String,
-    pub next_step: String,
-    /// The last lines that say it, as the trainer wrote them; at most 20.
-    pub evidence: Vec<String>,
-    pub exit: Option<String>,
-}
-
-/// One held-out row, answered by base and tuned.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EvaluatedRow {
-    /// Its place among the held-out rows, from 1.
-    pub row: u64,
-    /// The line in the uploaded file where it starts; absent when the dataset's verdicts are gone, and in what a task writes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub line: Option<u64>,
-    /// The last user message.
-    pub prompt: String,
-    pub expected: String,
-    pub base: String,
-    pub tuned: String,
-    pub base_right: bool,
-    pub tuned_right: bool,
-}
-
-/// Did it help? Exact match after trimming, greedy decoding, on the held-out rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Scores {
-    pub rows: u64,
-    pub base_right: u64,
-    pub tuned_right: u64,
-    /// Wrong before, right now.
-    pub gained: u64,
-    /// Right before, wrong now.
-    pub lost: u64,
-}
-
-/// What the held-out rows say of a training.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Nothing that was wrong is right now: the training was for nothing.
-    NothingLearnt,
-    /// The base had everything right already; the rows cannot show whether anything was learnt.
-    NothingToLearn,
-    /// Something was learnt, and nothing that was right was lost.
-    Better,
-    /// More was learnt than lost.
-    MostlyBetter,
-    /// As much or more was lost than learnt.
-    Worse,
-}
-
-impl Scores {
-    /// None without held-out rows.
-    pub const fn verdict(&self) -> Option<Verdict> {
-        Some(match (self.gained, self.lost) {
-            _ if self.rows == 0 => return None,
-            (0, 0) if self.base_right == self.rows => Verdict::NothingToLearn,
-            (0, 0) => Verdict::NothingLearnt,
-            (_, 0) => Verdict::Better,
-            (gained, lost) if gained > lost => Verdict::MostlyBetter,
-            _ => Verdict::Worse,
-        })
-    }
-}
-
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Run {
+pub struct RunRecord {
     pub id: RunId,
     pub tenant: Name,
     pub name: Name,
     pub state: RunState,
-    /// In plain words, in every state that is not final, and for `failed`.
-    pub reason: String,
+    pub reason: Reason,
     pub base_model: BaseModelId,
     pub base_model_name: Name,
     pub dataset_version: DatasetVersionId,
@@ -312,6 +124,7 @@ pub struct Run {
     pub model_name: Name,
     pub settings: RunSettings,
     pub cloned_from: Option<RunId>,
+    /// The plan, in order: a step needs only earlier ones.
     pub steps: Vec<Step>,
     pub progress: Option<Progress>,
     pub scores: Option<Scores>,
@@ -322,6 +135,62 @@ pub struct Run {
     pub created_at: Timestamp,
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
+}
+
+/// A run whose record fits together. Read through [`Deref`], changed by its methods only.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "RunRecord", into = "RunRecord")]
+pub struct Run(RunRecord);
+
+impl Deref for Run {
+    type Target = RunRecord;
+    fn deref(&self) -> &RunRecord {
+        &self.0
+    }
+}
+
+impl From<Run> for RunRecord {
+    fn from(run: Run) -> Self {
+        run.0
+    }
+}
+
+impl Run {
+    pub fn into_record(self) -> RunRecord {
+        self.0
+    }
+
+    /// What it does now: the step at work, or the next one between two steps. `None` unless it is running.
+    pub fn doing(&self) -> Option<&Step> {
+        let at_work = self.steps.iter().find(|s| s.state.is_active());
+        let next = || self.steps.iter().find(|s| s.state == StepState::Pending);
+        if self.state == RunState::Running { at_work.or_else(next) } else { None }
+    }
+
+    /// Why it is where it is, for a person: while it runs, what the step at work says.
+    pub fn said(&self) -> String {
+        match (&self.reason, self.doing()) {
+            (Reason::Underway, Some(step)) => step.reason.said(),
+            (reason, _) => reason.said(),
+        }
+    }
+
+    pub fn step(&self, id: &StepId) -> Option<&Step> {
+        self.steps.iter().find(|s| s.id == *id)
+    }
+
+    /// The folder of a step's latest try, as in `store_location::run_task`.
+    pub fn folder_of(&self, step: &StepId) -> String {
+        self.step(step).map_or_else(|| step.to_string(), Step::folder)
+    }
+
+    /// The weights that a step leaves: what a merge leaves is whole, what a training leaves is what it trained.
+    pub fn weights_of(&self, step: &StepId) -> WeightsKind {
+        match (self.step(step).map(|s| &s.work), self.settings.finetuning_type) {
+            (_, FinetuningType::Full) => WeightsKind::Merged,
+            (_, FinetuningType::Lora) => WeightsKind::Adapter,
+        }
+    }
 }
 
 /// What a person asks for: the form, the YAML and the run files of `examples/` are views of this.
@@ -340,47 +209,4 @@ pub struct NewRun {
     pub cloned_from: Option<RunId>,
     /// A one-time number of the form: the same form sent twice launches once.
     pub submission: String,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_training_after_which_nothing_new_is_right_taught_nothing() {
-        let verdict =
-            |rows, base_right, gained, lost| Scores { rows, base_right, tuned_right: base_right + gained - lost, gained, lost }.verdict();
-        assert_eq!(verdict(8, 0, 0, 0), Some(Verdict::NothingLearnt));
-        assert_eq!(verdict(8, 3, 0, 0), Some(Verdict::NothingLearnt));
-        assert_eq!(verdict(8, 8, 0, 0), Some(Verdict::NothingToLearn));
-        assert_eq!(verdict(8, 3, 2, 0), Some(Verdict::Better));
-        assert_eq!(verdict(8, 3, 2, 1), Some(Verdict::MostlyBetter));
-        assert_eq!([verdict(8, 3, 1, 1), verdict(8, 3, 0, 2)], [Some(Verdict::Worse); 2]);
-        assert_eq!(verdict(0, 0, 0, 0), None);
-    }
-
-    #[test]
-    fn the_plan_goes_forward_in_one_order() {
-        let mut s = RunState::Queued;
-        for e in [RunEvent::Admit, RunEvent::TrainerStarted, RunEvent::TrainerDone, RunEvent::EvaluationDone, RunEvent::Published] {
-            s = s.next(e).unwrap();
-        }
-        assert_eq!(s, RunState::Succeeded);
-    }
-
-    #[test]
-    fn nothing_leaves_a_final_state() {
-        use RunEvent::*;
-        for s in RunState::ALL.into_iter().filter(|s| s.is_final()) {
-            for e in [Admit, TrainerStarted, TrainerDone, EvaluationDone, Published, Fail, Cancel, Stopped] {
-                assert!(s.next(e).is_err(), "{s:?} {e:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_refused_cancel_says_why() {
-        assert_eq!(RunState::Succeeded.next(RunEvent::Cancel).unwrap_err().to_string(), "The run has already ended: it succeeded.");
-        assert!(RunState::Publishing.next(RunEvent::Cancel).unwrap_err().to_string().contains("published"));
-    }
 }

@@ -51,13 +51,13 @@ pub fn dataset_verdict_index(tenant: &Name, version: DatasetVersionId, judgement
 pub fn base_model(id: BaseModelId) -> String {
     format!("base-models/{id}")
 }
-/// Folder of what one task of a run wrote: `task` is `train` or `evaluate`.
+/// Folder of what one task of a run wrote: `task` is a `run::Step::folder`, such as `train`, or `train-2` for its second try.
 pub fn run_task(tenant: &Name, run: RunId, task: &str) -> String {
     format!("t/{tenant}/runs/{run}/{task}")
 }
-/// Folder of the weights that a run's training left; what a model version is made of.
-pub fn run_output(tenant: &Name, run: RunId) -> String {
-    format!("{}/output", run_task(tenant, run, "train"))
+/// Folder of the weights that a task of a run left; what a model version is made of.
+pub fn run_output(tenant: &Name, run: RunId, task: &str) -> String {
+    format!("{}/output", run_task(tenant, run, task))
 }
 /// The task's last word (`report::Verdict`), written after everything else.
 pub fn run_verdict(tenant: &Name, run: RunId, task: &str) -> String {
@@ -68,8 +68,8 @@ pub fn run_log(tenant: &Name, run: RunId, task: &str) -> String {
     format!("{}/log.jsonl", run_task(tenant, run, task))
 }
 /// What base and tuned model answered to every held-out row (`run::EvaluatedRow`), one JSON object a line.
-pub fn run_evaluated_rows(tenant: &Name, run: RunId) -> String {
-    format!("{}/evaluated.jsonl", run_task(tenant, run, "evaluate"))
+pub fn run_evaluated_rows(tenant: &Name, run: RunId, task: &str) -> String {
+    format!("{}/evaluated.jsonl", run_task(tenant, run, task))
 }
 /// Folder with the published files of a model version (adapter or full weights).
 pub fn model_version(tenant: &Name, version: ModelVersionId) -> String {

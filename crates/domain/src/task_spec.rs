@@ -2,6 +2,7 @@
 
 use crate::{
     ids::{BaseModelId, DatasetVersionId, EndpointId, ModelVersionId, RunId},
+    model::WeightsKind,
     name::Name,
     serving::ParserChoice,
     settings::RunSettings,
@@ -27,6 +28,8 @@ pub enum Work {
 pub struct Train {
     pub tenant: Name,
     pub run: RunId,
+    /// Its folder, as in `store_location::run_task`.
+    pub folder: String,
     pub base_model: BaseModelId,
     /// LLaMA-Factory's template name.
     pub template: String,
@@ -44,13 +47,16 @@ pub struct Train {
 pub struct Evaluate {
     pub tenant: Name,
     pub run: RunId,
+    /// Its folder, as in `store_location::run_task`.
+    pub folder: String,
     pub base_model: BaseModelId,
     pub dataset_version: DatasetVersionId,
     /// Which judging of it counts: see `store_location::dataset_judgement`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judgement: Option<String>,
-    /// Which kind of weights the run's `train` task left.
-    pub finetuning_type: crate::settings::FinetuningType,
+    /// The folder of the task that left the weights, and of which kind they are.
+    pub weights: String,
+    pub weights_kind: WeightsKind,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

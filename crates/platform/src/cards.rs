@@ -12,6 +12,7 @@ use domain::{
     dataset::{DatasetVersion, PersonalData},
     people::Person,
     problem::{FieldProblem, Problem},
+    report::Outcome,
     run::{Run, StepKind},
     settings::{FinetuningType, yaml_float},
     time::{Timestamp, span},
@@ -50,7 +51,7 @@ pub(crate) fn from_evidence(e: &Evidence<'_>) -> Card {
             }),
             "training" => Some((training(e), run())),
             "compute" => compute(e).map(|value| (value, run())),
-            "software" => software(e.results).map(|value| (value, run())),
+            "software" => software(e).map(|value| (value, run())),
             "digest" => Some((format!("blake3:{} over {}", e.digest, counted(e.files.len() as u64, "file", "files")), run())),
             "licence" => non_empty(&e.base.licence).map(|value| (value, base())),
             "languages" => non_empty(&e.data.documentation.languages.join(", ")).map(|value| (value, data())),
@@ -136,7 +137,7 @@ fn training(e: &Evidence<'_>) -> String {
         s.cutoff_len,
         s.seed
     );
-    let results = e.results.train.as_ref().map(|o| &o.results);
+    let results = training_of(e.run, e.results).map(|o| &o.results);
     for (key, label) in [("train_loss", "mean training loss"), ("eval_loss", "last evaluation loss")] {
         if let Some(value) = results.and_then(|r| r.get(key)) {
             out += &format!("; {label} {value:.4}");
@@ -145,16 +146,23 @@ fn training(e: &Evidence<'_>) -> String {
     out
 }
 
+/// What the run's training said at its end.
+fn training_of<'r>(run: &Run, results: &'r Results) -> Option<&'r Outcome> {
+    let step = run.steps.iter().find(|s| s.kind == StepKind::Train)?;
+    results.get(step.unit().as_str())
+}
+
 fn compute(e: &Evidence<'_>) -> Option<String> {
     let step = e.run.steps.iter().find(|s| s.kind == StepKind::Train)?;
     let took = step.ended_at?.since(step.started_at?);
-    let flops =
-        e.results.train.as_ref().and_then(|o| o.results.get("total_flos")).map(|f| format!(", {f:.2e} FLOP as counted by the trainer"));
+    let flops = training_of(e.run, e.results)
+        .and_then(|o| o.results.get("total_flos"))
+        .map(|f| format!(", {f:.2e} FLOP as counted by the trainer"));
     Some(format!("{} of training{}", span(took), flops.unwrap_or_default()))
 }
 
-fn software(results: &Results) -> Option<String> {
-    let list = &results.train.as_ref()?.software;
+fn software(e: &Evidence<'_>) -> Option<String> {
+    let list = &training_of(e.run, e.results)?.software;
     non_empty(&list.iter().map(|(name, version)| format!("{name} {version}")).collect::<Vec<_>>().join(", "))
 }
 

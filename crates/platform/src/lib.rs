@@ -14,7 +14,6 @@ mod change;
 pub mod chats;
 mod confirm;
 mod control;
-mod counted;
 pub mod datasets;
 pub mod directory;
 pub mod endpoints;
@@ -37,6 +36,7 @@ pub mod tenants;
 pub mod usage;
 
 use domain::{
+    counted,
     problem::{Problem, ProblemKind},
     store_location::StoreLocation,
     time::Timestamp,

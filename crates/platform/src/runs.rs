@@ -1,4 +1,4 @@
-//! Runs: drafting, checking, launching, cancelling, looking. What happens to a launched run is `control::runs`' work.
+//! Runs: drafting, checking, launching, cancelling, looking. What happens to a launched run is the controllers' work (`control::steps`).
 
 use crate::{
     Platform,
@@ -17,9 +17,8 @@ use domain::{
     name::Name,
     policy::Action,
     problem::{FieldProblem, Problem},
-    run::{EvaluatedRow, LogLine, MetricPoint, NewRun, Run, RunEvent, RunState, StepState},
+    run::{EvaluatedRow, LogLine, MetricPoint, NewRun, Reason, Run, RunState, plan},
     settings::RunSettings,
-    time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -49,8 +48,8 @@ pub struct Runs<'a> {
     scope: &'a Scope,
 }
 
-/// A plan whose every part was found and fits.
-struct Plan {
+/// What was asked for, with every part found and fitting.
+struct Found {
     name: Name,
     model_name: Name,
     base: BaseModel,
@@ -85,7 +84,7 @@ impl Runs<'_> {
     pub async fn draft(&self, from: Option<RunId>) -> Result<NewRun, Problem> {
         self.scope.permit(Action::RunRead)?;
         let submission = self.platform().fresh_uuid().simple().to_string();
-        let taken: Vec<Name> = self.list(RunFilter::default()).await?.into_iter().map(|r| r.name).collect();
+        let taken: Vec<Name> = self.list(RunFilter::default()).await?.into_iter().map(|r| r.into_record().name).collect();
         if let Some(id) = from {
             let run = self.get(id).await?;
             return Ok(NewRun {
@@ -94,7 +93,7 @@ impl Runs<'_> {
                 dataset: run.dataset_name.to_string(),
                 dataset_number: Some(run.dataset_number),
                 model_name: run.model_name.to_string(),
-                settings: run.settings,
+                settings: run.into_record().settings,
                 cloned_from: Some(id),
                 submission,
             });
@@ -120,12 +119,12 @@ impl Runs<'_> {
     /// Says everything that is wrong with the plan, or what it comes to. Nothing starts.
     pub async fn check(&self, new: &NewRun) -> Result<Checked, Problem> {
         self.scope.permit(Action::RunRead)?;
-        let plan = self.plan(new).await?;
+        let found = self.find(new).await?;
         Ok(Checked {
-            steps_total: new.settings.total_steps(plan.train_rows),
-            train_rows: plan.train_rows,
-            held_out_rows: plan.held_out_rows,
-            yaml: new.settings.yaml(plan.base.name.as_str(), plan.version.dataset_name.as_str()),
+            steps_total: new.settings.total_steps(found.train_rows),
+            train_rows: found.train_rows,
+            held_out_rows: found.held_out_rows,
+            yaml: new.settings.yaml(found.base.name.as_str(), found.version.dataset_name.as_str()),
         })
     }
 
@@ -142,22 +141,24 @@ impl Runs<'_> {
         if let Some(run) = earlier().await? {
             return Ok(run);
         }
-        let plan = match self.plan(&new).await {
-            Ok(plan) => plan,
+        let found = match self.find(&new).await {
+            Ok(found) => found,
             // The same form that came a moment earlier may be all that stands in the way of this one.
             Err(refused) => return earlier().await?.ok_or(refused),
         };
         let id = RunId::from_uuid(platform.fresh_uuid());
+        let steps = plan::plan(&plan::Wanted { settings: &new.settings, held_out_rows: found.held_out_rows });
         let mut tx = Change::begin(platform, &permit).await?;
         let row = InsertRun {
             tenant,
             id,
-            name: &plan.name,
-            reason: "Waits for its turn.",
-            base_model: plan.base.id,
-            dataset_version: plan.version.id,
-            model_name: &plan.model_name,
+            name: &found.name,
+            reason: &Reason::WaitsForTurn,
+            base_model: found.base.id,
+            dataset_version: found.version.id,
+            model_name: &found.model_name,
             settings: &new.settings,
+            steps: &steps,
             cloned_from: new.cloned_from,
             submission: &submission,
             owner: self.scope.person().id,
@@ -166,10 +167,10 @@ impl Runs<'_> {
         if !tx.insert_run(row).await.doing("writing the run")? {
             drop(tx);
             // The same form came twice at once, or the name was taken between the check and now.
-            return earlier().await?.ok_or_else(|| Problem::invalid(vec![name_taken(&plan.name, std::slice::from_ref(&plan.name))]));
+            return earlier().await?.ok_or_else(|| Problem::invalid(vec![name_taken(&found.name, std::slice::from_ref(&found.name))]));
         }
-        let mut entry = tx.entry("run", id, &plan.name);
-        entry.detail = format!("{} on {} v{}", plan.base.name, plan.version.dataset_name, plan.version.number);
+        let mut entry = tx.entry("run", id, &found.name);
+        entry.detail = format!("{} on {} v{}", found.base.name, found.version.dataset_name, found.version.number);
         tx.changed(tenant, Topic::Run, id);
         tx.commit(entry).await.doing("launching the run")?;
         platform.wake();
@@ -182,12 +183,7 @@ impl Runs<'_> {
         let (platform, tenant) = (self.platform(), self.scope.tenant_name());
         let mut tx = Change::begin(platform, &permit).await?;
         let mut run = tx.run(tenant, id).await.doing("reading the run")?.ok_or_else(|| not_found(id))?;
-        run.state = run.state.next(RunEvent::Cancel).map_err(|refused| Problem::conflict(refused.to_string()))?;
-        let who = &self.scope.person().name;
-        match run.state {
-            RunState::Cancelled => end_cancelled(&mut run, tx.at(), &format!("{who} stopped it before it started.")),
-            _ => run.reason = format!("{who} asked to stop it; waiting for its process to end."),
-        }
+        run.cancel(&self.scope.person().name, tx.at()).map_err(|refused| Problem::conflict(refused.to_string()))?;
         tx.save_run(&run).await.doing("writing the run")?;
         let entry = tx.entry("run", id, &run.name);
         tx.changed(tenant, Topic::Run, id);
@@ -223,8 +219,8 @@ impl Runs<'_> {
         Ok(rows)
     }
 
-    /// Finds every part of the plan, or says everything that is wrong at once.
-    async fn plan(&self, new: &NewRun) -> Result<Plan, Problem> {
+    /// Finds every part of what is asked for, or says everything that is wrong at once.
+    async fn find(&self, new: &NewRun) -> Result<Found, Problem> {
         let (store, tenant) = (self.platform().store(), self.scope.tenant_name());
         let tenant_now = store.tenant(tenant).await.doing("reading the tenant")?.ok_or_else(|| Problem::not_found("The tenant"))?;
         let stored = store.holding(tenant).await.doing("counting what is stored")?.storage_bytes;
@@ -236,7 +232,7 @@ impl Runs<'_> {
         if let Some(name) = &name
             && store.run_by_name(tenant, name).await.doing("looking for the name")?.is_some()
         {
-            let taken: Vec<Name> = self.list(RunFilter::default()).await?.into_iter().map(|r| r.name).collect();
+            let taken: Vec<Name> = self.list(RunFilter::default()).await?.into_iter().map(|r| r.into_record().name).collect();
             wrong.push(name_taken(name, &taken));
         }
         let bases = store.base_models().await.doing("reading the base models")?;
@@ -279,7 +275,7 @@ impl Runs<'_> {
         }
         match (name, model_name, base, version) {
             (Some(name), Some(model_name), Some(base), Some(version)) if wrong.is_empty() => {
-                Ok(Plan { name, model_name, base, version, train_rows: rows.0, held_out_rows: rows.1 })
+                Ok(Found { name, model_name, base, version, train_rows: rows.0, held_out_rows: rows.1 })
             }
             _ => Err(Problem::invalid(wrong)),
         }
@@ -310,20 +306,6 @@ impl Runs<'_> {
         let field = if new.dataset_number.is_some() { "dataset_number" } else { "dataset" };
         wrong.push(FieldProblem { suggestion: ready, ..FieldProblem::new(field, sentence) });
         Ok(None)
-    }
-}
-
-/// Ends a run that was told to stop: nothing of its plan is left open.
-pub(crate) fn end_cancelled(run: &mut Run, at: Timestamp, reason: &str) {
-    run.reason = reason.to_owned();
-    run.ended_at = Some(at);
-    for step in &mut run.steps {
-        if matches!(step.state, StepState::Pending | StepState::Running) {
-            step.state = StepState::Skipped;
-            step.reason =
-                if step.was_stopped() { "Stopped before it was done." } else { "Not reached, because the run was stopped." }.to_owned();
-            step.ended_at = step.started_at.map(|_| at);
-        }
     }
 }
 

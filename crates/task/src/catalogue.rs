@@ -1,263 +1,90 @@
-//! Known ways in which training fails: what the trainer prints, and what that means for a person.
+//! Known ways in which training fails: what the trainer prints, and which cause that is. What a cause says to people, `domain::reason` knows.
 
-use crate::{failure::Failure, program::Ended};
+use crate::program::Ended;
+use domain::reason::failure::{Cause, Failure};
 
 /// One known failure.
 struct Row {
-    cause: &'static str,
     /// All of these are in one line of stderr.
     signs: &'static [&'static str],
-    /// The text between these two in that line goes where `{}` stands.
+    /// The text between these two in that line is what the cause tells.
     quote: Option<(&'static str, &'static str)>,
-    sentence: &'static str,
-    next_step: &'static str,
+    /// Made of the quoted text; empty without one.
+    cause: fn(String) -> Cause,
 }
 
-const CHANGE: &str = "Clone the run and change this setting.";
-const ADMIN: &str = "Ask the platform admin to install it, or clone the run without it.";
-const DATA: &str = "Upload a corrected version of the dataset and clone the run.";
-const CLONE: &str = "Clone the run; if it fails again, show the evidence to the platform admin.";
+const fn row(signs: &'static [&'static str], cause: fn(String) -> Cause) -> Row {
+    Row { signs, quote: None, cause }
+}
+const fn quoting(signs: &'static [&'static str], quote: (&'static str, &'static str), cause: fn(String) -> Cause) -> Row {
+    Row { signs, quote: Some(quote), cause }
+}
 
 /// In this order for one line; the newest line that any of them knows decides.
 const ROWS: &[Row] = &[
-    Row {
-        cause: "out_of_gpu_memory",
-        signs: &["CUDA out of memory"],
-        quote: None,
-        sentence: "The GPU ran out of memory.",
-        next_step: "Clone the run with a smaller batch or a shorter cut-off.",
-    },
-    Row {
-        cause: "out_of_memory",
-        signs: &["DefaultCPUAllocator", "allocate memory"],
-        quote: None,
-        sentence: "The machine ran out of memory.",
-        next_step: "Clone the run with a smaller batch or a shorter cut-off.",
-    },
-    Row {
-        cause: "out_of_memory",
-        signs: &["MemoryError"],
-        quote: None,
-        sentence: "The machine ran out of memory.",
-        next_step: "Clone the run with a smaller batch or a shorter cut-off.",
-    },
-    Row {
-        cause: "disk_full",
-        signs: &["No space left on device"],
-        quote: None,
-        sentence: "The disk is full.",
-        next_step: "Ask the platform admin for room, then clone the run.",
-    },
-    Row {
-        cause: "no_bf16",
-        signs: &["Your setup doesn't support bf16"],
-        quote: None,
-        sentence: "This machine has no GPU that supports bf16.",
-        next_step: "Choose fp32 or another target.",
-    },
-    Row {
-        cause: "unknown_template",
-        signs: &["Template ", " does not exist."],
-        quote: Some(("Template ", " does not exist")),
-        sentence: "The chat template “{}” is not known.",
-        next_step: "Ask the platform admin to correct the template of the base model.",
-    },
-    Row {
-        cause: "base_model_unreadable",
-        signs: &["Failed to load tokenizer."],
-        quote: None,
-        sentence: "The base model is not in the local library or is damaged (downloads are off).",
-        next_step: "Ask the platform admin to register the base model again.",
-    },
-    Row {
-        cause: "adapter_missing",
-        signs: &["Can't find 'adapter_config.json' at"],
-        quote: None,
-        sentence: "The adapter to continue from was not found.",
-        next_step: CLONE,
-    },
-    Row {
-        cause: "unknown_setting",
-        signs: &["Some keys are not used by the HfArgumentParser"],
-        quote: Some(("['", "']")),
-        sentence: "Unknown setting “{}”.",
-        next_step: CHANGE,
-    },
-    Row {
-        cause: "learning_rate_not_a_number",
-        signs: &["TypeError: '<=' not supported between instances of 'float' and 'str'"],
-        quote: None,
-        sentence: "The learning rate must be a number.",
-        next_step: CHANGE,
-    },
-    Row {
-        cause: "unknown_dataset",
-        signs: &["Undefined dataset ", " in dataset_info.json"],
-        quote: Some(("Undefined dataset ", " in dataset_info")),
-        sentence: "The dataset “{}” is not part of this run.",
-        next_step: CLONE,
-    },
-    Row {
-        cause: "data_not_prepared",
-        signs: &["Cannot open ", "dataset_info.json"],
-        quote: None,
-        sentence: "The data could not be prepared (internal error).",
-        next_step: CLONE,
-    },
-    Row {
-        cause: "column_missing",
-        signs: &["KeyError: '"],
-        quote: Some(("KeyError: '", "'")),
-        sentence: "The file has no column “{}”.",
-        next_step: "Map the columns, or upload the data as OpenAI messages.",
-    },
-    Row {
-        cause: "bad_json",
-        signs: &["JSON parse error"],
-        quote: Some(("JSON parse error: ", "\u{0}")),
-        sentence: "The file is not valid JSON: {}",
-        next_step: DATA,
-    },
-    Row { cause: "bad_json", signs: &["DatasetGenerationError"], quote: None, sentence: "The file is not valid JSON.", next_step: DATA },
-    Row { cause: "dataset_empty", signs: &["corresponds to no data!"], quote: None, sentence: "The dataset is empty.", next_step: DATA },
-    Row {
-        cause: "data_file_missing",
-        signs: &["ValueError: File ", " not found."],
-        quote: None,
-        sentence: "The data file is missing.",
-        next_step: CLONE,
-    },
-    Row {
-        cause: "file_type",
-        signs: &["Allowed file types: arrow,csv,json"],
-        quote: None,
-        sentence: "This file type cannot be used.",
-        next_step: "Upload JSON or JSONL.",
-    },
-    Row {
-        cause: "no_usable_row",
-        signs: &["Cannot find valid samples"],
-        quote: None,
-        sentence: "No usable conversation: roles must take turns, starting with the user.",
-        next_step: DATA,
-    },
-    Row {
-        cause: "wrong_kind_of_data",
-        signs: &["The dataset is not applicable in the current training stage"],
-        quote: None,
-        sentence: "This data holds answer pairs; it fits DPO or reward models, not this method.",
-        next_step: "Choose another dataset.",
-    },
-    Row {
-        cause: "null_content",
-        signs: &["Expected a string, got None"],
-        quote: None,
-        sentence: "A message has no content.",
-        next_step: DATA,
-    },
-    Row {
-        cause: "quantisation_not_installed",
-        signs: &["pip install bitsandbytes"],
-        quote: None,
-        sentence: "4-bit training is not installed here.",
-        next_step: ADMIN,
-    },
-    Row {
-        cause: "deepspeed_not_installed",
-        signs: &["PackageNotFoundError", "deepspeed"],
-        quote: None,
-        sentence: "DeepSpeed is not installed here.",
-        next_step: ADMIN,
-    },
-    Row {
-        cause: "nothing_to_evaluate",
-        signs: &["Please make sure eval_dataset be provided or val_size"],
-        quote: None,
-        sentence: "There is nothing to evaluate on.",
-        next_step: "Choose an evaluation set or a validation share.",
-    },
-    Row {
-        cause: "bad_lora_target",
-        signs: &["Target modules ", "not found in the base model"],
-        quote: Some(("Target modules {'", "'}")),
-        sentence: "The model has no layer “{}”.",
-        next_step: "Clone the run and use “all” for the LoRA target.",
-    },
-    Row {
-        cause: "validation_share_too_large",
-        signs: &["test_size=", "number of samples "],
-        quote: Some(("number of samples ", " ")),
-        sentence: "The validation part is larger than the dataset ({} rows).",
-        next_step: CHANGE,
-    },
-    Row {
-        cause: "unsloth_not_installed",
-        signs: &["pip install unsloth"],
-        quote: None,
-        sentence: "Unsloth is not installed here.",
-        next_step: ADMIN,
-    },
-    Row {
-        cause: "output_not_written",
-        signs: &["FileNotFoundError: [Errno 2]"],
-        quote: None,
-        sentence: "Results could not be written (internal error).",
-        next_step: CLONE,
-    },
-    Row {
-        cause: "package_missing",
-        signs: &["To fix: run `pip install "],
-        quote: Some(("pip install ", "`")),
-        sentence: "The package {} is not installed here.",
-        next_step: ADMIN,
-    },
+    row(&["CUDA out of memory"], |_| Cause::OutOfGpuMemory),
+    row(&["DefaultCPUAllocator", "allocate memory"], |_| Cause::OutOfMemory { killed: false }),
+    row(&["MemoryError"], |_| Cause::OutOfMemory { killed: false }),
+    row(&["No space left on device"], |_| Cause::DiskFull),
+    row(&["Your setup doesn't support bf16"], |_| Cause::NoBf16),
+    quoting(&["Template ", " does not exist."], ("Template ", " does not exist"), |template| Cause::UnknownTemplate { template }),
+    row(&["Failed to load tokenizer."], |_| Cause::BaseModelUnreadable),
+    row(&["Can't find 'adapter_config.json' at"], |_| Cause::AdapterMissing),
+    quoting(&["Some keys are not used by the HfArgumentParser"], ("['", "']"), |setting| Cause::UnknownSetting { setting }),
+    row(&["TypeError: '<=' not supported between instances of 'float' and 'str'"], |_| Cause::LearningRateNotANumber),
+    quoting(&["Undefined dataset ", " in dataset_info.json"], ("Undefined dataset ", " in dataset_info"), |dataset| {
+        Cause::UnknownDataset { dataset }
+    }),
+    row(&["Cannot open ", "dataset_info.json"], |_| Cause::DataNotPrepared),
+    quoting(&["KeyError: '"], ("KeyError: '", "'"), |column| Cause::ColumnMissing { column }),
+    quoting(&["JSON parse error"], ("JSON parse error: ", "\u{0}"), |place| Cause::BadJson { place: Some(place) }),
+    row(&["DatasetGenerationError"], |_| Cause::BadJson { place: None }),
+    row(&["corresponds to no data!"], |_| Cause::DatasetEmpty),
+    row(&["ValueError: File ", " not found."], |_| Cause::DataFileMissing),
+    row(&["Allowed file types: arrow,csv,json"], |_| Cause::FileType),
+    row(&["Cannot find valid samples"], |_| Cause::NoUsableRow),
+    row(&["The dataset is not applicable in the current training stage"], |_| Cause::WrongKindOfData),
+    row(&["Expected a string, got None"], |_| Cause::NullContent),
+    row(&["pip install bitsandbytes"], |_| Cause::QuantisationNotInstalled),
+    row(&["PackageNotFoundError", "deepspeed"], |_| Cause::DeepspeedNotInstalled),
+    row(&["Please make sure eval_dataset be provided or val_size"], |_| Cause::NothingToEvaluate),
+    quoting(&["Target modules ", "not found in the base model"], ("Target modules {'", "'}"), |layer| Cause::BadLoraTarget { layer }),
+    quoting(&["test_size=", "number of samples "], ("number of samples ", " "), |rows| Cause::ValidationShareTooLarge { rows }),
+    row(&["pip install unsloth"], |_| Cause::UnslothNotInstalled),
+    row(&["FileNotFoundError: [Errno 2]"], |_| Cause::OutputNotWritten),
+    quoting(&["To fix: run `pip install "], ("pip install ", "`"), |package| Cause::PackageMissing { package }),
 ];
 
 /// Why a trainer that ended like this did not succeed. `errors`: what it printed on stderr, oldest line first.
 pub fn classify(ended: Ended, errors: &[String]) -> Failure {
     let found =
         errors.iter().enumerate().rev().find_map(|(at, line)| Some((at, ROWS.iter().find(|r| r.signs.iter().all(|s| line.contains(s)))?)));
-    let failure = match (found, ended) {
+    let (cause, at) = match (found, ended) {
         // A known cause that was printed before the kill is the better answer.
         (Some((at, row)), _) => {
             // The end of a chain of exceptions may hide a line above that says more (pyarrow's position in the file).
-            let same = |r: &&Row| r.cause == row.cause && r.quote.is_some() && row.quote.is_none();
+            let code = (row.cause)(String::new()).code();
+            let same = |r: &&Row| row.quote.is_none() && r.quote.is_some() && (r.cause)(String::new()).code() == code;
             let better = errors[..at]
                 .iter()
                 .enumerate()
                 .rev()
                 .find_map(|(at, line)| Some((at, ROWS.iter().filter(same).find(|r| r.signs.iter().all(|s| line.contains(s)))?)));
             let (at, row) = better.unwrap_or((at, row));
-            Failure::new(row.cause, fill(row, &errors[at]), row.next_step).with_evidence(evidence(errors, at))
+            ((row.cause)(quoted(row, &errors[at])), at)
         }
-        (None, Ended::Signal(9) | Ended::Exit(137)) => Failure::new(
-            "out_of_memory",
-            "The trainer was killed by the system, most likely because memory ran out.",
-            "Clone the run with a smaller batch or a shorter cut-off, or choose a smaller base model.",
-        )
-        .with_evidence(evidence(errors, errors.len())),
-        (None, Ended::Signal(signal)) => Failure::new("killed", format!("The trainer was ended by signal {signal}."), CLONE)
-            .with_evidence(evidence(errors, errors.len())),
-        (None, Ended::Exit(_)) => Failure::new(
-            "unknown",
-            "The trainer failed for a reason that is not known here.",
-            "Read the last lines of the log; they are the trainer's own words.",
-        )
-        .with_evidence(evidence(errors, errors.len())),
+        (None, Ended::Signal(9) | Ended::Exit(137)) => (Cause::OutOfMemory { killed: true }, errors.len()),
+        (None, Ended::Signal(signal)) => (Cause::Killed { signal, by_kernel: false }, errors.len()),
+        (None, Ended::Exit(_)) => (Cause::Unknown, errors.len()),
     };
-    failure.with_exit(ended)
+    Failure::of(cause).with_evidence(evidence(errors, at)).with_exit(ended)
 }
 
-fn fill(row: &Row, line: &str) -> String {
-    let quoted = row.quote.and_then(|(before, after)| {
-        let (_, rest) = line.split_once(before)?;
-        Some(rest.split(after).next().unwrap_or(rest).trim())
-    });
-    // Only the placeholder of the row: what the trainer printed may hold braces of its own.
-    match row.sentence.split_once("{}") {
-        Some((before, after)) => format!("{before}{}{after}", quoted.unwrap_or("?").chars().take(200).collect::<String>()),
-        None => row.sentence.to_owned(),
-    }
+fn quoted(row: &Row, line: &str) -> String {
+    let Some((before, after)) = row.quote else { return String::new() };
+    let rest = line.split_once(before).map(|(_, rest)| rest);
+    let quoted = rest.map(|rest| rest.split(after).next().unwrap_or(rest).trim());
+    quoted.unwrap_or("?").chars().take(200).collect()
 }
 
 /// The line that says it and what was printed around it, at most 20 lines.
@@ -369,8 +196,9 @@ mod tests {
                 Ended::Exit(1),
                 &lines(&format!("[INFO|x.py:1] 2026 >> fine\nTraceback (most recent call last):\n  File \"x\"\n{line}\n")),
             );
-            assert_eq!((failure.cause.as_str(), failure.sentence.as_str()), (*cause, *sentence), "{line}");
-            assert!(!failure.next_step.is_empty() && failure.exit == "exit 1");
+            let said = failure.said();
+            assert_eq!((failure.cause.code().as_str(), said.sentence.as_str()), (*cause, *sentence), "{line}");
+            assert!(!said.next_step.is_empty() && failure.exit.as_deref() == Some("exit 1"));
             assert!(failure.evidence.iter().any(|l| l == line), "the evidence lacks the line itself: {:?}", failure.evidence);
         }
     }
@@ -378,21 +206,22 @@ mod tests {
     #[test]
     fn every_row_is_reached_by_a_line() {
         for row in ROWS {
-            assert!(SEEN.iter().any(|(_, cause, _)| *cause == row.cause), "no line leads to {}", row.cause);
+            let code = (row.cause)(String::new()).code();
+            assert!(SEEN.iter().any(|(_, cause, _)| *cause == code), "no line leads to {code}");
         }
     }
 
     #[test]
     fn the_newest_known_line_decides() {
         let text = "KeyError: 'x'\nDuring handling of the above exception, another exception occurred:\nOSError: Failed to load tokenizer.\nthe end";
-        assert_eq!(classify(Ended::Exit(1), &lines(text)).cause, "base_model_unreadable");
+        assert_eq!(classify(Ended::Exit(1), &lines(text)).cause, Cause::BaseModelUnreadable);
     }
 
     #[test]
     fn broken_json_shows_where() {
         let text = "pyarrow.lib.ArrowInvalid: JSON parse error: Missing a comma or } after an object member. in row 3\nThe above exception was the direct cause\ndatasets.exceptions.DatasetGenerationError: An error occurred while generating the dataset";
         assert_eq!(
-            classify(Ended::Exit(1), &lines(text)).sentence,
+            classify(Ended::Exit(1), &lines(text)).said().sentence,
             "The file is not valid JSON: Missing a comma or } after an object member. in row 3"
         );
     }
@@ -400,15 +229,15 @@ mod tests {
     #[test]
     fn a_kill_without_a_word_is_memory() {
         let failure = classify(Ended::Signal(9), &lines("[INFO|x.py:1] 2026 >> fine"));
-        assert_eq!((failure.cause.as_str(), failure.exit.as_str()), ("out_of_memory", "signal 9"));
-        assert_eq!(classify(Ended::Signal(11), &[]).cause, "killed");
+        assert_eq!((failure.cause, failure.exit.as_deref()), (Cause::OutOfMemory { killed: true }, Some("signal 9")));
+        assert_eq!(classify(Ended::Signal(11), &[]).cause.code(), "killed");
     }
 
     #[test]
     fn an_unknown_failure_keeps_what_was_said() {
         let many: Vec<_> = (0..100).map(|i| format!("line {i}")).collect();
         let failure = classify(Ended::Exit(1), &many);
-        assert_eq!(failure.cause, "unknown");
+        assert_eq!(failure.cause, Cause::Unknown);
         assert_eq!((failure.evidence.len(), failure.evidence[19].as_str()), (20, "line 99"));
     }
 }

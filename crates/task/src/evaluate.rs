@@ -2,15 +2,19 @@
 
 use crate::{
     Task, catalogue,
-    failure::{Failure, Halt, TaskError},
+    failure::{Halt, TaskError},
     llamafactory as lf,
     program::{Ended, Next, Program, Stream},
     train,
 };
 use domain::{
+    model::WeightsKind,
+    reason::{
+        failure::{Cause, Failure},
+        run::Reason,
+    },
     report::{Outcome, Phase, Said},
     run::{EvaluatedRow, LogLevel, Scores},
-    settings::FinetuningType,
     store_location,
     task_spec::Evaluate,
 };
@@ -28,10 +32,10 @@ pub async fn evaluate(task: &Task, work: &Evaluate) -> Result<Outcome, Halt> {
     let (rows, software) =
         task.unless_stopped(async { Ok(tokio::try_join!(prepare(task, work, &folder), train::versions(task, python, &folder))?) }).await?;
     if rows == 0 {
-        task.reporter.phase(Phase::Evaluate, "no rows were held out, so there is nothing to compare");
+        task.reporter.does(Phase::Evaluate, Reason::Answers { rows });
         return Ok(Outcome { scores: Some(Scores::default()), software, ..Outcome::default() });
     }
-    task.reporter.phase(Phase::Evaluate, format!("{rows} held-out rows, answered by the base model and by the tuned one"));
+    task.reporter.does(Phase::Evaluate, Reason::Answers { rows });
     follow(task, python, &folder, rows).await?;
     let text = tokio::fs::read_to_string(folder.join("answers.jsonl")).await.map_err(TaskError::io("reading the answers"))?;
     let answers = read_answers(&text)?;
@@ -39,26 +43,26 @@ pub async fn evaluate(task: &Task, work: &Evaluate) -> Result<Outcome, Halt> {
     let lines: Vec<String> = answers.iter().filter_map(|row| serde_json::to_string(row).ok()).map(|line| line + "\n").collect();
     let path = folder.join("evaluated.jsonl");
     tokio::fs::write(&path, lines.concat()).await.map_err(TaskError::io("writing the judged answers"))?;
-    let target = format!("{}/evaluated.jsonl", store_location::run_task(&work.tenant, work.run, "evaluate"));
-    task.reporter.phase(Phase::Upload, format!("base model {} of {rows} right, tuned model {}", scores.base_right, scores.tuned_right));
+    let target = store_location::run_evaluated_rows(&work.tenant, work.run, &work.folder);
+    task.reporter.does(Phase::Upload, Reason::Evaluated { scores: Some(scores) });
     let stored = task.unless_stopped(async { Ok(task.store.put_file(&path, &target).await?) }).await?;
     Ok(Outcome { files: vec![stored], results: Default::default(), scores: Some(scores), software })
 }
 
 /// Fetches everything and writes the program and its settings. Returns how many rows there are.
 async fn prepare(task: &Task, work: &Evaluate, folder: &Path) -> Result<u64, Halt> {
-    task.reporter.phase(Phase::Prepare, "fetching both models and the held-out rows");
+    task.reporter.does(Phase::Prepare, Reason::FetchesModelsAndRows);
     for name in ["", "hf", "tmp", "board"] {
         tokio::fs::create_dir_all(folder.join(name)).await.map_err(TaskError::io("making the working folder"))?;
     }
     let rows = folder.join(lf::HELD_OUT_FILE);
     task.store.fetch(&store_location::dataset_held_out(&work.tenant, work.dataset_version, work.judgement.as_deref()), &rows).await?;
     task.store.fetch_folder(&store_location::base_model(work.base_model), &folder.join(lf::BASE), "The base model").await?;
-    let trained = format!("{}/output", store_location::run_task(&work.tenant, work.run, "train"));
+    let trained = store_location::run_output(&work.tenant, work.run, &work.weights);
     task.store.fetch_folder(&trained, &folder.join("tuned"), "The trained model").await?;
 
     let text = tokio::fs::read_to_string(&rows).await.map_err(TaskError::io("reading the held-out rows"))?;
-    let lora = work.finetuning_type == FinetuningType::Lora;
+    let lora = work.weights_kind == WeightsKind::Adapter;
     let context = tokio::fs::read(folder.join(lf::BASE).join("config.json")).await.unwrap_or_default();
     let context = serde_json::from_slice::<Value>(&context).unwrap_or_default()["max_position_embeddings"].as_u64();
     let spec = json!({
@@ -117,7 +121,7 @@ async fn follow(task: &Task, python: &Path, folder: &Path, rows: u64) -> Result<
                 Next::Ended(ended) => break ended,
             },
             () = task.stop.asked() => {
-                task.reporter.phase(Phase::Stopping, "stopping the evaluation");
+                task.reporter.does(Phase::Stopping, Reason::Stops);
                 program.stop(GRACE).await.map_err(TaskError::io("stopping the evaluation"))?;
                 return Err(Halt::Stopped);
             }
@@ -127,11 +131,8 @@ async fn follow(task: &Task, python: &Path, folder: &Path, rows: u64) -> Result<
         Ended::Exit(0) => Ok(()),
         // Its last line is made for people.
         Ended::Exit(1) if errors.last().is_some_and(|l| l.ends_with('.')) => {
-            let sentence = errors.last().cloned().unwrap_or_default();
-            Err(Failure::new("evaluation_failed", sentence, "Clone the run; the trained model was not lost by the evaluation.")
-                .with_exit(ended)
-                .with_evidence(errors)
-                .into())
+            let said = errors.last().cloned();
+            Err(Failure::of(Cause::EvaluationFailed { said }).with_exit(ended).with_evidence(errors).into())
         }
         _ => Err(catalogue::classify(ended, &errors).into()),
     }
@@ -155,10 +156,11 @@ fn read_answers(text: &str) -> Result<Vec<EvaluatedRow>, Failure> {
         // People count from 1.
         Ok(EvaluatedRow { row: row + 1, line: None, prompt: last_question(&prompt), expected, base, tuned, base_right, tuned_right })
     };
-    text.lines().filter(|l| !l.trim().is_empty()).map(judge).collect::<Result<_, _>>().map_err(|e| {
-        Failure::new("evaluation_failed", "The answers of the evaluation could not be read.", "Clone the run.")
-            .with_evidence(vec![e.to_string()])
-    })
+    text.lines()
+        .filter(|l| !l.trim().is_empty())
+        .map(judge)
+        .collect::<Result<_, _>>()
+        .map_err(|e| Failure::of(Cause::EvaluationFailed { said: None }).with_evidence(vec![e.to_string()]))
 }
 
 fn last_question(prompt: &Value) -> String {
@@ -191,7 +193,7 @@ mod tests {
         let rows = read_answers(text).unwrap();
         assert_eq!((rows[0].row, rows[0].prompt.as_str(), rows[0].base_right, rows[0].tuned_right), (1, "Where?", false, true));
         assert_eq!(score(&rows), Scores { rows: 3, base_right: 2, tuned_right: 2, gained: 1, lost: 1 });
-        assert_eq!(read_answers("{\"row\":0").unwrap_err().cause, "evaluation_failed");
+        assert_eq!(read_answers("{\"row\":0").unwrap_err().cause.code(), "evaluation_failed");
     }
 
     #[test]

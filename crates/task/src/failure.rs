@@ -1,6 +1,6 @@
-//! Why a task did not succeed, in the words of the person who started it.
+//! Why a task does not go on.
 
-use domain::report::Verdict;
+use domain::reason::failure::{Cause, Failure};
 
 /// A task that does not go on.
 #[derive(Debug)]
@@ -8,33 +8,6 @@ pub enum Halt {
     /// It was told to stop.
     Stopped,
     Failed(Failure),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// `exit 1`, `signal 9`; empty when no program ended.
-    pub exit: String,
-    pub cause: String,
-    pub sentence: String,
-    pub next_step: String,
-    pub evidence: Vec<String>,
-}
-
-impl Failure {
-    pub fn new(cause: &str, sentence: impl Into<String>, next_step: &str) -> Self {
-        Self { exit: String::new(), cause: cause.into(), sentence: sentence.into(), next_step: next_step.into(), evidence: Vec::new() }
-    }
-    pub fn with_exit(mut self, exit: impl std::fmt::Display) -> Self {
-        self.exit = exit.to_string();
-        self
-    }
-    pub fn with_evidence(mut self, lines: Vec<String>) -> Self {
-        self.evidence = lines;
-        self
-    }
-    pub fn verdict(self) -> Verdict {
-        Verdict::Failed { exit: self.exit, cause: self.cause, sentence: self.sentence, next_step: self.next_step, evidence: self.evidence }
-    }
 }
 
 /// Something around the trainer failed: files, store, starting a program.
@@ -69,18 +42,14 @@ impl From<TaskError> for Failure {
             evidence.push(e.to_string());
             source = e.source();
         }
-        let failure = if evidence.iter().any(|e| e.contains("No space left on device") || e.contains("Disk quota exceeded")) {
-            Self::new("disk_full", "The disk is full.", "Ask the platform admin for room, then clone the run.")
+        let cause = if evidence.iter().any(|e| e.contains("No space left on device") || e.contains("Disk quota exceeded")) {
+            Cause::DiskFull
         } else if let TaskError::Missing(what) = &error {
-            Self::new("input_missing", format!("{what} is not in the store."), "Ask the platform admin; it may have been deleted.")
+            Cause::InputMissing { what: what.clone() }
         } else {
-            Self::new(
-                "platform",
-                "The platform could not read or write the files of this run.",
-                "Clone the run; if it fails again, show the evidence to the platform admin.",
-            )
+            Cause::Platform
         };
-        failure.with_evidence(evidence)
+        Self::of(cause).with_evidence(evidence)
     }
 }
 impl From<Failure> for Halt {
@@ -102,8 +71,8 @@ mod tests {
     fn a_full_disk_is_called_so_however_deep_it_is_said() {
         let full = std::io::Error::from_raw_os_error(28);
         let failure = Failure::from(TaskError::io("writing train.jsonl")(full));
-        assert_eq!(failure.cause, "disk_full");
+        assert_eq!(failure.cause, Cause::DiskFull);
         assert!(failure.evidence[0].starts_with("writing train.jsonl"), "{:?}", failure.evidence);
-        assert_eq!(Failure::from(TaskError::io("x")(std::io::Error::from_raw_os_error(13))).cause, "platform");
+        assert_eq!(Failure::from(TaskError::io("x")(std::io::Error::from_raw_os_error(13))).cause, Cause::Platform);
     }
 }

@@ -65,18 +65,18 @@ pub fn run(spec_path: &Path) -> i32 {
             Err(code) => return code,
         };
         let (tenant, run, name, done) = match &spec.work {
-            Work::Train(work) => (&work.tenant, work.run, "train", train::train(&task, work).await),
-            Work::Evaluate(work) => (&work.tenant, work.run, "evaluate", evaluate::evaluate(&task, work).await),
+            Work::Train(work) => (&work.tenant, work.run, &work.folder, train::train(&task, work).await),
+            Work::Evaluate(work) => (&work.tenant, work.run, &work.folder, evaluate::evaluate(&task, work).await),
             Work::Serve(_) => return bad_spec("This spec is for “task serve”."),
         };
         let verdict = match done {
             Ok(outcome) => Verdict::Succeeded(outcome),
             Err(Halt::Stopped) => Verdict::Stopped,
-            Err(Halt::Failed(failure)) => failure.verdict(),
+            Err(Halt::Failed(failure)) => Verdict::Failed(failure),
         };
         let code = match &verdict {
             Verdict::Succeeded(_) => SUCCEEDED,
-            Verdict::Failed { .. } => FAILED,
+            Verdict::Failed(_) => FAILED,
             Verdict::Stopped => STOPPED,
         };
         // The log first: who sees the verdict finds everything else in place.

@@ -1,6 +1,6 @@
 //! What this machine offers: Python environments (told by the portal in the environment) and a GPU (looked for).
 
-use crate::failure::Failure;
+use domain::reason::failure::{Cause, Failure};
 use std::path::{Path, PathBuf};
 
 pub struct Machine {
@@ -59,16 +59,10 @@ impl Machine {
 fn present<'a>(python: Option<&'a Path>, what: &str, variable: &str) -> Result<&'a Path, Failure> {
     match python {
         Some(path) if path.exists() => Ok(path),
-        Some(path) => Err(Failure::new(
-            "not_installed",
-            format!("The {what}'s Python is not at {}.", path.display()),
-            "Ask the platform admin to run “atelier doctor”.",
-        )),
-        None => Err(Failure::new(
-            "not_installed",
-            format!("The {what} is not installed here ({variable} is not set)."),
-            "Ask the platform admin to run “atelier doctor”.",
-        )),
+        Some(path) => {
+            Err(Failure::of(Cause::NotInstalled { what: what.into(), path: Some(path.display().to_string().into()), variable: None }))
+        }
+        None => Err(Failure::of(Cause::NotInstalled { what: what.into(), path: None, variable: Some(variable.into()) })),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Says what happens: a JSON line on standard output, and the same in a file that is kept with the results.
 
 use domain::{
+    reason::run::Reason,
     report::{Line, Phase, Said},
     run::LogLevel,
     time::Timestamp,
@@ -44,8 +45,14 @@ impl Reporter {
         }
     }
 
+    /// What a model server does now, in words.
     pub fn phase(&self, phase: Phase, detail: impl Into<String>) {
-        self.say(Said::Phase { phase, detail: detail.into() });
+        self.say(Said::Phase { phase, detail: detail.into(), reason: None });
+    }
+
+    /// What a job does now.
+    pub fn does(&self, phase: Phase, reason: Reason) {
+        self.say(Said::Phase { phase, detail: String::new(), reason: Some(reason) });
     }
 
     pub fn log(&self, level: LogLevel, text: impl Into<String>) {
@@ -89,10 +96,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let reporter = Reporter::new(&folder.path().join("log.jsonl"), io::sink()).unwrap();
         reporter.log(LogLevel::Info, "ä\n".repeat(5_000));
-        reporter.phase(Phase::Train, "336 steps");
+        reporter.does(Phase::Train, Reason::Trains { steps: 336, gpu: false });
         let text = std::fs::read_to_string(reporter.file()).unwrap();
         let lines: Vec<Line> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
         assert!(matches!(&lines[0].said, Said::Log { text, .. } if text.chars().count() == LONGEST + 1));
-        assert_eq!(lines[1].said, Said::Phase { phase: Phase::Train, detail: "336 steps".into() });
+        assert_eq!(
+            lines[1].said,
+            Said::Phase { phase: Phase::Train, detail: String::new(), reason: Some(Reason::Trains { steps: 336, gpu: false }) }
+        );
     }
 }

@@ -5,13 +5,14 @@
 
 use crate::{
     Task,
-    failure::{Failure, Halt, TaskError},
+    failure::{Halt, TaskError},
     http::Http,
     program::{Ended, Next, Program},
     reporter::size,
     vllm::{self, Parsers},
 };
 use domain::{
+    reason::failure::{Cause, Failure},
     report::{AdapterFailure, Phase, Said},
     run::LogLevel,
     store_location,
@@ -40,7 +41,10 @@ pub async fn serve(task: &Task, work: &Serve, port: u16) -> i32 {
         Ok(code) => code,
         Err(Halt::Stopped) => 0,
         Err(Halt::Failed(failure)) => {
-            task.reporter.log(LogLevel::Error, format!("{} {}", failure.sentence, failure.next_step));
+            task.reporter.log(LogLevel::Error, {
+                let said = failure.said();
+                format!("{} {}", said.sentence, said.next_step)
+            });
             for line in failure.evidence {
                 task.reporter.log(LogLevel::Error, line);
             }
@@ -92,7 +96,7 @@ fn start(task: &Task, work: &Serve, parsers: &Parsers, weights: &Path, port: u16
     let python = task.machine.vllm_python()?;
     let command = vllm::command(&task.machine, python, work, parsers, weights, &task.folder.join("work"), port);
     Program::start(command).map_err(|e| {
-        Failure::new("not_installed", "The model server could not be started.", "Ask the platform admin to run “atelier doctor”.")
+        Failure::of(Cause::NotInstalled { what: "model server".into(), path: None, variable: None })
             .with_evidence(vec![e.to_string()])
             .into()
     })

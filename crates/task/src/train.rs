@@ -2,12 +2,16 @@
 
 use crate::{
     Task, catalogue,
-    failure::{Failure, Halt, TaskError},
+    failure::{Halt, TaskError},
     llamafactory as lf,
     program::{Ended, Next, Program},
-    reporter::{now, size},
+    reporter::now,
 };
 use domain::{
+    reason::{
+        failure::{Cause, Failure},
+        run::Reason,
+    },
     report::{Outcome, Phase, Said},
     run::LogLevel,
     settings::FinetuningType,
@@ -32,17 +36,17 @@ pub async fn train(task: &Task, work: &Train) -> Result<Outcome, Halt> {
     let (vocabulary, software) =
         task.unless_stopped(async { Ok(tokio::try_join!(prepare(task, work, &folder), versions(task, python, &folder))?) }).await?;
     let steps = work.settings.total_steps(work.train_rows);
-    task.reporter.phase(Phase::Train, format!("{steps} steps on {}", if task.machine.gpu { "the GPU" } else { "the CPU" }));
+    task.reporter.does(Phase::Train, Reason::Trains { steps, gpu: task.machine.gpu });
     let curve = follow(task, work, python, &folder).await?;
     let results = judge(task, work, &folder.join(lf::OUT), &curve, vocabulary)?;
-    task.reporter.phase(Phase::Upload, "storing the result");
+    task.reporter.does(Phase::Upload, Reason::Stores);
     let files = task.unless_stopped(upload(task, work, &folder)).await?;
     Ok(Outcome { files, results, scores: None, software })
 }
 
 /// Everything that the trainer reads. Returns the size of the base model's vocabulary, where its configuration says it.
 async fn prepare(task: &Task, work: &Train, folder: &Path) -> Result<Option<u64>, Halt> {
-    task.reporter.phase(Phase::Prepare, "fetching base model and dataset");
+    task.reporter.does(Phase::Prepare, Reason::FetchesTrainingInputs);
     for name in ["", lf::DATA, "hf", "tmp", "board"] {
         tokio::fs::create_dir_all(folder.join(name)).await.map_err(TaskError::io("making the working folder"))?;
     }
@@ -58,8 +62,8 @@ async fn prepare(task: &Task, work: &Train, folder: &Path) -> Result<Option<u64>
     let job = lf::Job { template: &work.template, train_rows: work.train_rows, held_out_rows: work.held_out_rows, gpu: task.machine.gpu };
     write(&data.join("dataset_info.json"), lf::dataset_info(work.held_out_rows > 0).to_string()).await?;
     write(&folder.join(lf::JOB), lf::job_text(&lf::job_file(&work.settings, job))).await?;
-    let held_out = if work.held_out_rows > 0 { format!(", {} held-out rows", work.held_out_rows) } else { String::new() };
-    task.reporter.phase(Phase::Prepare, format!("base model {}, {} training rows{held_out}", size(base.bytes), work.train_rows));
+    let inputs = Reason::TrainingInputs { bytes: base.bytes, train_rows: work.train_rows, held_out_rows: work.held_out_rows };
+    task.reporter.does(Phase::Prepare, inputs);
     let config = tokio::fs::read(folder.join(lf::BASE).join("config.json")).await.unwrap_or_default();
     let config: serde_json::Value = serde_json::from_slice(&config).unwrap_or_default();
     Ok(config["vocab_size"].as_u64())
@@ -82,8 +86,7 @@ async fn follow(task: &Task, work: &Train, python: &Path, folder: &Path) -> Resu
     let mut command = Command::new(lf::program(python));
     command.args(["train", lf::JOB]).current_dir(folder).env_clear().envs(lf::environment(&task.machine, python, folder));
     let mut trainer = Program::start(command).map_err(|e| {
-        Failure::new("not_installed", "The trainer could not be started.", "Ask the platform admin to run “atelier doctor”.")
-            .with_evidence(vec![e.to_string()])
+        Failure::of(Cause::NotInstalled { what: "trainer".into(), path: None, variable: None }).with_evidence(vec![e.to_string()])
     })?;
     let mut console = lf::Console::default();
     let mut log = lf::Follower::new(folder.join(lf::OUT).join(lf::TRAINER_LOG));
@@ -106,7 +109,7 @@ async fn follow(task: &Task, work: &Train, python: &Path, folder: &Path) -> Resu
             },
             _ = look.tick() => tell_progress(task, &mut log, &mut curve),
             () = task.stop.asked() => {
-                task.reporter.phase(Phase::Stopping, "stopping the trainer");
+                task.reporter.does(Phase::Stopping, Reason::Stops);
                 trainer.stop(GRACE).await.map_err(TaskError::io("stopping the trainer"))?;
                 tell_progress(task, &mut log, &mut curve);
                 return Err(Halt::Stopped);
@@ -140,10 +143,8 @@ fn tell_dropped_rows(task: &Task, expected: u64, taken: u64) {
 fn judge(task: &Task, work: &Train, out: &Path, curve: &lf::Curve, vocabulary: Option<u64>) -> Result<BTreeMap<String, f64>, Failure> {
     let zero = Ended::Exit(0);
     let (Some(results), false) = (lf::numbers(out), lf::weights(out, work.settings.finetuning_type).is_empty()) else {
-        let sentence = "The trainer ended without an error, but left no model.";
-        return Err(Failure::new("no_result", sentence, "Read the end of the log, then clone the run.").with_exit(zero));
+        return Err(Failure::of(Cause::NoResult).with_exit(zero));
     };
-    let step = "Clone the run with a lower learning rate.";
     match curve.judge(vocabulary) {
         lf::Judgement::Learnt => Ok(results),
         lf::Judgement::Flat { first, last } => {
@@ -154,12 +155,9 @@ fn judge(task: &Task, work: &Train, out: &Path, curve: &lf::Curve, vocabulary: O
             Ok(results)
         }
         lf::Judgement::Diverged { first, last } => {
-            let sentence = format!("The training diverged: the loss went from {first:.2} to {last:.2}.");
-            Err(Failure::new("diverged", sentence, step).with_exit(zero))
+            Err(Failure::of(Cause::Diverged { first: format!("{first:.2}"), last: format!("{last:.2}") }).with_exit(zero))
         }
-        lf::Judgement::Silent => {
-            Err(Failure::new("no_result", "The trainer logged no loss.", "Read the end of the log, then clone the run.").with_exit(zero))
-        }
+        lf::Judgement::Silent => Err(Failure::of(Cause::NoLoss).with_exit(zero)),
     }
 }
 
@@ -171,13 +169,13 @@ async fn upload(task: &Task, work: &Train, folder: &Path) -> Result<Vec<domain::
     }
     let mut paths: Vec<PathBuf> = lf::results_to_keep(&out, kind);
     paths.push(folder.join(lf::JOB));
-    let target = store_location::run_task(&work.tenant, work.run, "train");
+    let target = store_location::run_output(&work.tenant, work.run, &work.folder);
     let mut files = Vec::new();
     for path in paths {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        files.push(task.store.put_file(&path, &format!("{target}/output/{name}")).await?);
+        files.push(task.store.put_file(&path, &format!("{target}/{name}")).await?);
     }
     let bytes = files.iter().map(|f| f.bytes).sum();
-    task.reporter.phase(Phase::Upload, format!("{} files, {}", files.len(), size(bytes)));
+    task.reporter.does(Phase::Upload, Reason::Stored { files: files.len() as u64, bytes });
     Ok(files)
 }

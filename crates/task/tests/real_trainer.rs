@@ -33,7 +33,7 @@ fn settings() -> RunSettings {
 
 fn cause_of(verdict: Verdict) -> (String, String) {
     match verdict {
-        Verdict::Failed { cause, sentence, .. } => (cause, sentence),
+        Verdict::Failed(failure) => (failure.cause.code(), failure.said().sentence),
         other => panic!("it should have failed: {other:?}"),
     }
 }
@@ -142,8 +142,8 @@ fn a_learning_rate_beyond_reason_is_a_failure_although_the_trainer_is_content() 
     let world = World::new(64);
     let mut task = world.train(RunSettings { finetuning_type: FinetuningType::Full, learning_rate: 1.0, ..settings() });
     assert_eq!(task.wait(180).code(), Some(task::FAILED), "{}", task.log());
-    let Verdict::Failed { exit, cause, .. } = world.verdict("train") else { panic!() };
-    assert_eq!((exit.as_str(), cause.as_str()), ("exit 0", "diverged"));
+    let Verdict::Failed(failure) = world.verdict("train") else { panic!() };
+    assert_eq!((failure.exit.as_deref(), failure.cause.code().as_str()), (Some("exit 0"), "diverged"));
     assert!(!world.result("model.safetensors").exists(), "a diverged model was stored");
 }
 

@@ -27,9 +27,10 @@ pub fn done(engineer: &Visitor) -> Result<Value> {
             return Ok(None);
         };
         let state = run["state"].as_str().unwrap_or_default();
-        if state != shown {
-            println!("    {name}: {state}. {}", run["reason"].as_str().unwrap_or_default());
-            shown = state.to_owned();
+        let does = doing(&run).unwrap_or(state);
+        if does != shown {
+            println!("    {name}: {does}");
+            shown = does.to_owned();
         }
         match state {
             "succeeded" => Ok(Some(run)),
@@ -37,6 +38,14 @@ pub fn done(engineer: &Visitor) -> Result<Value> {
             _ => Ok(None),
         }
     })
+}
+
+/// The step that is at work, or the next one.
+fn doing(run: &Value) -> Option<&str> {
+    let steps = || run["steps"].as_array().into_iter().flatten();
+    let at_work = steps().find(|s| matches!(s["state"].as_str(), Some("starting" | "running")));
+    let step = at_work.or_else(|| steps().find(|s| s["state"] == "pending")).filter(|_| run["state"] == "running");
+    step.and_then(|s| s["kind"].as_str())
 }
 
 /// The model version that this run became. Not simply the newest: people may have trained others since.

@@ -27,7 +27,7 @@ pub fn Config(page: RunPage) -> impl IntoView {
                 <dl class="kv ruled">
                     <dt>"ID"</dt><dd><Copy value=r.id.to_string() what="the run's id" class="slim"/></dd>
                     <dt>"Dataset"</dt><dd><a href=links::dataset_version(&r.tenant, &r.dataset_name, r.dataset_number)>{format!("{} v{}", r.dataset_name, r.dataset_number)}</a></dd>
-                    <dt>"Created"</dt><dd><When at=r.created_at/>", "{r.owner_name}</dd>
+                    <dt>"Created"</dt><dd><When at=r.created_at/>", "{r.owner_name.clone()}</dd>
                     <dt>"Started"</dt><dd>{r.started_at.map(|at| view! { <When at/> })}</dd>
                     <dt>"Ended"</dt><dd>{r.ended_at.map(|at| view! { <When at/> })}</dd>
                 </dl>

@@ -15,6 +15,7 @@ use leptos::prelude::*;
 /// The sentence, the next step, and the lines that say it.
 #[component]
 pub fn Failed(run: Run, failure: Failure) -> impl IntoView {
+    let said = failure.said();
     let clone = links::with(links::run_new(&run.tenant), &[("from", &run.id.to_string())]);
     let log = links::with(links::run(&run.tenant, &run.id), &[("tab", "log"), ("level", "warning")]);
     let actions = ViewFn::from(
@@ -22,9 +23,9 @@ pub fn Failed(run: Run, failure: Failure) -> impl IntoView {
     );
     view! {
         <section class="section" aria-label="Why it failed">
-            <Reason icon="failed" tone="danger" title=failure.sentence actions>
-                <p>{failure.next_step}</p>
-                <p class="small">"Cause: "<span class="mono">{failure.cause}</span>{failure.exit.map(|e| format!(", {e}"))}</p>
+            <Reason icon="failed" tone="danger" title=said.sentence actions>
+                <p>{said.next_step}</p>
+                <p class="small">"Cause: "<span class="mono">{failure.cause.code()}</span>{failure.exit.map(|e| format!(", {e}"))}</p>
             </Reason>
             {(!failure.evidence.is_empty()).then(|| view! { <pre class="code evidence" tabindex="0" role="region" aria-label="Trainer output">{failure.evidence.join("\n")}</pre> })}
         </section>

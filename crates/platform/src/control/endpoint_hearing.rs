@@ -1,6 +1,6 @@
 //! What a line of a model server's output means for its endpoint. Pure.
 
-use super::hearing::clean;
+use super::output::clean;
 use domain::{
     endpoint::{AdapterState, EndpointEvent},
     ids::ModelVersionId,
@@ -23,7 +23,7 @@ pub(super) fn hear(record: &mut EndpointRecord, line: Line, heard: &mut Heard) {
     let Line { at, said } = line;
     let e = &mut record.endpoint;
     match said {
-        Said::Phase { phase: Phase::Ready, detail } => {
+        Said::Phase { phase: Phase::Ready, detail, .. } => {
             heard.log.push((at, LogLevel::Info, clean(if detail.is_empty() { "Answers." } else { &detail })));
             if let Ok(state) = e.state.next(EndpointEvent::Answers) {
                 e.state = state;
@@ -43,8 +43,9 @@ pub(super) fn hear(record: &mut EndpointRecord, line: Line, heard: &mut Heard) {
         Said::Log { level, text } => heard.log.push((at, level, clean(&text))),
         Said::Adapters { loaded, failed } => adapters(record, &loaded, &failed, heard),
         // A server that ends with a word says why.
-        Said::Verdict { verdict: Verdict::Failed { sentence, next_step, .. } } => {
-            heard.log.push((at, LogLevel::Error, clean(format!("{sentence} {next_step}").trim_end())));
+        Said::Verdict { verdict: Verdict::Failed(failure) } => {
+            let said = failure.said();
+            heard.log.push((at, LogLevel::Error, clean(format!("{} {}", said.sentence, said.next_step).trim_end())));
         }
         Said::Verdict { .. } | Said::Progress { .. } | Said::Evaluated { .. } => {}
     }

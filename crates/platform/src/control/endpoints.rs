@@ -3,7 +3,7 @@
 use super::{
     Halt, Leader,
     endpoint_hearing::{Heard, hear},
-    hearing,
+    output,
     tasks::{self, GRACE, Place},
 };
 use crate::{
@@ -174,7 +174,7 @@ async fn read(leader: &Leader, record: &EndpointRecord, task: &str, address: Opt
         let mut now = before.clone();
         let mut heard = Heard::default();
         let at = tx.at();
-        for line in bytes.split(|b| *b == b'\n').filter_map(|raw| hearing::line(raw, at)) {
+        for line in bytes.split(|b| *b == b'\n').filter_map(|raw| output::line(raw, at)) {
             hear(&mut now, line, &mut heard);
         }
         now.output_offset = to;

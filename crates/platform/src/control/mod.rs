@@ -6,13 +6,15 @@
 mod ending;
 mod endpoint_hearing;
 mod endpoints;
-mod hearing;
+mod output;
 mod publish;
 mod queue;
 pub(crate) mod registering;
 mod runs;
+mod steps;
 mod sweep;
 pub(crate) mod tasks;
+mod work;
 
 use crate::{
     Platform, change,
@@ -257,7 +259,7 @@ impl Term {
         match leader.platform.store().open_runs().await {
             Ok(open) => {
                 for run in open.into_iter().filter(|r| r.state.is_active()) {
-                    self.begin(run.id.to_string(), runs::reconcile(leader.clone(), run.tenant, run.id));
+                    self.begin(run.id.to_string(), steps::reconcile(leader.clone(), run.tenant, run.id));
                 }
             }
             Err(e) => tracing::warn!(error = %e, "the runs cannot be read now"),

@@ -1,43 +1,47 @@
 //! Makes a model version of what a run left: copies and checks the files, then registers everything in one transaction.
 //! May run any number of times: the version's id comes from the run's, and a run makes one version.
 
-use super::{Halt, Leader, hearing, runs::finish_failed};
+use super::{Halt, Leader, output, steps};
 use crate::{
     audit,
     blobs::BlobError,
     cards::{self, Evidence},
-    counted::counted,
     events, models,
     problem::Doing,
-    store::models::{InsertVersion, weights_kind},
+    store::models::InsertVersion,
 };
 use domain::{
     base_model::StoredFile,
     event::Topic,
     ids::{ModelId, ModelVersionId},
     problem::Problem,
-    run::{EvaluatedRow, Failure, Run, RunEvent, StepKind},
+    reason::failure::{Cause, Failure},
+    run::{EvaluatedRow, Reason, Run, StepId},
     store_location,
 };
 use futures::TryStreamExt;
 
-pub(super) async fn publish(leader: &Leader, run: &Run) -> Result<(), Halt> {
+/// `weights`: the step whose files it becomes. `evaluation`: the step with the answers to the held-out rows, if it had any to ask.
+pub(super) async fn publish(leader: &Leader, run: &Run, unit: &StepId, weights: &StepId, evaluation: Option<&StepId>) -> Result<(), Halt> {
     let (platform, store) = (&leader.platform, leader.platform.store());
     let results = store.run_results(&run.tenant, run.id).await.doing("reading a run’s results")?;
-    let files = results.train.as_ref().map(|o| o.files.clone()).unwrap_or_default();
+    let outcome = |step: &StepId| run.step(step).and_then(|s| results.get(s.unit().as_str()));
+    let files = outcome(weights).map(|o| o.files.clone()).unwrap_or_default();
     if files.is_empty() {
-        return lost(leader, run, "The training left no files.".into()).await;
+        return lost(leader, run, unit, Cause::OutputMissing { file: None }).await;
     }
+    let from = store_location::run_output(&run.tenant, run.id, &run.folder_of(weights));
     let version = ModelVersionId::from_uuid(run.id.uuid());
     for file in &files {
-        if let Err(sentence) = copy(leader, run, version, file).await? {
-            return lost(leader, run, sentence).await;
+        let to = store_location::model_version(&run.tenant, version);
+        if let Err(cause) = copy(leader, &from, &to, file).await? {
+            return lost(leader, run, unit, cause).await;
         }
     }
-    let rows = match results.evaluate {
-        Some(_) => match evaluated_rows(leader, run).await? {
+    let rows = match evaluation.filter(|step| outcome(step).is_some()) {
+        Some(step) => match evaluated_rows(leader, run, step).await? {
             Ok(rows) => rows,
-            Err(sentence) => return lost(leader, run, sentence).await,
+            Err(cause) => return lost(leader, run, unit, cause).await,
         },
         None => Vec::new(),
     };
@@ -52,7 +56,6 @@ pub(super) async fn publish(leader: &Leader, run: &Run) -> Result<(), Halt> {
 
     let mut tx = leader.begin().await?;
     let Some(mut now) = tx.run(&run.tenant, run.id).await.doing("reading a run")? else { return Ok(()) };
-    let Ok(state) = now.state.next(RunEvent::Published) else { return Ok(()) };
     let at = tx.at();
     let fresh = ModelId::from_uuid(platform.fresh_uuid());
     let (model, number) = tx.model_for_new_version(&now.tenant, &now.model_name, fresh, at).await.doing("registering the model")?;
@@ -63,7 +66,7 @@ pub(super) async fn publish(leader: &Leader, run: &Run) -> Result<(), Halt> {
         id: version,
         model,
         number,
-        kind: weights_kind(&now.settings),
+        kind: now.weights_of(weights),
         digest: &digest,
         files: &files,
         run: now.id,
@@ -75,12 +78,10 @@ pub(super) async fn publish(leader: &Leader, run: &Run) -> Result<(), Halt> {
     for row in &rows {
         tx.put_evaluated(&now.tenant, now.id, row).await.doing("writing the evaluated rows")?;
     }
-    now.state = state;
-    now.reason = format!("Registered as {} v{number}.", now.model_name);
-    now.ended_at = Some(at);
-    now.model_version = Some(version);
-    let said = format!("{} v{number}, candidate; {}, digests checked", now.model_name, counted(files.len() as u64, "file", "files"));
-    hearing::finish(&mut now, StepKind::Publish, Some(said), at);
+    let reason = Reason::Published { model: now.model_name.clone(), number, files: files.len() as u64 };
+    if now.published(unit, version, reason, at).is_err() {
+        return Ok(());
+    }
     tx.save_run(&now).await.doing("writing the run")?;
     let mut entry =
         audit::by_system(at, Some(&now.tenant), "model.publish", "model_version", version, format!("{} v{number}", now.model_name));
@@ -94,15 +95,14 @@ pub(super) async fn publish(leader: &Leader, run: &Run) -> Result<(), Halt> {
     Ok(())
 }
 
-/// Copies one file and checks what arrived against the digest that the task computed. The inner error is a sentence for people.
-async fn copy(leader: &Leader, run: &Run, version: ModelVersionId, file: &StoredFile) -> Result<Result<(), String>, Halt> {
+/// Copies one file and checks what arrived against the digest that the task computed. The inner error is why the step fails.
+async fn copy(leader: &Leader, from: &str, to: &str, file: &StoredFile) -> Result<Result<(), Cause>, Halt> {
     let blobs = leader.platform.blobs();
-    let from = format!("{}/{}", store_location::run_output(&run.tenant, run.id), file.path);
-    let to = format!("{}/{}", store_location::model_version(&run.tenant, version), file.path);
+    let (from, to) = (format!("{from}/{}", file.path), format!("{to}/{}", file.path));
     match blobs.copy(&from, &to).await {
         Ok(()) => {}
         Err(BlobError::Missing { .. } | BlobError::BadPath { .. }) => {
-            return Ok(Err(format!("The training said it stored “{}”, and it is not in the artefact store.", file.path)));
+            return Ok(Err(Cause::OutputMissing { file: Some(file.path.clone()) }));
         }
         Err(e) => return Err(Err::<(), _>(e).doing("copying a model file").map_or_else(Halt::from, |()| Halt::Deposed)),
     }
@@ -113,38 +113,31 @@ async fn copy(leader: &Leader, run: &Run, version: ModelVersionId, file: &Stored
         bytes += part.len() as u64;
     }
     if bytes != file.bytes || hasher.finalize().to_hex().as_str() != file.digest {
-        return Ok(Err(format!("The file “{}” was changed after the training stored it: its digest differs.", file.path)));
+        return Ok(Err(Cause::OutputAltered { file: file.path.clone() }));
     }
     Ok(Ok(()))
 }
 
-async fn evaluated_rows(leader: &Leader, run: &Run) -> Result<Result<Vec<EvaluatedRow>, String>, Halt> {
-    let path = store_location::run_evaluated_rows(&run.tenant, run.id);
+async fn evaluated_rows(leader: &Leader, run: &Run, step: &StepId) -> Result<Result<Vec<EvaluatedRow>, Cause>, Halt> {
+    let path = store_location::run_evaluated_rows(&run.tenant, run.id, &run.folder_of(step));
     let Some(bytes) = leader.platform.blobs().bytes_if_any(&path).await.doing("reading the evaluated rows")? else {
-        return Ok(Err("The evaluation left no rows.".into()));
+        return Ok(Err(Cause::EvaluatedRowsMissing));
     };
     let clean = |row: EvaluatedRow| EvaluatedRow {
         row: row.row,
         line: row.line,
-        prompt: hearing::clean(&row.prompt),
-        expected: hearing::clean(&row.expected),
-        base: hearing::clean(&row.base),
-        tuned: hearing::clean(&row.tuned),
+        prompt: output::clean(&row.prompt),
+        expected: output::clean(&row.expected),
+        base: output::clean(&row.base),
+        tuned: output::clean(&row.tuned),
         base_right: row.base_right,
         tuned_right: row.tuned_right,
     };
     let lines = bytes.split(|b| *b == b'\n').filter(|l| !l.trim_ascii().is_empty());
     let rows: Result<Vec<EvaluatedRow>, _> = lines.map(|line| serde_json::from_slice(line).map(clean)).collect();
-    Ok(rows.map_err(|e| format!("The rows that the evaluation left cannot be read: {e}.")))
+    Ok(rows.map_err(|e| Cause::EvaluatedRowsUnreadable { error: e.to_string() }))
 }
 
-async fn lost(leader: &Leader, run: &Run, sentence: String) -> Result<(), Halt> {
-    let failure = Failure {
-        cause: "output_broken".into(),
-        sentence,
-        next_step: "Launch a clone; if it stays, whoever runs this portal must look at the artefact store.".into(),
-        evidence: Vec::new(),
-        exit: None,
-    };
-    finish_failed(leader.begin().await?, run, failure).await
+async fn lost(leader: &Leader, run: &Run, unit: &StepId, cause: Cause) -> Result<(), Halt> {
+    steps::fail(leader.begin().await?, run, unit, Failure::of(cause)).await
 }

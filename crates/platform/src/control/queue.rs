@@ -2,7 +2,8 @@
 
 use crate::store::runs::OpenRun;
 use domain::{
-    run::RunState,
+    name::Name,
+    run::{Reason, RunState},
     tenant::{Tenant, TenantState},
 };
 
@@ -10,8 +11,7 @@ use domain::{
 pub(super) enum Turn {
     /// There is a slot for it now.
     Start,
-    /// In plain words, for the page.
-    Wait(String),
+    Wait(Reason),
 }
 
 /// What becomes of each queued run of one tenant. `open`: all runs of the tenant that have not ended, oldest first.
@@ -20,15 +20,14 @@ pub(super) fn turns<'a>(tenant: &Tenant, open: &'a [OpenRun]) -> Vec<(&'a OpenRu
     let queued: Vec<&OpenRun> = open.iter().filter(|r| r.state == RunState::Queued).collect();
     let slots = tenant.quota.concurrent_runs as usize;
     if tenant.state == TenantState::Suspended {
-        return queued.into_iter().map(|r| (r, Turn::Wait("Waits because the tenant is suspended: nothing new starts.".into()))).collect();
+        return queued.into_iter().map(|r| (r, Turn::Wait(Reason::TenantSuspended))).collect();
     }
     if slots == 0 {
-        let why = "Waits because the tenant’s quota allows no runs (0 slots).";
-        return queued.into_iter().map(|r| (r, Turn::Wait(why.into()))).collect();
+        return queued.into_iter().map(|r| (r, Turn::Wait(Reason::NoSlots))).collect();
     }
     let free = slots.saturating_sub(busy.len());
     let starting: Vec<&OpenRun> = queued.iter().take(free).copied().collect();
-    let ahead = names(busy.iter().chain(&starting).map(|r| r.name.as_str()).collect());
+    let named: Vec<Name> = busy.iter().chain(&starting).map(|r| r.name.clone()).collect();
     let waiting = queued.len() - starting.len();
     queued
         .into_iter()
@@ -37,30 +36,23 @@ pub(super) fn turns<'a>(tenant: &Tenant, open: &'a [OpenRun]) -> Vec<(&'a OpenRu
             if i < free {
                 return (run, Turn::Start);
             }
-            let place = match (i - starting.len() + 1, waiting) {
-                (_, 1) => String::new(),
-                (place, of) => format!(" Place {place} of {of} in the queue."),
+            let place = (waiting > 1).then_some(((i - starting.len() + 1) as u64, waiting as u64));
+            let reason = Reason::WaitsForSlot {
+                ahead: named.iter().take(2).cloned().collect(),
+                more: named.len().saturating_sub(2) as u64,
+                busy: (busy.len() + starting.len()).max(slots) as u64,
+                slots: slots as u64,
+                place,
             };
-            let held = (busy.len() + starting.len()).max(slots);
-            (run, Turn::Wait(format!("Waits for {ahead}: {held} of {slots} slots busy.{place}")))
+            (run, Turn::Wait(reason))
         })
         .collect()
-}
-
-/// `run a`, `runs a and b`, `runs a, b and 3 more`.
-fn names(names: Vec<&str>) -> String {
-    match names.as_slice() {
-        [] => "a slot".into(),
-        [one] => format!("run {one}"),
-        [a, b] => format!("runs {a} and {b}"),
-        [a, b, rest @ ..] => format!("runs {a}, {b} and {} more", rest.len()),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::{ids::RunId, name::Name, tenant::Quota, time::Timestamp};
+    use domain::{ids::RunId, tenant::Quota, time::Timestamp};
     use uuid::Uuid;
 
     fn tenant(slots: u32, state: TenantState) -> Tenant {
@@ -69,14 +61,14 @@ mod tests {
     }
     fn run(name: &str, state: RunState) -> OpenRun {
         let name: Name = name.parse().unwrap();
-        OpenRun { tenant: "lumenta".parse().unwrap(), id: RunId::from_uuid(Uuid::nil()), name, state, reason: String::new() }
+        OpenRun { tenant: "lumenta".parse().unwrap(), id: RunId::from_uuid(Uuid::nil()), name, state, reason: Reason::WaitsForTurn }
     }
     fn said(tenant: &Tenant, open: &[OpenRun]) -> Vec<String> {
         turns(tenant, open)
             .into_iter()
             .map(|(_, turn)| match turn {
                 Turn::Start => "start".into(),
-                Turn::Wait(why) => why,
+                Turn::Wait(why) => why.said(),
             })
             .collect()
     }
@@ -96,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_single_waiting_run_names_the_run_it_waits_for() {
-        let open = [run("facts-6", RunState::Training), run("facts-7", RunState::Queued)];
+        let open = [run("facts-6", RunState::Running), run("facts-7", RunState::Queued)];
         assert_eq!(said(&tenant(1, TenantState::Active), &open), ["Waits for run facts-6: 1 of 1 slots busy."]);
     }
 

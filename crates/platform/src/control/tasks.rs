@@ -7,7 +7,7 @@ use domain::{
     dataset::DatasetVersion,
     ids::{EndpointId, RunId},
     name::Name,
-    run::Run,
+    run::{Run, Step, StepId},
     serving::ParserChoice,
     store_location::StoreLocation,
     task_spec::{Evaluate, Serve, TaskSpec, Train, Weights, Work},
@@ -16,27 +16,9 @@ use engine::{Resources, Runtime, Task, TaskKind};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// The two jobs of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Job {
-    Train,
-    Evaluate,
-}
-
-impl Job {
-    pub(crate) const ALL: [Job; 2] = [Self::Train, Self::Evaluate];
-    /// As in task names, in `run_tasks` and in paths of the artefact store.
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Evaluate => "evaluate",
-        }
-    }
-}
-
-/// `run-{32 hex}-train`
-pub(crate) fn run_task(run: RunId, job: Job) -> String {
-    format!("run-{}-{}", run.uuid().simple(), job.word())
+/// `run-{32 hex}-train`; `folder` as of `Step::folder`.
+pub(crate) fn run_task(run: RunId, folder: &str) -> String {
+    format!("run-{}-{folder}", run.uuid().simple())
 }
 /// `ep-{32 hex}-{launch}`
 pub(crate) fn endpoint_task(endpoint: EndpointId, launch: u32) -> String {
@@ -66,10 +48,10 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn task(&self, tenant: &Name, name: String, kind: TaskKind, work: Work) -> Task {
-        let (args, runtime, deadline) = match kind {
-            TaskKind::Job => (["task", "run"], Runtime::Trainer, self.limits.run),
-            TaskKind::Server => (["task", "serve"], Runtime::Vllm, None),
+    fn task(&self, tenant: &Name, name: String, kind: TaskKind, deadline: Option<Duration>, work: Work) -> Task {
+        let (args, runtime) = match kind {
+            TaskKind::Job => (["task", "run"], Runtime::Trainer),
+            TaskKind::Server => (["task", "serve"], Runtime::Vllm),
         };
         let spec = TaskSpec { store: self.location.clone(), work };
         Task {
@@ -86,11 +68,12 @@ impl Place<'_> {
         }
     }
 
-    pub(crate) fn train(&self, run: &Run, base: &BaseModel, version: &DatasetVersion) -> Task {
+    pub(crate) fn train(&self, run: &Run, step: &Step, base: &BaseModel, version: &DatasetVersion) -> Task {
         let (train_rows, held_out_rows) = version.report.as_ref().map_or((0, 0), |r| (r.train_rows, r.held_out_rows));
         let work = Work::Train(Train {
             tenant: run.tenant.clone(),
             run: run.id,
+            folder: step.folder(),
             base_model: base.id,
             template: base.template.clone(),
             dataset_version: version.id,
@@ -99,19 +82,22 @@ impl Place<'_> {
             train_rows,
             settings: run.settings.clone(),
         });
-        self.task(&run.tenant, run_task(run.id, Job::Train), TaskKind::Job, work)
+        self.task(&run.tenant, run_task(run.id, &step.folder()), TaskKind::Job, deadline(run, step, self.limits), work)
     }
 
-    pub(crate) fn evaluate(&self, run: &Run, version: &DatasetVersion) -> Task {
+    /// Base against the weights that the step `weights` has left.
+    pub(crate) fn evaluate(&self, run: &Run, step: &Step, version: &DatasetVersion, weights: &StepId) -> Task {
         let work = Work::Evaluate(Evaluate {
             tenant: run.tenant.clone(),
             run: run.id,
+            folder: step.folder(),
             base_model: run.base_model,
             dataset_version: version.id,
             judgement: version.judgement.clone(),
-            finetuning_type: run.settings.finetuning_type,
+            weights: run.folder_of(weights),
+            weights_kind: run.weights_of(weights),
         });
-        self.task(&run.tenant, run_task(run.id, Job::Evaluate), TaskKind::Job, work)
+        self.task(&run.tenant, run_task(run.id, &step.folder()), TaskKind::Job, deadline(run, step, self.limits), work)
     }
 
     pub(crate) fn serve(&self, record: &EndpointRecord, base: &BaseModel) -> Task {
@@ -136,8 +122,15 @@ impl Place<'_> {
             reasoning_parser,
             media_hosts: e.settings.media_hosts.clone(),
         });
-        self.task(&e.tenant, endpoint_task(e.id, record.launch), TaskKind::Server, work)
+        self.task(&e.tenant, endpoint_task(e.id, record.launch), TaskKind::Server, None, work)
     }
+}
+
+/// How long the process of a step may take: all of its parts together, and no longer than this portal allows any run.
+pub(crate) fn deadline(run: &Run, step: &Step, limits: &TaskLimits) -> Option<Duration> {
+    let parts: Option<i64> = run.steps.iter().filter(|s| s.unit() == step.unit()).map(|s| s.deadline).sum();
+    let planned = parts.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
+    planned.into_iter().chain(limits.run).min()
 }
 
 /// The ranks that vLLM can be started for.

@@ -8,7 +8,7 @@ use domain::{
     ids::{ModelId, ModelVersionId, PersonId, RunId},
     model::{Model, ModelVersion, Stage, WeightsKind},
     name::Name,
-    settings::{FinetuningType, RunSettings},
+    settings::RunSettings,
     time::Timestamp,
 };
 
@@ -105,14 +105,6 @@ impl VersionRow {
             author_name: self.author_name,
             created_at: at(self.created_at),
         })
-    }
-}
-
-/// The kind of weights that a run with these settings leaves.
-pub(crate) const fn weights_kind(settings: &RunSettings) -> WeightsKind {
-    match settings.finetuning_type {
-        FinetuningType::Lora => WeightsKind::Adapter,
-        FinetuningType::Full => WeightsKind::Merged,
     }
 }
 

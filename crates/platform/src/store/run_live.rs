@@ -1,10 +1,10 @@
 //! What a run says while it works: how far its output was read, curves, log, and the evaluated rows.
 
-use super::{Result, Store, Tx, at, in_tx, on_both, word};
+use super::{Result, Store, Tx, at, in_tx, on_both, parsed, word};
 use domain::{
     ids::RunId,
     name::Name,
-    run::{EvaluatedRow, LogLevel, LogLine, MetricPoint, StepKind},
+    run::{EvaluatedRow, LogLevel, LogLine, MetricPoint},
 };
 
 #[derive(sqlx::FromRow)]
@@ -94,7 +94,7 @@ impl Store {
                 Ok(LogLine {
                     number: number as u64,
                     at: at(when),
-                    step: word(StepKind::from_word(&step), &step)?,
+                    step: parsed(&step)?,
                     level: word(level_from_word(&level), &level)?,
                     text,
                 })
@@ -171,7 +171,7 @@ impl Tx {
             .bind(run.to_string())
             .bind(line.number as i64)
             .bind(line.at.0)
-            .bind(line.step.word())
+            .bind(line.step.as_str())
             .bind(level_word(line.level))
             .bind(&line.text)
             .execute(db).await.map(|_| ()))

@@ -1,36 +1,31 @@
 //! Runs and their steps. What arrives while a run works (metrics, log, offsets) is in [`super::run_live`].
 
-use super::{Result, Store, Tx, at, from_json, in_tx, json, on_both, parsed, word};
+use super::{Result, Store, Tx, at, count, from_json, in_tx, json, on_both, parsed, word};
 use domain::{
     ids::{BaseModelId, DatasetVersionId, ModelVersionId, PersonId, RunId},
     name::Name,
     report::Outcome,
-    run::{Failure, Progress, Run, RunState, Scores, Step, StepKind, StepState},
+    run::{Failure, Progress, Reason, Run, RunRecord, RunState, Scores, Step, StepKind, StepState},
     settings::RunSettings,
     time::Timestamp,
 };
-use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-/// What a run's tasks said at their end; the evidence for card and version.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Results {
-    #[serde(default)]
-    pub train: Option<Outcome>,
-    #[serde(default)]
-    pub evaluate: Option<Outcome>,
-}
+/// What the units of a run said at their end, by unit (`Step::unit`); the evidence for card and version.
+pub(crate) type Results = BTreeMap<String, Outcome>;
 
 /// A run that is about to be written for the first time.
 pub(crate) struct InsertRun<'a> {
     pub tenant: &'a Name,
     pub id: RunId,
     pub name: &'a Name,
-    pub reason: &'a str,
+    pub reason: &'a Reason,
     pub base_model: BaseModelId,
     pub dataset_version: DatasetVersionId,
     pub model_name: &'a Name,
     pub settings: &'a RunSettings,
+    /// The plan.
+    pub steps: &'a [Step],
     pub cloned_from: Option<RunId>,
     pub submission: &'a str,
     pub owner: PersonId,
@@ -44,7 +39,7 @@ pub(crate) struct OpenRun {
     pub id: RunId,
     pub name: Name,
     pub state: RunState,
-    pub reason: String,
+    pub reason: Reason,
 }
 
 #[derive(sqlx::FromRow)]
@@ -76,7 +71,14 @@ struct RunRow {
 #[derive(sqlx::FromRow)]
 struct StepRow {
     run: String,
+    id: String,
+    place: i64,
     kind: String,
+    needs_json: String,
+    work_json: String,
+    resources_json: String,
+    deadline_ms: Option<i64>,
+    attempt: i64,
     state: String,
     reason: String,
     started_at: Option<i64>,
@@ -104,17 +106,19 @@ const LIST: &str = select_runs!(
      AND (CAST($3 AS TEXT) IS NULL OR r.name LIKE $3 ESCAPE '!' OR d.name LIKE $3 ESCAPE '!' OR r.model_name LIKE $3 ESCAPE '!') \
      ORDER BY r.created_at DESC, r.id DESC LIMIT 500"
 );
-const STEPS: &str = "SELECT run, kind, state, reason, started_at, ended_at FROM run_steps WHERE tenant = $1 AND run = $2";
-const STEPS_OF_TENANT: &str = "SELECT run, kind, state, reason, started_at, ended_at FROM run_steps WHERE tenant = $1";
+const STEPS: &str = "SELECT run, id, place, kind, needs_json, work_json, resources_json, deadline_ms, attempt, state, reason, started_at, \
+                     ended_at FROM run_steps WHERE tenant = $1 AND run = $2";
+const STEPS_OF_TENANT: &str = "SELECT run, id, place, kind, needs_json, work_json, resources_json, deadline_ms, attempt, state, reason, \
+                               started_at, ended_at FROM run_steps WHERE tenant = $1";
 
 impl RunRow {
     fn run(self, steps: Vec<Step>) -> Result<Run> {
-        Ok(Run {
+        let record = RunRecord {
             id: parsed(&self.id)?,
             tenant: parsed(&self.tenant)?,
             name: parsed(&self.name)?,
             state: word(RunState::from_word(&self.state), &self.state)?,
-            reason: self.reason,
+            reason: Reason::stored(&self.reason),
             base_model: parsed(&self.base_model)?,
             base_model_name: parsed(&self.base_model_name)?,
             dataset_version: parsed(&self.dataset_version)?,
@@ -133,23 +137,38 @@ impl RunRow {
             created_at: at(self.created_at),
             started_at: self.started_at.map(at),
             ended_at: self.ended_at.map(at),
-        })
+        };
+        Run::try_from(record).map_err(|e| sqlx::Error::Decode(Box::new(e)))
     }
 }
 
 fn steps(rows: Vec<StepRow>) -> Result<HashMap<String, Vec<Step>>> {
     let mut out: HashMap<String, Vec<Step>> = HashMap::new();
+    let mut rows = rows;
+    rows.sort_by_key(|row| row.place);
     for row in rows {
         out.entry(row.run).or_default().push(Step {
+            id: parsed(&row.id)?,
             kind: word(StepKind::from_word(&row.kind), &row.kind)?,
+            needs: from_json(&row.needs_json)?,
+            work: from_json(&row.work_json)?,
+            resources: from_json(&row.resources_json)?,
+            deadline: row.deadline_ms,
+            attempt: count(row.attempt)?,
             state: word(StepState::from_word(&row.state), &row.state)?,
-            reason: row.reason,
+            reason: Reason::stored(&row.reason),
             started_at: row.started_at.map(at),
             ended_at: row.ended_at.map(at),
         });
     }
-    out.values_mut().for_each(|steps| steps.sort_by_key(|s| s.kind));
     Ok(out)
+}
+
+/// Earlier versions wrote a null for what was not there yet.
+fn results(stored: Option<String>) -> Result<Results> {
+    let Some(text) = stored else { return Ok(Results::default()) };
+    let all: BTreeMap<String, Option<Outcome>> = from_json(&text)?;
+    Ok(all.into_iter().filter_map(|(unit, outcome)| Some((unit, outcome?))).collect())
 }
 
 /// A text that people typed, as a pattern that matches it anywhere (escape character `!`).
@@ -215,7 +234,7 @@ impl Store {
         rows.into_iter()
             .map(|(tenant, id, name, state, reason)| {
                 let state = word(RunState::from_word(&state), &state)?;
-                Ok(OpenRun { tenant: parsed(&tenant)?, id: parsed(&id)?, name: parsed(&name)?, state, reason })
+                Ok(OpenRun { tenant: parsed(&tenant)?, id: parsed(&id)?, name: parsed(&name)?, state, reason: Reason::stored(&reason) })
             })
             .collect()
     }
@@ -231,7 +250,7 @@ impl Store {
         let sql = "SELECT results_json FROM runs WHERE tenant = $1 AND id = $2";
         let row: Option<(Option<String>,)> =
             on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(id.to_string()).fetch_optional(db).await)?;
-        row.and_then(|(text,)| text).map_or_else(|| Ok(Results::default()), |text| from_json(&text))
+        results(row.and_then(|(text,)| text))
     }
 }
 
@@ -244,7 +263,7 @@ impl Tx {
         Ok(Some(row.run(steps(found)?.remove(&id.to_string()).unwrap_or_default())?))
     }
 
-    /// A queued run with its four steps. `false` = its name or submission is already there.
+    /// A queued run with its plan. `false` = its name or submission is already there.
     pub(crate) async fn insert_run(&mut self, run: InsertRun<'_>) -> Result<bool> {
         let sql = "INSERT INTO runs (tenant, id, name, state, reason, base_model, dataset_version, model_name, settings_json, cloned_from, \
                    submission, owner, created_at) VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING";
@@ -252,7 +271,7 @@ impl Tx {
             .bind(run.tenant.as_str())
             .bind(run.id.to_string())
             .bind(run.name.as_str())
-            .bind(run.reason)
+            .bind(json(run.reason))
             .bind(run.base_model.to_string())
             .bind(run.dataset_version.to_string())
             .bind(run.model_name.as_str())
@@ -265,15 +284,23 @@ impl Tx {
         if written == 0 {
             return Ok(false);
         }
-        let sql = "INSERT INTO run_steps (tenant, run, kind, state, reason) VALUES ($1, $2, $3, 'pending', $4)";
-        for kind in StepKind::ALL {
-            let waits = match kind {
-                StepKind::Prepare => "Waits for a slot.",
-                StepKind::Train => "Waits for the data and the base model.",
-                StepKind::Evaluate => "Waits for the training.",
-                StepKind::Publish => "Waits for the evaluation.",
-            };
-            in_tx!(self, db => sqlx::query(sql).bind(run.tenant.as_str()).bind(run.id.to_string()).bind(kind.word()).bind(waits).execute(db).await.map(|_| ()))?;
+        let sql = "INSERT INTO run_steps (tenant, run, id, place, kind, needs_json, work_json, resources_json, deadline_ms, attempt, state, reason) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+        for (place, step) in (0_i64..).zip(run.steps) {
+            in_tx!(self, db => sqlx::query(sql)
+                .bind(run.tenant.as_str())
+                .bind(run.id.to_string())
+                .bind(step.id.as_str())
+                .bind(place)
+                .bind(step.kind.word())
+                .bind(json(&step.needs))
+                .bind(json(&step.work))
+                .bind(json(&step.resources))
+                .bind(step.deadline)
+                .bind(i64::from(step.attempt))
+                .bind(step.state.word())
+                .bind(json(&step.reason))
+                .execute(db).await.map(|_| ()))?;
         }
         Ok(true)
     }
@@ -289,7 +316,7 @@ impl Tx {
             .bind(run.tenant.as_str())
             .bind(run.id.to_string())
             .bind(run.state.word())
-            .bind(&run.reason)
+            .bind(json(&run.reason))
             .bind(progress.map(|p| json(&p)))
             .bind(scores.map(|s| json(&s)))
             .bind(failure.map(json))
@@ -297,15 +324,15 @@ impl Tx {
             .bind(run.started_at.map(|t| t.0))
             .bind(run.ended_at.map(|t| t.0))
             .execute(db).await.map(|_| ()))?;
-        let sql =
-            "UPDATE run_steps SET state = $4, reason = $5, started_at = $6, ended_at = $7 WHERE tenant = $1 AND run = $2 AND kind = $3";
+        let sql = "UPDATE run_steps SET attempt = $4, state = $5, reason = $6, started_at = $7, ended_at = $8 WHERE tenant = $1 AND run = $2 AND id = $3";
         for step in &run.steps {
             in_tx!(self, db => sqlx::query(sql)
                 .bind(run.tenant.as_str())
                 .bind(run.id.to_string())
-                .bind(step.kind.word())
+                .bind(step.id.as_str())
+                .bind(i64::from(step.attempt))
                 .bind(step.state.word())
-                .bind(&step.reason)
+                .bind(json(&step.reason))
                 .bind(step.started_at.map(|t| t.0))
                 .bind(step.ended_at.map(|t| t.0))
                 .execute(db).await.map(|_| ()))?;
@@ -317,7 +344,7 @@ impl Tx {
         let sql = "SELECT results_json FROM runs WHERE tenant = $1 AND id = $2";
         let row: Option<(Option<String>,)> =
             in_tx!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(id.to_string()).fetch_optional(db).await)?;
-        row.and_then(|(text,)| text).map_or_else(|| Ok(Results::default()), |text| from_json(&text))
+        results(row.and_then(|(text,)| text))
     }
 
     pub(crate) async fn save_run_results(&mut self, tenant: &Name, id: RunId, results: &Results) -> Result<()> {
@@ -326,9 +353,9 @@ impl Tx {
     }
 
     /// Why a queued run waits. Changes nothing once it no longer waits.
-    pub(crate) async fn set_waiting_reason(&mut self, tenant: &Name, id: RunId, reason: &str) -> Result<bool> {
+    pub(crate) async fn set_waiting_reason(&mut self, tenant: &Name, id: RunId, reason: &Reason) -> Result<bool> {
         let sql = "UPDATE runs SET reason = $3 WHERE tenant = $1 AND id = $2 AND state = 'queued'";
-        let changed = in_tx!(self, db => sqlx::query(sql).bind(tenant.as_str()).bind(id.to_string()).bind(reason).execute(db).await.map(|d| d.rows_affected()))?;
+        let changed = in_tx!(self, db => sqlx::query(sql).bind(tenant.as_str()).bind(id.to_string()).bind(json(reason)).execute(db).await.map(|d| d.rows_affected()))?;
         Ok(changed == 1)
     }
 }

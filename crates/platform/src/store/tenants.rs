@@ -59,7 +59,7 @@ impl Store {
 
     pub(crate) async fn holding(&self, name: &Name) -> Result<Holding> {
         let sql = "SELECT \
-            (SELECT COUNT(*) FROM runs WHERE tenant = $1 AND state IN ('preparing', 'training', 'evaluating', 'publishing', 'cancelling')), \
+            (SELECT COUNT(*) FROM runs WHERE tenant = $1 AND state IN ('running', 'cancelling')), \
             (SELECT COUNT(*) FROM runs WHERE tenant = $1 AND state = 'queued'), \
             (SELECT COUNT(*) FROM endpoints WHERE tenant = $1 AND state IN ('wanted', 'starting', 'ready', 'degraded')), \
             (SELECT COUNT(*) FROM members WHERE tenant = $1)";

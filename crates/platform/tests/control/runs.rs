@@ -6,7 +6,7 @@ use domain::{
     inspect::RowFilter,
     policy::Action,
     problem::ProblemKind,
-    run::{Run, RunState, Step, StepKind, StepState},
+    run::{Run, RunState, StepKind, StepState},
     settings::RunSettings,
     tenant::Quota,
 };
@@ -33,9 +33,14 @@ crate::on_each_database!(
     the_same_form_twice_is_one_run_and_every_problem_is_named_at_once,
 );
 
-fn step(run: &Run, kind: StepKind) -> (StepState, &str) {
+fn step(run: &Run, kind: StepKind) -> (StepState, String) {
     let step = run.steps.iter().find(|s| s.kind == kind).unwrap();
-    (step.state, &step.reason)
+    (step.state, step.reason.said())
+}
+
+/// What a running run does.
+fn does(run: &Run, kind: StepKind) -> bool {
+    run.doing().is_some_and(|s| s.kind == kind && s.state == StepState::Running)
 }
 
 fn ended(run: &Run) -> bool {
@@ -117,14 +122,14 @@ async fn a_failure_says_its_cause_and_the_rest_of_the_plan_is_skipped(house: Hou
     let run = house.run_until(&scope, &run, ended).await;
     let failure = run.failure.clone().unwrap();
     assert_eq!(
-        (run.state, failure.cause.as_str(), failure.next_step.as_str()),
+        (run.state, failure.cause.code().as_str(), failure.said().next_step.as_str()),
         (RunState::Failed, "out_of_memory", "Use a smaller batch.")
     );
     assert_eq!(failure.evidence, ["torch.OutOfMemoryError"]);
     assert_eq!(step(&run, StepKind::Prepare).0, StepState::Done);
-    assert_eq!(step(&run, StepKind::Train), (StepState::Failed, "The memory ran out."));
+    assert_eq!(step(&run, StepKind::Train), (StepState::Failed, "The memory ran out.".into()));
     for kind in [StepKind::Evaluate, StepKind::Publish] {
-        assert_eq!(step(&run, kind), (StepState::Skipped, "Not reached, because an earlier step failed."));
+        assert_eq!(step(&run, kind), (StepState::Skipped, "Not reached, because an earlier step failed.".into()));
     }
     assert!(house.platform.models(&scope).list().await.unwrap().is_empty());
 }
@@ -135,9 +140,9 @@ async fn a_process_that_dies_without_a_word_is_still_explained(house: House) {
     let _controller = house.controller("a");
     let run = house.launch(&scope, "facts-1", 9).await;
     let run = house.run_until(&scope, &run, ended).await;
-    let failure = run.failure.unwrap();
-    assert_eq!((run.state, failure.cause.as_str(), failure.exit.as_deref()), (RunState::Failed, "killed", Some("signal 9")));
-    assert!(failure.sentence.contains("out of memory"), "{}", failure.sentence);
+    let failure = run.failure.clone().unwrap();
+    assert_eq!((run.state, failure.cause.code().as_str(), failure.exit.as_deref()), (RunState::Failed, "killed", Some("signal 9")));
+    assert!(failure.said().sentence.contains("out of memory"), "{:?}", failure.said());
     assert_eq!(failure.evidence.last().map(String::as_str), Some("step 2"));
 }
 
@@ -156,8 +161,9 @@ async fn weights_that_are_not_what_the_training_stored_are_not_published(house: 
     let run = house.launch(&scope, "facts-1", 15).await;
     let run = house.run_until(&scope, &run, ended).await;
     let failure = run.failure.clone().unwrap();
-    assert_eq!((run.state, failure.cause.as_str(), run.model_version), (RunState::Failed, "output_broken", None));
-    assert!(failure.sentence.contains("adapter_model.safetensors") && failure.sentence.contains("digest differs"), "{}", failure.sentence);
+    assert_eq!((run.state, failure.cause.code().as_str(), run.model_version), (RunState::Failed, "output_altered", None));
+    let sentence = failure.said().sentence;
+    assert!(sentence.contains("adapter_model.safetensors") && sentence.contains("digest differs"), "{sentence}");
     assert!(house.platform.models(&scope).list().await.unwrap().is_empty());
 }
 
@@ -167,8 +173,8 @@ async fn without_held_out_rows_the_evaluation_is_skipped_with_a_reason(house: Ho
     let _controller = house.controller("a");
     let run = house.launch(&scope, "facts-1", 42).await;
     let run = house.run_until(&scope, &run, ended).await;
-    assert_eq!(run.state, RunState::Succeeded);
-    assert_eq!(step(&run, StepKind::Evaluate), (StepState::Skipped, "No rows were kept back for an evaluation."));
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.failure);
+    assert_eq!(step(&run, StepKind::Evaluate), (StepState::Skipped, "No rows were kept back for an evaluation.".into()));
     let version = house.platform.models(&scope).version("assistant", Some(1)).await.unwrap();
     assert_eq!(version.card.get("evaluation").unwrap().origin, domain::card::Origin::Missing);
 }
@@ -236,13 +242,14 @@ async fn a_run_can_be_cancelled_in_every_state_that_allows_it(house: House) {
 
     let _controller = house.controller("a");
     let working = house.launch(&scope, "facts-2", 200).await;
-    house.run_until(&scope, &working, |r| r.state == RunState::Training).await;
+    house.run_until(&scope, &working, |r| does(r, StepKind::Train)).await;
     let asked = runs.cancel(working.id).await.unwrap();
     assert_eq!(asked.state, RunState::Cancelling);
-    assert!(asked.reason.contains("mira"), "{}", asked.reason);
+    assert!(asked.said().contains("mira"), "{}", asked.said());
     let working = house.run_until(&scope, &working, ended).await;
-    assert_eq!((working.state, step(&working, StepKind::Train).1), (RunState::Cancelled, "Stopped before it was done."));
-    assert_eq!(working.steps.iter().map(Step::was_stopped).collect::<Vec<_>>(), [false, true, false, false]);
+    assert_eq!((working.state, step(&working, StepKind::Train).1), (RunState::Cancelled, "Stopped before it was done.".into()));
+    use StepState::{Done, Skipped, Stopped};
+    assert_eq!(working.steps.iter().map(|s| s.state).collect::<Vec<_>>(), [Done, Stopped, Skipped, Skipped]);
     assert_eq!(step(&working, StepKind::Publish).1, "Not reached, because the run was stopped.");
     assert!(working.failure.is_none());
     let preparing = house.launch(&scope, "facts-3", 201).await;
@@ -256,7 +263,7 @@ async fn a_run_can_be_cancelled_in_every_state_that_allows_it(house: House) {
     runs.cancel(evaluating.id).await.unwrap();
     let evaluating = house.run_until(&scope, &evaluating, ended).await;
     assert_eq!((evaluating.state, step(&evaluating, StepKind::Train).0), (RunState::Cancelled, StepState::Done));
-    assert_eq!((step(&evaluating, StepKind::Evaluate).0, step(&evaluating, StepKind::Publish).0), (StepState::Skipped, StepState::Skipped));
+    assert_eq!((step(&evaluating, StepKind::Evaluate).0, step(&evaluating, StepKind::Publish).0), (StepState::Stopped, StepState::Skipped));
     assert!(house.platform.models(&scope).list().await.unwrap().is_empty());
     assert_eq!(house.starts(&working.id.to_string()).len(), 1);
     assert!(house.starts(&queued.id.to_string()).is_empty(), "a cancelled run was started");
@@ -267,7 +274,7 @@ async fn a_stop_that_fails_once_is_tried_again(house: House) {
     house.dataset(&scope, "facts", 20).await;
     let _controller = house.controller("a");
     let run = house.launch(&scope, "facts-1", 200).await;
-    house.run_until(&scope, &run, |r| r.state == RunState::Training).await;
+    house.run_until(&scope, &run, |r| does(r, StepKind::Train)).await;
     // Where the wish to end is written there is a folder, and no file can take its place.
     let task = house.folder.path().join("tasks").join(format!("run-{}-train", run.id.uuid().simple()));
     let refuses = task.join("stop.json");
@@ -288,12 +295,12 @@ async fn the_second_run_waits_for_the_first_and_says_so(house: House) {
     let first = house.launch(&scope, "facts-1", 200).await;
     let second = house.launch(&scope, "facts-2", 42).await;
     let _controller = house.controller("a");
-    house.run_until(&scope, &second, |r| r.reason == "Waits for run facts-1: 1 of 1 slots busy.").await;
+    house.run_until(&scope, &second, |r| r.said() == "Waits for run facts-1: 1 of 1 slots busy.").await;
     let admin = PlatformScope::command_line();
     house.platform.tenants(&admin).suspend("lumenta").await.unwrap();
     house.platform.runs(&scope).cancel(first.id).await.unwrap();
     house.run_until(&scope, &first, ended).await;
-    house.run_until(&scope, &second, |r| r.reason.contains("suspended")).await;
+    house.run_until(&scope, &second, |r| r.said().contains("suspended")).await;
     house.platform.tenants(&admin).resume("lumenta").await.unwrap();
     assert_eq!(house.run_until(&scope, &second, ended).await.state, RunState::Succeeded);
     let (first, second) =

@@ -2,8 +2,9 @@
 
 use domain::{
     ids::{BaseModelId, DatasetVersionId, EndpointId, ModelVersionId, RunId},
+    model::WeightsKind,
     report::{Line, Phase, Said, Verdict},
-    settings::RunSettings,
+    settings::{FinetuningType, RunSettings},
     store_location::{self, StoreLocation},
     task_spec::{Evaluate, Serve, TaskSpec, Train, Weights, Work},
 };
@@ -86,6 +87,7 @@ impl World {
         let work = Train {
             tenant,
             run: RUN,
+            folder: "train".into(),
             base_model: BASE,
             template,
             dataset_version: DATA,
@@ -97,7 +99,10 @@ impl World {
         self.start("train", Work::Train(work), None)
     }
     pub fn evaluate(&self, settings: &RunSettings) -> Process {
-        let finetuning_type = settings.finetuning_type;
+        let weights_kind = match settings.finetuning_type {
+            FinetuningType::Lora => WeightsKind::Adapter,
+            FinetuningType::Full => WeightsKind::Merged,
+        };
         self.start(
             "evaluate",
             Work::Evaluate(Evaluate {
@@ -106,7 +111,9 @@ impl World {
                 base_model: BASE,
                 dataset_version: DATA,
                 judgement: None,
-                finetuning_type,
+                folder: "evaluate".into(),
+                weights: "train".into(),
+                weights_kind,
             }),
             None,
         )

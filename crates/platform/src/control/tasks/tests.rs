@@ -7,7 +7,7 @@ use domain::{
     endpoint::{Endpoint, EndpointState},
     ids::{BaseModelId, DatasetId, DatasetVersionId, ModelVersionId, PersonId},
     inspect::Report,
-    run::RunState,
+    run::{Reason, RunRecord, RunState, StepId, plan},
     settings::{FinetuningType, RunSettings},
     time::Timestamp,
 };
@@ -16,22 +16,25 @@ fn uuid(n: u128) -> Uuid {
     Uuid::from_u128(n)
 }
 
-fn run() -> Run {
-    Run {
+/// With the step that is to be started.
+fn run(finetuning_type: FinetuningType) -> Run {
+    let settings = RunSettings { finetuning_type, ..RunSettings::default() };
+    let steps = plan::plan(&plan::Wanted { settings: &settings, held_out_rows: 50 });
+    Run::try_from(RunRecord {
         id: RunId::from_uuid(uuid(1)),
         tenant: "lumenta".parse().unwrap(),
         name: "facts-lora-7".parse().unwrap(),
-        state: RunState::Preparing,
-        reason: String::new(),
+        state: RunState::Running,
+        reason: Reason::Underway,
         base_model: BaseModelId::from_uuid(uuid(2)),
         base_model_name: "world-4m".parse().unwrap(),
         dataset_version: DatasetVersionId::from_uuid(uuid(3)),
         dataset_name: "lumenta-facts".parse().unwrap(),
         dataset_number: 3,
         model_name: "lumenta-assistant".parse().unwrap(),
-        settings: RunSettings::default(),
+        settings,
         cloned_from: None,
-        steps: Vec::new(),
+        steps,
         progress: None,
         scores: None,
         failure: None,
@@ -41,7 +44,12 @@ fn run() -> Run {
         created_at: Timestamp(0),
         started_at: None,
         ended_at: None,
-    }
+    })
+    .unwrap()
+}
+
+fn step<'r>(run: &'r Run, id: &str) -> &'r Step {
+    run.step(&id.parse::<StepId>().unwrap()).unwrap()
 }
 
 fn base() -> BaseModel {
@@ -149,13 +157,16 @@ fn golden(check: impl Fn(&Place<'_>)) {
 
 #[test]
 fn training_is_the_committed_task() {
-    golden(|p| matches("train.json", include_str!("../../../tests/golden/train.json"), &p.train(&run(), &base(), &version())));
+    let run = run(FinetuningType::Lora);
+    let task = |p: &Place<'_>| p.train(&run, step(&run, "prepare"), &base(), &version());
+    golden(|p| matches("train.json", include_str!("../../../tests/golden/train.json"), &task(p)));
 }
 
 #[test]
 fn evaluation_is_the_committed_task() {
-    let full = Run { settings: RunSettings { finetuning_type: FinetuningType::Full, ..RunSettings::default() }, ..run() };
-    golden(|p| matches("evaluate.json", include_str!("../../../tests/golden/evaluate.json"), &p.evaluate(&full, &version())));
+    let run = run(FinetuningType::Full);
+    let task = |p: &Place<'_>| p.evaluate(&run, step(&run, "evaluate"), &version(), &"train".parse().unwrap());
+    golden(|p| matches("evaluate.json", include_str!("../../../tests/golden/evaluate.json"), &task(p)));
 }
 
 #[test]
@@ -168,10 +179,10 @@ fn serving_a_base_and_serving_full_weights_are_the_committed_tasks() {
 #[test]
 fn a_task_name_leads_back_to_its_owner_and_foreign_names_lead_nowhere() {
     let (run, endpoint) = (RunId::from_uuid(uuid(1)), EndpointId::from_uuid(uuid(6)));
-    assert_eq!(run_of(&run_task(run, Job::Evaluate)), Some(run));
+    assert_eq!(run_of(&run_task(run, "evaluate-2")), Some(run));
     assert_eq!(endpoint_of(&endpoint_task(endpoint, 12)), Some((endpoint, 12)));
     assert_eq!((run_of("ep-1-2"), run_of("run-x-train"), endpoint_of("ep-x-1")), (None, None, None));
-    assert!(run_task(run, Job::Evaluate).len() <= 63);
+    assert!(run_task(run, &format!("{}-{}", "a".repeat(20), 999)).len() <= 63);
 }
 
 #[test]

@@ -185,7 +185,7 @@ impl House {
     pub async fn run_until(&self, scope: &Scope, run: &Run, what: impl Fn(&Run) -> bool) -> Run {
         until(|| async {
             let now = self.platform.runs(scope).get(run.id).await.unwrap();
-            if what(&now) { Ok(now) } else { Err(format!("{:?} {} {:?}", now.state, now.reason, now.failure)) }
+            if what(&now) { Ok(now) } else { Err(format!("{:?} {} {:?}", now.state, now.said(), now.failure)) }
         })
         .await
     }

@@ -36,7 +36,7 @@ def put(path, text):
 
 
 def end(verdict, code=0):
-    put(f"t/{work['tenant']}/runs/{work['run']}/{work['kind']}/verdict.json", json.dumps(verdict))
+    put(f"t/{work['tenant']}/runs/{work['run']}/{work['folder']}/verdict.json", json.dumps(verdict))
     if work.get("settings", {}).get("seed") == 14:
         os.kill(os.getpid(), signal.SIGKILL)
     say(kind="verdict", verdict=verdict)
@@ -86,7 +86,7 @@ def train():
             wait()
         if seed == 100:
             wait()
-    put(f"t/{work['tenant']}/runs/{work['run']}/train/output/adapter_model.safetensors", "weightS" if seed == 15 else "weights")
+    put(f"t/{work['tenant']}/runs/{work['run']}/{work['folder']}/output/adapter_model.safetensors", "weightS" if seed == 15 else "weights")
     file = {"path": "adapter_model.safetensors", "bytes": 7, "digest": os.environ["DIGEST"]}
     end({"outcome": "succeeded", "files": [file], "results": {"train_loss": 0.25}, "scores": None, "software": {"trainer": "1.2.3"}})
 
@@ -99,7 +99,7 @@ def evaluate():
         {"row": 1, "prompt": "a", "expected": "x", "base": "y", "tuned": "x", "base_right": False, "tuned_right": True},
         {"row": 2, "prompt": "b", "expected": "x", "base": "x", "tuned": "y\x00", "base_right": True, "tuned_right": False},
     ]
-    put(f"t/{work['tenant']}/runs/{work['run']}/evaluate/evaluated.jsonl", "".join(json.dumps(r) + "\n" for r in rows))
+    put(f"t/{work['tenant']}/runs/{work['run']}/{work['folder']}/evaluated.jsonl", "".join(json.dumps(r) + "\n" for r in rows))
     say(kind="evaluated", done=4, total=4)
     scores = {"rows": 2, "base_right": 1, "tuned_right": 1, "gained": 1, "lost": 1}
     end({"outcome": "succeeded", "files": [], "results": {}, "scores": scores, "software": {}})

@@ -1,7 +1,7 @@
-//! A number and its noun, in what people read: reasons, audit details, cards.
+//! A number and its noun, in what people read: reasons, audit details, cards, pages.
 
 /// `1 row`, `41 208 rows`.
-pub(crate) fn counted(n: u64, one: &str, many: &str) -> String {
+pub fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(n), if n == 1 { one } else { many })
 }
 

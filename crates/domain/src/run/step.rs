@@ -1,0 +1,224 @@
+//! One step of a run's plan: what it is, what it needs, who does it, and where it is.
+
+use crate::{reason::run::Reason, time::Timestamp};
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+/// Names a step within its plan, a process of the run, and folders in the artefact store: lower-case letters, digits and `-`, at most 20.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct StepId(String);
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("“{0}” is not the id of a step")]
+pub struct BadStepId(String);
+
+impl StepId {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+    /// One of the plans' own; a test reads them all as any other.
+    pub(super) fn known(id: &'static str) -> Self {
+        Self(id.to_owned())
+    }
+}
+impl FromStr for StepId {
+    type Err = BadStepId;
+    fn from_str(text: &str) -> Result<Self, BadStepId> {
+        let fits = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if fits && text.len() <= 20 && text.starts_with(|c: char| c.is_ascii_lowercase()) {
+            Ok(Self(text.into()))
+        } else {
+            Err(BadStepId(text.into()))
+        }
+    }
+}
+impl TryFrom<String> for StepId {
+    type Error = BadStepId;
+    fn try_from(text: String) -> Result<Self, BadStepId> {
+        text.parse()
+    }
+}
+impl From<StepId> for String {
+    fn from(id: StepId) -> Self {
+        id.0
+    }
+}
+impl fmt::Display for StepId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a step is to a person. The kind of work that is done, not its place in a plan: two steps may be of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepKind {
+    Prepare,
+    Train,
+    Evaluate,
+    Publish,
+}
+
+impl StepKind {
+    pub const ALL: [StepKind; 4] = [Self::Prepare, Self::Train, Self::Evaluate, Self::Publish];
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Prepare => "prepare",
+            Self::Train => "train",
+            Self::Evaluate => "evaluate",
+            Self::Publish => "publish",
+        }
+    }
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.word() == word)
+    }
+    /// As a step of the plan is headed.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Prepare => "Prepare",
+            Self::Train => "Train",
+            Self::Evaluate => "Evaluate",
+            Self::Publish => "Publish",
+        }
+    }
+    /// What a run does meanwhile.
+    pub const fn doing(self) -> &'static str {
+        match self {
+            Self::Prepare => "Preparing",
+            Self::Train => "Training",
+            Self::Evaluate => "Evaluating",
+            Self::Publish => "Publishing",
+        }
+    }
+    /// What the steps after it wait for.
+    pub const fn result(self) -> &'static str {
+        match self {
+            Self::Prepare => "the data and the base model",
+            Self::Train => "the training",
+            Self::Evaluate => "the evaluation",
+            Self::Publish => "the published version",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepState {
+    Pending,
+    /// Its process is asked for, and has said nothing yet.
+    Starting,
+    Running,
+    Done,
+    Failed,
+    /// Not begun, because an earlier step failed, the run was stopped, or the plan left it out.
+    Skipped,
+    /// Begun, and ended because the run was stopped.
+    Stopped,
+}
+
+impl StepState {
+    pub const ALL: [StepState; 7] = [Self::Pending, Self::Starting, Self::Running, Self::Done, Self::Failed, Self::Skipped, Self::Stopped];
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+            Self::Stopped => "stopped",
+        }
+    }
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.word() == word)
+    }
+    /// Something is at work on it.
+    pub const fn is_active(self) -> bool {
+        matches!(self, Self::Starting | Self::Running)
+    }
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Done | Self::Failed | Self::Skipped | Self::Stopped)
+    }
+}
+
+/// Who does a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum Work {
+    /// A process. Steps that name the same one are its parts, in the order of the plan: they start together, and the process itself
+    /// says which part it has come to.
+    Process { process: StepId, job: Job },
+    /// The portal itself, in a moment in which it cannot be stopped.
+    Portal { job: PortalJob },
+}
+
+/// What a process is started for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Job {
+    Train,
+    /// Base against the weights that a step has left.
+    Evaluate {
+        weights: StepId,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum PortalJob {
+    /// Makes a model version of the weights that a step has left; `evaluation`: the step with the answers, where there is one.
+    Publish { weights: StepId, evaluation: Option<StepId> },
+}
+
+/// What a process asks to have; 0 = what there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    pub gpus: u32,
+    /// Thousandths of a core.
+    pub cpu_millis: u32,
+    pub memory_bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    pub id: StepId,
+    pub kind: StepKind,
+    /// Earlier steps that must be done; one that the plan left out is passed over.
+    pub needs: Vec<StepId>,
+    pub work: Work,
+    pub resources: Resources,
+    /// Milliseconds that it may take once it has begun.
+    pub deadline: Option<i64>,
+    /// Which try this is, from 1.
+    pub attempt: u32,
+    pub state: StepState,
+    /// Always says something: what was done, what it waits for, why it failed.
+    pub reason: Reason,
+    pub started_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+}
+
+impl Step {
+    /// What starts and ends as one: a process with all its parts, or the step alone.
+    pub const fn unit(&self) -> &StepId {
+        match &self.work {
+            Work::Process { process, .. } => process,
+            Work::Portal { .. } => &self.id,
+        }
+    }
+
+    /// The unit and its try, as in names of processes and in paths of the artefact store: `train`, and `train-2` for the second try.
+    pub fn folder(&self) -> String {
+        match self.attempt {
+            0 | 1 => self.unit().to_string(),
+            n => format!("{}-{n}", self.unit()),
+        }
+    }
+
+    /// It has been at work for longer than it may.
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        let began = self.started_at.filter(|_| self.state.is_active());
+        self.deadline.zip(began).is_some_and(|(allowed, began)| now.since(began) > allowed)
+    }
+}

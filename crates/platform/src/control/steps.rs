@@ -1,0 +1,131 @@
+//! Executes the plan of an admitted run, whatever is in it: starts what may start, follows what is at work, and writes what became of it.
+//! What a step's job is, [`super::work`] knows; which change a run allows, `domain::run` decides.
+
+mod process;
+
+use super::{Halt, Leader, runs::commit, tasks, tasks::GRACE, work};
+use crate::{audit, problem::Doing, store::Tx};
+use domain::{
+    event::Topic,
+    ids::RunId,
+    name::Name,
+    reason::failure::{Cause, Failure},
+    run::{LogLevel, LogLine, PortalJob, Run, RunState, Step, StepId, StepState, Work},
+};
+use std::{collections::BTreeSet, time::Duration};
+
+pub(super) async fn reconcile(leader: Leader, tenant: Name, id: RunId) -> Result<(), Halt> {
+    let Some(run) = leader.platform.store().run(&tenant, id).await.doing("reading a run")? else { return Ok(()) };
+    match run.state {
+        RunState::Running => advance(&leader, &run).await,
+        RunState::Cancelling => stop(&leader, &run).await,
+        RunState::Queued | RunState::Succeeded | RunState::Failed | RunState::Cancelled => Ok(()),
+    }
+}
+
+/// Looks at each unit that is at work or may start. Trouble with one does not hold up the others.
+async fn advance(leader: &Leader, run: &Run) -> Result<(), Halt> {
+    let mut trouble = Ok(());
+    for unit in run.at_work().into_iter().chain(run.ready()) {
+        let Some(step) = run.part(&unit) else { continue };
+        let done = match &step.work {
+            Work::Process { .. } => process::work(leader, run, step).await,
+            Work::Portal { job } => by_portal(leader, run, step, job).await,
+        };
+        match done {
+            Err(Halt::Deposed) => return Err(Halt::Deposed),
+            Err(halt) => trouble = Err(halt),
+            Ok(()) => {}
+        }
+    }
+    trouble
+}
+
+async fn by_portal(leader: &Leader, run: &Run, step: &Step, job: &PortalJob) -> Result<(), Halt> {
+    // Committed before anything is done: from here on the run cannot be stopped.
+    if step.state == StepState::Pending && !begin(leader, run, step).await? {
+        return Ok(());
+    }
+    let unit = step.unit();
+    let began = step.started_at.unwrap_or_else(|| leader.platform.now());
+    let left = step.deadline.map_or(i64::MAX, |allowed| allowed - leader.platform.now().since(began));
+    let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+    match tokio::time::timeout(left, work::by_portal(leader, run, unit, job)).await {
+        Ok(done) => done,
+        Err(_) => fail(leader.begin().await?, run, unit, too_long(step)).await,
+    }
+}
+
+/// Writes that a unit is being started. False = it may not any more.
+async fn begin(leader: &Leader, run: &Run, step: &Step) -> Result<bool, Halt> {
+    let mut tx = leader.begin().await?;
+    let Some(mut now) = tx.run(&run.tenant, run.id).await.doing("reading a run")? else { return Ok(false) };
+    if now.start(step.unit(), tx.at()).is_err() {
+        return Ok(false);
+    }
+    if let Work::Portal { job } = &step.work {
+        now.enter(step.unit(), None, Some(work::does(job)), tx.at());
+    }
+    tx.save_run(&now).await.doing("writing a run")?;
+    commit(tx, &run.tenant, run.id, &[Topic::Run]).await?;
+    Ok(true)
+}
+
+fn too_long(step: &Step) -> Failure {
+    Failure::of(Cause::DeadlineExceeded { allowed: step.deadline.unwrap_or_default() })
+}
+
+/// Asks the processes of a run that is being stopped to end; once none is left, it is stopped.
+async fn stop(leader: &Leader, run: &Run) -> Result<(), Halt> {
+    let processes: BTreeSet<_> =
+        run.steps.iter().filter(|s| matches!(s.work, Work::Process { .. })).map(|s| (s.unit(), s.folder())).collect();
+    for (unit, folder) in processes {
+        let name = tasks::run_task(run.id, &folder);
+        let Some(seen) = leader.platform.engine().observe(&name).await.doing("looking at a process")? else { continue };
+        process::read(leader, run, unit, &folder).await?;
+        if seen.state.is_running() {
+            return leader.stop(&name, GRACE).await;
+        }
+    }
+    let mut tx = leader.begin().await?;
+    let Some(mut now) = tx.run(&run.tenant, run.id).await.doing("reading a run")? else { return Ok(()) };
+    if now.stopped(tx.at()).is_err() {
+        return Ok(());
+    }
+    tx.save_run(&now).await.doing("writing a run")?;
+    let entry = audit::by_system(tx.at(), Some(&now.tenant), "run.cancelled", "run", now.id, &now.name);
+    audit::append(&mut tx, entry).await.doing("writing the audit record")?;
+    commit(tx, &now.tenant, now.id, &[Topic::Run]).await?;
+    leader.platform.wake();
+    Ok(())
+}
+
+/// A unit has failed, if it is still where the caller saw it.
+pub(super) async fn fail(mut tx: Tx, seen: &Run, unit: &StepId, failure: Failure) -> Result<(), Halt> {
+    match tx.run(&seen.tenant, seen.id).await.doing("reading a run")? {
+        Some(now) if same_try(&now, seen, unit) => fail_as(tx, now, unit, failure).await,
+        _ => Ok(()),
+    }
+}
+
+/// Whether the unit is at the try at which it was seen.
+fn same_try(now: &Run, seen: &Run, unit: &StepId) -> bool {
+    let attempt = |run: &Run| run.steps.iter().find(|s| s.unit() == unit).map(|s| s.attempt);
+    now.state == RunState::Running && attempt(now) == attempt(seen)
+}
+
+async fn fail_as(mut tx: Tx, mut run: Run, unit: &StepId, failure: Failure) -> Result<(), Halt> {
+    let Some(step) = run.part(unit).map(|s| s.id.clone()) else { return Ok(()) };
+    let (code, sentence) = (failure.cause.code(), failure.said().sentence);
+    if run.fail(unit, failure, tx.at()).is_err() {
+        return Ok(());
+    }
+    let last = tx.last_log_number(&run.tenant, run.id).await.doing("reading the log’s length")?;
+    let line = LogLine { number: last + 1, at: tx.at(), step: step.clone(), level: LogLevel::Error, text: sentence };
+    tx.append_log(&run.tenant, run.id, &line).await.doing("writing the log")?;
+    tx.save_run(&run).await.doing("writing a run")?;
+    let mut entry = audit::by_system(tx.at(), Some(&run.tenant), "run.failed", "run", run.id, &run.name);
+    entry.detail = format!("step {step}: {code}");
+    audit::append(&mut tx, entry).await.doing("writing the audit record")?;
+    commit(tx, &run.tenant, run.id, &[Topic::Run, Topic::RunLive]).await
+}
