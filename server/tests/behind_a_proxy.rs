@@ -215,7 +215,7 @@ async fn counted(portal: &TestPortal, action: &str) -> Vec<(String, u64)> {
     portal.portal.platform.write_refusals().await.unwrap();
     let mut by_address = std::collections::BTreeMap::new();
     for record in audit(portal, action).await.into_iter().filter(|r| r.entry.result == "refused") {
-        let detail = &record.entry.detail;
+        let detail = &record.entry.detail.said();
         let times = if detail.contains("once") { 1 } else { detail.split(' ').nth(1).unwrap().parse::<u64>().unwrap() };
         *by_address.entry(record.entry.from_ip).or_default() += times;
     }

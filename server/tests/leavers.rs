@@ -45,7 +45,7 @@ async fn a_person_who_is_disabled_at_the_provider_is_out_and_nobody_else_notices
     assert_eq!(jonas.call("/rpc/home", "tenant=lumenta").await.status, 401);
     assert_eq!(who(&mut mira).await["name"], "Mira Castro");
     let audit = portal.signed_in("auditor").await.call("/rpc/admin/audit", "query[action]=session.end").await;
-    assert!(audit.body.contains("does not confirm it any more"), "{}", audit.body);
+    assert!(audit.body.contains(r#""code":"session_ended","why":"not_confirmed""#), "{}", audit.body);
     // Nor does he come in again.
     let mut again = portal.browser();
     let fields = again.begin_sign_in("/").await;
@@ -107,7 +107,7 @@ async fn the_event_stream_is_cut_when_an_owner_ends_a_members_access_and_the_key
     assert!(!ended(hers, Duration::from_secs(1)).await, "and only his");
     until("the key is refused", async || models().await == 401).await;
     let audit = mira.call("/rpc/audit/page", "tenant=lumenta&query[action]=member.end_access").await;
-    assert!(audit.body.contains("1 session and 1 key ended") && audit.body.contains("Jonas Lind"), "{}", audit.body);
+    assert!(audit.body.contains(r#""code":"access_ended","sessions":1,"keys":1"#) && audit.body.contains("Jonas Lind"), "{}", audit.body);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! The audit record of a tenant and of the platform: pages of records, and the check of the chain.
 
 use super::{AppError, Wire};
-use domain::audit::{Record, Verification};
+use domain::audit::{Record, Verification, checkpoint::LastCheckpoint};
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -16,9 +16,9 @@ pub struct AuditQuery {
     pub action: String,
     #[serde(default)]
     pub object: String,
-    /// Only records before this number; 0 = from the newest.
+    /// Only records older than this place (`domain::audit::Cursor`); empty = from the newest.
     #[serde(default)]
-    pub before: i64,
+    pub before: String,
     /// Check the chain too.
     #[serde(default)]
     pub verify: bool,
@@ -30,6 +30,7 @@ pub struct AuditPage {
     /// There are older ones that match.
     pub more: bool,
     pub verified: Option<Verification>,
+    pub checkpoint: Option<LastCheckpoint>,
 }
 
 #[server(prefix = "/rpc", endpoint = "audit/page", output = Wire)]
@@ -38,7 +39,7 @@ pub async fn get_audit(tenant: String, query: AuditQuery) -> Result<AuditPage, A
     let audit = platform.audit(&scope);
     let records = audit.page(filter(&query)).await?;
     let verified = if query.verify { Some(audit.verify().await?) } else { None };
-    Ok(shape(records, verified))
+    Ok(shape(records, verified, audit.last_checkpoint().await?))
 }
 
 #[server(prefix = "/rpc", endpoint = "admin/audit", output = Wire)]
@@ -47,7 +48,7 @@ pub async fn get_platform_audit(query: AuditQuery) -> Result<AuditPage, AppError
     let audit = platform.platform_audit(&scope);
     let records = audit.page(filter(&query)).await?;
     let verified = if query.verify { Some(audit.verify().await?) } else { None };
-    Ok(shape(records, verified))
+    Ok(shape(records, verified, audit.last_checkpoint().await?))
 }
 
 #[cfg(feature = "ssr")]
@@ -57,15 +58,15 @@ fn filter(query: &AuditQuery) -> platform::audit::AuditFilter {
         actor: text(&query.actor),
         action: text(&query.action),
         object: text(&query.object),
-        before_seq: (query.before > 0).then_some(query.before),
+        before: domain::audit::Cursor::read(&query.before),
         // One more than is shown, to know whether there are older ones.
         limit: PAGE + 1,
     }
 }
 
 #[cfg(feature = "ssr")]
-fn shape(mut records: Vec<Record>, verified: Option<Verification>) -> AuditPage {
+fn shape(mut records: Vec<Record>, verified: Option<Verification>, checkpoint: Option<LastCheckpoint>) -> AuditPage {
     let more = records.len() > PAGE as usize;
     records.truncate(PAGE as usize);
-    AuditPage { records, more, verified }
+    AuditPage { records, more, verified, checkpoint }
 }

@@ -17,7 +17,7 @@ pub fn AdminAudit() -> impl IntoView {
     view! {
         <Title text="Audit log"/>
         <AdminPage place=Place::AdminAudit crumbs=vec![Crumb::here("Audit log")]>
-            <Load resource=page let:page><AuditLog page base query whose="on the platform"/></Load>
+            <Load resource=page let:page><AuditLog page base query whose="on the platform" several=true/></Load>
         </AdminPage>
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     ui::{Crumb, Empty, Icon, Load, Place, Sheet, TenantPage, count, number::some, parts::short, use_query, use_tenant},
 };
 use domain::{
-    audit::{Entry, Record, Verification},
+    audit::{Entry, Record, Verification, chain::FIRST_SEGMENT},
     time::Timestamp,
 };
 use leptos::prelude::*;
@@ -22,7 +22,7 @@ pub fn Audit() -> impl IntoView {
     view! {
         <Title text="Audit log"/>
         <TenantPage place=Place::Audit crumbs=vec![Crumb::here("Audit log")]>
-            <Load resource=page let:page><AuditLog page base query whose="in this tenant" numbers="Records are numbered across the whole platform; those of other tenants are left out here."/></Load>
+            <Load resource=page let:page><AuditLog page base query whose="in this tenant"/></Load>
         </TenantPage>
     }
 }
@@ -35,22 +35,15 @@ pub(super) fn use_audit_query() -> Memo<AuditQuery> {
         actor: actor.get(),
         action: action.get(),
         object: object.get(),
-        before: before.get().parse().unwrap_or(0),
+        before: before.get(),
         verify: !verify.read().is_empty(),
     })
 }
 
-fn href(base: &str, q: &AuditQuery, before: i64, verify: bool) -> String {
-    let before = if before > 0 { before.to_string() } else { String::new() };
+fn href(base: &str, q: &AuditQuery, before: &str, verify: bool) -> String {
     links::with(
         base.to_owned(),
-        &[
-            ("actor", &q.actor),
-            ("action", &q.action),
-            ("object", &q.object),
-            ("before", &before),
-            ("verify", if verify { "1" } else { "" }),
-        ],
+        &[("actor", &q.actor), ("action", &q.action), ("object", &q.object), ("before", before), ("verify", if verify { "1" } else { "" })],
     )
 }
 
@@ -61,20 +54,24 @@ pub(super) fn AuditLog(
     base: Signal<String>,
     query: Memo<AuditQuery>,
     whose: &'static str,
-    /// A sentence on the numbers, where they have gaps.
+    /// Records of several chains, so that a number needs its chain.
     #[prop(optional)]
-    numbers: &'static str,
+    several: bool,
 ) -> impl IntoView {
     let q = query.get_untracked();
     let address = base.get_untracked();
     let filtered = !(q.actor.is_empty() && q.action.is_empty() && q.object.is_empty());
-    let oldest = page.records.last().map_or(0, |r| r.seq);
-    let older = page.more.then(|| href(&address, &q, oldest, false));
-    let newer = (q.before > 0).then(|| href(&address, &q, 0, false));
+    let oldest = page.records.last().map(|r| r.cursor().to_string()).unwrap_or_default();
+    let older = page.more.then(|| href(&address, &q, &oldest, false));
+    let newer = (!q.before.is_empty()).then(|| href(&address, &q, "", false));
+    let checkpoint = match page.checkpoint {
+        Some(c) => format!("The last signed checkpoint is of {} and covers {}.", c.at.human(), some(c.records, "record", "records")),
+        None => "No checkpoint is signed yet; the first one comes within an hour.".to_owned(),
+    };
     view! {
         <header class="head">
             <div><div class="row"><h1>"Audit log"</h1><span class="tag"><Icon name="eye"/>"read only"</span></div><p>{format!("Who did what and when, {whose}. Each record contains the hash of the previous one, so changes are detected.")}</p></div>
-            <div class="row"><a class="btn primary" href=href(&address, &q, q.before, true)>"Verify the chain"</a></div>
+            <div class="row"><a class="btn primary" href=href(&address, &q, &q.before, true)>"Verify the chain"</a></div>
         </header>
         {page.verified.map(|v| view! { <Seal v/> })}
         <Form method="GET" action=address.clone() attr:class="filterbar" attr:role="search">
@@ -88,10 +85,10 @@ pub(super) fn AuditLog(
         {if page.records.is_empty() {
             view! { <Empty title="No records"><p>{if filtered { "No records match these filters." } else { "No activity yet." }}</p></Empty> }.into_any()
         } else {
-            view! { <Sheet label="records">{table(page.records)}</Sheet> }.into_any()
+            view! { <Sheet label="records">{table(page.records, several)}</Sheet> }.into_any()
         }}
         <nav class="row between pages" aria-label="Pages">
-            <span class="small muted">"Newest first. Prompts and answers are never logged. "{numbers}</span>
+            <span class="small muted">"Newest first. Prompts and answers are never logged. "{checkpoint}</span>
             <span class="btns">{turn("Newest", newer)}{turn("Older", older)}</span>
         </nav>
     }
@@ -107,26 +104,33 @@ fn turn(label: &'static str, to: Option<String>) -> AnyView {
 /// The result of checking the chain.
 #[component]
 fn Seal(v: Verification) -> impl IntoView {
-    let at = v.last_at.map(|at| format!(", {}", at.human())).unwrap_or_default();
-    let head = v.last_hash.get(..12).unwrap_or(&v.last_hash).to_owned();
-    let whole = v.broken.is_none();
-    let (title, sentence) = match &v.broken {
+    let at = v.last_at().map(|at| format!(", {}", at.human())).unwrap_or_default();
+    let last_hash = v.chains.first().map(|chain| chain.last_hash.clone()).unwrap_or_default();
+    let head = last_hash.get(..12).unwrap_or(&last_hash).to_owned();
+    let records = v.records().max(0) as u64;
+    let whole = v.broken().is_none();
+    let (title, sentence) = match v.broken() {
         None => (
-            format!("Verified, {}{at}", some(v.records.max(0) as u64, "record", "records")),
-            "Every record was just checked against the previous one.".to_owned(),
+            format!("Verified, {}{at}", some(records, "record", "records")),
+            match v.signed_at.filter(|_| v.signed > 0) {
+                Some(at) => {
+                    format!("Every record was just checked against the previous one, and against the checkpoint of {}.", at.human())
+                }
+                None => "Every record was just checked against the previous one.".to_owned(),
+            },
         ),
-        Some(broken) => (
+        Some((chain, broken)) => (
             format!("Broken: {broken}"),
             format!(
-                "{} before it are intact. Keep a copy of the database and tell the people who run the platform.",
-                some(v.records.max(0) as u64, "record", "records")
+                "In the chain {chain}. {} are intact. Keep a copy of the database and tell the people who run the platform.",
+                some(records, "record", "records")
             ),
         ),
     };
     view! {
         <section class="seal" class:broken=!whole aria-label="State of the hash chain" role="status">
             <div>{if whole { view! { <Icon name="succeeded"/> } } else { view! { <Icon name="failed"/> } }}<div><b>{title}</b><p>{sentence}</p></div></div>
-            <dl><div><dt>"Head"</dt><dd class="mono" title=v.last_hash>{head}"…"</dd></div><div><dt>"Checked"</dt><dd>{count(v.records.max(0) as u64)}</dd></div></dl>
+            <dl><div><dt>"Head"</dt><dd class="mono" title=last_hash>{head}"…"</dd></div><div><dt>"Checked"</dt><dd>{count(records)}</dd></div></dl>
         </section>
     }
 }
@@ -142,21 +146,34 @@ fn shown(e: &Entry) -> &str {
     if e.object_name.is_empty() || e.object_kind == "tenant" { &e.object } else { &e.object_name }
 }
 
-fn table(records: Vec<Record>) -> impl IntoView {
+/// `41`, `acme 41`, `platform 41`; of the log of before each tenant had its own, `earlier 41`.
+fn number(r: &Record, several: bool) -> String {
+    let n = count(r.seq.max(0) as u64);
+    match r.chain.strip_prefix("tenants/") {
+        Some(tenant) if several => format!("{tenant} {n}"),
+        Some(_) => n,
+        None if r.chain == FIRST_SEGMENT => format!("earlier {n}"),
+        None => format!("{} {n}", r.chain),
+    }
+}
+
+fn table(records: Vec<Record>, several: bool) -> impl IntoView {
     view! {
         <table class="table fold audit">
             <thead><tr><th scope="col" class="num">"Record"</th><th scope="col">"Time, UTC"</th><th scope="col">"Actor"</th><th scope="col">"Action"</th><th scope="col">"Object"</th><th scope="col">"Result"</th><th scope="col">"Address"</th><th scope="col">"Request"</th></tr></thead>
             <tbody>{records.into_iter().map(|r| {
+                let number = number(&r, several);
                 let e = r.entry;
+                let detail = e.detail.said();
                 let object = shown(&e).to_owned();
                 let (icon, tone, word) = if e.result == "done" { ("succeeded", "success", "Done") } else { ("failed", "danger", "Refused") };
                 view! {
                     <tr>
-                        <td class="num mono" title=r.hash>{count(r.seq.max(0) as u64)}</td>
+                        <td class="num mono nowrap" title=r.hash>{number}</td>
                         <td class="mono nowrap"><time datetime=e.at.rfc3339() title=e.at.rfc3339()>{moment(e.at)}</time></td>
                         <td class="nowrap">{e.actor_name}</td>
                         <td class="mono">{e.action}</td>
-                        <th scope="row" title=e.object><span class="subtle">{e.object_kind.replace('_', " ")}</span>" "{object}{(!e.detail.is_empty()).then(|| view! { <small>{e.detail}</small> })}</th>
+                        <th scope="row" title=e.object><span class="subtle">{e.object_kind.replace('_', " ")}</span>" "{object}{(!detail.is_empty()).then(|| view! { <small>{detail}</small> })}</th>
                         <td><span class=format!("state {tone}")><Icon name=icon/>{word}</span></td>
                         <td class="mono drop">{if e.from_ip.is_empty() { "–".to_owned() } else { e.from_ip }}</td>
                         <td class="mono drop" title=e.request_id.clone()>{e.request_id.chars().take(10).collect::<String>()}</td>

@@ -1,8 +1,19 @@
-//! The audit record: who did what, on what, when, from where, with which result; chained by hashes so that a change shows.
+//! The audit record: who did what, on what, when, from where, with which result.
+//!
+//! Records stand in chains ([`chain`]): one of each tenant, one of the platform, and the closed first segment ([`first_segment`]), which
+//! was one chain of everything. A [`tree`] over each chain gives the root that a signed [`checkpoint`] names.
+
+pub mod chain;
+pub mod checkpoint;
+mod detail;
+pub mod first_segment;
+pub mod tree;
+
+pub use chain::{Broken, FIRST_PREV, Verification, Verified};
+pub use detail::{Detail, SessionEnd};
 
 use crate::{name::Name, time::Timestamp};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -27,7 +38,7 @@ impl ActorKind {
 }
 
 /// What happened, before it has a place in the chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     pub at: Timestamp,
     pub actor_kind: ActorKind,
@@ -44,140 +55,49 @@ pub struct Entry {
     pub object_name: String,
     /// `done` or `refused`.
     pub result: String,
-    /// In words, where there is more to say; never a secret.
-    pub detail: String,
+    /// What else there is to say; never a secret.
+    pub detail: Detail,
     pub request_id: String,
     pub from_ip: String,
 }
 
 /// An entry in its place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// 1, 2, 3... without gaps over the whole platform.
+    /// `platform`, `tenants/NAME` or `first-segment`; see [`chain`].
+    pub chain: String,
+    /// 1, 2, 3... without gaps in its chain.
     pub seq: i64,
     pub entry: Entry,
-    /// Hash of the record before; 64 zeros for the first.
-    pub prev_hash: String,
     pub hash: String,
 }
 
-pub const FIRST_PREV: &str = "0000000000000000000000000000000000000000000000000000000000000000";
-
-/// SHA-256 over the record's number, the hash before it and the entry as JSON in field order, hex.
-pub fn hash(seq: i64, prev_hash: &str, entry: &Entry) -> String {
-    let mut h = Sha256::new();
-    h.update(seq.to_be_bytes());
-    h.update(prev_hash.as_bytes());
-    // A struct with fixed field order and no maps: the same text everywhere.
-    h.update(serde_json::to_vec(entry).unwrap_or_default());
-    hex::encode(h.finalize())
+/// A place in the list of records, newest first: what comes after it is older. Its text is for addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    pub at: Timestamp,
+    pub chain: String,
+    pub seq: i64,
 }
 
-/// Where a chain breaks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub enum Broken {
-    #[error("record {missing} is missing")]
-    Gap { missing: i64 },
-    #[error("record {seq} does not follow from the one before it")]
-    Unlinked { seq: i64 },
-    #[error("record {seq} was changed after it was written")]
-    Changed { seq: i64 },
+impl Record {
+    pub fn cursor(&self) -> Cursor {
+        Cursor { at: self.entry.at, chain: self.chain.clone(), seq: self.seq }
+    }
 }
 
-/// Checks one record against the one before (`None` for the first).
-pub fn verify_next(before: Option<(i64, &str)>, record: &Record) -> Result<(), Broken> {
-    let (seq, prev) = before.unwrap_or((0, FIRST_PREV));
-    if record.seq != seq + 1 {
-        return Err(Broken::Gap { missing: seq + 1 });
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.at.0, self.seq, self.chain)
     }
-    if record.prev_hash != prev {
-        return Err(Broken::Unlinked { seq: record.seq });
-    }
-    if record.hash != hash(record.seq, &record.prev_hash, &record.entry) {
-        return Err(Broken::Changed { seq: record.seq });
-    }
-    Ok(())
 }
 
-/// The result of checking the chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verification {
-    pub records: i64,
-    pub last_hash: String,
-    pub last_at: Option<Timestamp>,
-    pub broken: Option<Broken>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn chain(n: i64) -> Vec<Record> {
-        let mut prev = FIRST_PREV.to_owned();
-        (1..=n)
-            .map(|seq| {
-                let entry = Entry {
-                    at: Timestamp(seq),
-                    actor_kind: ActorKind::System,
-                    actor: "system".into(),
-                    actor_name: "system".into(),
-                    tenant: None,
-                    action: "test".into(),
-                    object_kind: "none".into(),
-                    object: String::new(),
-                    object_name: String::new(),
-                    result: "done".into(),
-                    detail: format!("{seq}"),
-                    request_id: String::new(),
-                    from_ip: String::new(),
-                };
-                let hash = hash(seq, &prev, &entry);
-                Record { seq, entry, prev_hash: std::mem::replace(&mut prev, hash.clone()), hash }
-            })
-            .collect()
-    }
-
-    fn verify(records: &[Record]) -> Result<(), Broken> {
-        let mut before: Option<(i64, &str)> = None;
-        for r in records {
-            verify_next(before, r)?;
-            before = Some((r.seq, &r.hash));
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn a_whole_chain_holds() {
-        assert_eq!(verify(&chain(5)), Ok(()));
-    }
-
-    #[test]
-    fn the_hash_before_is_under_the_hash() {
-        let entry = chain(1).remove(0).entry;
-        let other = "f".repeat(64);
-        assert_ne!(hash(1, FIRST_PREV, &entry), hash(1, &other, &entry));
-        assert_ne!(hash(1, FIRST_PREV, &entry), hash(2, FIRST_PREV, &entry), "and the number");
-        // Whoever cuts the first records off and calls the next one the first must change its hash, and so every later one.
-        let mut cut = chain(3);
-        cut.remove(0);
-        for record in &mut cut {
-            record.seq -= 1;
-        }
-        cut[0].prev_hash = FIRST_PREV.into();
-        assert_eq!(verify(&cut), Err(Broken::Changed { seq: 1 }));
-    }
-
-    #[test]
-    fn a_changed_a_missing_and_a_replaced_record_are_each_found() {
-        let mut changed = chain(5);
-        changed[2].entry.detail = "other".into();
-        assert_eq!(verify(&changed), Err(Broken::Changed { seq: 3 }));
-        let mut missing = chain(5);
-        missing.remove(1);
-        assert_eq!(verify(&missing), Err(Broken::Gap { missing: 2 }));
-        let mut replaced = chain(5);
-        replaced[3].entry.detail = "other".into();
-        replaced[3].hash = hash(4, &replaced[3].prev_hash, &replaced[3].entry);
-        assert_eq!(verify(&replaced), Err(Broken::Unlinked { seq: 5 }));
+impl Cursor {
+    /// `None` for everything that [`Display`](std::fmt::Display) did not write.
+    pub fn read(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, '.');
+        let at = Timestamp(parts.next()?.parse().ok()?);
+        let seq = parts.next()?.parse().ok()?;
+        Some(Self { at, seq, chain: parts.next()?.to_owned() })
     }
 }

@@ -75,3 +75,7 @@ pub fn run_evaluated_rows(tenant: &Name, run: RunId, task: &str) -> String {
 pub fn model_version(tenant: &Name, version: ModelVersionId) -> String {
     format!("t/{tenant}/models/{version}")
 }
+/// Folder of the signed checkpoints of the audit log, one file each; their names sort by time.
+pub fn audit_checkpoints() -> &'static str {
+    "audit/checkpoints"
+}

@@ -4,7 +4,7 @@
 
 use crate::{Platform, problem::Doing};
 use domain::{
-    audit::{ActorKind, Entry},
+    audit::{ActorKind, Detail, Entry},
     ids::SessionId,
     name::Name,
     people::{Person, PlatformRole, Role, Whoami},
@@ -117,7 +117,7 @@ impl Scope {
         let sentence = format!("This needs {}.", policy::needed(action));
         let mut entry = permit.entry(self.platform.now(), action.word().split('.').next().unwrap_or_default(), "", "");
         entry.result = "refused".into();
-        entry.detail = sentence.clone();
+        entry.detail = Detail::RoleMissing { action: action.word().to_owned() };
         self.platform.note_refusal(entry);
         Err(Problem::new(ProblemKind::Forbidden, sentence).next("Ask an owner of the tenant."))
     }
@@ -235,7 +235,7 @@ impl Permit<'_> {
             object: object.to_string(),
             object_name: object_name.to_string(),
             result: "done".into(),
-            detail: String::new(),
+            detail: Detail::None,
             request_id: self.origin.request_id.clone(),
             from_ip: self.origin.from_ip.clone(),
         }

@@ -1,13 +1,26 @@
-//! The audit log: appended in the transaction of the deed itself, read in pages, verified from the first record on.
+//! The audit log: appended in the transaction of the deed itself, read in pages, verified from the first record on, and signed in
+//! checkpoints.
+
+mod checkpoints;
+mod first_segment;
+mod note;
+
+pub use checkpoints::Written;
 
 use crate::{
     Platform,
     access::{Actor, PlatformScope, Scope},
     problem::Doing,
-    store::{self, Tx},
+    store::{self, ChainEnd, Tx},
 };
+use checkpoints::Signed;
 use domain::{
-    audit::{Broken, Entry, FIRST_PREV, Record, Verification, hash, verify_next},
+    audit::{
+        Cursor, Detail, Entry, Record, Verification, Verified,
+        chain::{Checker, FIRST_SEGMENT, Row, chain_of},
+        checkpoint::{Checkpoint, LastCheckpoint},
+        tree::Tree,
+    },
     name::Name,
     policy::Action,
     problem::Problem,
@@ -17,27 +30,36 @@ use domain::{
 /// What to show of the log; an empty filter shows the newest records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditFilter {
-    /// Id or name of who acted; part of it is enough.
+    /// Id of who acted, or the beginning of the name.
     pub actor: Option<String>,
     /// `run.launch`, or the beginning of it: `run.`.
     pub action: Option<String>,
     /// Id of the thing, or the beginning of its name.
     pub object: Option<String>,
     /// Only older records: the next page.
-    pub before_seq: Option<i64>,
+    pub before: Option<Cursor>,
     /// 1 to 500.
     pub limit: u32,
 }
 
-/// Puts an entry at the end of the chain. The transaction is not done until this is in it.
+/// Puts an entry at the end of its chain. The transaction is not done until this is in it.
 pub(crate) async fn append(tx: &mut Tx, entry: Entry) -> store::Result<()> {
-    let seq = tx.next("audit").await?;
-    let prev_hash = match seq {
-        1 => FIRST_PREV.to_owned(),
-        _ => tx.audit_hash(seq - 1).await?,
+    let chain = chain_of(entry.tenant.as_ref());
+    let end = tx.audit_end(&chain).await?;
+    let mut tree = match u64::try_from(end.size).ok().and_then(|size| Tree::read(size, &end.subtrees)) {
+        Some(tree) => tree,
+        // Somebody wrote into the database by hand. Work goes on; `audit verify` tells what is wrong.
+        None => {
+            tracing::error!(chain, size = end.size, "the end of an audit chain does not fit its length; its tree is built anew");
+            let mut tree = Tree::default();
+            tx.audit_hashes(&chain, end.size).await?.iter().for_each(|hash| tree.push(hash.as_bytes()));
+            tree
+        }
     };
-    let hash = hash(seq, &prev_hash, &entry);
-    tx.insert_audit(&Record { seq, entry, prev_hash, hash }).await
+    let row = Row::new(end.size + 1, &end.head, entry);
+    tree.push(row.hash.as_bytes());
+    tx.insert_audit(&row).await?;
+    tx.set_audit_end(&ChainEnd { chain, size: row.seq, head: row.hash, subtrees: tree.stored() }).await
 }
 
 /// An entry of a controller's or the command line's own deed: `dataset.checked`, `run.finished`.
@@ -73,13 +95,13 @@ pub(crate) fn by(
         object: object.to_string(),
         object_name: object_name.to_string(),
         result: "done".into(),
-        detail: String::new(),
+        detail: Detail::None,
         request_id: String::new(),
         from_ip: String::new(),
     }
 }
 
-/// The tenant's part of the log.
+/// The tenant's log.
 pub struct Audit<'a> {
     scope: &'a Scope,
 }
@@ -98,49 +120,76 @@ impl Platform {
         PlatformAudit { platform: self, scope }
     }
 
-    /// Checks the chain from the first record to the last; memory stays at one page.
+    /// Checks every chain from its first record to the last, and against the newest checkpoint of the artefact store.
     pub async fn verify_audit(&self) -> Result<Verification, Problem> {
+        let signed = self.newest_signed().await?;
+        self.verify_all(&signed).await
+    }
+
+    /// Every chain that the database or the checkpoint knows.
+    async fn verify_all(&self, signed: &Signed) -> Result<Verification, Problem> {
+        let known = self.store().audit_chains().await.doing("reading the audit log")?;
+        let mut chains: Vec<String> = known.into_iter().map(|(chain, _)| chain).chain(signed.chains()).collect();
+        chains.sort();
+        chains.dedup();
+        self.verify_chains(&chains, signed).await
+    }
+
+    async fn verify_chains(&self, chains: &[String], signed: &Signed) -> Result<Verification, Problem> {
+        let mut out = Verification { signed_at: signed.at, ..Verification::default() };
+        for chain in chains {
+            let of_chain = signed.of(chain);
+            out.signed += u64::from(of_chain.is_some());
+            out.chains.push(self.verify_chain(chain, of_chain).await?);
+        }
+        Ok(out)
+    }
+
+    /// Memory stays at one page.
+    async fn verify_chain(&self, chain: &str, signed: Option<Checkpoint>) -> Result<Verified, Problem> {
         const PAGE: i64 = 1000;
-        let mut before: Option<(i64, String)> = None;
-        let mut last_at = None;
-        let mut records = 0;
+        let (store, doing) = (self.store(), "reading the audit log");
+        let mut checker = Checker::new(chain, signed);
+        // Records may come while this reads: there are at least as many as before it, and at most as many as after it.
+        let least = store.audit_size(chain).await.doing(doing)?;
+        let mut read = 0;
         loop {
-            let after = before.as_ref().map_or(0, |(seq, _)| *seq);
-            let page = self.store().audit_after(after, PAGE).await.doing("reading the audit log")?;
+            let page = store.audit_after(chain, read, PAGE).await.doing(doing)?;
             let whole = page.len() as i64 == PAGE;
-            for record in page {
-                if let Err(broken) = verify_next(before.as_ref().map(|(seq, hash)| (*seq, hash.as_str())), &record) {
-                    return Ok(verification(records, before, last_at, Some(broken)));
-                }
-                records += 1;
-                last_at = Some(record.entry.at);
-                before = Some((record.seq, record.hash));
-            }
-            if !whole {
+            read = page.last().map_or(read, |row| row.seq);
+            if !page.iter().all(|row| checker.take(row)) || !whole {
                 break;
             }
         }
-        // Records cut off at the end leave a chain that holds; the counter knows how many there were.
-        let counted = self.store().audit_counter_and_last().await.doing("reading the audit log")?;
-        let broken = (counted.0 > counted.1).then_some(Broken::Gap { missing: counted.1 + 1 });
-        Ok(verification(records, before, last_at, broken))
+        let most = store.audit_size(chain).await.doing(doing)?;
+        Ok(checker.finish(read.clamp(least, most.max(least))))
     }
-}
-
-fn verification(records: i64, last: Option<(i64, String)>, last_at: Option<Timestamp>, broken: Option<Broken>) -> Verification {
-    Verification { records, last_hash: last.map_or_else(|| FIRST_PREV.to_owned(), |(_, hash)| hash), last_at, broken }
 }
 
 impl Audit<'_> {
     /// Newest first.
     pub async fn page(&self, filter: AuditFilter) -> Result<Vec<Record>, Problem> {
         self.scope.permit(Action::AuditRead)?;
-        self.scope.platform().store().audit_page(Some(self.scope.tenant_name()), &filter).await.doing("reading the audit log")
+        let rows =
+            self.scope.platform().store().audit_page(Some(self.scope.tenant_name()), &filter).await.doing("reading the audit log")?;
+        Ok(rows.into_iter().map(Row::record).collect())
     }
-    /// Checks the whole platform's chain: a part of it cannot be checked alone.
+
+    /// Checks the tenant's chain, and the first segment where there is one: of that, a part cannot be checked alone.
     pub async fn verify(&self) -> Result<Verification, Problem> {
         self.scope.permit(Action::AuditRead)?;
-        self.scope.platform().verify_audit().await
+        let platform = self.scope.platform();
+        let known = platform.store().audit_chains().await.doing("reading the audit log")?;
+        let mut chains = vec![chain_of(Some(self.scope.tenant_name()))];
+        chains.extend(known.into_iter().map(|(chain, _)| chain).filter(|chain| chain == FIRST_SEGMENT));
+        platform.verify_chains(&chains, &platform.newest_signed().await?).await
+    }
+
+    /// What the newest checkpoint says of the tenant's chain.
+    pub async fn last_checkpoint(&self) -> Result<Option<LastCheckpoint>, Problem> {
+        self.scope.permit(Action::AuditRead)?;
+        let chain = chain_of(Some(self.scope.tenant_name()));
+        Ok(self.scope.platform().newest_signed().await?.last(|of| of == chain))
     }
 }
 
@@ -148,10 +197,16 @@ impl PlatformAudit<'_> {
     /// Newest first.
     pub async fn page(&self, filter: AuditFilter) -> Result<Vec<Record>, Problem> {
         self.scope.permit(Action::PlatformAuditRead)?;
-        self.platform.store().audit_page(None, &filter).await.doing("reading the audit log")
+        let rows = self.platform.store().audit_page(None, &filter).await.doing("reading the audit log")?;
+        Ok(rows.into_iter().map(Row::record).collect())
     }
     pub async fn verify(&self) -> Result<Verification, Problem> {
         self.scope.permit(Action::PlatformAuditRead)?;
         self.platform.verify_audit().await
+    }
+    /// What the newest checkpoint says of all chains.
+    pub async fn last_checkpoint(&self) -> Result<Option<LastCheckpoint>, Problem> {
+        self.scope.permit(Action::PlatformAuditRead)?;
+        Ok(self.platform.newest_signed().await?.last(|_| true))
     }
 }

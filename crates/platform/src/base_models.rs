@@ -12,6 +12,7 @@ use crate::{
     problem::Doing,
 };
 use domain::{
+    audit::Detail,
     base_model::{BaseModel, BaseModelState},
     ids::BaseModelId,
     name::Name,
@@ -101,7 +102,7 @@ impl BaseModels<'_> {
         let job = registering::Registering { folder: new.folder, files: found.files };
         jobs::enqueue(&mut tx, registering::JOB, None, model.id, &job).await.doing("writing the job")?;
         let mut entry = tx.entry("base_model", model.id, &model.name);
-        entry.detail = format!("{} from {}", model.architecture, job.folder.display());
+        entry.detail = Detail::BaseModelAsked { architecture: model.architecture.clone(), folder: job.folder.display().to_string() };
         tx.commit(entry).await.doing("registering the base model")?;
         platform.wake();
         Ok(model)

@@ -25,7 +25,8 @@ fn sources() -> Vec<(String, String)> {
 }
 
 /// How a piece of code gets the line.
-const BEGINS: [&str; 5] = ["Change::begin(", "Change::by_system(", "leader.begin()", "change::as_leader(", "self.for_change("];
+const BEGINS: [&str; 6] =
+    ["Change::begin(", "Change::by_system(", "leader.begin()", "change::as_leader(", "change::beside", "self.for_change("];
 /// How it gives the line back.
 const ENDS: [&str; 4] = ["commit", "drop(tx)", "finish_failed", "save(tx"];
 /// What waits for something else than the database.
@@ -65,7 +66,8 @@ fn waits_in_a_change(text: &str) -> Vec<String> {
         if open && !begins && WAITS.iter().any(|wait| code.contains(wait)) && !ENDS.iter().any(|end| code.contains(end)) {
             found.push(line.trim().to_owned());
         }
-        open |= begins;
+        // One that is handed on at once is its receiver's.
+        open |= begins && code.trim_start().starts_with("let ");
         if ENDS.iter().any(|end| code.contains(end)) {
             open = false;
         }

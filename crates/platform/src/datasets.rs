@@ -18,6 +18,7 @@ use crate::{
     problem::Doing,
 };
 use domain::{
+    audit::Detail,
     dataset::{Dataset, DatasetOverview, DatasetVersion, Documentation},
     ids::DatasetVersionId,
     name::Name,
@@ -103,10 +104,7 @@ impl Datasets<'_> {
         version.documentation = documentation;
         tx.update_dataset_version(&version).await.doing(doing)?;
         let mut entry = tx.entry("dataset_version", version.id, called(&version));
-        entry.detail = match version.documentation.gaps().as_slice() {
-            [] => "documented".into(),
-            gaps => format!("documented, still without {}", gaps.join(", ")),
-        };
+        entry.detail = Detail::DatasetDocumented { without: version.documentation.gaps().into_iter().map(|gap| gap.to_string()).collect() };
         tx.commit(entry).await.doing(doing)?;
         Ok(version)
     }

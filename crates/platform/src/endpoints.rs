@@ -9,6 +9,7 @@ use crate::{
     store::{Tx, endpoints::EndpointRecord},
 };
 use domain::{
+    audit::Detail,
     base_model::{BaseModel, BaseModelState},
     endpoint::{Endpoint, EndpointEvent, EndpointLogLine, EndpointState},
     event::Topic,
@@ -97,7 +98,7 @@ impl Endpoints<'_> {
         let (Some(name), Some(base), true) = (name, base, wrong.is_empty()) else { return Err(Problem::invalid(wrong)) };
         let mut tx = Change::begin(self.platform(), &permit).await?;
         let record = self.insert(&mut tx, &name, &base, None).await?;
-        self.commit(tx, record, "").await
+        self.commit(tx, record, Detail::EndpointCreated { base_model: base.name }).await
     }
 
     /// Makes a model version answer. Says where; asking twice changes nothing.
@@ -164,7 +165,7 @@ impl Endpoints<'_> {
         }
         record.endpoint.revision += 1;
         tx.save_endpoint(&record).await.doing("writing the endpoint")?;
-        self.commit(tx, record, &format!("attach {} v{}", version.model_name, version.number)).await
+        self.commit(tx, record, Detail::Attached { model: version.model_name, version: version.number }).await
     }
 
     async fn deploy_merged(
@@ -195,7 +196,7 @@ impl Endpoints<'_> {
             }
         };
         tx.changed(self.tenant(), Topic::ModelVersion, version.id);
-        self.commit(tx, record, &format!("serve {} v{}", version.model_name, version.number)).await
+        self.commit(tx, record, Detail::Served { model: version.model_name, version: version.number }).await
     }
 
     /// Takes a version off an endpoint; calls to it are refused from then on.
@@ -212,7 +213,7 @@ impl Endpoints<'_> {
         }
         record.endpoint.revision += 1;
         tx.save_endpoint(&record).await.doing("writing the endpoint")?;
-        self.commit(tx, record, &format!("detach {named}")).await
+        self.commit(tx, record, Detail::Detached { what: named }).await
     }
 
     pub async fn stop(&self, name: &str) -> Result<Endpoint, Problem> {
@@ -222,7 +223,7 @@ impl Endpoints<'_> {
         record.endpoint.reason = format!("{} asked to stop it; waiting for the server to end.", self.scope.person().name);
         record.retry_at = None;
         tx.save_endpoint(&record).await.doing("writing the endpoint")?;
-        self.commit(tx, record, "stop").await
+        self.commit(tx, record, Detail::EndpointStopped).await
     }
 
     pub async fn start(&self, name: &str) -> Result<Endpoint, Problem> {
@@ -232,7 +233,7 @@ impl Endpoints<'_> {
         next(&record, EndpointEvent::Start)?;
         self.start_again(&mut tx, &mut record).await?;
         tx.save_endpoint(&record).await.doing("writing the endpoint")?;
-        self.commit(tx, record, "start").await
+        self.commit(tx, record, Detail::EndpointStarted).await
     }
 
     /// How it serves. What the gateway looks at counts at once; parsers and hosts for the server's own fetching from its next start.
@@ -244,8 +245,7 @@ impl Endpoints<'_> {
         }
         let (mut tx, record) = self.for_change(&permit, name).await?;
         tx.set_serving(self.tenant(), record.endpoint.id, &settings).await.doing("writing the endpoint’s settings")?;
-        let detail = format!("settings: {}", crate::store::json(&settings));
-        self.commit(tx, record, &detail).await
+        self.commit(tx, record, Detail::ServingSet { settings }).await
     }
 
     async fn for_change<'p>(&self, permit: &Permit<'p>, name: &str) -> Result<(Change<'p>, EndpointRecord), Problem> {
@@ -336,10 +336,10 @@ impl Endpoints<'_> {
     }
 
     /// Everything that belongs to a change of an endpoint, in its transaction.
-    async fn commit(&self, tx: Change<'_>, record: EndpointRecord, detail: &str) -> Result<Endpoint, Problem> {
+    async fn commit(&self, tx: Change<'_>, record: EndpointRecord, detail: Detail) -> Result<Endpoint, Problem> {
         let (id, tenant) = (record.endpoint.id, self.tenant());
         let mut entry = tx.entry("endpoint", id, &record.endpoint.name);
-        entry.detail = if detail.is_empty() { format!("create on {}", record.endpoint.base_model_name) } else { detail.to_owned() };
+        entry.detail = detail;
         tx.commit(entry).await.doing("changing the endpoint")?;
         self.platform().wake();
         let now = self.platform().store().endpoint(tenant, id).await.doing("reading the endpoint")?;

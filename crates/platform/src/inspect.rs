@@ -21,6 +21,7 @@ use crate::{
 };
 use count::TokenCounter;
 use domain::{
+    audit::Detail,
     dataset::{DatasetVersion, VersionState},
     ids::DatasetVersionId,
     inspect::{Finding, Report, rules::Rule},
@@ -238,9 +239,9 @@ async fn commit(
     let name = format!("{} v{}", version.dataset_name, version.number);
     let mut entry = audit::by_system(tx.at(), Some(&version.tenant), "dataset.checked", "dataset_version", version.id, name);
     entry.detail = match (&reason, &report) {
-        (Some(reason), _) => format!("rejected: {reason}"),
-        (None, Some(r)) => format!("{} of {} rows accepted", r.accepted, r.rows),
-        (None, None) => String::new(),
+        (Some(reason), _) => Detail::DatasetRejected { reason: reason.clone() },
+        (None, Some(r)) => Detail::DatasetAccepted { accepted: r.accepted, rows: r.rows },
+        (None, None) => Detail::None,
     };
     version.reason = reason;
     version.report = report;
@@ -259,6 +260,6 @@ async fn abandon(platform: &Platform, job: &Claimed, version: DatasetVersion) ->
     tx.delete_dataset_version(&version).await.doing(doing)?;
     let name = format!("{} v{}", version.dataset_name, version.number);
     let mut entry = audit::by_system(tx.at(), Some(&version.tenant), "dataset.upload_abandoned", "dataset_version", version.id, name);
-    entry.detail = "the portal stopped while the file was arriving".into();
+    entry.detail = Detail::UploadAbandoned;
     tx.commit(entry).await.doing(doing)
 }

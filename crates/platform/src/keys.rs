@@ -2,6 +2,7 @@
 
 use crate::{Platform, access::Scope, change::Change, problem::Doing, random, store::KeyRow};
 use domain::{
+    audit::Detail,
     ids::{KeyId, PersonId},
     key::{ApiKey, CreatedKey, NewKey, text},
     policy::Action,
@@ -67,8 +68,8 @@ impl Keys<'_> {
         tx.insert_key(&KeyRow { key: &key, digest: hex::encode(made.digest) }).await.doing(doing)?;
         let mut entry = tx.entry("key", key.id, &key.label);
         entry.detail = match key.service {
-            true => format!("created the service key {}…, {} answers for it", key.hint, key.owner_name),
-            false => format!("created {}…", key.hint),
+            true => Detail::ServiceKeyCreated { hint: key.hint.clone(), responsible: key.owner_name.clone() },
+            false => Detail::KeyCreated { hint: key.hint.clone() },
         };
         tx.commit(entry).await.doing(doing)?;
         Ok(CreatedKey { key, secret: made.text })
@@ -95,7 +96,7 @@ impl Keys<'_> {
         tx.revoke_key(tenant, id, at).await.doing(doing)?;
         let mut entry = tx.entry("key", key.id, &key.label);
         entry.action = "key.revoke".into();
-        entry.detail = format!("revoked {}…", key.hint);
+        entry.detail = Detail::KeyRevoked { hint: key.hint.clone() };
         tx.commit(entry).await.doing(doing)?;
         Ok(key)
     }
@@ -111,7 +112,7 @@ impl Keys<'_> {
         let (owner_name, confirmed_at) = tx.member(tenant, person).await.doing(doing)?.ok_or_else(|| no_member("person"))?;
         tx.set_responsible(tenant, id, person).await.doing(doing)?;
         let mut entry = tx.entry("key", key.id, &key.label);
-        entry.detail = format!("{owner_name} answers for it now, before {}", key.owner_name);
+        entry.detail = Detail::ResponsibleChanged { now: owner_name.clone(), before: key.owner_name.clone() };
         tx.commit(entry).await.doing(doing)?;
         Ok(ApiKey { owner: person, owner_name, owner_confirmed_at: Some(confirmed_at), ..key })
     }

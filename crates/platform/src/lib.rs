@@ -103,6 +103,8 @@ pub enum OpenError {
     Store(#[from] blobs::BlobError),
     #[error("the database's secrets cannot be read: {0}")]
     Secrets(String),
+    #[error("the audit log of before cannot be closed: {0}")]
+    Audit(Problem),
 }
 
 /// The portal without its doors: cheap to clone, one per process.
@@ -178,7 +180,9 @@ impl Platform {
             probed: Mutex::default(),
             freshness: Default::default(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let platform = Self { inner: Arc::new(inner) };
+        platform.close_first_segment().await.map_err(OpenError::Audit)?;
+        Ok(platform)
     }
 
     /// Whether the database takes changes now: what `/readyz` asks. A row is written as every change is, in the line of writers, so that

@@ -9,7 +9,7 @@ use crate::{
     store::{self, Tx},
 };
 use domain::{
-    audit::Entry,
+    audit::{Detail, Entry},
     event::Topic,
     ids::{KeyId, PersonId},
     name::Name,
@@ -44,20 +44,23 @@ impl Platform {
         let (person_name, _) = tx.member(&name, person).await.doing(doing)?.ok_or_else(not_a_member)?;
         let (ended, keys) = end(&mut tx, person, None).await.doing(doing)?;
         // Each tenant in which something ended, and the one from whose page it was done, has it in its own log.
-        let mut tenants: Vec<&Name> = keys.iter().map(|(tenant, _)| tenant).collect();
+        // In one order, as everybody who writes into several chains.
+        let mut tenants: Vec<&Name> = keys.iter().map(|(tenant, _)| tenant).chain([&name]).collect();
         tenants.sort();
         tenants.dedup();
+        let last = tenants.pop().unwrap_or(&name);
         let ended_in = |tx: &Change<'_>, tenant: &Name| {
             let there = keys.iter().filter(|(t, _)| t == tenant).count() as u64;
             let entry = tx.entry_about(tenant, "person", person, &person_name);
-            Entry { detail: in_words(Ended { keys: there, ..ended }), ..entry }
+            Entry { detail: Detail::AccessEnded { sessions: ended.sessions, keys: there }, ..entry }
         };
-        for tenant in tenants.into_iter().filter(|tenant| **tenant != name) {
+        for tenant in tenants {
             tx.changed(tenant, Topic::Tenant, tenant);
-            tx.record(ended_in(&tx, tenant)).await.doing(doing)?;
+            let entry = ended_in(&tx, tenant);
+            tx.record(entry).await.doing(doing)?;
         }
-        tx.changed(&name, Topic::Tenant, &name);
-        let entry = ended_in(&tx, &name);
+        tx.changed(last, Topic::Tenant, last);
+        let entry = ended_in(&tx, last);
         tx.commit(entry).await.doing(doing)?;
         Ok(ended)
     }
@@ -87,7 +90,7 @@ impl Members<'_> {
         let (ended, _) = end(&mut tx, person, Some(tenant)).await.doing(doing)?;
         tx.changed(tenant, Topic::Tenant, tenant);
         let mut entry = tx.entry("person", person, person_name);
-        entry.detail = in_words(ended);
+        entry.detail = Detail::AccessEnded { sessions: ended.sessions, keys: ended.keys };
         tx.commit(entry).await.doing(doing)?;
         Ok(ended)
     }
@@ -99,14 +102,6 @@ async fn end(tx: &mut Tx, person: PersonId, tenant: Option<&Name>) -> store::Res
     tx.end_passes(person, tx.at()).await?;
     let keys = tx.revoke_keys_of(person, tenant).await?;
     Ok((Ended { sessions, keys: keys.len() as u64 }, keys))
-}
-
-fn in_words(ended: Ended) -> String {
-    format!(
-        "{} and {} ended",
-        crate::counted::counted(ended.sessions, "session", "sessions"),
-        crate::counted::counted(ended.keys, "key", "keys")
-    )
 }
 
 fn not_a_member() -> Problem {

@@ -8,6 +8,7 @@ use crate::{
     problem::Doing,
 };
 use domain::{
+    audit::Detail,
     base_model::StoredFile,
     ids::ModelVersionId,
     model::{Model, ModelOverview, ModelVersion, Stage},
@@ -97,7 +98,7 @@ impl Models<'_> {
         }
         tx.set_stage(tenant, now.id, stage).await.doing("writing the stage")?;
         let mut entry = tx.entry("model_version", now.id, format!("{} v{}", now.model_name, now.number));
-        entry.detail = format!("{} to {}", now.stage.word(), stage.word());
+        entry.detail = Detail::StageMoved { from: now.stage.word().to_owned(), to: stage.word().to_owned() };
         tx.commit(entry).await.doing("writing the stage")?;
         Ok(ModelVersion { stage, ..now })
     }
@@ -128,7 +129,7 @@ impl Models<'_> {
             return Err(Problem::conflict("Somebody else changed this card in the meantime; nothing of yours was written."));
         }
         let mut entry = tx.entry("model_version", now.id, format!("{} v{}", now.model_name, now.number));
-        entry.detail = format!("fields: {}", changed.join(", "));
+        entry.detail = Detail::CardEdited { fields: changed };
         tx.commit(entry).await.doing("writing the card")?;
         Ok(now)
     }

@@ -1,9 +1,9 @@
 //! Refusals on their way into the audit log. They are written beside the answers, not before them, many in one transaction, so that
 //! hammering on a closed door neither holds up the house nor hides what happened: nothing is dropped, and what comes in masses is counted.
 
-use crate::{Platform, access::Origin, change::Change, problem::Doing};
+use crate::{Platform, access::Origin, audit, change, problem::Doing};
 use domain::{
-    audit::{ActorKind, Entry},
+    audit::{ActorKind, Detail, Entry},
     problem::Problem,
     time::{MINUTE, Timestamp},
 };
@@ -53,11 +53,7 @@ struct Counted {
 
 impl Counted {
     fn into_entry(self) -> Entry {
-        let detail = match self.times {
-            1 => "Refused once within a minute.".to_owned(),
-            times => format!("Refused {times} times within a minute."),
-        };
-        Entry { detail, ..self.first }
+        Entry { detail: Detail::RefusedTimes { times: self.times }, ..self.first }
     }
 }
 
@@ -69,10 +65,8 @@ impl State {
         }
         if let Some(last) = self.waiting.back_mut() {
             // Still one record: who hammers like this is one program of one person.
-            last.detail = match last.detail.strip_prefix("One of ").and_then(|d| d.split(' ').next()?.parse::<u64>().ok()) {
-                Some(times) => format!("One of {} refusals that came too fast to be written one by one.", times + 1),
-                None => "One of 2 refusals that came too fast to be written one by one.".into(),
-            };
+            let times = if let Detail::OneOfRefusals { times } = last.detail { times } else { 1 };
+            last.detail = Detail::OneOfRefusals { times: times + 1 };
         }
     }
 
@@ -125,7 +119,7 @@ fn entry(door: Door, origin: &Origin, from_ip: String, at: Timestamp) -> Entry {
         object: String::new(),
         object_name: String::new(),
         result: "refused".into(),
-        detail: String::new(),
+        detail: Detail::None,
         request_id: origin.request_id.clone(),
         from_ip,
     }
@@ -197,15 +191,17 @@ impl Platform {
         });
     }
 
-    async fn write(&self, batch: Vec<Entry>) -> Result<(), Problem> {
+    /// Beside the line of writers: hammering on a door makes nobody wait who does something.
+    async fn write(&self, mut batch: Vec<Entry>) -> Result<(), Problem> {
+        // In one order of chains, as everybody who writes into several; within a chain as they came.
+        batch.sort_by(|a, b| a.tenant.cmp(&b.tenant));
         let written: Result<(), Problem> = async {
             let doing = "writing refusals into the audit log";
-            let Some((last, others)) = batch.split_last() else { return Ok(()) };
-            let mut tx = Change::by_system(self).await?;
-            for entry in others {
-                tx.record(entry.clone()).await.doing(doing)?;
+            let mut tx = change::beside(self, self.now()).await.doing(doing)?;
+            for entry in &batch {
+                audit::append(&mut tx, entry.clone()).await.doing(doing)?;
             }
-            tx.commit(last.clone()).await.doing(doing)
+            tx.commit().await.doing(doing)
         }
         .await;
         if written.is_err() {
@@ -232,7 +228,7 @@ mod tests {
         state.count(Door::SignIn, &from("192.0.2.1"), Timestamp(61_000));
         state.count(Door::Key, &from("192.0.2.1"), Timestamp(120_000));
         assert_eq!((state.take(Timestamp(119_999)).len(), state.next(Timestamp(119_000))), (0, Some(1_000)));
-        let mut told: Vec<_> = state.take(Timestamp(120_000)).into_iter().map(|e| (e.action, e.from_ip, e.detail)).collect();
+        let mut told: Vec<_> = state.take(Timestamp(120_000)).into_iter().map(|e| (e.action, e.from_ip, e.detail.said())).collect();
         told.sort();
         let ip = || "192.0.2.1".to_owned();
         assert_eq!(
@@ -257,6 +253,6 @@ mod tests {
             state.note(entry(Door::Key, &from("192.0.2.1"), i.to_string(), Timestamp(0)));
         }
         assert_eq!(state.waiting.len(), QUEUE);
-        assert!(state.waiting.back().unwrap().detail.starts_with("One of 4 refusals"), "{:?}", state.waiting.back());
+        assert_eq!(state.waiting.back().unwrap().detail, Detail::OneOfRefusals { times: 4 });
     }
 }

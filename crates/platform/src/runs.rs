@@ -10,6 +10,7 @@ use crate::{
     tenants::storage_used_up,
 };
 use domain::{
+    audit::Detail,
     base_model::{BaseModel, BaseModelState},
     dataset::{DatasetVersion, VersionState},
     event::Topic,
@@ -170,7 +171,7 @@ impl Runs<'_> {
             return earlier().await?.ok_or_else(|| Problem::invalid(vec![name_taken(&found.name, std::slice::from_ref(&found.name))]));
         }
         let mut entry = tx.entry("run", id, &found.name);
-        entry.detail = format!("{} on {} v{}", found.base.name, found.version.dataset_name, found.version.number);
+        entry.detail = Detail::RunLaunched { base_model: found.base.name, dataset: found.version.dataset_name, version: found.version.number };
         tx.changed(tenant, Topic::Run, id);
         tx.commit(entry).await.doing("launching the run")?;
         platform.wake();

@@ -13,7 +13,7 @@ use chacha20poly1305::{
     Key, KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Payload},
 };
-use domain::problem::Problem;
+use domain::{audit::Detail, problem::Problem};
 
 /// XChaCha20's nonce: long enough to be drawn at random.
 const NONCE: usize = 24;
@@ -88,7 +88,7 @@ impl Platform {
         let ended = tx.end_all_sessions().await.doing(doing)?;
         tx.forget_secret(FINGERPRINT).await.doing(doing)?;
         let mut entry = sessions::entry(tx.at(), &Actor::system(), "session.end_all", String::new(), &Origin::default());
-        entry.detail = format!("{ended} ended from the command line");
+        entry.detail = Detail::SessionsEnded { sessions: ended };
         tx.commit(entry).await.doing(doing)?;
         Ok(ended)
     }

@@ -15,7 +15,7 @@ use crate::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::{
-    audit::{ActorKind, Entry},
+    audit::{ActorKind, Detail, Entry},
     confirmation::Confirmation,
     ids::{PersonId, SessionId},
     name::Name,
@@ -132,7 +132,7 @@ impl Sessions<'_> {
         };
         tx.insert_session(&session).await.doing(doing)?;
         let mut entry = entry(at, &Actor::person(&person), "session.sign_in", session.id.to_string(), origin);
-        entry.detail = membership_words(person.platform_role, &now_member);
+        entry.detail = Detail::Roles { memberships: now_member, platform_role: person.platform_role };
         tx.commit(entry).await.doing(doing)?;
         Ok(secret)
     }
@@ -203,16 +203,10 @@ pub(crate) fn entry(at: Timestamp, actor: &Actor, action: &str, session: String,
         object: session,
         object_name: String::new(),
         result: "done".into(),
-        detail: String::new(),
+        detail: Detail::None,
         request_id: origin.request_id.clone(),
         from_ip: origin.from_ip.clone(),
     }
-}
-
-fn membership_words(platform_role: Option<PlatformRole>, memberships: &[(Name, Role)]) -> String {
-    let mut words: Vec<String> = memberships.iter().map(|(tenant, role)| format!("{} of {tenant}", role.word())).collect();
-    words.extend(platform_role.map(|role| format!("platform {}", role.word())));
-    if words.is_empty() { "without any role".into() } else { words.join(", ") }
 }
 
 const ID_TOKEN: &str = "id_token";

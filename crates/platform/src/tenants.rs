@@ -4,11 +4,11 @@ use crate::{
     Platform,
     access::{PlatformScope, Scope, shortened},
     change::Change,
-    counted::counted,
     problem::Doing,
 };
 pub use domain::tenant::{RailCounts, TenantHome};
 use domain::{
+    audit::Detail,
     call_rules::CallRules,
     name::Name,
     people::Member,
@@ -98,7 +98,7 @@ impl Tenants<'_> {
             return Err(Problem::field("name", format!("The tenant “{}” exists already.", tenant.name)));
         }
         let mut entry = tx.entry_about(&tenant.name, "tenant", &tenant.name, &tenant.name);
-        entry.detail = format!("created, {}", in_words(&tenant.quota));
+        entry.detail = Detail::TenantCreated { quota: tenant.quota };
         tx.commit(entry).await.doing(doing)?;
         Ok(tenant)
     }
@@ -110,7 +110,7 @@ impl Tenants<'_> {
         }
         self.change(name, |tenant| {
             tenant.quota = quota;
-            Ok(format!("quota: {}", in_words(&quota)))
+            Ok(Detail::QuotaSet { quota })
         })
         .await
     }
@@ -136,31 +136,31 @@ impl Tenants<'_> {
         let tenant = tx.tenant(&parsed).await.doing(doing)?.ok_or_else(|| not_found(name))?;
         tx.set_call_rules(&tenant.name, &rules).await.doing(doing)?;
         let mut entry = tx.entry_about(&tenant.name, "tenant", &tenant.name, &tenant.title);
-        entry.detail = format!("calls: {}", crate::store::json(&rules));
+        entry.detail = Detail::CallRulesSet { rules };
         tx.commit(entry).await.doing(doing)
     }
 
     /// Nothing new starts, model servers end and keys stop answering; what is stored stays, and runs under way go on to their end.
     pub async fn suspend(&self, name: &str) -> Result<Tenant, Problem> {
-        self.set_state(name, TenantState::Suspended, "suspended").await
+        self.set_state(name, TenantState::Suspended, Detail::TenantSuspended).await
     }
 
     pub async fn resume(&self, name: &str) -> Result<Tenant, Problem> {
-        self.set_state(name, TenantState::Active, "resumed").await
+        self.set_state(name, TenantState::Active, Detail::TenantResumed).await
     }
 
-    async fn set_state(&self, name: &str, state: TenantState, word: &str) -> Result<Tenant, Problem> {
+    async fn set_state(&self, name: &str, state: TenantState, detail: Detail) -> Result<Tenant, Problem> {
         self.change(name, |tenant| {
             if tenant.state == state {
                 return Err(Problem::conflict(format!("The tenant “{}” is already {}.", tenant.name, state.word())));
             }
             tenant.state = state;
-            Ok(word.to_owned())
+            Ok(detail)
         })
         .await
     }
 
-    async fn change(&self, name: &str, how: impl FnOnce(&mut Tenant) -> Result<String, Problem>) -> Result<Tenant, Problem> {
+    async fn change(&self, name: &str, how: impl FnOnce(&mut Tenant) -> Result<Detail, Problem>) -> Result<Tenant, Problem> {
         let permit = self.scope.permit(Action::PlatformTenantsWrite)?;
         let doing = "changing the tenant";
         let parsed: Name = name.parse().map_err(|_| not_found(name))?;
@@ -183,10 +183,4 @@ pub(crate) fn storage_used_up(tenant: &Name, stored: u64, quota: u64) -> Problem
 
 fn not_found(name: &str) -> Problem {
     Problem::not_found(format!("The tenant “{}”", shortened(name)))
-}
-
-fn in_words(q: &Quota) -> String {
-    let (runs, endpoints) =
-        (counted(q.concurrent_runs.into(), "concurrent run", "concurrent runs"), counted(q.endpoints.into(), "endpoint", "endpoints"));
-    format!("{runs}, {} of storage, {endpoints}", bytes(q.storage_bytes))
 }

@@ -8,6 +8,7 @@ use crate::{
     store,
 };
 use domain::{
+    audit::Detail,
     ids::{KeyId, PersonId},
     name::Name,
     policy::Action,
@@ -116,7 +117,7 @@ impl Platform {
         let mut tx = Change::begin(self, &permit).await?;
         let sums = tx.rebuild_hours().await.doing(doing)?;
         let mut entry = tx.entry("usage", "hours", "sums of calls by hour");
-        entry.detail = format!("rebuilt: {sums} sums");
+        entry.detail = Detail::UsageRebuilt { sums };
         tx.commit(entry).await.doing(doing)?;
         Ok(sums)
     }
@@ -163,7 +164,7 @@ impl CallsSetAside<'_> {
         }
         let tx = Change::begin(self.platform, &permit).await?;
         let mut entry = tx.entry("usage", "set_aside", "calls that were set aside");
-        entry.detail = format!("tried again: {recorded} recorded, {refused} refused");
+        entry.detail = Detail::SetAsideTried { recorded, refused };
         tx.commit(entry).await.doing(doing)?;
         Ok((recorded, refused))
     }

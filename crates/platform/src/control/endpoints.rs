@@ -227,7 +227,7 @@ async fn died(leader: &Leader, seen: &EndpointRecord, how: Option<String>) -> Re
     if given_up {
         now.endpoint.reason = format!("Given up after {deaths} starts in a row: {how}.{why}");
         let mut entry = audit::by_system(at, Some(tenant), "endpoint.failed", "endpoint", id, &now.endpoint.name);
-        entry.detail.clone_from(&now.endpoint.reason);
+        entry.detail = now.endpoint.reason.clone().into();
         audit::append(&mut tx, entry).await.doing("writing the audit record")?;
     } else {
         let wait = backoff(deaths);

@@ -3,6 +3,7 @@
 //! Of several processes one leads, by a lease in the database; every commit of the leader first makes sure, in the same
 //! transaction, that the lease is still its own, so a deposed one changes nothing. Jobs need no leader: a claim is enough.
 
+mod checkpoints;
 mod ending;
 mod endpoint_hearing;
 mod endpoints;
@@ -256,6 +257,7 @@ impl Term {
         self.begin("queue".into(), runs::admit(leader.clone()));
         self.begin("sweep".into(), sweep::sweep(leader.clone()));
         self.begin("leftovers".into(), sweep::leftovers(leader.clone()));
+        self.begin("checkpoints".into(), checkpoints::sign(leader.clone()));
         match leader.platform.store().open_runs().await {
             Ok(open) => {
                 for run in open.into_iter().filter(|r| r.state.is_active()) {

@@ -11,6 +11,7 @@ use crate::{
     store::models::InsertVersion,
 };
 use domain::{
+    audit::Detail,
     base_model::StoredFile,
     event::Topic,
     ids::{ModelId, ModelVersionId},
@@ -85,7 +86,7 @@ pub(super) async fn publish(leader: &Leader, run: &Run, unit: &StepId, weights: 
     tx.save_run(&now).await.doing("writing the run")?;
     let mut entry =
         audit::by_system(at, Some(&now.tenant), "model.publish", "model_version", version, format!("{} v{number}", now.model_name));
-    entry.detail = format!("from run {}, digest {digest}", now.name);
+    entry.detail = Detail::ModelPublished { run: now.name.clone(), digest: digest.clone() };
     audit::append(&mut tx, entry).await.doing("writing the audit record")?;
     events::tell(&mut tx, &now.tenant, Topic::Run, now.id).await.doing("telling of the run")?;
     events::tell(&mut tx, &now.tenant, Topic::ModelVersion, version).await.doing("telling of the version")?;

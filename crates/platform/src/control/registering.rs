@@ -3,12 +3,12 @@
 use crate::{
     Platform, audit,
     change::{Change, Unaudited},
-    counted::counted,
     jobs::{self, Claimed},
     models::files_digest,
     problem::Doing,
 };
 use domain::{
+    audit::Detail,
     base_model::{BaseModel, BaseModelState, StoredFile},
     problem::{Problem, ProblemKind},
     store_location,
@@ -61,7 +61,10 @@ async fn close(platform: &Platform, job: &Claimed, model: Option<BaseModel>) -> 
         && tx.finish_base_model(&m).await.doing("writing the base model")?
     {
         let mut entry = audit::by_system(tx.at(), None, "base_model.registered", "base_model", m.id, &m.name);
-        entry.detail = m.reason.unwrap_or_else(|| format!("{}, digest {}", counted(m.files.len() as u64, "file", "files"), m.digest));
+        entry.detail = match m.reason {
+            Some(text) => Detail::Told { text },
+            None => Detail::BaseModelRegistered { files: m.files.len() as u64, digest: m.digest },
+        };
         recorded = Some(entry);
     }
     if !jobs::finish(&mut tx, job).await.doing("ending the job")? {

@@ -6,6 +6,7 @@ mod process;
 use super::{Halt, Leader, runs::commit, tasks, tasks::GRACE, work};
 use crate::{audit, problem::Doing, store::Tx};
 use domain::{
+    audit::Detail,
     event::Topic,
     ids::RunId,
     name::Name,
@@ -116,7 +117,7 @@ fn same_try(now: &Run, seen: &Run, unit: &StepId) -> bool {
 
 async fn fail_as(mut tx: Tx, mut run: Run, unit: &StepId, failure: Failure) -> Result<(), Halt> {
     let Some(step) = run.part(unit).map(|s| s.id.clone()) else { return Ok(()) };
-    let (code, sentence) = (failure.cause.code(), failure.said().sentence);
+    let (cause, sentence) = (failure.cause.clone(), failure.said().sentence);
     if run.fail(unit, failure, tx.at()).is_err() {
         return Ok(());
     }
@@ -125,7 +126,7 @@ async fn fail_as(mut tx: Tx, mut run: Run, unit: &StepId, failure: Failure) -> R
     tx.append_log(&run.tenant, run.id, &line).await.doing("writing the log")?;
     tx.save_run(&run).await.doing("writing a run")?;
     let mut entry = audit::by_system(tx.at(), Some(&run.tenant), "run.failed", "run", run.id, &run.name);
-    entry.detail = format!("step {step}: {code}");
+    entry.detail = Detail::RunFailed { step: step.to_string(), cause };
     audit::append(&mut tx, entry).await.doing("writing the audit record")?;
     commit(tx, &run.tenant, run.id, &[Topic::Run, Topic::RunLive]).await
 }

@@ -5,9 +5,9 @@
 //! swept (`crate::leftovers`).
 
 use super::{Datasets, called, not_found};
-use crate::{change::Change, counted::counted, problem::Doing};
+use crate::{change::Change, problem::Doing};
 use domain::{
-    audit::Entry,
+    audit::{Detail, Entry},
     dataset::{DatasetVersion, VersionState},
     name::Name,
     policy::Action,
@@ -32,7 +32,7 @@ impl Datasets<'_> {
                 let next = "Its rows can be erased instead: what was trained with them then keeps its record of where it comes from.";
                 return Err(Problem::conflict(format!("{} is used by {}.", called(&version), listed(names))).next(next));
             }
-            let detail = format!("deleted “{}”, {}, digest {}", version.file_name, in_bytes(&version), digest(&version));
+            let detail = Detail::DatasetDeleted { file: version.file_name.clone(), bytes: version.bytes, digest: version.digest.clone() };
             // The last one ends the change.
             if let Some(entry) = recorded.replace(record(&tx, &version, detail)) {
                 tx.record(entry).await.doing(doing)?;
@@ -65,7 +65,7 @@ impl Datasets<'_> {
             let sentence = format!("{} is being used by {}.", called(&version), listed(at_work.into_iter()));
             return Err(Problem::conflict(sentence).next("Wait until it has ended, or cancel it."));
         }
-        let detail = format!("erased “{}”, {}, digest {}", version.file_name, in_bytes(&version), digest(&version));
+        let detail = Detail::DatasetErased { file: version.file_name.clone(), bytes: version.bytes, digest: version.digest.clone() };
         version.state = VersionState::Rejected;
         version.reason = Some(format!("The rows were erased by {}. What is known of them stays.", self.scope.person().name));
         version.erased_at = Some(tx.at());
@@ -106,7 +106,7 @@ fn settled(version: &DatasetVersion) -> Result<(), Problem> {
     }
 }
 
-fn record(tx: &Change<'_>, version: &DatasetVersion, detail: String) -> Entry {
+fn record(tx: &Change<'_>, version: &DatasetVersion, detail: Detail) -> Entry {
     Entry { detail, ..tx.entry("dataset_version", version.id, called(version)) }
 }
 
@@ -119,12 +119,4 @@ fn listed<'n>(names: impl ExactSizeIterator<Item = &'n Name>) -> String {
         [a, b, c, rest @ ..] => format!("the runs {a}, {b}, {c} and {} more", rest.len()),
         _ => "nothing".into(),
     }
-}
-
-fn in_bytes(version: &DatasetVersion) -> String {
-    counted(version.bytes, "byte", "bytes")
-}
-
-fn digest(version: &DatasetVersion) -> &str {
-    version.digest.as_deref().unwrap_or("unknown")
 }

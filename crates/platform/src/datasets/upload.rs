@@ -16,6 +16,7 @@ use crate::{
 };
 use bytes::Bytes;
 use domain::{
+    audit::Detail,
     base_model::BaseModelState,
     dataset::{Dataset, DatasetVersion, Documentation, VersionState},
     ids::{BaseModelId, DatasetId, DatasetVersionId},
@@ -255,7 +256,7 @@ impl Datasets<'_> {
         let version = DatasetVersion { state: VersionState::Checking, reason, bytes, digest: Some(digest), ..version.clone() };
         tx.update_dataset_version(&version).await.doing(doing)?;
         let mut entry = tx.entry("dataset_version", version.id, super::called(&version));
-        entry.detail = format!("uploaded “{}”, {}", version.file_name, size::bytes(bytes));
+        entry.detail = Detail::DatasetUploaded { file: version.file_name.clone(), bytes };
         tx.commit(entry).await.doing(doing)?;
         Ok(version)
     }

@@ -1,7 +1,7 @@
 //! A session that is confirmed again: its refresh token is handed to one process at a time, which asks the provider and says what
 //! came of it.
 
-use super::{ID_TOKEN, Profile, REFRESH_TOKEN, Sessions, entry, membership_words, place};
+use super::{ID_TOKEN, Profile, REFRESH_TOKEN, Sessions, entry, place};
 use crate::{
     access::{Actor, Origin},
     change::{Change, Unaudited},
@@ -9,6 +9,7 @@ use crate::{
     problem::Doing,
 };
 use domain::{
+    audit::{Detail, SessionEnd},
     ids::{PersonId, SessionId},
     problem::{Problem, ProblemKind},
     time::SECOND,
@@ -51,7 +52,7 @@ impl Sessions<'_> {
         let renewal = Renewal { session, issuer, subject, refresh_token: opened.clone().unwrap_or_default(), person, person_name };
         if opened.is_none() {
             tracing::error!(%session, "the refresh token of a session was sealed with another key; the session ends");
-            self.end(renewal, "the key that its tokens were sealed with is gone").await?;
+            self.end(renewal, SessionEnd::KeyGone).await?;
             return Ok(None);
         }
         Ok(Some(renewal))
@@ -73,7 +74,7 @@ impl Sessions<'_> {
                     let mut entry = entry(tx.at(), &Actor::system(), "person.roles", renewal.person.to_string(), &Origin::default());
                     entry.object_kind = "person".into();
                     entry.object_name.clone_from(&confirmed.person.name);
-                    entry.detail = membership_words(profile.platform_role, &confirmed.now);
+                    entry.detail = Detail::Roles { memberships: confirmed.now, platform_role: profile.platform_role };
                     roles = Some(entry);
                 }
             }
@@ -93,7 +94,7 @@ impl Sessions<'_> {
 
     /// The provider no longer lets the person in: the session is over.
     pub async fn renewal_refused(&self, renewal: Renewal) -> Result<(), Problem> {
-        self.end(renewal, "the identity provider does not confirm it any more").await
+        self.end(renewal, SessionEnd::NotConfirmed).await
     }
 
     /// The provider did not answer, or has trouble of its own: that is no reason to put people out.
@@ -102,7 +103,7 @@ impl Sessions<'_> {
         self.platform.store().put_off_renewal(renewal.session, next).await.doing("putting off the confirmation of a session")
     }
 
-    async fn end(&self, renewal: Renewal, why: &str) -> Result<(), Problem> {
+    async fn end(&self, renewal: Renewal, why: SessionEnd) -> Result<(), Problem> {
         let doing = "ending a session";
         let mut tx = Change::by_system(self.platform).await?;
         if !tx.end_session(renewal.session).await.doing(doing)? {
@@ -112,7 +113,7 @@ impl Sessions<'_> {
         tx.end_passes(renewal.person, at).await.doing(doing)?;
         let mut entry = entry(at, &Actor::system(), "session.end", renewal.session.to_string(), &Origin::default());
         entry.object_name = renewal.person_name;
-        entry.detail = why.to_owned();
+        entry.detail = Detail::SessionEnded { why };
         tx.commit(entry).await.doing(doing)
     }
 }

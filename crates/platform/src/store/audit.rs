@@ -1,55 +1,144 @@
-//! The audit table. Rows are only ever added: triggers refuse anything else.
+//! The audit tables. Records are only ever added: triggers refuse anything else.
 
-use super::{Result, Store, Tx, from_json, in_tx, json, on_both};
+use super::{Result, Store, Tx, in_tx, on_both};
 use crate::audit::AuditFilter;
 use domain::{
-    audit::{Entry, Record},
+    audit::{
+        Cursor, FIRST_PREV,
+        chain::{FIRST_SEGMENT, Row},
+    },
     name::Name,
 };
 use sqlx::{Database, QueryBuilder};
 
-type Row = (i64, String, String, String);
+/// How a chain stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ChainEnd {
+    pub chain: String,
+    pub size: i64,
+    pub head: String,
+    /// `domain::audit::tree`, as stored.
+    pub subtrees: String,
+}
 
-fn record((seq, entry_json, prev_hash, hash): Row) -> Result<Record> {
-    Ok(Record { seq, entry: from_json::<Entry>(&entry_json)?, prev_hash, hash })
+#[derive(sqlx::FromRow)]
+struct Columns {
+    chain: String,
+    seq: i64,
+    at: i64,
+    tenant: Option<String>,
+    actor_kind: String,
+    actor: String,
+    actor_name: String,
+    action: String,
+    object_kind: String,
+    object: String,
+    object_name: String,
+    result: String,
+    detail_json: String,
+    request_id: String,
+    from_ip: String,
+    prev_hash: String,
+    hash: String,
+    first_entry: Option<String>,
+}
+
+const SELECT: &str = "SELECT chain, seq, at, tenant, actor_kind, actor, actor_name, action, object_kind, object, object_name, result, \
+    detail_json, request_id, from_ip, prev_hash, hash, first_entry FROM audit_records";
+
+fn row(c: Columns) -> Row {
+    Row {
+        chain: c.chain,
+        seq: c.seq,
+        at: c.at,
+        tenant: c.tenant,
+        actor_kind: c.actor_kind,
+        actor: c.actor,
+        actor_name: c.actor_name,
+        action: c.action,
+        object_kind: c.object_kind,
+        object: c.object,
+        object_name: c.object_name,
+        result: c.result,
+        detail: c.detail_json,
+        request_id: c.request_id,
+        from_ip: c.from_ip,
+        prev_hash: c.prev_hash,
+        hash: c.hash,
+        first_entry: c.first_entry,
+    }
 }
 
 impl Tx {
-    pub(crate) async fn audit_hash(&mut self, seq: i64) -> Result<String> {
-        let sql = "SELECT hash FROM audit WHERE seq = $1";
-        let (hash,): (String,) = in_tx!(self, db => sqlx::query_as(sql).bind(seq).fetch_one(db).await)?;
-        Ok(hash)
+    /// The end of this chain, which nobody else moves before this transaction ends; other chains are left to others.
+    pub(crate) async fn audit_end(&mut self, chain: &str) -> Result<ChainEnd> {
+        let sql = "INSERT INTO audit_chains (chain, size, head, subtrees) VALUES ($1, 0, $2, '') \
+            ON CONFLICT (chain) DO UPDATE SET size = audit_chains.size RETURNING size, head, subtrees";
+        let (size, head, subtrees): (i64, String, String) =
+            in_tx!(self, db => sqlx::query_as(sql).bind(chain).bind(FIRST_PREV).fetch_one(db).await)?;
+        Ok(ChainEnd { chain: chain.to_owned(), size, head, subtrees })
     }
 
-    pub(crate) async fn insert_audit(&mut self, r: &Record) -> Result<()> {
-        let sql = "INSERT INTO audit (seq, at, tenant, actor, action, object, entry_json, prev_hash, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-        let tenant = r.entry.tenant.as_ref().map(Name::as_str);
-        let e = &r.entry;
+    /// Moves the end of a chain.
+    pub(crate) async fn set_audit_end(&mut self, end: &ChainEnd) -> Result<()> {
+        let sql = "UPDATE audit_chains SET size = $2, head = $3, subtrees = $4 WHERE chain = $1";
         in_tx!(self, db => sqlx::query(sql)
-            .bind(r.seq).bind(e.at.0).bind(tenant).bind(&e.actor).bind(&e.action).bind(&e.object)
-            .bind(json(e)).bind(&r.prev_hash).bind(&r.hash)
+            .bind(&end.chain).bind(end.size).bind(&end.head).bind(&end.subtrees).execute(db).await.map(drop))
+    }
+
+    /// The hashes of a chain's first `size` records.
+    pub(crate) async fn audit_hashes(&mut self, chain: &str, size: i64) -> Result<Vec<String>> {
+        let sql = "SELECT hash FROM audit_records WHERE chain = $1 AND seq <= $2 ORDER BY seq";
+        let rows: Vec<(String,)> = in_tx!(self, db => sqlx::query_as(sql).bind(chain).bind(size).fetch_all(db).await)?;
+        Ok(rows.into_iter().map(|(hash,)| hash).collect())
+    }
+
+    pub(crate) async fn insert_audit(&mut self, r: &Row) -> Result<()> {
+        let sql = "INSERT INTO audit_records (chain, seq, at, tenant, actor_kind, actor, actor_name, action, object_kind, object, object_name, \
+            result, detail_json, request_id, from_ip, prev_hash, hash, first_entry) \
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, NULL)";
+        in_tx!(self, db => sqlx::query(sql)
+            .bind(&r.chain).bind(r.seq).bind(r.at).bind(&r.tenant).bind(&r.actor_kind).bind(&r.actor).bind(&r.actor_name).bind(&r.action)
+            .bind(&r.object_kind).bind(&r.object).bind(&r.object_name).bind(&r.result).bind(&r.detail).bind(&r.request_id).bind(&r.from_ip)
+            .bind(&r.prev_hash).bind(&r.hash)
             .execute(db).await.map(drop))
     }
 }
 
 impl Store {
-    /// Oldest first, of the whole platform.
-    pub(crate) async fn audit_after(&self, after: i64, limit: i64) -> Result<Vec<Record>> {
-        let sql = "SELECT seq, entry_json, prev_hash, hash FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2";
-        let rows: Vec<Row> = on_both!(self, db => sqlx::query_as(sql).bind(after).bind(limit).fetch_all(db).await)?;
-        rows.into_iter().map(record).collect()
+    /// Every chain of which there is a record or an end, by name; the number is how many records were ever written to it.
+    pub(crate) async fn audit_chains(&self) -> Result<Vec<(String, i64)>> {
+        let sql = "SELECT chain, CAST(SUM(size) AS BIGINT) FROM (SELECT chain, size FROM audit_chains \
+            UNION ALL SELECT DISTINCT chain, 0 AS size FROM audit_records) AS chains GROUP BY chain ORDER BY chain";
+        on_both!(self, db => sqlx::query_as(sql).fetch_all(db).await)
     }
 
-    /// How many records were ever written, and the last that is there; one read, so that a writer cannot come between.
-    pub(crate) async fn audit_counter_and_last(&self) -> Result<(i64, i64)> {
-        let sql = "SELECT value, (SELECT COALESCE(MAX(seq), 0) FROM audit) FROM counters WHERE name = 'audit'";
-        on_both!(self, db => sqlx::query_as(sql).fetch_one(db).await)
+    /// How many records were ever written to a chain.
+    pub(crate) async fn audit_size(&self, chain: &str) -> Result<i64> {
+        let sql = "SELECT size FROM audit_chains WHERE chain = $1";
+        let row: Option<(i64,)> = on_both!(self, db => sqlx::query_as(sql).bind(chain).fetch_optional(db).await)?;
+        Ok(row.map_or(0, |(size,)| size))
+    }
+
+    /// Records of a chain after `after`, oldest first.
+    pub(crate) async fn audit_after(&self, chain: &str, after: i64, limit: i64) -> Result<Vec<Row>> {
+        let sql = "SELECT chain, seq, at, tenant, actor_kind, actor, actor_name, action, object_kind, object, object_name, result, detail_json, \
+            request_id, from_ip, prev_hash, hash, first_entry FROM audit_records WHERE chain = $1 AND seq > $2 ORDER BY seq LIMIT $3";
+        let rows: Vec<Columns> = on_both!(self, db => sqlx::query_as(sql).bind(chain).bind(after).bind(limit).fetch_all(db).await)?;
+        Ok(rows.into_iter().map(row).collect())
+    }
+
+    /// Whether the first segment is still to be closed: it was carried over, and has no tree yet.
+    pub(crate) async fn first_segment_is_open(&self) -> Result<bool> {
+        let sql = "SELECT COUNT(*) FROM audit_chains WHERE chain = $1 AND subtrees = ''";
+        let (open,): (i64,) = on_both!(self, db => sqlx::query_as(sql).bind(FIRST_SEGMENT).fetch_one(db).await)?;
+        Ok(open > 0)
     }
 
     /// Newest first; `None` = of every tenant and of the platform.
-    pub(crate) async fn audit_page(&self, tenant: Option<&Name>, filter: &AuditFilter) -> Result<Vec<Record>> {
-        let rows: Vec<Row> = on_both!(self, db => page_query(tenant, filter).build_query_as().fetch_all(db).await)?;
-        rows.into_iter().map(record).collect()
+    pub(crate) async fn audit_page(&self, tenant: Option<&Name>, filter: &AuditFilter) -> Result<Vec<Row>> {
+        let rows: Vec<Columns> = on_both!(self, db => page_query(tenant, filter).build_query_as().fetch_all(db).await)?;
+        Ok(rows.into_iter().map(row).collect())
     }
 }
 
@@ -58,32 +147,29 @@ where
     String: sqlx::Encode<'a, DB> + sqlx::Type<DB>,
     i64: sqlx::Encode<'a, DB> + sqlx::Type<DB>,
 {
-    let mut q = QueryBuilder::new("SELECT seq, entry_json, prev_hash, hash FROM audit WHERE seq < ");
-    q.push_bind(filter.before_seq.unwrap_or(i64::MAX));
+    let mut q = QueryBuilder::new(SELECT);
+    q.push(" WHERE at <= ").push_bind(filter.before.as_ref().map_or(i64::MAX, |before| before.at.0));
+    if let Some(Cursor { at, chain, seq }) = &filter.before {
+        q.push(" AND (at, chain, seq) < (").push_bind(at.0).push(", ").push_bind(chain.clone()).push(", ").push_bind(*seq).push(")");
+    }
     if let Some(tenant) = tenant {
         q.push(" AND tenant = ").push_bind(tenant.to_string());
     }
     if let Some(actor) = &filter.actor {
         q.push(" AND (actor = ").push_bind(actor.clone());
-        q.push(" OR LOWER(entry_json) LIKE ").push_bind(name_pattern("actor_name", actor)).push(" ESCAPE '!')");
+        q.push(" OR LOWER(actor_name) LIKE ").push_bind(beginning(&actor.to_lowercase())).push(" ESCAPE '!')");
     }
     if let Some(action) = &filter.action {
-        q.push(" AND action LIKE ").push_bind(format!("{}%", escaped(action))).push(" ESCAPE '!'");
+        q.push(" AND action LIKE ").push_bind(beginning(action)).push(" ESCAPE '!'");
     }
     if let Some(object) = &filter.object {
         q.push(" AND (object = ").push_bind(object.clone());
-        q.push(" OR LOWER(entry_json) LIKE ").push_bind(name_pattern("object_name", object)).push(" ESCAPE '!')");
+        q.push(" OR LOWER(object_name) LIKE ").push_bind(beginning(&object.to_lowercase())).push(" ESCAPE '!')");
     }
-    q.push(" ORDER BY seq DESC LIMIT ").push_bind(i64::from(filter.limit.clamp(1, 500)));
+    q.push(" ORDER BY at DESC, chain DESC, seq DESC LIMIT ").push_bind(i64::from(filter.limit.clamp(1, 500)));
     q
 }
 
-/// Names stand in the entry only; the pattern fits the beginning of that one JSON string.
-fn name_pattern(field: &str, text: &str) -> String {
-    let text = serde_json::to_string(&text.to_lowercase()).unwrap_or_default();
-    format!("%\"{}\":\"{}%", escaped(field), escaped(text.trim_matches('"')))
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('!', "!!").replace('%', "!%").replace('_', "!_")
+fn beginning(text: &str) -> String {
+    format!("{}%", text.replace('!', "!!").replace('%', "!%").replace('_', "!_"))
 }

@@ -36,6 +36,7 @@ mod tests;
 mod usage;
 mod usage_hours;
 
+pub(crate) use audit::ChainEnd;
 #[cfg(test)]
 pub(crate) use directory::DirectoryKey;
 pub(crate) use directory::{DirectoryAttachment, DirectoryEndpoint, DirectoryRows};
@@ -153,6 +154,10 @@ impl Store {
     /// A transaction that only adds rows which nothing else reads while deciding, and takes no number: beside the line on
     /// PostgreSQL. SQLite has one writer anyway.
     pub(crate) async fn begin_beside(&self, at: Timestamp, _: Door) -> Result<Tx> {
+        self.beside_the_line(at).await
+    }
+
+    async fn beside_the_line(&self, at: Timestamp) -> Result<Tx> {
         match &self.db {
             Pool::Sqlite(_) => self.in_line(at).await,
             Pool::Postgres(pool) => Ok(self.tx(Open::Postgres(pool.begin().await?), at, None)),
@@ -192,6 +197,15 @@ impl Store {
     }
 }
 
+impl Store {
+    /// The secret of this name, if there is one.
+    pub(crate) async fn secret_if_any(&self, name: &'static str) -> Result<Option<String>> {
+        let sql = "SELECT value FROM secrets WHERE name = $1";
+        let row: Option<(String,)> = on_both!(self, db => sqlx::query_as(sql).bind(name).fetch_optional(db).await)?;
+        Ok(row.map(|(value,)| value))
+    }
+}
+
 impl Tx {
     /// The time of everything that is written in this transaction.
     pub fn at(&self) -> Timestamp {
@@ -215,6 +229,19 @@ impl Tx {
         // Also after an error: the commit may have been done, and its answer lost.
         wakeups.committed(told);
         done
+    }
+
+    /// The secret of this name, if there is one.
+    pub(crate) async fn secret_if_any(&mut self, name: &'static str) -> Result<Option<String>> {
+        let sql = "SELECT value FROM secrets WHERE name = $1";
+        let row: Option<(String,)> = in_tx!(self, db => sqlx::query_as(sql).bind(name).fetch_optional(db).await)?;
+        Ok(row.map(|(value,)| value))
+    }
+
+    /// Stores a secret, over one of the same name.
+    pub(crate) async fn set_secret(&mut self, name: &'static str, value: &str) -> Result<()> {
+        let sql = "INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        in_tx!(self, db => sqlx::query(sql).bind(name).bind(value).execute(db).await.map(drop))
     }
 
     /// The next that asks [`Store::secret`] decides anew.

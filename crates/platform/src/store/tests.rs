@@ -219,3 +219,31 @@ async fn who_waits_too_long_behind_a_lock_is_told_so() {
     assert_eq!(problem.kind, domain::problem::ProblemKind::Unavailable);
     assert!(problem.sentence.starts_with("Another change takes longer"), "{problem}");
 }
+
+/// The audit chains of two tenants, on PostgreSQL, where writers beside the line do not wait for each other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenants_audit_chain_waits_for_no_other_and_has_no_gaps() {
+    let Some(two) = postgres().await else { return };
+    let entry = |tenant: &str| crate::audit::by_system(NOW, Some(&tenant.parse().unwrap()), "test", "none", "x", "x");
+    let append = async |store: &Store, tenant: &str| {
+        let mut tx = store.beside_the_line(NOW).await.unwrap();
+        crate::audit::append(&mut tx, entry(tenant)).await.unwrap();
+        tx
+    };
+    let open = append(&two.one, "a").await;
+    let other = tokio::time::timeout(LONG, append(&two.two, "b")).await.expect("another tenant's record waits");
+    other.commit().await.unwrap();
+    let store = two.two.clone();
+    let same = tokio::spawn(async move {
+        let mut tx = store.beside_the_line(NOW).await?;
+        crate::audit::append(&mut tx, crate::audit::by_system(NOW, Some(&"a".parse().unwrap()), "test", "none", "y", "y")).await?;
+        tx.commit().await
+    });
+    // Time enough to be wrong in.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!same.is_finished(), "two records with one number");
+    drop(open);
+    tokio::time::timeout(LONG, same).await.unwrap().unwrap().unwrap();
+    let rows = two.one.audit_after("tenants/a", 0, 10).await.unwrap();
+    assert_eq!(rows.iter().map(|r| (r.seq, r.object.as_str())).collect::<Vec<_>>(), [(1, "y")], "what was not committed left a gap");
+}

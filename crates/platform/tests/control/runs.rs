@@ -111,7 +111,7 @@ async fn a_run_goes_the_whole_way_and_leaves_a_version_with_its_evidence(house: 
     for action in ["run.launch", "model.publish"] {
         assert_eq!(records.iter().filter(|r| r.entry.action == action).count(), 2, "{action}");
     }
-    assert_eq!(house.platform.audit(&scope).verify().await.unwrap().broken, None);
+    assert_eq!(house.platform.audit(&scope).verify().await.unwrap().broken(), None);
 }
 
 async fn a_failure_says_its_cause_and_the_rest_of_the_plan_is_skipped(house: House) {
@@ -341,7 +341,7 @@ async fn data_that_a_run_uses_is_erased_only_when_it_has_ended_and_never_deleted
     assert_eq!(house.platform.runs(&scope).evaluated(run.id, EvaluatedFilter::All).await.unwrap().len(), 2);
     assert_eq!(house.platform.runs(&scope).launch(plan("facts-2", 42)).await.unwrap_err().kind, ProblemKind::Invalid);
     let records = house.platform.audit(&scope).page(AuditFilter { limit: 100, ..AuditFilter::default() }).await.unwrap();
-    assert!(records.iter().any(|r| r.entry.action == "dataset.delete" && r.entry.detail.starts_with("erased “rows.jsonl”")));
+    assert!(records.iter().any(|r| r.entry.action == "dataset.delete" && r.entry.detail.said().starts_with("erased “rows.jsonl”")));
 }
 
 async fn nothing_is_launched_when_the_storage_is_used_up(house: House) {

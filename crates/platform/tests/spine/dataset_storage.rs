@@ -184,7 +184,7 @@ async fn a_version_that_nothing_uses_is_deleted_and_its_record_stays(world: Worl
     let filter = AuditFilter { object: Some(rejected.id.to_string()), limit: 10, ..AuditFilter::default() };
     let log = world.platform.audit(&owner).page(filter).await.unwrap();
     assert_eq!((log[0].entry.action.as_str(), log[0].entry.actor_name.as_str(), log.len()), ("dataset.delete", "ann", 3));
-    assert!(log[0].entry.detail.contains(&rejected.digest.unwrap()), "{}", log[0].entry.detail);
+    assert!(log[0].entry.detail.said().contains(&rejected.digest.unwrap()), "{}", log[0].entry.detail.said());
 
     // Its number is not given again. One that arrives is left alone; one that waits for its judge is not.
     let arriving = datasets.upload(upload("facts"), pieces(&rows(3)).chain(futures::stream::pending()));

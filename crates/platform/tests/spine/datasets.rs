@@ -84,9 +84,9 @@ async fn a_file_is_stored_hashed_judged_and_ready(world: World) {
         .page(AuditFilter { object: Some(version.id.to_string()), limit: 10, ..AuditFilter::default() })
         .await
         .unwrap();
-    let said: Vec<_> = log.iter().map(|r| (r.entry.action.as_str(), r.entry.actor_name.as_str(), r.entry.detail.as_str())).collect();
+    let said: Vec<_> = log.iter().map(|r| (r.entry.action.as_str(), r.entry.actor_name.as_str(), r.entry.detail.said())).collect();
     let uploaded = format!("uploaded “rows.jsonl”, {}", domain::size::bytes(file.len() as u64));
-    assert_eq!(said, [("dataset.checked", "system", "100 of 101 rows accepted"), ("dataset.write", "ann", uploaded.as_str())]);
+    assert_eq!(said, [("dataset.checked", "system", "100 of 101 rows accepted".to_owned()), ("dataset.write", "ann", uploaded)]);
     let list = world.platform.datasets(&scope).list().await.unwrap();
     assert_eq!((list.len(), list[0].runs, list[0].latest.as_ref()), (1, 0, Some(&version)));
 }

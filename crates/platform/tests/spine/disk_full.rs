@@ -78,7 +78,7 @@ async fn after_a_full_disk_the_database_takes_every_change_again() {
         create(format!("free-{i}")).await.unwrap_or_else(|p| panic!("change {i} after there is space again: {p} {}", p.next_step));
     }
     ready(true).await;
-    assert_eq!(platform.verify_audit().await.unwrap().broken, None);
+    assert_eq!(platform.verify_audit().await.unwrap().broken(), None);
 }
 
 fn in_an_hour() -> Timestamp {

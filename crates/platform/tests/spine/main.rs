@@ -4,6 +4,7 @@
 mod support;
 
 mod audit;
+mod audit_first_segment;
 mod dataset_storage;
 mod datasets;
 mod directory;

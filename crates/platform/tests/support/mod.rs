@@ -49,7 +49,7 @@ pub async fn postgres() -> Option<World> {
 }
 
 impl World {
-    async fn open(folder: TempDir, database_url: String) -> Self {
+    pub async fn open(folder: TempDir, database_url: String) -> Self {
         let store = StoreLocation::Local { root: folder.path().join("store").display().to_string() };
         let engine =
             engine::Engine::Local(engine::local::LocalEngine::new(folder.path().join("tasks"), "/bin/false".into(), Default::default()));
@@ -151,7 +151,7 @@ pub fn profile(name: &str, memberships: &[(&str, Role)], platform_role: Option<P
 pub async fn audit_words(world: &World, action: &str) -> Vec<String> {
     let filter = AuditFilter { action: Some(action.into()), limit: 100, ..AuditFilter::default() };
     let records = world.platform.platform_audit(&PlatformScope::command_line()).page(filter).await.unwrap();
-    records.into_iter().rev().map(|r| r.entry.detail).collect()
+    records.into_iter().rev().map(|r| r.entry.detail.said()).collect()
 }
 
 pub fn origin() -> Origin {

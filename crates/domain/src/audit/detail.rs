@@ -1,0 +1,327 @@
+//! What an audit record says beside who, what and on what: a code with its parameters. The sentence is made here, when it is shown, so that
+//! records stay readable after a rewording, and scripts find what happened without reading sentences.
+
+use crate::{
+    call_rules::CallRules,
+    counted::counted,
+    name::Name,
+    people::{PlatformRole, Role},
+    policy::{self, Action},
+    reason::failure::Cause,
+    serving::ServingSettings,
+    size::bytes as in_bytes,
+    tenant::Quota,
+};
+use serde::{Deserialize, Serialize};
+
+/// Never holds a secret.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "code", rename_all = "snake_case")]
+pub enum Detail {
+    #[default]
+    None,
+    /// In words: of records that were written before there were codes, and of details that only a person could word.
+    Told {
+        text: String,
+    },
+
+    KeyCreated {
+        hint: String,
+    },
+    ServiceKeyCreated {
+        hint: String,
+        responsible: String,
+    },
+    KeyRevoked {
+        hint: String,
+    },
+    ResponsibleChanged {
+        now: String,
+        before: String,
+    },
+
+    AccessEnded {
+        sessions: u64,
+        keys: u64,
+    },
+    /// What a person may do from now on.
+    Roles {
+        memberships: Vec<(Name, Role)>,
+        platform_role: Option<PlatformRole>,
+    },
+    SessionsEnded {
+        sessions: u64,
+    },
+    SessionEnded {
+        why: SessionEnd,
+    },
+
+    /// The role is missing that this action needs.
+    RoleMissing {
+        action: String,
+    },
+    /// So many refusals at one door, from one address, within a minute.
+    RefusedTimes {
+        times: u64,
+    },
+    /// So many refusals of one person that came faster than they could be written one by one.
+    OneOfRefusals {
+        times: u64,
+    },
+
+    TenantCreated {
+        quota: Quota,
+    },
+    QuotaSet {
+        quota: Quota,
+    },
+    CallRulesSet {
+        rules: CallRules,
+    },
+    TenantSuspended,
+    TenantResumed,
+
+    BaseModelAsked {
+        architecture: String,
+        folder: String,
+    },
+    BaseModelRegistered {
+        files: u64,
+        digest: String,
+    },
+
+    DatasetUploaded {
+        file: String,
+        bytes: u64,
+    },
+    UploadAbandoned,
+    DatasetAccepted {
+        accepted: u64,
+        rows: u64,
+    },
+    /// `reason`: what the rules of the format said.
+    DatasetRejected {
+        reason: String,
+    },
+    DatasetDocumented {
+        without: Vec<String>,
+    },
+    DatasetDeleted {
+        file: String,
+        bytes: u64,
+        digest: Option<String>,
+    },
+    DatasetErased {
+        file: String,
+        bytes: u64,
+        digest: Option<String>,
+    },
+
+    RunLaunched {
+        base_model: Name,
+        dataset: Name,
+        version: u32,
+    },
+    /// The first part of the plan that failed, and why.
+    RunFailed {
+        step: String,
+        cause: Cause,
+    },
+    ModelPublished {
+        run: Name,
+        digest: String,
+    },
+    StageMoved {
+        from: String,
+        to: String,
+    },
+    CardEdited {
+        fields: Vec<String>,
+    },
+
+    EndpointCreated {
+        base_model: Name,
+    },
+    Attached {
+        model: Name,
+        version: u32,
+    },
+    Served {
+        model: Name,
+        version: u32,
+    },
+    /// `what`: `facts v3`, or the version's id where it is attached no longer.
+    Detached {
+        what: String,
+    },
+    EndpointStarted,
+    EndpointStopped,
+    ServingSet {
+        settings: ServingSettings,
+    },
+
+    UsageRebuilt {
+        sums: u64,
+    },
+    SetAsideTried {
+        recorded: u64,
+        refused: u64,
+    },
+
+    /// The one chain of before was closed, and each tenant has its own from here on.
+    FirstSegmentClosed {
+        records: i64,
+        head: String,
+        root: String,
+        /// Whether it held when it was closed.
+        whole: bool,
+    },
+    /// A key that signs checkpoints was made.
+    CheckpointKeyMade {
+        verifier: String,
+    },
+}
+
+/// Why a session ended before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionEnd {
+    /// Its tokens were sealed with a key that is no more.
+    KeyGone,
+    /// The identity provider does not let the person in any more.
+    NotConfirmed,
+}
+
+impl From<String> for Detail {
+    fn from(text: String) -> Self {
+        if text.is_empty() { Self::None } else { Self::Told { text } }
+    }
+}
+
+impl Detail {
+    /// As it is stored and hashed; empty when there is nothing to say.
+    pub fn stored(&self) -> String {
+        match self {
+            Self::None => String::new(),
+            detail => serde_json::to_string(detail).unwrap_or_default(),
+        }
+    }
+
+    /// A code that this version does not know is shown as it is stored.
+    pub fn read(stored: &str) -> Self {
+        serde_json::from_str(stored).unwrap_or_else(|_| Self::from(stored.to_owned()))
+    }
+
+    /// For people; empty when there is nothing to say.
+    pub fn said(&self) -> String {
+        let digest = |digest: &Option<String>| digest.clone().unwrap_or_else(|| "unknown".into());
+        match self {
+            Self::None => String::new(),
+            Self::Told { text } => text.clone(),
+            Self::KeyCreated { hint } => format!("created {hint}…"),
+            Self::ServiceKeyCreated { hint, responsible } => format!("created the service key {hint}…, {responsible} answers for it"),
+            Self::KeyRevoked { hint } => format!("revoked {hint}…"),
+            Self::ResponsibleChanged { now, before } => format!("{now} answers for it now, before {before}"),
+            Self::AccessEnded { sessions, keys } => {
+                format!("{} and {} ended", counted(*sessions, "session", "sessions"), counted(*keys, "key", "keys"))
+            }
+            Self::Roles { memberships, platform_role } => roles(memberships, *platform_role),
+            Self::SessionsEnded { sessions } => format!("{sessions} ended from the command line"),
+            Self::SessionEnded { why: SessionEnd::KeyGone } => "the key that its tokens were sealed with is gone".into(),
+            Self::SessionEnded { why: SessionEnd::NotConfirmed } => "the identity provider does not confirm it any more".into(),
+            Self::RoleMissing { action } => match Action::ALL.iter().find(|a| a.word() == action) {
+                Some(action) => format!("This needs {}.", policy::needed(*action)),
+                None => format!("This needs the right {action}."),
+            },
+            Self::RefusedTimes { times: 1 } => "Refused once within a minute.".into(),
+            Self::RefusedTimes { times } => format!("Refused {times} times within a minute."),
+            Self::OneOfRefusals { times } => format!("One of {times} refusals that came too fast to be written one by one."),
+            Self::TenantCreated { quota } => format!("created, {}", in_words(quota)),
+            Self::QuotaSet { quota } => format!("quota: {}", in_words(quota)),
+            Self::CallRulesSet { rules } => format!("calls: {}", as_json(rules)),
+            Self::TenantSuspended => "suspended".into(),
+            Self::TenantResumed => "resumed".into(),
+            Self::BaseModelAsked { architecture, folder } => format!("{architecture} from {folder}"),
+            Self::BaseModelRegistered { files, digest } => format!("{}, digest {digest}", counted(*files, "file", "files")),
+            Self::DatasetUploaded { file, bytes } => format!("uploaded “{file}”, {}", in_bytes(*bytes)),
+            Self::UploadAbandoned => "the portal stopped while the file was arriving".into(),
+            Self::DatasetAccepted { accepted, rows } => format!("{accepted} of {rows} rows accepted"),
+            Self::DatasetRejected { reason } => format!("rejected: {reason}"),
+            Self::DatasetDocumented { without } if without.is_empty() => "documented".into(),
+            Self::DatasetDocumented { without } => format!("documented, still without {}", without.join(", ")),
+            Self::DatasetDeleted { file, bytes, digest: d } => {
+                format!("deleted “{file}”, {}, digest {}", counted(*bytes, "byte", "bytes"), digest(d))
+            }
+            Self::DatasetErased { file, bytes, digest: d } => {
+                format!("erased “{file}”, {}, digest {}", counted(*bytes, "byte", "bytes"), digest(d))
+            }
+            Self::RunLaunched { base_model, dataset, version } => format!("{base_model} on {dataset} v{version}"),
+            Self::RunFailed { step, cause } => format!("step {step}: {}", cause.said().sentence),
+            Self::ModelPublished { run, digest } => format!("from run {run}, digest {digest}"),
+            Self::StageMoved { from, to } => format!("{from} to {to}"),
+            Self::CardEdited { fields } => format!("fields: {}", fields.join(", ")),
+            Self::EndpointCreated { base_model } => format!("create on {base_model}"),
+            Self::Attached { model, version } => format!("attach {model} v{version}"),
+            Self::Served { model, version } => format!("serve {model} v{version}"),
+            Self::Detached { what } => format!("detach {what}"),
+            Self::EndpointStarted => "start".into(),
+            Self::EndpointStopped => "stop".into(),
+            Self::ServingSet { settings } => format!("settings: {}", as_json(settings)),
+            Self::UsageRebuilt { sums } => format!("rebuilt: {sums} sums"),
+            Self::SetAsideTried { recorded, refused } => format!("tried again: {recorded} recorded, {refused} refused"),
+            Self::FirstSegmentClosed { records, head, root: _, whole } => {
+                let held = if *whole { "it held" } else { "it did not hold" };
+                format!("the earlier log is closed at record {records}, hash {head}; {held}")
+            }
+            Self::CheckpointKeyMade { verifier } => format!("checkpoints are signed with the key {verifier} from now on"),
+        }
+    }
+}
+
+fn roles(memberships: &[(Name, Role)], platform_role: Option<PlatformRole>) -> String {
+    let mut words: Vec<String> = memberships.iter().map(|(tenant, role)| format!("{} of {tenant}", role.word())).collect();
+    words.extend(platform_role.map(|role| format!("platform {}", role.word())));
+    if words.is_empty() { "without any role".into() } else { words.join(", ") }
+}
+
+fn in_words(q: &Quota) -> String {
+    let (runs, endpoints) =
+        (counted(q.concurrent_runs.into(), "concurrent run", "concurrent runs"), counted(q.endpoints.into(), "endpoint", "endpoints"));
+    format!("{runs}, {} of storage, {endpoints}", in_bytes(q.storage_bytes))
+}
+
+fn as_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detail_is_stored_as_its_code_and_read_again() {
+        for (detail, stored) in [
+            (Detail::None, String::new()),
+            (Detail::KeyRevoked { hint: "ak_1".into() }, r#"{"code":"key_revoked","hint":"ak_1"}"#.to_owned()),
+            (Detail::TenantSuspended, r#"{"code":"tenant_suspended"}"#.to_owned()),
+            (
+                Detail::Roles { memberships: vec![("acme".parse().unwrap(), Role::Owner)], platform_role: None },
+                r#"{"code":"roles","memberships":[["acme","owner"]],"platform_role":null}"#.to_owned(),
+            ),
+        ] {
+            assert_eq!((detail.stored(), Detail::read(&stored)), (stored, detail));
+        }
+    }
+
+    #[test]
+    fn what_is_no_code_of_ours_is_shown_as_it_is() {
+        assert_eq!(Detail::read("created, 2 runs").said(), "created, 2 runs");
+        assert_eq!(Detail::read(r#"{"code":"of_tomorrow"}"#).said(), r#"{"code":"of_tomorrow"}"#);
+        assert_eq!(Detail::read(r#"{"code":"told","text":"x"}"#), Detail::Told { text: "x".into() });
+    }
+
+    #[test]
+    fn a_refusal_names_the_role_that_is_missing() {
+        assert_eq!(Detail::RoleMissing { action: "run.launch".into() }.said(), "This needs the engineer or owner role.");
+    }
+}
