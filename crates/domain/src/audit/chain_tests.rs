@@ -34,7 +34,7 @@ fn rewritten(mut rows: Vec<Row>) -> Vec<Row> {
     let mut prev = FIRST_PREV.to_owned();
     for (row, seq) in rows.iter_mut().zip(1..) {
         row.seq = seq;
-        row.prev_hash = std::mem::replace(&mut prev, String::new());
+        row.prev_hash = std::mem::take(&mut prev);
         row.hash = hex::encode(row.computed());
         prev.clone_from(&row.hash);
     }
