@@ -171,7 +171,8 @@ impl Runs<'_> {
             return earlier().await?.ok_or_else(|| Problem::invalid(vec![name_taken(&found.name, std::slice::from_ref(&found.name))]));
         }
         let mut entry = tx.entry("run", id, &found.name);
-        entry.detail = Detail::RunLaunched { base_model: found.base.name, dataset: found.version.dataset_name, version: found.version.number };
+        entry.detail =
+            Detail::RunLaunched { base_model: found.base.name, dataset: found.version.dataset_name, version: found.version.number };
         tx.changed(tenant, Topic::Run, id);
         tx.commit(entry).await.doing("launching the run")?;
         platform.wake();
