@@ -14,5 +14,6 @@ pub mod rights;
 mod secret_file;
 pub mod signin;
 pub mod supervised;
+pub mod traces;
 mod usage_relay;
 pub mod web;

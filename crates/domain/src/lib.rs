@@ -36,4 +36,5 @@ pub mod task_spec;
 pub mod tenant;
 pub mod text;
 pub mod time;
+pub mod traces;
 pub mod usage;

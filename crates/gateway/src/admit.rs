@@ -52,9 +52,9 @@ impl<'d> Caller<'d> {
         self.key.and_then(|k| k.models.as_deref())
     }
 
-    /// The route that answers this, and its server's address: everything that can be refused before anything is counted.
-    pub(crate) fn may_ask(&self, asked: &Asked) -> Result<(&'d Route, &'d str), Refusal> {
-        let (_, route) = self.route(&asked.model)?;
+    /// The route that answers this under its model id, and its server's address: everything that can be refused before anything is counted.
+    pub(crate) fn may_ask(&self, asked: &Asked) -> Result<(&'d str, &'d Route, &'d str), Refusal> {
+        let (model, route) = self.route(&asked.model)?;
         let (answers, most) = (asked.demand.answers(), self.entry.calls.answers_per_call);
         if answers > u64::from(most) {
             return Err(Refusal::too_many_answers(answers, most));
@@ -64,7 +64,7 @@ impl<'d> Caller<'d> {
         }
         asked.content.check(&route.settings)?;
         match &route.upstream {
-            Some(upstream) => Ok((route, upstream)),
+            Some(upstream) => Ok((model, route, upstream)),
             None => Err(Refusal::not_ready(route.reason.as_deref())),
         }
     }

@@ -25,6 +25,7 @@ use domain::{
     ids::CallId,
     name::Name,
     time::Timestamp,
+    traces::TARGET,
     usage::Call,
 };
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
@@ -34,6 +35,7 @@ use std::{
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
+use tracing::{Span, field::Empty};
 use uuid::Uuid;
 
 /// The longest model id that usage keeps of what a client sent.
@@ -105,8 +107,9 @@ impl Exchange {
             tracing::warn!("a call was refused because the usage channel is full");
             return Err(Refusal::metering_full());
         };
-        let mut meter = Meter::new(self.call(&caller, kind), slot, place, self.inner.measures.clone(), self.started);
-        let forwarded = match self.forward(&caller, kind, body, &mut meter).await {
+        let trace = trace(&caller, kind);
+        let mut meter = Meter::new(self.call(&caller, kind), slot, place, self.inner.measures.clone(), trace.clone(), self.started);
+        let forwarded = match self.forward(&caller, kind, body, &mut meter, &trace).await {
             Ok(forwarded) => forwarded,
             Err(end) => return Err(end.record(&mut meter)),
         };
@@ -153,7 +156,14 @@ impl Exchange {
     }
 
     /// From the body to the head of the model server's answer.
-    async fn forward(&self, caller: &Caller<'_>, kind: Kind, body: Result<Bytes, Refusal>, meter: &mut Meter) -> Result<Forwarded, End> {
+    async fn forward(
+        &self,
+        caller: &Caller<'_>,
+        kind: Kind,
+        body: Result<Bytes, Refusal>,
+        meter: &mut Meter,
+        trace: &Span,
+    ) -> Result<Forwarded, End> {
         let body = body?;
         let asked = Asked::parse(&body, kind)?;
         let span = tracing::Span::current();
@@ -163,7 +173,8 @@ impl Exchange {
             call.stream = asked.stream;
         }
         caller.is_active()?;
-        let (route, upstream) = caller.may_ask(&asked)?;
+        let (model, route, upstream) = caller.may_ask(&asked)?;
+        trace.record("gen_ai.request.model", model);
         if let Some(call) = meter.call() {
             (call.endpoint, call.model_version) = (Some(route.endpoint), route.model_version);
         }
@@ -180,7 +191,11 @@ impl Exchange {
             answers: demand.answers(),
             most: demand.max_tokens.or(admitted.told),
         };
-        meter.forwarding(meter::Forwarded { reservation: admitted.reservation, demand, pace });
+        let server = tracing::info_span!(
+            target: TARGET, parent: trace, "model server", otel.kind = "client", gen_ai.request.model = model,
+            otel.status_code = Empty, error.type = Empty
+        );
+        meter.forwarding(meter::Forwarded { reservation: admitted.reservation, demand, pace, server });
         // Our own id: vLLM names the request after this header, and two of one name at a time confuse it.
         let id = HeaderValue::try_from(CallId::from_uuid(self.id).to_string()).unwrap_or(HeaderValue::from_static("call"));
         let until = match shown {
@@ -292,6 +307,20 @@ impl Exchange {
             request_id: self.request_id.to_str().unwrap_or_default().to_owned(),
         }
     }
+}
+
+/// The whole call, until it is recorded: longer than its request, where the answer is a stream. The model is named once it is known to be
+/// one of the tenant's: what a client types is not for everybody's eyes.
+fn trace(caller: &Caller, kind: Kind) -> Span {
+    let operation = match kind {
+        Kind::Chat => "chat",
+        Kind::Text => "text_completion",
+    };
+    tracing::info_span!(
+        target: TARGET, "gateway call", gen_ai.operation.name = operation, gen_ai.request.model = Empty,
+        gen_ai.usage.input_tokens = Empty, gen_ai.usage.output_tokens = Empty, http.response.status_code = Empty,
+        otel.status_code = Empty, error.type = Empty, atelier.tenant = caller.tenant.as_str(), atelier.first_token_ms = Empty
+    )
 }
 
 /// A call that a model server has begun to answer.

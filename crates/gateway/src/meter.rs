@@ -13,6 +13,7 @@ use crate::{
 };
 use domain::usage::Call;
 use std::time::Instant;
+use tracing::Span;
 
 /// What usage is written for a client that left before its answer was complete (nginx's number).
 const CLIENT_CLOSED: u16 = 499;
@@ -23,6 +24,7 @@ pub(crate) struct Meter {
     open: Option<(Call, Slot)>,
     place: Option<Place>,
     measures: Measures,
+    trace: Span,
     /// Set once the model server has the request: tokens are being used.
     forwarded: Option<Forwarded>,
     started: Instant,
@@ -35,12 +37,14 @@ pub(crate) struct Forwarded {
     pub reservation: Option<Reservation>,
     pub demand: Demand,
     pub pace: Pace,
+    /// What the model server does with it, for traces.
+    pub server: Span,
 }
 
 impl Meter {
-    pub(crate) fn new(call: Call, slot: Slot, place: Option<Place>, measures: Measures, started: Instant) -> Self {
+    pub(crate) fn new(call: Call, slot: Slot, place: Option<Place>, measures: Measures, trace: Span, started: Instant) -> Self {
         measures.begins();
-        Self { open: Some((call, slot)), place, measures, forwarded: None, started, tally: Tally::default(), first_byte: None }
+        Self { open: Some((call, slot)), place, measures, trace, forwarded: None, started, tally: Tally::default(), first_byte: None }
     }
 
     /// What becomes known of the call as it walks; nothing changes any more once it is recorded.
@@ -130,7 +134,32 @@ impl Meter {
             prompt_tokens = call.prompt_tokens, completion_tokens = call.completion_tokens, duration_ms = call.duration_ms, "call"
         );
         self.measures.ended(&call);
+        self.end_trace(&call);
         slot.record(call);
+    }
+}
+
+impl Meter {
+    fn end_trace(&mut self, call: &Call) {
+        let (trace, server) = (std::mem::replace(&mut self.trace, Span::none()), self.forwarded.as_mut());
+        let server = server.map_or(Span::none(), |f| std::mem::replace(&mut f.server, Span::none()));
+        if trace.is_disabled() {
+            return;
+        }
+        trace.record("http.response.status_code", call.status);
+        trace.record("gen_ai.usage.input_tokens", call.prompt_tokens);
+        trace.record("gen_ai.usage.output_tokens", call.completion_tokens);
+        if let Some(ms) = call.first_token_ms {
+            trace.record("atelier.first_token_ms", ms);
+        }
+        let Some(code) = &call.error else { return };
+        for span in [&trace, &server] {
+            span.record("error.type", code.as_str());
+            // A refusal is no fault of the call's own parts, and a client that left is none at all.
+            if !(400..500).contains(&call.status) {
+                span.record("otel.status_code", "ERROR");
+            }
+        }
     }
 }
 

@@ -44,6 +44,7 @@ pub struct AuditFilter {
 
 /// Puts an entry at the end of its chain. The transaction is not done until this is in it.
 pub(crate) async fn append(tx: &mut Tx, entry: Entry) -> store::Result<()> {
+    tx.is_about(&entry);
     let chain = chain_of(entry.tenant.as_ref());
     let end = tx.audit_end(&chain).await?;
     let mut tree = match u64::try_from(end.size).ok().and_then(|size| Tree::read(size, &end.subtrees)) {

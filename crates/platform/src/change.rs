@@ -16,8 +16,9 @@ use crate::{
     problem::Doing,
     store::{self, Tx, leases::Fence},
 };
-use domain::{audit::Entry, name::Name, problem::Problem, time::Timestamp};
+use domain::{audit::Entry, name::Name, problem::Problem, time::Timestamp, traces::TARGET};
 use std::ops::{Deref, DerefMut};
+use tracing::field::Empty;
 
 /// What [`store::Store::begin`] asks for.
 pub(crate) struct Door(());
@@ -102,8 +103,14 @@ impl DerefMut for Change<'_> {
     }
 }
 
+/// Traced from waiting for its turn to its end. It gets the name of what is done once that is known (`audit::append`), so nobody enters the
+/// span before: from then on its name would be fixed.
 async fn in_line(platform: &Platform) -> Result<Tx, Problem> {
-    platform.store().begin(platform.now(), Door(())).await.doing("beginning a transaction")
+    let trace = tracing::info_span!(
+        target: TARGET, "change", otel.name = Empty, atelier.tenant = Empty, atelier.object_kind = Empty, atelier.object = Empty
+    );
+    let tx = platform.store().begin(platform.now(), Door(())).await.doing("beginning a transaction")?;
+    Ok(tx.traced(trace))
 }
 
 /// The controllers' way: a transaction that only the holder of the lease gets; `None` = another one leads by now. Writers stand in one

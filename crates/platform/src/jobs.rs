@@ -13,8 +13,10 @@ use domain::{
     name::Name,
     problem::{Problem, ProblemKind},
     time::{MINUTE, SECOND, Timestamp},
+    traces::TARGET,
 };
 use std::time::Duration;
+use tracing::Instrument;
 
 /// How long a claim holds without being renewed.
 const CLAIM: i64 = MINUTE;
@@ -92,8 +94,9 @@ impl Platform {
     /// Does one job; false when none is due. `most`: of one tenant's jobs this holder has at most so many at a time.
     pub async fn work_next(&self, holder: &str, most: u32) -> Result<bool, Problem> {
         let Some(job) = self.claim(holder, most).await? else { return Ok(false) };
+        let trace = tracing::info_span!(target: TARGET, "job", otel.name = job.kind, atelier.object = job.object, atelier.attempt = job.attempts);
         let done = tokio::select! {
-            done = self.work(&job) => done,
+            done = self.work(&job).instrument(trace) => done,
             () = self.keep_claim(&job) => {
                 tracing::warn!(job = job.id, "another process took this job over");
                 return Ok(true);

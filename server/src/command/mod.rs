@@ -10,6 +10,7 @@ mod usage;
 use crate::{
     config::{Places, ServeArgs},
     portal,
+    traces::Traces,
 };
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -18,6 +19,12 @@ use std::{
     io::IsTerminal,
     path::PathBuf,
     process::{ExitCode, Termination},
+};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::{FilterExt, filter_fn},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
 };
 
 /// Fine-tune, serve and account for language models, in your own house.
@@ -94,7 +101,16 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         command => {
-            log();
+            // What runs for a moment only is no part of a trace.
+            let traces = match &command {
+                Command::Serve(_) => Traces::from_environment(),
+                _ => Ok(None),
+            };
+            let traces = match traces {
+                Ok(traces) => traces,
+                Err(refused) => return in_words(Err(refused.into())),
+            };
+            log(traces.as_ref());
             in_words(run(command, line.places))
         }
     }
@@ -156,14 +172,16 @@ fn in_words(outcome: anyhow::Result<ExitCode>) -> ExitCode {
 }
 
 /// To stderr: lines for people, or JSON with `ATELIER_LOG_FORMAT=json`. `ATELIER_LOG` chooses what: `info`, `server=debug,info`.
-fn log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("ATELIER_LOG").unwrap_or_else(|_| "info,sqlx=warn".into());
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if std::env::var("ATELIER_LOG_FORMAT").is_ok_and(|f| f == "json") {
-        log.json().init();
+fn log(traces: Option<&Traces>) {
+    let filter = EnvFilter::try_from_env("ATELIER_LOG").unwrap_or_else(|_| "info,sqlx=warn".into());
+    let filter = filter.and(filter_fn(|metadata| metadata.target() != domain::traces::TARGET));
+    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let log = if std::env::var("ATELIER_LOG_FORMAT").is_ok_and(|f| f == "json") {
+        log.json().boxed()
     } else {
-        log.with_target(false).with_ansi(std::io::stderr().is_terminal()).init();
-    }
+        log.with_target(false).with_ansi(std::io::stderr().is_terminal()).boxed()
+    };
+    tracing_subscriber::registry().with(log.with_filter(filter)).with(traces.map(Traces::layer)).init();
 }
 
 /// A problem, as a command says it.

@@ -1,4 +1,4 @@
-//! Who is believed about the caller: the one rule for `X-Forwarded-For`, `X-Forwarded-Proto` and `x-request-id`.
+//! Who is believed about the caller: the one rule for `X-Forwarded-For`, `X-Forwarded-Proto`, `x-request-id` and `traceparent`.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
@@ -18,6 +18,8 @@ pub struct Proxies(Arc<[IpNet]>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Came {
     pub from: IpAddr,
+    /// Through a trusted proxy.
+    pub by_proxy: bool,
     /// By plain http, as a trusted proxy says; without such a proxy nobody knows more than the listener.
     pub by_plain_http: bool,
     /// The id that a trusted proxy gave the request.
@@ -39,7 +41,7 @@ impl Proxies {
     pub fn came(&self, peer: IpAddr, headers: &HeaderMap) -> Came {
         let mut from = peer.to_canonical();
         if !self.trust(peer) {
-            return Came { from, by_plain_http: false, request_id: None };
+            return Came { from, by_proxy: false, by_plain_http: false, request_id: None };
         }
         let said: Vec<&str> =
             headers.get_all(FORWARDED_FOR).iter().filter_map(|v| v.to_str().ok()).flat_map(|line| line.split(',')).collect();
@@ -55,7 +57,7 @@ impl Proxies {
         let proto = headers.get_all(FORWARDED_PROTO).iter().next_back().and_then(|v| v.to_str().ok());
         let by_plain_http = proto.and_then(|p| p.rsplit(',').next()).is_some_and(|p| p.trim().eq_ignore_ascii_case("http"));
         let request_id = headers.get("x-request-id").filter(|id| is_harmless(id)).cloned();
-        Came { from, by_plain_http, request_id }
+        Came { from, by_proxy: true, by_plain_http, request_id }
     }
 }
 
@@ -113,7 +115,7 @@ mod tests {
     fn a_stranger_is_believed_in_nothing() {
         let said = [("x-forwarded-for", "198.51.100.7"), ("x-forwarded-proto", "http"), ("x-request-id", "mine")];
         let stranger = came("203.0.113.9", &said);
-        assert_eq!(stranger, Came { from: "203.0.113.9".parse().unwrap(), by_plain_http: false, request_id: None });
+        assert_eq!(stranger, Came { from: "203.0.113.9".parse().unwrap(), by_proxy: false, by_plain_http: false, request_id: None });
         let proxy = came("10.0.0.1", &said);
         assert!(proxy.by_plain_http && proxy.request_id.is_some_and(|id| id == "mine"));
     }

@@ -1,15 +1,22 @@
 //! The outermost layer: every request gets a number, a line in the log, and an answer, even when a handler panics.
 
 use super::proxies::{Came, Proxies};
-use crate::{http::problem_page, metrics::Requests};
+use crate::{
+    http::problem_page,
+    metrics::{Requests, method_word},
+    traces,
+};
 use axum::{
     body::Body,
     extract::{ConnectInfo, MatchedPath, Request, State},
-    http::{HeaderValue, header::HeaderName},
+    http::{HeaderValue, Method, header::HeaderName},
     middleware::Next,
     response::Response,
 };
-use domain::problem::{Problem, ProblemKind};
+use domain::{
+    problem::{Problem, ProblemKind},
+    traces::TARGET,
+};
 use futures::FutureExt;
 use platform::access::Origin;
 use std::{
@@ -18,7 +25,7 @@ use std::{
     panic::AssertUnwindSafe,
     time::Instant,
 };
-use tracing::Instrument;
+use tracing::{Instrument, field::Empty};
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -51,16 +58,22 @@ pub async fn see(State(Watch { proxies, requests }): State<Watch>, mut request: 
     let began = Instant::now();
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |c| c.0.ip());
     // The number that a client sent is not believed: it would let one request hide behind another's number.
-    let Came { from, by_plain_http, request_id } = proxies.came(peer, request.headers());
+    let Came { from, by_proxy, by_plain_http, request_id } = proxies.came(peer, request.headers());
     let header = request_id.or_else(|| HeaderValue::try_from(fresh_id()).ok()).unwrap_or(HeaderValue::from_static("req"));
     let request_id = header.to_str().unwrap_or_default().to_owned();
     request.headers_mut().insert(REQUEST_ID, header.clone());
     request.extensions_mut().insert(Seen { request_id: request_id.clone(), from, by_plain_http });
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let route = requests.is_some().then(|| request.extensions().get::<MatchedPath>().cloned()).flatten();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map(MatchedPath::as_str);
+    let quiet = path.starts_with("/pkg/") || path == "/healthz" || path == "/readyz";
+    let trace = if quiet { tracing::Span::none() } else { trace(&method, route, &request_id) };
+    if !trace.is_disabled() {
+        traces::follow(&trace, request.headers(), by_proxy);
+    }
     let wants = problem_page::Wants::of(request.headers());
-    let span = tracing::info_span!("request", id = request_id);
-    let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
+    let span = tracing::info_span!(parent: &trace, "request", id = request_id);
+    let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).instrument(trace.clone()).await;
     let mut response = match outcome {
         Ok(response) => response,
         Err(panic) => {
@@ -77,10 +90,13 @@ pub async fn see(State(Watch { proxies, requests }): State<Watch>, mut request: 
     response.headers_mut().insert(REQUEST_ID, header);
     let (status, took) = (response.status().as_u16(), began.elapsed());
     if let Some(requests) = &requests {
-        requests.answered(&method, route.as_ref().map(MatchedPath::as_str), status, took);
+        requests.answered(&method, route, status, took);
     }
     let ms = took.as_millis() as u64;
-    let quiet = path.starts_with("/pkg/") || path == "/healthz" || path == "/readyz";
+    trace.record("http.response.status_code", status);
+    if status >= 500 {
+        trace.record("otel.status_code", "ERROR");
+    }
     if status >= 500 {
         tracing::warn!(parent: &span, %method, path, status, ms, "answered");
     } else if quiet {
@@ -89,6 +105,19 @@ pub async fn see(State(Watch { proxies, requests }): State<Watch>, mut request: 
         tracing::info!(parent: &span, %method, path, status, ms, "answered");
     }
     response.map(Body::new)
+}
+
+/// Open until the head of the answer is there; what a stream does after that is a part of its own.
+fn trace(method: &Method, route: Option<&str>, request_id: &str) -> tracing::Span {
+    let (method, route) = (method_word(method), route.unwrap_or("none"));
+    let span = tracing::info_span!(
+        target: TARGET, "request", otel.name = Empty, otel.kind = "server", http.request.method = method, http.route = route,
+        http.response.status_code = Empty, otel.status_code = Empty, atelier.request_id = request_id
+    );
+    if !span.is_disabled() {
+        span.record("otel.name", format!("{method} {route}"));
+    }
+    span
 }
 
 fn fresh_id() -> String {

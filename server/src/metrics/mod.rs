@@ -7,7 +7,7 @@ mod requests;
 mod usage;
 
 pub use now::Now;
-pub use requests::Requests;
+pub use requests::{Requests, method_word};
 pub use usage::UsageWritten;
 
 use axum::{Router, http::header, routing::get};

@@ -57,7 +57,7 @@ impl Requests {
 }
 
 /// A client may write any word as its method.
-fn method_word(method: &Method) -> &'static str {
+pub fn method_word(method: &Method) -> &'static str {
     ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"].into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
 }
 

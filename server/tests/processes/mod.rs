@@ -109,6 +109,10 @@ impl Portal {
         self.signal("TERM");
         within(Duration::from_secs(120), "the portal has ended after SIGTERM", async || self.child.try_wait().unwrap()).await.success()
     }
+    /// Whether it has ended by itself.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
     /// SIGKILL: it gets no chance to tidy up.
     pub fn kill(mut self) {
         self.end();

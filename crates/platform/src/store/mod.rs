@@ -47,12 +47,13 @@ pub(crate) use sessions::{NewSession, SessionRow};
 pub(crate) use usage_hours::Hours;
 
 use crate::{change::Door, freshness::DatabasePool};
-use domain::time::Timestamp;
+use domain::{audit::Entry, time::Timestamp};
 use marks::Marks;
 use revisions::Wakeups;
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{Mutex, OwnedMutexGuard};
+use tracing::Span;
 
 pub type Result<T> = std::result::Result<T, sqlx::Error>;
 
@@ -83,6 +84,8 @@ pub struct Tx {
     marks: Marks,
     wakeups: Wakeups,
     _turn: Option<OwnedMutexGuard<()>>,
+    /// From waiting for its turn to its end.
+    trace: Span,
 }
 
 pub enum Open {
@@ -148,7 +151,7 @@ impl Store {
     }
 
     fn tx(&self, db: Open, at: Timestamp, turn: Option<OwnedMutexGuard<()>>) -> Tx {
-        Tx { db, at, marks: Marks::default(), wakeups: self.wakeups.clone(), _turn: turn }
+        Tx { db, at, marks: Marks::default(), wakeups: self.wakeups.clone(), _turn: turn, trace: Span::none() }
     }
 
     /// A transaction that only adds rows which nothing else reads while deciding, and takes no number: beside the line on
@@ -210,6 +213,24 @@ impl Tx {
     /// The time of everything that is written in this transaction.
     pub fn at(&self) -> Timestamp {
         self.at
+    }
+
+    /// With a span of its own, which ends with it.
+    pub(crate) fn traced(self, trace: Span) -> Self {
+        Self { trace, ..self }
+    }
+
+    /// What is done in it.
+    pub(crate) fn is_about(&self, entry: &Entry) {
+        if self.trace.is_disabled() {
+            return;
+        }
+        self.trace.record("otel.name", entry.action.as_str());
+        self.trace.record("atelier.object_kind", entry.object_kind.as_str());
+        self.trace.record("atelier.object", entry.object.as_str());
+        if let Some(tenant) = &entry.tenant {
+            self.trace.record("atelier.tenant", tenant.as_str());
+        }
     }
 
     /// Ends it, with what was marked on the way.
