@@ -167,6 +167,7 @@ impl CallsForm {
             limits: Limits {
                 requests_per_minute: number("requests_per_minute", &self.requests_per_minute),
                 tokens_per_minute: number("tokens_per_minute", &self.tokens_per_minute),
+                concurrent_calls: None,
             },
             concurrent_calls: number("concurrent_calls", &self.concurrent_calls).unwrap_or(normal.concurrent_calls),
             concurrent_calls_per_member: number("concurrent_calls_per_member", &self.concurrent_calls_per_member)
@@ -244,7 +245,7 @@ mod tests {
     #[test]
     fn the_form_of_calls_reads_back_what_it_shows() {
         let rules = CallRules {
-            limits: Limits { requests_per_minute: Some(60), tokens_per_minute: None },
+            limits: Limits { requests_per_minute: Some(60), ..Limits::default() },
             concurrent_calls_per_key: 3,
             origins: vec!["https://a.org".into(), "http://localhost:3000".into()],
             ..CallRules::default()

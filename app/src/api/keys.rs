@@ -104,6 +104,8 @@ pub struct KeyForm {
     pub requests_per_minute: String,
     #[serde(default)]
     pub tokens_per_minute: String,
+    #[serde(default)]
+    pub concurrent_calls: String,
     /// Days; empty = never.
     #[serde(default)]
     pub expires_in_days: String,
@@ -123,6 +125,7 @@ impl KeyForm {
         };
         let requests_per_minute = number("requests_per_minute", &self.requests_per_minute);
         let tokens_per_minute = number("tokens_per_minute", &self.tokens_per_minute);
+        let concurrent_calls = number("concurrent_calls", &self.concurrent_calls);
         let expires_in_days = number("expires_in_days", &self.expires_in_days);
         let models = (self.may == "some").then(|| self.models.clone());
         if models.as_ref().is_some_and(Vec::is_empty) {
@@ -145,7 +148,7 @@ impl KeyForm {
         let key = NewKey {
             label: self.label.trim().to_owned(),
             models,
-            limits: Limits { requests_per_minute, tokens_per_minute },
+            limits: Limits { requests_per_minute, tokens_per_minute, concurrent_calls },
             expires_in_days,
             responsible,
         };
@@ -205,6 +208,7 @@ pub async fn posted(
             "form[may]" => form.may = value,
             "form[requests_per_minute]" => form.requests_per_minute = value,
             "form[tokens_per_minute]" => form.tokens_per_minute = value,
+            "form[concurrent_calls]" => form.concurrent_calls = value,
             "form[expires_in_days]" => form.expires_in_days = value,
             name if name.starts_with("form[models]") => form.models.push(value),
             _ => {}
@@ -228,9 +232,9 @@ mod tests {
 
     #[test]
     fn an_empty_limit_is_no_limit_and_blanks_between_digits_are_fine() {
-        let key = KeyForm { tokens_per_minute: "20 000".into(), ..form() }.read().unwrap();
+        let key = KeyForm { tokens_per_minute: "20 000".into(), concurrent_calls: "4".into(), ..form() }.read().unwrap();
         assert_eq!((key.label.as_str(), key.models, key.expires_in_days), ("help desk", None, Some(90)));
-        assert_eq!(key.limits, Limits { requests_per_minute: None, tokens_per_minute: Some(20_000) });
+        assert_eq!(key.limits, Limits { tokens_per_minute: Some(20_000), concurrent_calls: Some(4), ..Limits::default() });
     }
 
     #[test]

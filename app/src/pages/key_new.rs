@@ -106,6 +106,9 @@ fn Ask(
                     <Field name="tokens_per_minute" label="Tokens" problems help="Prompt and answer together; reserved before a call, settled after it" optional=true>
                         <input id="tokens_per_minute" name="form[tokens_per_minute]" inputmode="numeric" value=typed.tokens_per_minute aria-describedby="tokens_per_minute-says"/><span class="unit">"a minute"</span>
                     </Field>
+                    <Field name="concurrent_calls" label="Concurrent calls" problems help="Leave empty for what every key of the tenant has" optional=true>
+                        <input id="concurrent_calls" name="form[concurrent_calls]" inputmode="numeric" value=typed.concurrent_calls aria-describedby="concurrent_calls-says"/><span class="unit">"at a time"</span>
+                    </Field>
                 </fieldset>
             </form>
             <aside class="preflight" aria-labelledby="holds">

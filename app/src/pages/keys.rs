@@ -240,15 +240,14 @@ fn owner(tenant: Signal<String>, key: &ApiKey, list: &KeyList) -> impl IntoView 
 
 /// What holds in the end, and which level says so.
 fn effective(limits: Limits) -> (String, &'static str) {
-    let parts: Vec<String> = [(limits.requests_per_minute, "request", "requests"), (limits.tokens_per_minute, "token", "tokens")]
+    let said = |n: Option<u32>, one, many, when: &str| n.map(|n| format!("{} {when}", some(u64::from(n), one, many)));
+    let a_minute: Vec<String> = [(limits.requests_per_minute, "request", "requests"), (limits.tokens_per_minute, "token", "tokens")]
         .into_iter()
         .filter_map(|(n, one, many)| n.map(|n| some(u64::from(n), one, many)))
         .collect();
-    if parts.is_empty() {
-        ("none of its own".into(), "what the model servers can carry")
-    } else {
-        (format!("{} a minute", parts.join(", ")), "key's own limit")
-    }
+    let a_minute = (!a_minute.is_empty()).then(|| format!("{} a minute", a_minute.join(", ")));
+    let parts: Vec<String> = a_minute.into_iter().chain(said(limits.concurrent_calls, "call", "calls", "at a time")).collect();
+    if parts.is_empty() { ("none of its own".into(), "what the model servers can carry") } else { (parts.join(", "), "key's own limit") }
 }
 
 fn ends(key: &ApiKey, now: Timestamp) -> String {
@@ -316,8 +315,12 @@ mod tests {
     #[test]
     fn the_limit_says_at_which_level_it_holds() {
         assert_eq!(
-            effective(Limits { requests_per_minute: Some(60), tokens_per_minute: None }),
+            effective(Limits { requests_per_minute: Some(60), ..Limits::default() }),
             ("60\u{a0}requests a minute".into(), "key's own limit")
+        );
+        assert_eq!(
+            effective(Limits { tokens_per_minute: Some(1), concurrent_calls: Some(2), ..Limits::default() }).0,
+            "1\u{a0}token a minute, 2\u{a0}calls at a time"
         );
         assert_eq!(effective(Limits::default()).0, "none of its own");
     }

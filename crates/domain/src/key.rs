@@ -21,6 +21,10 @@ pub struct Limits {
     pub requests_per_minute: Option<u32>,
     /// Prompt and completion tokens in any window of 60 s; reserved before the call, settled after it.
     pub tokens_per_minute: Option<u32>,
+    /// Calls under way at the same time, where it is less than the tenant has for each of its keys. Of a key only: what a tenant has in all
+    /// is in its call rules.
+    #[serde(default)]
+    pub concurrent_calls: Option<u32>,
 }
 
 impl Limits {
@@ -33,6 +37,10 @@ impl Limits {
         if self.tokens_per_minute == Some(0) {
             let sentence = "A limit that allows no token is of no use; leave the field empty for no limit.";
             out.push(FieldProblem::new("tokens_per_minute", sentence).suggesting("20000"));
+        }
+        if self.concurrent_calls == Some(0) {
+            let sentence = "A limit that allows no call is of no use; leave the field empty for what every key of the tenant has.";
+            out.push(FieldProblem::new("concurrent_calls", sentence).suggesting("4"));
         }
         out
     }

@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = arguments.next().unwrap_or("127.0.0.1:4101".into());
     let upstream = arguments.next().unwrap_or("http://127.0.0.1:4100".into());
     // High enough never to refuse, so that counting is paid and every call goes through.
-    let limits = Limits { requests_per_minute: Some(u32::MAX), tokens_per_minute: Some(u32::MAX) };
+    let limits = Limits { requests_per_minute: Some(u32::MAX), tokens_per_minute: Some(u32::MAX), concurrent_calls: None };
     let most = CallRules::MOST;
     let calls = CallRules {
         limits,

@@ -129,7 +129,7 @@ mod tests {
             (500, Demand { max_tokens: None, ..demand }, Prompt::Bound, 0, 500, Some(50)),
         ] {
             let mut entry = TenantEntry::default();
-            entry.calls.limits = Limits { requests_per_minute: None, tokens_per_minute: Some(limit) };
+            entry.calls.limits = Limits { tokens_per_minute: Some(limit), ..Limits::default() };
             let caller = Caller { tenant: &tenant, entry: &entry, key: None, person: PersonId::from_uuid(Uuid::from_u128(1)) };
             let admitted = caller.reserve(&demand, prompt, context, &ledger, 1_000).unwrap();
             let gauge = admitted.standing.tokens.unwrap();

@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn limits(requests: u32, tokens: u32) -> Limits {
-    Limits { requests_per_minute: Some(requests), tokens_per_minute: Some(tokens) }
+    Limits { requests_per_minute: Some(requests), tokens_per_minute: Some(tokens), ..Limits::default() }
 }
 
 fn ask(tenant: &Name, key: Limits, tenant_limits: Limits, tokens: u64) -> Ask<'_> {

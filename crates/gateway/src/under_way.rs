@@ -42,8 +42,9 @@ impl UnderWay {
         if let Some(now) = tenants.get_mut(caller.tenant) {
             let of_member = now.members.get(&caller.person).copied().unwrap_or(0);
             let of_key = key.and_then(|k| now.keys.get(&k).copied()).unwrap_or(0);
+            let own = caller.key.and_then(|k| k.limits.concurrent_calls).unwrap_or(u32::MAX);
             for (whose, count, most) in [
-                ("this API key", of_key, rules.concurrent_calls_per_key),
+                ("this API key", of_key, rules.concurrent_calls_per_key.min(own)),
                 ("this member", of_member, rules.concurrent_calls_per_member),
                 ("this tenant", now.all, rules.concurrent_calls),
             ] {

@@ -94,7 +94,8 @@ impl Platform {
     /// Does one job; false when none is due. `most`: of one tenant's jobs this holder has at most so many at a time.
     pub async fn work_next(&self, holder: &str, most: u32) -> Result<bool, Problem> {
         let Some(job) = self.claim(holder, most).await? else { return Ok(false) };
-        let trace = tracing::info_span!(target: TARGET, "job", otel.name = job.kind, atelier.object = job.object, atelier.attempt = job.attempts);
+        let trace =
+            tracing::info_span!(target: TARGET, "job", otel.name = job.kind, atelier.object = job.object, atelier.attempt = job.attempts);
         let done = tokio::select! {
             done = self.work(&job).instrument(trace) => done,
             () = self.keep_claim(&job) => {

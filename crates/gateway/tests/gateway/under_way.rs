@@ -74,3 +74,20 @@ async fn the_playground_is_under_the_tenants_limits() {
     assert_eq!(refused.refused(), (429, "rate_limit_exceeded".into()));
     assert!(refused.message().contains("2 requests per minute of this tenant"), "{}", refused.message());
 }
+
+#[tokio::test]
+async fn a_key_may_have_fewer_calls_under_way_than_its_tenants_other_keys_and_never_more() {
+    let world = World::start().await;
+    let own = |most| world.change(|d| d.keys.get_mut(&entry(1, "acme").0).unwrap().limits.concurrent_calls = Some(most));
+    world.rule(|rules| rules.concurrent_calls_per_key = 2);
+    own(1);
+    let first = world.open(&streaming("endless")).await;
+    let refused = world.chat(&chat("helpdesk")).await;
+    assert_eq!(refused.refused(), (429, "concurrency_limit_exceeded".into()));
+    assert!(refused.message().contains("1 calls of this API key"), "{}", refused.message());
+    own(9);
+    let second = world.open(&streaming("endless")).await;
+    let refused = world.chat(&chat("helpdesk")).await;
+    assert!(refused.message().contains("2 calls of this API key"), "the tenant's number is the most: {}", refused.message());
+    drop((first, second));
+}

@@ -55,7 +55,7 @@ pub fn name(text: &str) -> Name {
 }
 
 pub fn limits(requests: Option<u32>, tokens: Option<u32>) -> Limits {
-    Limits { requests_per_minute: requests, tokens_per_minute: tokens }
+    Limits { requests_per_minute: requests, tokens_per_minute: tokens, ..Limits::default() }
 }
 
 pub fn entry(n: u8, tenant: &str) -> ([u8; 32], KeyEntry) {

@@ -70,7 +70,7 @@ struct Snapshot {
     db: Open,
 }
 
-type KeyColumns = (String, String, String, String, i64, Option<String>, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
+type KeyColumns = (String, String, String, String, i64, Option<String>, Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
 type EndpointColumns =
     (String, String, String, String, String, Option<String>, String, i64, Option<String>, Option<String>, Option<i64>, i64, Option<String>);
 type AttachmentColumns = (String, String, String, String, i64, String, Option<String>, i64);
@@ -103,7 +103,7 @@ impl Snapshot {
         let members: Vec<(String, String, i64)> = in_tx!(self, db => sqlx::query_as(sql).fetch_all(db).await)?;
         let sql = "SELECT id, passes_from FROM people WHERE passes_from > $1";
         let passes: Vec<(String, i64)> = in_tx!(self, db => sqlx::query_as(sql).bind(passes_since.0).fetch_all(db).await)?;
-        let sql = "SELECT tenant, id, digest, owner, service, models_json, requests_per_minute, tokens_per_minute, expires_at, revoked_at FROM api_keys \
+        let sql = "SELECT tenant, id, digest, owner, service, models_json, requests_per_minute, tokens_per_minute, concurrent_calls, expires_at, revoked_at FROM api_keys \
             WHERE (revoked_at IS NULL OR revoked_at > $1) AND (expires_at IS NULL OR expires_at > $1)";
         let keys: Vec<KeyColumns> = in_tx!(self, db => sqlx::query_as(sql).bind(keys_since.0).fetch_all(db).await)?;
         let sql = "SELECT e.tenant, e.id, e.name, e.state, e.reason, e.address, b.name, b.context, e.merged_version, m.name, v.number, e.created_at, e.serving_json FROM endpoints e \
@@ -136,7 +136,7 @@ fn or_default<T: DeserializeOwned + Default>(json: Option<String>) -> Result<T> 
     Ok(json.as_deref().map(super::from_json).transpose()?.unwrap_or_default())
 }
 
-fn key((tenant, id, digest, owner, service, models, requests, tokens, expires, revoked): KeyColumns) -> Result<DirectoryKey> {
+fn key((tenant, id, digest, owner, service, models, requests, tokens, concurrent, expires, revoked): KeyColumns) -> Result<DirectoryKey> {
     Ok(DirectoryKey {
         tenant: parsed(&tenant)?,
         id: parsed(&id)?,
@@ -144,7 +144,7 @@ fn key((tenant, id, digest, owner, service, models, requests, tokens, expires, r
         owner: parsed(&owner)?,
         service: service != 0,
         models: models.as_deref().map(super::from_json).transpose()?,
-        limits: super::keys::limits(requests, tokens)?,
+        limits: super::keys::limits(requests, tokens, concurrent)?,
         expires_at: expires.map(Timestamp),
         revoked: revoked.is_some(),
     })

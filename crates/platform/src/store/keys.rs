@@ -27,6 +27,7 @@ type Columns = (
     Option<String>,
     Option<i64>,
     Option<i64>,
+    Option<i64>,
     i64,
     Option<i64>,
     Option<i64>,
@@ -35,16 +36,16 @@ type Columns = (
 
 const LIST: &str = "SELECT k.tenant, k.id, k.label, k.hint, k.service, k.owner, p.name, \
     CASE WHEN m.person IS NULL THEN NULL ELSE COALESCE(m.confirmed_at, m.since) END, k.models_json, k.requests_per_minute, k.tokens_per_minute, \
-    k.created_at, k.expires_at, k.revoked_at, k.last_used_at FROM api_keys k JOIN people p ON p.id = k.owner \
+    k.concurrent_calls, k.created_at, k.expires_at, k.revoked_at, k.last_used_at FROM api_keys k JOIN people p ON p.id = k.owner \
     LEFT JOIN members m ON m.tenant = k.tenant AND m.person = k.owner WHERE k.tenant = $1 \
     ORDER BY k.created_at DESC, k.id DESC";
 const ONE: &str = "SELECT k.tenant, k.id, k.label, k.hint, k.service, k.owner, p.name, \
     CASE WHEN m.person IS NULL THEN NULL ELSE COALESCE(m.confirmed_at, m.since) END, k.models_json, k.requests_per_minute, k.tokens_per_minute, \
-    k.created_at, k.expires_at, k.revoked_at, k.last_used_at FROM api_keys k JOIN people p ON p.id = k.owner \
+    k.concurrent_calls, k.created_at, k.expires_at, k.revoked_at, k.last_used_at FROM api_keys k JOIN people p ON p.id = k.owner \
     LEFT JOIN members m ON m.tenant = k.tenant AND m.person = k.owner WHERE k.tenant = $1 AND k.id = $2";
 
 fn key(
-    (tenant, id, label, hint, service, owner, owner_name, confirmed, models, requests, tokens, created, expires, revoked, used): Columns,
+    (tenant, id, label, hint, service, owner, owner_name, confirmed, models, requests, tokens, concurrent, created, expires, revoked, used): Columns,
 ) -> Result<ApiKey> {
     Ok(ApiKey {
         id: parsed(&id)?,
@@ -56,7 +57,7 @@ fn key(
         owner_name,
         owner_confirmed_at: confirmed.map(at),
         models: models.as_deref().map(from_json).transpose()?,
-        limits: limits(requests, tokens)?,
+        limits: limits(requests, tokens, concurrent)?,
         created_at: at(created),
         expires_at: expires.map(at),
         revoked_at: revoked.map(at),
@@ -64,8 +65,12 @@ fn key(
     })
 }
 
-pub(super) fn limits(requests: Option<i64>, tokens: Option<i64>) -> Result<Limits> {
-    Ok(Limits { requests_per_minute: requests.map(count).transpose()?, tokens_per_minute: tokens.map(count).transpose()? })
+pub(super) fn limits(requests: Option<i64>, tokens: Option<i64>, concurrent: Option<i64>) -> Result<Limits> {
+    Ok(Limits {
+        requests_per_minute: requests.map(count).transpose()?,
+        tokens_per_minute: tokens.map(count).transpose()?,
+        concurrent_calls: concurrent.map(count).transpose()?,
+    })
 }
 
 impl Store {
@@ -90,13 +95,14 @@ impl Tx {
     }
 
     pub(crate) async fn insert_key(&mut self, row: &KeyRow<'_>) -> Result<()> {
-        let sql = "INSERT INTO api_keys (tenant, id, label, hint, digest, owner, models_json, requests_per_minute, tokens_per_minute, created_at, expires_at, service) \
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+        let sql = "INSERT INTO api_keys (tenant, id, label, hint, digest, owner, models_json, requests_per_minute, tokens_per_minute, created_at, expires_at, service, concurrent_calls) \
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
         let k = row.key;
         in_tx!(self, db => sqlx::query(sql)
             .bind(k.tenant.as_str()).bind(k.id.to_string()).bind(&k.label).bind(&k.hint).bind(&row.digest).bind(k.owner.to_string())
             .bind(k.models.as_ref().map(json)).bind(k.limits.requests_per_minute.map(i64::from)).bind(k.limits.tokens_per_minute.map(i64::from))
             .bind(k.created_at.0).bind(k.expires_at.map(|t| t.0)).bind(i64::from(k.service))
+            .bind(k.limits.concurrent_calls.map(i64::from))
             .execute(db).await.map(drop))?;
         self.key_changed(&k.tenant, k.id);
         Ok(())

@@ -30,7 +30,7 @@ fn new_key(label: &str) -> NewKey {
 async fn a_key_is_found_by_its_digest_and_its_text_is_nowhere(world: World) {
     world.tenant("acme").await;
     let scope = world.scope("ann", "acme", Role::Engineer).await;
-    let limits = Limits { requests_per_minute: Some(5), tokens_per_minute: None };
+    let limits = Limits { requests_per_minute: Some(5), tokens_per_minute: None, concurrent_calls: Some(2) };
     let new = NewKey { models: Some(vec!["facts".into(), " ".into()]), limits, ..new_key(" bot ") };
     let created = world.platform.keys(&scope).create(new).await.unwrap();
     assert!(text::well_formed(&created.secret) && created.secret.starts_with(&created.key.hint));

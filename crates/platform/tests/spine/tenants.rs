@@ -106,7 +106,7 @@ async fn the_admin_says_how_a_tenants_models_may_be_called_and_the_gateway_knows
     let tenants = world.platform.tenants(&platform);
     assert_eq!(tenants.call_rules("acme").await.unwrap(), CallRules::default());
     let rules = CallRules {
-        limits: Limits { requests_per_minute: Some(60), tokens_per_minute: Some(9_000) },
+        limits: Limits { requests_per_minute: Some(60), tokens_per_minute: Some(9_000), concurrent_calls: None },
         concurrent_calls: 7,
         concurrent_calls_per_key: 3,
         origins: vec!["https://chat.example.org".into()],
