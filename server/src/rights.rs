@@ -96,6 +96,7 @@ pub const DOORS: &[(&str, &str, Needs)] = &[
     ("POST", "/rpc/models/get", Tenant(A::ModelRead)),
     ("POST", "/rpc/models/list", Tenant(A::ModelRead)),
     ("POST", "/rpc/models/stage", Tenant(A::ModelStage)),
+    ("POST", "/rpc/no-access", Session),
     ("POST", "/rpc/playground/delete", Tenant(A::Infer)),
     ("POST", "/rpc/playground/get", Tenant(A::EndpointRead)),
     ("POST", "/rpc/runs/cancel", Tenant(A::RunCancel)),

@@ -36,6 +36,10 @@ fn entries(text: &str) -> impl Iterator<Item = &str> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl(pub String);
 
+/// How groups at the identity provider name a tenant and a role, with `{tenant}` and `{role}`. Given by the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantGroup(pub String);
+
 /// Seconds after which a client may come back when a part did not answer: the header `Retry-After`.
 pub const RETRY_AFTER: &str = "5";
 

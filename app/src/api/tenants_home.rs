@@ -20,6 +20,21 @@ pub async fn get_whoami() -> Result<Option<Whoami>, AppError> {
     Ok(super::maybe_caller().map(|c| c.whoami()))
 }
 
+/// Somebody who is in no tenant, and the group that would change that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outside {
+    pub who: Whoami,
+    /// As the portal is configured, with `{tenant}` and `{role}`.
+    pub needed_group: String,
+}
+
+#[server(prefix = "/rpc", endpoint = "no-access", output = Wire)]
+pub async fn get_no_access() -> Result<Outside, AppError> {
+    let who = super::caller()?.whoami();
+    let needed_group = use_context::<super::TenantGroup>().map(|g| g.0).unwrap_or_default();
+    Ok(Outside { who, needed_group })
+}
+
 /// Everything on a tenant's home.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Home {

@@ -7,7 +7,7 @@ use crate::{
 };
 use app::{
     App, Returned,
-    api::{KnownScope, PublicUrl},
+    api::{KnownScope, PublicUrl, TenantGroup},
     shell,
 };
 use axum::{
@@ -39,6 +39,7 @@ fn provide(web: &Web) {
     provide_context(web.files());
     provide_context(KnownScope::default());
     provide_context(PublicUrl(web.config().public_url.clone()));
+    provide_context(TenantGroup(web.config().groups.tenant.clone()));
     let parts = use_context::<Parts>();
     let found = parts.as_ref().map(|parts| &parts.extensions);
     let caller: Option<Caller> = found.and_then(|f| f.get::<Signed>()).and_then(|s| s.caller.clone());

@@ -115,6 +115,11 @@ impl GroupRules {
         }
     }
 
+    /// Whether the token says anything of groups.
+    pub fn are_told(&self, claims: &serde_json::Map<String, Value>) -> bool {
+        at(claims, &self.claim).is_some()
+    }
+
     pub fn rights(&self, groups: &[String]) -> Rights {
         let mut rights = Rights::default();
         let plain = |g: &String| g.trim_start_matches('/').to_owned();

@@ -62,7 +62,9 @@ async fn try_to_renew(web: &Web, session: SessionId) -> Result<(), Problem> {
     let Some(renewal) = sessions.begin_renewal(session).await? else { return Ok(()) };
     match sign_in.provider.renew(&renewal.refresh_token, &renewal.subject).await {
         Ok(again) => {
-            let profile = again.vouched.map(|vouched| sign_in.profile(vouched));
+            // A token that is refreshed may say less than the first one: without the claim nothing was said of groups, and they stay.
+            let told = again.vouched.filter(|vouched| sign_in.groups.are_told(&vouched.claims));
+            let profile = told.map(|vouched| sign_in.profile(vouched));
             sessions.renewed(renewal, Renewed { refresh_token: again.refresh_token, profile }).await
         }
         Err(RenewError::Refused(why)) => {

@@ -3,6 +3,7 @@
 mod away;
 mod doctor;
 mod house_certificate;
+mod refreshed;
 mod tokens;
 
 use crate::portal::{Answer, Browser, TestPortal, encoded};
@@ -50,6 +51,8 @@ pub struct Behaviour {
     /// Laid over the claims of a good token; null takes one away.
     pub claims: Value,
     pub signed: Signed,
+    /// Gives refresh tokens.
+    pub refreshes: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +91,7 @@ impl Default for Behaviour {
             callback_known: true,
             claims: json!({}),
             signed: Signed::Key(1),
+            refreshes: false,
         }
     }
 }
@@ -252,8 +256,11 @@ async fn token(State(inner): State<Arc<Inner>>, headers: HeaderMap, Form(asked):
     if headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()) != Some(basic.as_str()) {
         return (StatusCode::UNAUTHORIZED, Json(json!({ "error": "invalid_client" }))).into_response();
     }
-    let Some(nonce) = asked.get("code").and_then(|code| inner.codes.lock().unwrap().remove(code)) else {
-        return (StatusCode::BAD_REQUEST, Json(json!({ "error": "invalid_grant" }))).into_response();
+    // The nonce belongs to the first token only.
+    let nonce = match asked.get("code").and_then(|code| inner.codes.lock().unwrap().remove(code)) {
+        Some(nonce) => json!(nonce),
+        None if now.refreshes && asked.get("refresh_token").is_some_and(|t| t == "refresh-token") => Value::Null,
+        None => return (StatusCode::BAD_REQUEST, Json(json!({ "error": "invalid_grant" }))).into_response(),
     };
     // Codes that were given are counted; the portal also asks with one that was not.
     inner.asked("token");
@@ -274,7 +281,13 @@ async fn token(State(inner): State<Arc<Inner>>, headers: HeaderMap, Form(asked):
             claims.as_object_mut().unwrap().insert(name.clone(), value)
         };
     }
-    let good = json!({ "access_token": "opaque", "token_type": "Bearer", "expires_in": 300, "id_token": signed(now.signed, &claims) });
+    if nonce.is_null() {
+        claims.as_object_mut().unwrap().remove("nonce");
+    }
+    let mut good = json!({ "access_token": "opaque", "token_type": "Bearer", "expires_in": 300, "id_token": signed(now.signed, &claims) });
+    if now.refreshes {
+        good["refresh_token"] = json!("refresh-token");
+    }
     inner.reply(now.token, good).await
 }
 
