@@ -5,7 +5,7 @@ mod places;
 
 pub use places::{Places, Python};
 
-use crate::{layers::host::Hosts, listener::ListenerArgs};
+use crate::{http::health::AgeLimits, layers::host::Hosts, listener::ListenerArgs};
 use clap::{Args, ValueEnum};
 use openidconnect::url::Url;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -92,9 +92,10 @@ pub struct ServeArgs {
     /// Folder of the built browser files; default: `site` beside the program's folder, then ./target/site.
     #[arg(long, env = "ATELIER_SITE")]
     pub site: Option<PathBuf>,
-    /// Seconds after which a directory (routes, keys, limits) that cannot be read anew makes `/readyz` answer 503.
-    #[arg(long, env = "ATELIER_DIRECTORY_AGE_LIMIT", default_value = "60", value_parser = crate::listener::seconds)]
-    pub directory_age_limit: Duration,
+    /// Seconds after which a directory (routes, keys, limits) that cannot be read anew makes `/readyz` answer 503. Default: 60; for a
+    /// process that is a gateway only 600, because it goes on answering while the database is away.
+    #[arg(long, env = "ATELIER_DIRECTORY_AGE_LIMIT", value_parser = crate::listener::seconds)]
+    pub directory_age_limit: Option<Duration>,
     /// Seconds after which a lease of the controllers that cannot be asked for makes `/readyz` answer 503.
     #[arg(long, env = "ATELIER_LEASE_AGE_LIMIT", default_value = "30", value_parser = crate::listener::seconds)]
     pub lease_age_limit: Duration,
@@ -110,6 +111,10 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub listener: ListenerArgs,
 }
+
+/// How long a gateway without its database is sent calls: as long as a failover or a restore of a database may take. A longer time would
+/// be a gateway that is cut off from a database which others reach, and that does not hear of keys they revoke.
+const GATEWAY_WITHOUT_DATABASE: Duration = Duration::from_secs(600);
 
 /// Why the portal does not start: one sentence for whoever started it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -171,6 +176,13 @@ impl ServeArgs {
     /// No role named = every role.
     pub fn has(&self, role: RoleName) -> bool {
         self.roles.is_empty() || self.roles.contains(&role)
+    }
+
+    /// When this process is not ready.
+    pub fn age_limits(&self) -> AgeLimits {
+        let gateway_only = self.roles == [RoleName::Gateway];
+        let usual = if gateway_only { GATEWAY_WITHOUT_DATABASE } else { Duration::from_secs(60) };
+        AgeLimits { directory: self.directory_age_limit.unwrap_or(usual), lease: self.lease_age_limit, database: !gateway_only }
     }
 
     /// `listening` is the address that was really taken (the port may have been 0).

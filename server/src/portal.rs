@@ -3,7 +3,7 @@
 use crate::{
     config::{Config, IdentityProvider, Places, Refused, RoleName, ServeArgs},
     devprovider::{self, DevProvider},
-    http::{self, health::AgeLimits},
+    http,
     layers::{
         attempts::{self, Most},
         proxies::Proxies,
@@ -102,7 +102,7 @@ pub async fn start(mut args: ServeArgs, places: Places, program: PathBuf) -> any
     let watch = Watch { proxies: proxies.clone(), requests: metrics_listener.is_some().then(|| requests.clone()) };
     let listener = Listener::bind(args.listen, "--listen", limits, tls, proxies).await?;
     let (address, connections) = (listener.address()?, listener.slots());
-    let age_limits = AgeLimits { directory: args.directory_age_limit, lease: args.lease_age_limit };
+    let age_limits = args.age_limits();
     let most = Most {
         sign_ins: args.sign_ins_per_minute,
         refused_sign_ins: args.refused_sign_ins_per_minute,

@@ -59,6 +59,7 @@ async fn a_stranger_can_write_neither_an_address_nor_a_request_id_into_the_recor
     let record = &audit(&portal, "session.sign_in").await[0].entry;
     assert_eq!(record.from_ip, "127.0.0.1");
     assert_eq!(record.request_id, answer.header("x-request-id"));
+    assert_eq!(answer.header("x-client-request-id"), "edge-4711", "its own id is kept beside ours");
 }
 
 #[tokio::test(flavor = "multi_thread")]

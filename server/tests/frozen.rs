@@ -119,3 +119,36 @@ async fn a_change_that_waits_too_long_for_its_turn_is_answered_503_and_told_when
 
 /// The lock that `platform::store` takes for each change.
 const WRITERS_LINE: i64 = 0x61_74_65_6c_69_65_72;
+
+/// What `/readyz` says.
+async fn ready(address: &str) -> (u16, String) {
+    let answer = reqwest::get(format!("{address}/readyz")).await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_alone_is_ready_without_its_database_until_its_directory_is_too_old() {
+    prepare();
+    let Some(mut database) = Postgres::start() else { return };
+    let data = tempfile::tempdir().unwrap();
+    let setup = |name: &str| Setup::new(data.path(), name).with("--database-url", &database.url);
+    let gateway = setup("gateway").with("--role", "gateway");
+    let strict = setup("strict").with("--role", "gateway").with("--directory-age-limit", 5);
+    let whole = setup("whole");
+    let _running = (gateway.start().await, strict.start().await, whole.start().await);
+    database.go_away();
+    within(PATIENCE, "who needs the database says that it is away", async || (ready(&whole.address).await.0 == 503).then_some(())).await;
+    let said = within(PATIENCE, "the directory is too old for the strict one", async || {
+        let (status, said) = ready(&strict.address).await;
+        (status == 503).then_some(said)
+    })
+    .await;
+    assert!(said.contains("directory was last compared") && said.contains("more than 5 s is too old"), "{said}");
+    let (status, said) = ready(&gateway.address).await;
+    assert!(status == 200 && said.contains("directory_age_seconds"), "{status} {said}");
+    database.come_back();
+    within(PATIENCE, "all are ready again", async || {
+        (ready(&strict.address).await.0 == 200 && ready(&whole.address).await.0 == 200).then_some(())
+    })
+    .await;
+}

@@ -106,6 +106,28 @@ async fn a_body_that_falls_silent_is_told_so_and_not_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_falls_silent_ends_by_the_limit_of_every_body_and_keeps_nothing() {
+    let portal = TestPortal::with(&["--role", "web,gateway", "--body-timeout", "0.5"]).await;
+    let mut mira = portal.signed_in("mira").await;
+    let opening = "--B\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\nsilent\r\n--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.jsonl\"\r\n\r\n";
+    let begun = futures::stream::iter([std::io::Result::Ok(format!("{opening}{ROW}"))]);
+    let request = reqwest::Client::new()
+        .post(format!("{}/t/lumenta/datasets-upload", portal.url))
+        .header("accept", "application/json")
+        .header("origin", &portal.url)
+        .header("content-type", "multipart/form-data; boundary=B")
+        .body(reqwest::Body::wrap_stream(futures::StreamExt::chain(begun, futures::stream::pending())));
+    let answer = tokio::time::timeout(SOON, mira.send(request)).await.expect("an answer");
+    assert!(
+        (400..500).contains(&answer.status) && answer.body.contains("The upload broke off after 105 B; nothing was stored."),
+        "{} {}",
+        answer.status,
+        answer.body
+    );
+    assert!(!mira.call("/rpc/home", "tenant=lumenta").await.body.contains("silent"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_comes_slowly_but_steadily_takes_as_long_as_it_wants() {
     let limits = ["--body-timeout", "4", "--head-timeout", "4", "--keep-alive-timeout", "4", "--write-timeout", "4"];
     let portal = TestPortal::with(&[&["--role", "web,gateway"][..], &limits].concat()).await;

@@ -133,7 +133,10 @@ async fn what_changes_something_is_a_span_of_its_request_and_so_are_the_controll
     })
     .await;
     assert_eq!(request.name, "POST /rpc/keys/create");
-    assert_eq!((attribute(&change, "atelier.tenant").as_deref(), attribute(&change, "atelier.object_kind").as_deref()), (Some(TENANT), Some("key")));
+    assert_eq!(
+        (attribute(&change, "atelier.tenant").as_deref(), attribute(&change, "atelier.object_kind").as_deref()),
+        (Some(TENANT), Some("key"))
+    );
     // The base model was looked at by a job, and what that found is a change inside it.
     let job = within(PATIENCE, "the job was sent", async || {
         collector.spans().into_iter().find(|s| attribute(s, "atelier.attempt").as_deref() == Some("1"))

@@ -10,11 +10,14 @@ use platform::{Platform, freshness::Ages};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Ages beyond which this process is not ready.
+/// What makes this process not ready. One that is a gateway and nothing else answers calls without the database: of it only the age of its
+/// directory counts.
 #[derive(Clone, Copy, Debug)]
 pub struct AgeLimits {
     pub directory: Duration,
     pub lease: Duration,
+    /// Whether the database must take changes.
+    pub database: bool,
 }
 
 pub fn routes(platform: Platform, limits: AgeLimits, stopping: CancellationToken) -> Router {
@@ -26,7 +29,9 @@ async fn ready(platform: Platform, limits: AgeLimits, stopping: CancellationToke
     if stopping.is_cancelled() {
         return plain(StatusCode::SERVICE_UNAVAILABLE, "stopping");
     }
-    if let Err(problem) = platform.ready().await {
+    if limits.database
+        && let Err(problem) = platform.ready().await
+    {
         return plain(StatusCode::SERVICE_UNAVAILABLE, &problem.sentence);
     }
     let ages = platform.ages();
@@ -70,7 +75,7 @@ mod tests {
 
     #[test]
     fn what_is_too_old_is_named_and_what_this_process_does_not_do_is_never_too_old() {
-        let limits = AgeLimits { directory: Duration::from_secs(60), lease: Duration::from_secs(30) };
+        let limits = AgeLimits { directory: Duration::from_secs(60), lease: Duration::from_secs(30), database: true };
         let ages = |directory: Option<u64>, lease: Option<u64>| Ages {
             directory: directory.map(Duration::from_secs),
             lease: lease.map(Duration::from_secs),

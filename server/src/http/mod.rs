@@ -81,7 +81,8 @@ pub fn web_routes(web: &Web, development: Option<Arc<DevProvider>>, tried: attem
         .with_state(web.clone())
         .merge(pages)
         .layer(from_fn(text::refuse_nul))
-        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        // The one place that looks at the size; axum's own limit is off, because it says nothing that a person could read.
+        .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(BODY_BYTES, body::limit))
         .merge(uploads.router.with_state(web.clone()))
         .layer(from_fn_with_state(web.clone(), caller::find))

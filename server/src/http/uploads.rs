@@ -2,10 +2,13 @@
 //! With scripts the answer is JSON, without them a redirect to the dataset, or a page that says what is wrong.
 
 use super::problem_page::{self, Page, Wants};
-use crate::{layers::caller::SignedIn, web::Web};
+use crate::{layers::caller::SignedIn, listener::BrokenOff, web::Web};
 use axum::{
     Json,
-    extract::{FromRequest, Multipart, Path, Request, State, multipart::Field},
+    extract::{
+        FromRequest, Multipart, Path, Request, State,
+        multipart::{Field, MultipartError},
+    },
     http::{HeaderMap, header},
     response::{IntoResponse, Redirect, Response},
 };
@@ -18,8 +21,6 @@ use futures::{Stream, stream};
 use platform::{access::Caller, datasets::NewUpload};
 use std::{io, time::Duration};
 
-/// A sender that is silent for longer is gone.
-const SILENCE: Duration = Duration::from_secs(60);
 /// How much of a refused upload is still read, so that the browser hears why instead of a broken connection.
 const READ_ON: u64 = 256 * 1024 * 1024;
 /// Longest text field of the form.
@@ -142,16 +143,12 @@ async fn receive(
 }
 
 async fn next(form: &mut Multipart) -> Result<Option<Field<'_>>, Problem> {
-    match tokio::time::timeout(SILENCE, form.next_field()).await {
-        Ok(Ok(field)) => Ok(field),
-        Ok(Err(e)) => Err(broken_off(&e.to_string())),
-        Err(_) => Err(broken_off("nothing came for a minute")),
-    }
+    form.next_field().await.map_err(|e| broken_off(&why(&e)))
 }
 
 async fn text_of(name: &str, field: &mut Field<'_>) -> Result<String, Problem> {
     let mut bytes = Vec::new();
-    while let Some(chunk) = field.chunk().await.map_err(|e| broken_off(&e.to_string()))? {
+    while let Some(chunk) = field.chunk().await.map_err(|e| broken_off(&why(&e)))? {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > TEXT_BYTES {
             return Err(Problem::field(name, "That is too long."));
@@ -162,6 +159,13 @@ async fn text_of(name: &str, field: &mut Field<'_>) -> Result<String, Problem> {
     Ok(text)
 }
 
+/// In the words of what ended the body, where that is known: the listener's limit of silence, say.
+fn why(error: &MultipartError) -> String {
+    let causes = std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |e| e.source());
+    let known = causes.filter_map(|e| e.downcast_ref::<BrokenOff>()).next();
+    known.map_or_else(|| error.to_string(), BrokenOff::to_string)
+}
+
 fn broken_off(why: &str) -> Problem {
     Problem::new(ProblemKind::Invalid, format!("The upload broke off: {why}.")).next("Nothing was kept. Send it again.")
 }
@@ -170,11 +174,10 @@ fn broken_off(why: &str) -> Problem {
 fn chunks(field: Field<'_>) -> impl Stream<Item = io::Result<Bytes>> {
     stream::unfold(Some(field), |field| async {
         let mut field = field?;
-        match tokio::time::timeout(SILENCE, field.chunk()).await {
-            Ok(Ok(Some(chunk))) => Some((Ok(chunk), Some(field))),
-            Ok(Ok(None)) => None,
-            Ok(Err(e)) => Some((Err(io::Error::other(e.to_string())), None)),
-            Err(_) => Some((Err(io::Error::from(io::ErrorKind::TimedOut)), None)),
+        match field.chunk().await {
+            Ok(Some(chunk)) => Some((Ok(chunk), Some(field))),
+            Ok(None) => None,
+            Err(e) => Some((Err(io::Error::other(why(&e))), None)),
         }
     })
 }

@@ -1,5 +1,6 @@
 //! Who is believed about the caller: the one rule for `X-Forwarded-For`, `X-Forwarded-Proto`, `x-request-id` and `traceparent`.
 
+use super::request::REQUEST_ID;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 use std::{
@@ -9,6 +10,8 @@ use std::{
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// OpenAI's name for the id that a client gives its own request.
+pub const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
 
 /// The networks of the proxies in front of the portal. A cheap clone.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +27,8 @@ pub struct Came {
     pub by_plain_http: bool,
     /// The id that a trusted proxy gave the request.
     pub request_id: Option<HeaderValue>,
+    /// The client's own id. It is told in the log beside the request's and sent back, and names nothing here.
+    pub client_request_id: Option<HeaderValue>,
 }
 
 impl Proxies {
@@ -40,8 +45,11 @@ impl Proxies {
     /// know is the caller: what stands before it was written by the caller itself.
     pub fn came(&self, peer: IpAddr, headers: &HeaderMap) -> Came {
         let mut from = peer.to_canonical();
+        let id = |name: &HeaderName| headers.get(name).filter(|id| is_harmless(id)).cloned();
+        let client_request_id = id(&CLIENT_REQUEST_ID);
         if !self.trust(peer) {
-            return Came { from, by_proxy: false, by_plain_http: false, request_id: None };
+            let client_request_id = client_request_id.or_else(|| id(&REQUEST_ID));
+            return Came { from, by_proxy: false, by_plain_http: false, request_id: None, client_request_id };
         }
         let said: Vec<&str> =
             headers.get_all(FORWARDED_FOR).iter().filter_map(|v| v.to_str().ok()).flat_map(|line| line.split(',')).collect();
@@ -56,8 +64,7 @@ impl Proxies {
         // The proxy next to us speaks last here too.
         let proto = headers.get_all(FORWARDED_PROTO).iter().next_back().and_then(|v| v.to_str().ok());
         let by_plain_http = proto.and_then(|p| p.rsplit(',').next()).is_some_and(|p| p.trim().eq_ignore_ascii_case("http"));
-        let request_id = headers.get("x-request-id").filter(|id| is_harmless(id)).cloned();
-        Came { from, by_proxy: true, by_plain_http, request_id }
+        Came { from, by_proxy: true, by_plain_http, request_id: id(&REQUEST_ID), client_request_id }
     }
 }
 
@@ -115,7 +122,8 @@ mod tests {
     fn a_stranger_is_believed_in_nothing() {
         let said = [("x-forwarded-for", "198.51.100.7"), ("x-forwarded-proto", "http"), ("x-request-id", "mine")];
         let stranger = came("203.0.113.9", &said);
-        assert_eq!(stranger, Came { from: "203.0.113.9".parse().unwrap(), by_proxy: false, by_plain_http: false, request_id: None });
+        let (from, own) = ("203.0.113.9".parse().unwrap(), Some(HeaderValue::from_static("mine")));
+        assert_eq!(stranger, Came { from, by_proxy: false, by_plain_http: false, request_id: None, client_request_id: own });
         let proxy = came("10.0.0.1", &said);
         assert!(proxy.by_plain_http && proxy.request_id.is_some_and(|id| id == "mine"));
     }
@@ -124,5 +132,9 @@ mod tests {
     fn an_id_that_could_write_into_the_log_is_not_taken() {
         assert_eq!(came("10.0.0.1", &[("x-request-id", "a b")]).request_id, None);
         assert_eq!(came("10.0.0.1", &[("x-request-id", "")]).request_id, None);
+        for client in ["10.0.0.1", "203.0.113.9"] {
+            assert_eq!(came(client, &[("x-client-request-id", "a b")]).client_request_id, None);
+            assert!(came(client, &[("x-client-request-id", "job-7")]).client_request_id.is_some_and(|id| id == "job-7"));
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The outermost layer: every request gets a number, a line in the log, and an answer, even when a handler panics.
 
-use super::proxies::{Came, Proxies};
+use super::proxies::{CLIENT_REQUEST_ID, Came, Proxies};
 use crate::{
     http::problem_page,
     metrics::{Requests, method_word},
@@ -58,7 +58,7 @@ pub async fn see(State(Watch { proxies, requests }): State<Watch>, mut request: 
     let began = Instant::now();
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |c| c.0.ip());
     // The number that a client sent is not believed: it would let one request hide behind another's number.
-    let Came { from, by_proxy, by_plain_http, request_id } = proxies.came(peer, request.headers());
+    let Came { from, by_proxy, by_plain_http, request_id, client_request_id } = proxies.came(peer, request.headers());
     let header = request_id.or_else(|| HeaderValue::try_from(fresh_id()).ok()).unwrap_or(HeaderValue::from_static("req"));
     let request_id = header.to_str().unwrap_or_default().to_owned();
     request.headers_mut().insert(REQUEST_ID, header.clone());
@@ -88,6 +88,7 @@ pub async fn see(State(Watch { proxies, requests }): State<Watch>, mut request: 
         }
     };
     response.headers_mut().insert(REQUEST_ID, header);
+    let client_id = client_request_id.as_ref().and_then(|id| id.to_str().ok());
     let (status, took) = (response.status().as_u16(), began.elapsed());
     if let Some(requests) = &requests {
         requests.answered(&method, route, status, took);
@@ -98,11 +99,14 @@ pub async fn see(State(Watch { proxies, requests }): State<Watch>, mut request: 
         trace.record("otel.status_code", "ERROR");
     }
     if status >= 500 {
-        tracing::warn!(parent: &span, %method, path, status, ms, "answered");
+        tracing::warn!(parent: &span, %method, path, status, ms, client_id, "answered");
     } else if quiet {
         tracing::debug!(parent: &span, %method, path, status, ms, "answered");
     } else {
-        tracing::info!(parent: &span, %method, path, status, ms, "answered");
+        tracing::info!(parent: &span, %method, path, status, ms, client_id, "answered");
+    }
+    if let Some(id) = client_request_id {
+        response.headers_mut().insert(CLIENT_REQUEST_ID, id);
     }
     response.map(Body::new)
 }

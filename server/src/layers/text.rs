@@ -1,10 +1,7 @@
 //! Refuses text that no database stores, before any handler sees it: in the address, in forms, and in JSON. What arrives as
 //! `multipart/form-data` is checked field by field where it is read.
 
-use crate::{
-    http::{BODY_BYTES, problem_page},
-    listener::BrokenOff,
-};
+use crate::{http::problem_page, listener::BrokenOff};
 use axum::{
     body::{Body, to_bytes},
     extract::Request,
@@ -31,7 +28,8 @@ pub async fn refuse_nul(request: Request, next: Next) -> Response {
         _ => return next.run(request).await,
     };
     let (head, body) = request.into_parts();
-    let body = match to_bytes(body, BODY_BYTES).await {
+    // `layers::body` around this one ends it at its limit.
+    let body = match to_bytes(body, usize::MAX).await {
         Ok(body) => body,
         Err(e) => return broken_off(&e, wants),
     };

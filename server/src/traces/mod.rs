@@ -90,7 +90,8 @@ fn is_asked_for(variable: Variables) -> bool {
 
 /// Who sends: OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES, and where they say nothing, this program.
 fn resource(variable: Variables) -> Resource {
-    let named = variable("OTEL_SERVICE_NAME").is_some() || variable("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|a| a.contains("service.name="));
+    let named =
+        variable("OTEL_SERVICE_NAME").is_some() || variable("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|a| a.contains("service.name="));
     let own = [("service.name", "atelier"), ("service.version", env!("CARGO_PKG_VERSION"))];
     let own = own.into_iter().filter(|(name, _)| !(named && *name == "service.name"));
     Resource::builder().with_attributes(own.map(|(name, value)| KeyValue::new(name, value))).build()
