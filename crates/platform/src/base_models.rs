@@ -104,7 +104,6 @@ impl BaseModels<'_> {
         let mut entry = tx.entry("base_model", model.id, &model.name);
         entry.detail = Detail::BaseModelAsked { architecture: model.architecture.clone(), folder: job.folder.display().to_string() };
         tx.commit(entry).await.doing("registering the base model")?;
-        platform.wake();
         Ok(model)
     }
 

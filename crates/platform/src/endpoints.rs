@@ -341,7 +341,6 @@ impl Endpoints<'_> {
         let mut entry = tx.entry("endpoint", id, &record.endpoint.name);
         entry.detail = detail;
         tx.commit(entry).await.doing("changing the endpoint")?;
-        self.platform().wake();
         let now = self.platform().store().endpoint(tenant, id).await.doing("reading the endpoint")?;
         Ok(now.unwrap_or(record).endpoint)
     }

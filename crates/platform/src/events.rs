@@ -38,6 +38,10 @@ pub(crate) async fn tell(tx: &mut Tx, tenant: &Name, topic: Topic, object: impl 
 
 /// Who listens in this process.
 pub(crate) struct Listeners {
+    /// Of every tenant.
+    all: broadcast::Sender<Arc<Event>>,
+    /// Held by the one that reads for everybody.
+    reading: tokio::sync::Mutex<()>,
     tenants: Mutex<HashMap<Name, broadcast::Sender<Arc<Event>>>>,
     /// The newest event's number, as far as this process has seen.
     latest: std::sync::atomic::AtomicI64,
@@ -45,19 +49,20 @@ pub(crate) struct Listeners {
 
 impl Listeners {
     pub(crate) fn new(latest: i64) -> Self {
-        Self { tenants: Mutex::default(), latest: latest.into() }
+        Self { all: broadcast::Sender::new(WAITING), reading: Default::default(), tenants: Mutex::default(), latest: latest.into() }
     }
 
     fn tell(&self, event: Event) {
         self.latest.store(event.seq, std::sync::atomic::Ordering::Release);
         let event = Arc::new(event);
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(listening) = tenants.get(&event.tenant)
-            && listening.send(event.clone()).is_err()
-        {
+        if tenants.get(&event.tenant).is_some_and(|listening| listening.send(event.clone()).is_err()) {
             // The last of the tenant's listeners is gone.
             tenants.remove(&event.tenant);
         }
+        drop(tenants);
+        // An error means that nobody listens.
+        let _ = self.all.send(event);
     }
 
     fn of(&self, tenant: &Name) -> broadcast::Receiver<Arc<Event>> {
@@ -84,6 +89,11 @@ impl Platform {
         Ok(self.inner.listeners.of(scope.tenant_name()))
     }
 
+    /// Events of all tenants, for the controllers.
+    pub(crate) fn listen_to_all(&self) -> broadcast::Receiver<Arc<Event>> {
+        self.inner.listeners.all.subscribe()
+    }
+
     /// A place in the events as browsers get it: it tells nothing of how much happens in other tenants, and opens for this one alone.
     pub fn seal_place(&self, tenant: &Name, seq: i64) -> String {
         self.inner.token_key.seal(&format!("{PLACE} {tenant}"), &seq.to_string())
@@ -95,8 +105,13 @@ impl Platform {
     }
 
     /// Reads what happens and tells it, until `shutdown` ends. A database that is away is asked again; pages then are late, not wrong.
+    /// Called more than once, one reads and the others stand by.
     pub async fn watch_events(&self, shutdown: impl Future<Output = ()>) {
         tokio::pin!(shutdown);
+        let _reading = tokio::select! {
+            () = &mut shutdown => return,
+            reading = self.inner.listeners.reading.lock() => reading,
+        };
         let mut revisions = self.store().revisions();
         // What happened before this process started concerns nobody here.
         let (mut seen, mut rights) = (self.latest_event(), None);

@@ -48,7 +48,7 @@ use std::{
     time::{Duration, Instant},
 };
 use store::Store;
-use tokio::sync::{Mutex, Notify, broadcast};
+use tokio::sync::{Mutex, broadcast};
 use uuid::Uuid;
 
 /// What the platform is opened with.
@@ -132,8 +132,6 @@ struct Inner {
     rights: broadcast::Sender<domain::ids::PersonId>,
     /// On their way into the audit log.
     refusals: refusals::Refusals,
-    /// A use case of this process changed something that its controller should see to.
-    wake: Notify,
     /// When the database was last asked whether it takes changes, and what came of it.
     probed: Mutex<Option<(Instant, Result<(), Problem>)>>,
     freshness: freshness::Freshness,
@@ -176,7 +174,6 @@ impl Platform {
             listeners,
             rights: broadcast::Sender::new(1024),
             refusals: Default::default(),
-            wake: Notify::new(),
             probed: Mutex::default(),
             freshness: Default::default(),
         };

@@ -175,7 +175,6 @@ impl Runs<'_> {
             Detail::RunLaunched { base_model: found.base.name, dataset: found.version.dataset_name, version: found.version.number };
         tx.changed(tenant, Topic::Run, id);
         tx.commit(entry).await.doing("launching the run")?;
-        platform.wake();
         self.get(id).await
     }
 
@@ -190,7 +189,6 @@ impl Runs<'_> {
         let entry = tx.entry("run", id, &run.name);
         tx.changed(tenant, Topic::Run, id);
         tx.commit(entry).await.doing("cancelling the run")?;
-        platform.wake();
         Ok(run)
     }
 

@@ -5,23 +5,20 @@ use std::time::Duration;
 
 const EVERY: Duration = Duration::from_secs(3600);
 /// How long after a change of leaders: a portal that is being set up has other things to do.
-const AT_FIRST: Duration = Duration::from_secs(60);
+pub(super) const AT_FIRST: Duration = Duration::from_secs(60);
 /// How soon it is tried again after trouble, which the log names.
 const AFTER_TROUBLE: Duration = Duration::from_secs(600);
 
-pub(super) async fn sign(leader: Leader) -> Result<(), Halt> {
-    tokio::time::sleep(AT_FIRST).await;
-    loop {
-        let pause = match leader.platform.write_checkpoint().await {
-            Ok(written) => {
-                tracing::debug!(path = written.path, fresh = written.fresh, "signed a checkpoint of the audit log");
-                EVERY
-            }
-            Err(problem) => {
-                tracing::error!(%problem, "no checkpoint of the audit log can be signed");
-                AFTER_TROUBLE
-            }
-        };
-        tokio::time::sleep(pause).await;
+/// How soon the next one is due.
+pub(super) async fn sign(leader: Leader) -> Result<Duration, Halt> {
+    match leader.platform.write_checkpoint().await {
+        Ok(written) => {
+            tracing::debug!(path = written.path, fresh = written.fresh, "signed a checkpoint of the audit log");
+            Ok(EVERY)
+        }
+        Err(problem) => {
+            tracing::error!(%problem, "no checkpoint of the audit log can be signed");
+            Ok(AFTER_TROUBLE)
+        }
     }
 }

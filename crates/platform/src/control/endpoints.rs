@@ -26,27 +26,42 @@ use domain::{
     time::SECOND,
 };
 use engine::{Cursor, End, Error as EngineError};
+use std::time::Duration;
 
 /// Bytes of output that are read and committed at once.
 const CHUNK: usize = 256 * 1024;
 /// Deaths in a row after which a server that never answered is given up.
 const MOST_DEATHS: u32 = 5;
+/// How soon an endpoint is looked at again that is on its way somewhere, and one that is ready, if nothing wakes it.
+const UNSETTLED: Duration = Duration::from_secs(1);
+const SETTLED: Duration = Duration::from_secs(60);
 /// Why the server of a suspended tenant does not run.
 const HELD: &str = "Not running, because the tenant is suspended. It starts again when the tenant is resumed.";
 /// Milliseconds of answering after which earlier deaths no longer count.
 const WELL_AGAIN: i64 = 60 * SECOND;
 
-pub(super) async fn reconcile(leader: Leader, tenant: Name, id: EndpointId) -> Result<(), Halt> {
-    let Some(record) = leader.platform.store().endpoint(&tenant, id).await.doing("reading an endpoint")? else { return Ok(()) };
-    let state = record.endpoint.state;
-    let owner = leader.platform.store().tenant(&tenant).await.doing("reading a tenant")?;
+/// Says how soon the endpoint is to be looked at again if nothing wakes it: a retry may be due.
+pub(super) async fn reconcile(leader: Leader, tenant: Name, id: EndpointId) -> Result<Option<Duration>, Halt> {
+    let Some(record) = leader.platform.store().endpoint(&tenant, id).await.doing("reading an endpoint")? else { return Ok(None) };
+    let next = match record.endpoint.state {
+        EndpointState::Wanted | EndpointState::Degraded | EndpointState::Starting | EndpointState::Stopping => Some(UNSETTLED),
+        EndpointState::Ready => Some(SETTLED),
+        EndpointState::Stopped | EndpointState::Failed => None,
+    };
+    bring_forward(&leader, &record).await?;
+    Ok(next)
+}
+
+async fn bring_forward(leader: &Leader, record: &EndpointRecord) -> Result<(), Halt> {
+    let (tenant, state) = (&record.endpoint.tenant, record.endpoint.state);
+    let owner = leader.platform.store().tenant(tenant).await.doing("reading a tenant")?;
     if owner.is_some_and(|t| t.state == TenantState::Suspended) && state.wants_server() {
-        return hold(&leader, &record).await;
+        return hold(leader, record).await;
     }
     match state {
-        EndpointState::Wanted | EndpointState::Degraded => launch(&leader, &record).await,
-        EndpointState::Starting | EndpointState::Ready => follow(&leader, &record).await,
-        EndpointState::Stopping => stop(&leader, &record).await,
+        EndpointState::Wanted | EndpointState::Degraded => launch(leader, record).await,
+        EndpointState::Starting | EndpointState::Ready => follow(leader, record).await,
+        EndpointState::Stopping => stop(leader, record).await,
         EndpointState::Stopped | EndpointState::Failed => Ok(()),
     }
 }
@@ -90,7 +105,6 @@ async fn launch(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {
     lines.extend(unheld.map(|text| (tx.at(), LogLevel::Warning, text)));
     tx.append_endpoint_log(&e.tenant, e.id, &lines).await.doing("writing a server’s log")?;
     save(tx, &now, true).await?;
-    leader.platform.wake();
     Ok(())
 }
 
@@ -289,7 +303,6 @@ async fn put_aside(leader: &Leader, seen: &EndpointRecord, reason: String) -> Re
     no_longer_serves(&mut tx, &mut now).await?;
     now.endpoint.ready_at = None;
     save(tx, &now, true).await?;
-    leader.platform.wake();
     Ok(())
 }
 

@@ -15,7 +15,9 @@ mod runs;
 mod steps;
 mod sweep;
 pub(crate) mod tasks;
+mod term;
 mod work;
+mod workqueue;
 
 use crate::{
     Platform, change,
@@ -30,14 +32,14 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::task::{self, JoinSet};
+use term::Term;
 
 /// The lease that the leading controller holds.
 const LEASE: &str = "controller";
 /// Milliseconds that a lease holds without being renewed.
 const LEASE_LASTS: i64 = 5 * SECOND;
 const RENEW_EVERY: Duration = Duration::from_millis(1500);
-/// How often rows and engine are compared when nothing wakes the loop.
+/// The shortest time between two looks for jobs that are due and that nobody can take.
 const EVERY: Duration = Duration::from_millis(300);
 /// The longest time without a look for jobs, for what nobody told of.
 const LOOK_FOR_JOBS: Duration = Duration::from_secs(600);
@@ -109,11 +111,6 @@ impl Leader {
 }
 
 impl Platform {
-    /// Lets the controller of this process look at once, instead of at its next round.
-    pub(crate) fn wake(&self) {
-        self.inner.wake.notify_one();
-    }
-
     /// Does jobs, and controls runs and endpoints while it leads, until `shutdown` ends. `holder` names this process in the lease.
     /// Dropping the future at any point is as good as a kill: another one goes on from the rows.
     pub async fn control(&self, holder: String, shutdown: impl Future<Output = ()>) {
@@ -125,6 +122,8 @@ impl Platform {
             () = self.work_jobs(&holder) => {}
             () = self.work_jobs(&holder) => {}
             () = self.lead(&holder, &mut fence) => {}
+            // What wakes the controllers; stands by where the portal reads already.
+            () = self.watch_events(std::future::pending()) => {}
         }
         if let Some(fence) = fence
             && let Err(e) = self.store().release_lease(&fence, self.now()).await
@@ -191,12 +190,15 @@ impl Platform {
                     Err(e) => tracing::warn!(error = %e, "the lease cannot be renewed now"),
                 }
             }
-            if let Some(term) = &mut term {
-                term.round().await;
-            }
+            let work = async {
+                match &mut term {
+                    Some(term) => term.work().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
-                () = self.inner.wake.notified() => {}
-                () = tokio::time::sleep(EVERY) => {}
+                () = work => {}
+                () = tokio::time::sleep_until(renew_at.into()) => {}
             }
         }
     }
@@ -221,67 +223,6 @@ impl Platform {
             Err(e) => tracing::warn!(error = %e, "the engine cannot be taken over now"),
         }
         None
-    }
-}
-
-/// The leader's work: one comparison per thing at a time, many things at once, so that a large upload holds up nobody.
-struct Term {
-    leader: Leader,
-    under_way: JoinSet<Result<(), Halt>>,
-    /// What each of them is about.
-    busy: HashMap<task::Id, String>,
-    left_alone_until: HashMap<String, Instant>,
-}
-
-impl Term {
-    fn new(leader: Leader) -> Self {
-        Self { leader, under_way: JoinSet::new(), busy: HashMap::new(), left_alone_until: HashMap::new() }
-    }
-
-    async fn round(&mut self) {
-        while let Some(done) = self.under_way.try_join_next_with_id() {
-            let (id, trouble) = match done {
-                Ok((id, Ok(()) | Err(Halt::Deposed))) => (id, None),
-                Ok((id, Err(Halt::Trouble(problem)))) => (id, Some(problem.sentence)),
-                Err(broke_off) => (broke_off.id(), Some(broke_off.to_string())),
-            };
-            let Some(what) = self.busy.remove(&id) else { continue };
-            if let Some(trouble) = trouble {
-                tracing::warn!(what, trouble, "could not be brought forward now");
-                self.left_alone_until.insert(what, Instant::now() + AFTER_TROUBLE);
-            }
-        }
-        let now = Instant::now();
-        self.left_alone_until.retain(|_, until| *until > now);
-        let leader = self.leader.clone();
-        self.begin("queue".into(), runs::admit(leader.clone()));
-        self.begin("sweep".into(), sweep::sweep(leader.clone()));
-        self.begin("leftovers".into(), sweep::leftovers(leader.clone()));
-        self.begin("checkpoints".into(), checkpoints::sign(leader.clone()));
-        match leader.platform.store().open_runs().await {
-            Ok(open) => {
-                for run in open.into_iter().filter(|r| r.state.is_active()) {
-                    self.begin(run.id.to_string(), steps::reconcile(leader.clone(), run.tenant, run.id));
-                }
-            }
-            Err(e) => tracing::warn!(error = %e, "the runs cannot be read now"),
-        }
-        match leader.platform.store().open_endpoints().await {
-            Ok(open) => {
-                for (tenant, id) in open {
-                    self.begin(id.to_string(), endpoints::reconcile(leader.clone(), tenant, id));
-                }
-            }
-            Err(e) => tracing::warn!(error = %e, "the endpoints cannot be read now"),
-        }
-    }
-
-    fn begin(&mut self, what: String, work: impl Future<Output = Result<(), Halt>> + Send + 'static) {
-        if self.left_alone_until.contains_key(&what) || self.busy.values().any(|busy| *busy == what) {
-            return;
-        }
-        let id = self.under_way.spawn(work).id();
-        self.busy.insert(id, what);
     }
 }
 

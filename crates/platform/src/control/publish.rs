@@ -92,7 +92,6 @@ pub(super) async fn publish(leader: &Leader, run: &Run, unit: &StepId, weights: 
     events::tell(&mut tx, &now.tenant, Topic::ModelVersion, version).await.doing("telling of the version")?;
     tx.commit().await.doing("registering the model version")?;
     // A slot is free.
-    platform.wake();
     Ok(())
 }
 

@@ -33,7 +33,6 @@ pub(super) async fn admit(leader: Leader) -> Result<(), Halt> {
                     }
                     tx.save_run(&run).await.doing("starting a run")?;
                     commit(tx, &name, queued.id, &[Topic::Run]).await?;
-                    leader.platform.wake();
                 }
             }
         }

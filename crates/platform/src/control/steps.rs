@@ -15,13 +15,18 @@ use domain::{
 };
 use std::{collections::BTreeSet, time::Duration};
 
-pub(super) async fn reconcile(leader: Leader, tenant: Name, id: RunId) -> Result<(), Halt> {
-    let Some(run) = leader.platform.store().run(&tenant, id).await.doing("reading a run")? else { return Ok(()) };
+/// How soon a run at work is looked at again if nothing wakes it: a deadline may have passed.
+const AT_WORK: Duration = Duration::from_secs(5);
+
+/// Says how soon the run is to be looked at again; `None` = nothing happens to it by itself.
+pub(super) async fn reconcile(leader: Leader, tenant: Name, id: RunId) -> Result<Option<Duration>, Halt> {
+    let Some(run) = leader.platform.store().run(&tenant, id).await.doing("reading a run")? else { return Ok(None) };
     match run.state {
-        RunState::Running => advance(&leader, &run).await,
-        RunState::Cancelling => stop(&leader, &run).await,
-        RunState::Queued | RunState::Succeeded | RunState::Failed | RunState::Cancelled => Ok(()),
+        RunState::Running => advance(&leader, &run).await?,
+        RunState::Cancelling => stop(&leader, &run).await?,
+        RunState::Queued | RunState::Succeeded | RunState::Failed | RunState::Cancelled => return Ok(None),
     }
+    Ok(Some(AT_WORK))
 }
 
 /// Looks at each unit that is at work or may start. Trouble with one does not hold up the others.
@@ -97,7 +102,6 @@ async fn stop(leader: &Leader, run: &Run) -> Result<(), Halt> {
     let entry = audit::by_system(tx.at(), Some(&now.tenant), "run.cancelled", "run", now.id, &now.name);
     audit::append(&mut tx, entry).await.doing("writing the audit record")?;
     commit(tx, &now.tenant, now.id, &[Topic::Run]).await?;
-    leader.platform.wake();
     Ok(())
 }
 

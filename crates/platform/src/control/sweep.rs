@@ -2,7 +2,7 @@
 //! Everything worth keeping is in the store by then. Tasks of owners that this database does not know are left alone.
 
 use super::{Halt, Leader, tasks};
-use crate::{leftovers, problem::Doing};
+use crate::problem::Doing;
 use domain::endpoint::EndpointState;
 
 pub(super) async fn sweep(leader: Leader) -> Result<(), Halt> {
@@ -39,9 +39,8 @@ pub(super) async fn remove(leader: &Leader, task: &str) -> Result<(), Halt> {
     Ok(())
 }
 
-/// Files in the artefact store that nobody owns any more; now, and then from time to time.
+/// Files in the artefact store that nobody owns any more.
 pub(super) async fn leftovers(leader: Leader) -> Result<(), Halt> {
     leader.platform.sweep_store().await?;
-    tokio::time::sleep(leftovers::EVERY).await;
     Ok(())
 }

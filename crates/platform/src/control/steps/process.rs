@@ -120,7 +120,6 @@ async fn begin_reading(leader: &Leader, run: &Run, step: &Step) -> Result<(), Ha
     run.tell(step.unit(), Reason::Started);
     tx.save_run(&run).await.doing("writing a run")?;
     commit(tx, &run.tenant, run.id, &[Topic::Run]).await?;
-    leader.platform.wake();
     Ok(())
 }
 
@@ -167,7 +166,6 @@ pub(super) async fn read(leader: &Leader, run: &Run, unit: &StepId, folder: &str
         }
         if let Some(verdict) = verdict.filter(|_| same_try(&before, run, unit)) {
             decide(tx, now, unit, verdict).await?;
-            leader.platform.wake();
             return Ok(true);
         }
         let progressed = now.progress != before.progress;
