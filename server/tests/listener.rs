@@ -119,7 +119,7 @@ async fn an_upload_that_falls_silent_ends_by_the_limit_of_every_body_and_keeps_n
         .body(reqwest::Body::wrap_stream(futures::StreamExt::chain(begun, futures::stream::pending())));
     let answer = tokio::time::timeout(SOON, mira.send(request)).await.expect("an answer");
     assert!(
-        (400..500).contains(&answer.status) && answer.body.contains("The upload broke off after 105 B; nothing was stored."),
+        (400..500).contains(&answer.status) && answer.body.contains("The upload broke off after 105\u{a0}B; nothing was stored."),
         "{} {}",
         answer.status,
         answer.body
