@@ -5,7 +5,7 @@ use std::time::Duration;
 
 const EVERY: Duration = Duration::from_secs(3600);
 /// How long after a change of leaders: a portal that is being set up has other things to do.
-pub(super) const AT_FIRST: Duration = Duration::from_secs(60);
+pub(super) const AT_FIRST: Duration = Duration::from_secs(120);
 /// How soon it is tried again after trouble, which the log names.
 const AFTER_TROUBLE: Duration = Duration::from_secs(600);
 
