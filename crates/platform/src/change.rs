@@ -125,6 +125,12 @@ pub(crate) async fn beside(platform: &Platform, at: Timestamp) -> store::Result<
     platform.store().begin_beside(at, Door(())).await
 }
 
+/// The same for a controller: only while it leads, and nobody takes the lease before this ends. For what tasks say in masses.
+pub(crate) async fn beside_as_leader(platform: &Platform, fence: &Fence) -> Result<Option<Tx>, Problem> {
+    let mut tx = beside(platform, platform.now()).await.doing("beginning a transaction")?;
+    Ok(tx.holds_beside(fence).await.doing("looking at the lease")?.then_some(tx))
+}
+
 #[cfg(test)]
 #[path = "change_tests.rs"]
 mod tests;

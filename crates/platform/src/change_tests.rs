@@ -25,8 +25,15 @@ fn sources() -> Vec<(String, String)> {
 }
 
 /// How a piece of code gets the line.
-const BEGINS: [&str; 6] =
-    ["Change::begin(", "Change::by_system(", "leader.begin()", "change::as_leader(", "change::beside", "self.for_change("];
+const BEGINS: [&str; 7] = [
+    "Change::begin(",
+    "Change::by_system(",
+    "leader.begin()",
+    "leader.beside()",
+    "change::as_leader(",
+    "change::beside",
+    "self.for_change(",
+];
 /// How it gives the line back.
 const ENDS: [&str; 4] = ["commit", "drop(tx)", "finish_failed", "save(tx"];
 /// What waits for something else than the database.

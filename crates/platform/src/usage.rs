@@ -70,12 +70,14 @@ impl Platform {
         let mut homeless = 0;
         let mut hours = store::Hours::default();
         let mut tx = change::beside(self, self.now()).await?;
+        let mut written = tx.insert_calls(calls).await?;
         for call in calls {
             if let Some(key) = call.key {
                 let at = used.entry((&call.tenant, key)).or_insert(call.at);
                 *at = (*at).max(call.at);
             }
-            if tx.insert_call(call).await? {
+            // Taken out, so that a call that is in the batch twice counts once.
+            if written.remove(&(call.tenant.to_string(), call.id.to_string())) {
                 hours.add(call);
                 continue;
             }

@@ -89,6 +89,11 @@ impl Leader {
         change::as_leader(&self.platform, &self.fence).await?.ok_or(Halt::Deposed)
     }
 
+    /// The same beside the writers' line, for what tasks say in masses: log lines, points of curves, evaluated rows.
+    async fn beside(&self) -> Result<Tx, Halt> {
+        change::beside_as_leader(&self.platform, &self.fence).await?.ok_or(Halt::Deposed)
+    }
+
     /// The engine, for deeds: the only way to start, stop, remove or hand over anything. The look at the lease comes right before;
     /// whoever freezes after it and is succeeded meanwhile, is refused by the engine itself, which knows the latest term.
     async fn deeds(&self) -> Result<&Engine, Halt> {

@@ -54,6 +54,12 @@ pub(super) async fn publish(leader: &Leader, run: &Run, unit: &StepId, weights: 
         .doing("reading the dataset")?
         .ok_or_else(|| missing("The dataset"))?;
     let digest = models::files_digest(&files);
+    if !rows.is_empty() {
+        // Before the version, beside the line: whoever is killed between the two writes the same rows again.
+        let mut tx = leader.beside().await?;
+        tx.put_evaluated(&run.tenant, run.id, &rows).await.doing("writing the evaluated rows")?;
+        tx.commit().await.doing("writing the evaluated rows")?;
+    }
 
     let mut tx = leader.begin().await?;
     let Some(mut now) = tx.run(&run.tenant, run.id).await.doing("reading a run")? else { return Ok(()) };
@@ -76,9 +82,6 @@ pub(super) async fn publish(leader: &Leader, run: &Run, unit: &StepId, weights: 
         created_at: at,
     };
     tx.insert_version(row).await.doing("registering the model version")?;
-    for row in &rows {
-        tx.put_evaluated(&now.tenant, now.id, row).await.doing("writing the evaluated rows")?;
-    }
     let reason = Reason::Published { model: now.model_name.clone(), number, files: files.len() as u64 };
     if now.published(unit, version, reason, at).is_err() {
         return Ok(());

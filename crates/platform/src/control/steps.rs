@@ -127,7 +127,7 @@ async fn fail_as(mut tx: Tx, mut run: Run, unit: &StepId, failure: Failure) -> R
     }
     let last = tx.last_log_number(&run.tenant, run.id).await.doing("reading the log’s length")?;
     let line = LogLine { number: last + 1, at: tx.at(), step: step.clone(), level: LogLevel::Error, text: sentence };
-    tx.append_log(&run.tenant, run.id, &line).await.doing("writing the log")?;
+    tx.append_log(&run.tenant, run.id, &[line]).await.doing("writing the log")?;
     tx.save_run(&run).await.doing("writing a run")?;
     let mut entry = audit::by_system(tx.at(), Some(&run.tenant), "run.failed", "run", run.id, &run.name);
     entry.detail = Detail::RunFailed { step: step.to_string(), cause };

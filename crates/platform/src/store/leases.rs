@@ -1,6 +1,6 @@
 //! Who leads. One row a lease; its fence grows with each new holder, and a commit that checks it cannot come from a deposed one.
 
-use super::{Result, Store, Tx, in_tx};
+use super::{Open, Result, Store, Tx, in_tx};
 use domain::time::Timestamp;
 
 /// Proof that one led at some time; worth only what [`Tx::holds`] says now.
@@ -47,6 +47,18 @@ impl Tx {
     pub(crate) async fn holds(&mut self, fence: &Fence) -> Result<bool> {
         // Writers stand in one line, and a takeover is a writer.
         let sql = "SELECT fence FROM leases WHERE name = $1 AND holder = $2 AND fence = $3";
+        let row: Option<(i64,)> =
+            in_tx!(self, db => sqlx::query_as(sql).bind(fence.lease).bind(&fence.holder).bind(fence.number).fetch_optional(db).await)?;
+        Ok(row.is_some())
+    }
+
+    /// The same beside the line: the row is locked, so that a takeover waits until this transaction has ended.
+    pub(crate) async fn holds_beside(&mut self, fence: &Fence) -> Result<bool> {
+        let sql = match &self.db {
+            // One writer at a time anyway.
+            Open::Sqlite(_) => return self.holds(fence).await,
+            Open::Postgres(_) => "SELECT fence FROM leases WHERE name = $1 AND holder = $2 AND fence = $3 FOR SHARE",
+        };
         let row: Option<(i64,)> =
             in_tx!(self, db => sqlx::query_as(sql).bind(fence.lease).bind(&fence.holder).bind(fence.number).fetch_optional(db).await)?;
         Ok(row.is_some())

@@ -6,6 +6,8 @@ use domain::{
     name::Name,
     run::{EvaluatedRow, LogLevel, LogLine, MetricPoint},
 };
+use sqlx::{Database, QueryBuilder};
+use std::collections::BTreeMap;
 
 #[derive(sqlx::FromRow)]
 struct MetricRow {
@@ -164,54 +166,89 @@ impl Tx {
         Ok(last as u64)
     }
 
-    pub(crate) async fn append_log(&mut self, tenant: &Name, run: RunId, line: &LogLine) -> Result<()> {
-        let sql = "INSERT INTO run_log (tenant, run, number, at, step, level, text) VALUES ($1, $2, $3, $4, $5, $6, $7)";
-        in_tx!(self, db => sqlx::query(sql)
-            .bind(tenant.as_str())
-            .bind(run.to_string())
-            .bind(line.number as i64)
-            .bind(line.at.0)
-            .bind(line.step.as_str())
-            .bind(level_word(line.level))
-            .bind(&line.text)
-            .execute(db).await.map(|_| ()))
+    /// Lines in the order of their numbers.
+    pub(crate) async fn append_log(&mut self, tenant: &Name, run: RunId, lines: &[LogLine]) -> Result<()> {
+        for lines in lines.chunks(ROWS) {
+            in_tx!(self, db => log_query(tenant, run, lines).build().execute(db).await.map(drop))?;
+        }
+        Ok(())
     }
 
     /// A point that is logged again (after a resume) replaces the earlier one.
-    pub(crate) async fn put_metric(&mut self, tenant: &Name, run: RunId, m: &MetricPoint) -> Result<()> {
-        let sql = "INSERT INTO run_metrics (tenant, run, step, part, epoch, loss, eval_loss, learning_rate, tokens_per_second, total_tokens, at) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (tenant, run, step, part) DO UPDATE SET \
-                   epoch = excluded.epoch, loss = excluded.loss, eval_loss = excluded.eval_loss, learning_rate = excluded.learning_rate, \
-                   tokens_per_second = excluded.tokens_per_second, total_tokens = excluded.total_tokens, at = excluded.at";
-        let part = if m.eval_loss.is_some() && m.loss.is_none() { "eval" } else { "train" };
-        in_tx!(self, db => sqlx::query(sql)
-            .bind(tenant.as_str())
-            .bind(run.to_string())
-            .bind(m.step as i64)
-            .bind(part)
-            .bind(m.epoch)
-            .bind(m.loss)
-            .bind(m.eval_loss)
-            .bind(m.learning_rate)
-            .bind(m.tokens_per_second)
-            .bind(m.total_tokens.map(|t| t as i64))
-            .bind(m.at.0)
-            .execute(db).await.map(|_| ()))
+    pub(crate) async fn put_metrics(&mut self, tenant: &Name, run: RunId, points: &[MetricPoint]) -> Result<()> {
+        // One statement may write each row once.
+        let last: BTreeMap<(u64, &str), &MetricPoint> = points.iter().map(|m| ((m.step, part(m)), m)).collect();
+        let points: Vec<&MetricPoint> = last.into_values().collect();
+        for points in points.chunks(ROWS) {
+            in_tx!(self, db => metrics_query(tenant, run, points).build().execute(db).await.map(drop))?;
+        }
+        Ok(())
     }
 
-    pub(crate) async fn put_evaluated(&mut self, tenant: &Name, run: RunId, row: &EvaluatedRow) -> Result<()> {
-        let sql = "INSERT INTO evaluated_rows (tenant, run, row_number, prompt, expected, base, tuned, base_right, tuned_right) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
-        in_tx!(self, db => sqlx::query(sql)
-            .bind(tenant.as_str())
-            .bind(run.to_string())
-            .bind(row.row as i64)
-            .bind(&row.prompt)
-            .bind(&row.expected)
-            .bind(&row.base)
-            .bind(&row.tuned)
-            .bind(i64::from(row.base_right))
-            .bind(i64::from(row.tuned_right))
-            .execute(db).await.map(|_| ()))
+    /// Rows that are there already stay as they are.
+    pub(crate) async fn put_evaluated(&mut self, tenant: &Name, run: RunId, rows: &[EvaluatedRow]) -> Result<()> {
+        for rows in rows.chunks(ROWS) {
+            in_tx!(self, db => evaluated_query(tenant, run, rows).build().execute(db).await.map(drop))?;
+        }
+        Ok(())
     }
+}
+
+/// Rows a statement; both databases take 32 766 values at least.
+const ROWS: usize = 500;
+
+fn part(m: &MetricPoint) -> &'static str {
+    if m.eval_loss.is_some() && m.loss.is_none() { "eval" } else { "train" }
+}
+
+fn log_query<'a, DB: Database>(tenant: &Name, run: RunId, lines: &'a [LogLine]) -> QueryBuilder<DB>
+where
+    String: sqlx::Encode<'a, DB> + sqlx::Type<DB>,
+    i64: sqlx::Encode<'a, DB> + sqlx::Type<DB>,
+{
+    let mut q = QueryBuilder::new("INSERT INTO run_log (tenant, run, number, at, step, level, text) ");
+    q.push_values(lines, |mut row, line| {
+        row.push_bind(tenant.to_string()).push_bind(run.to_string()).push_bind(line.number as i64).push_bind(line.at.0);
+        row.push_bind(line.step.to_string()).push_bind(level_word(line.level).to_owned()).push_bind(line.text.clone());
+    });
+    q
+}
+
+fn metrics_query<'a, DB: Database>(tenant: &Name, run: RunId, points: &'a [&MetricPoint]) -> QueryBuilder<DB>
+where
+    String: sqlx::Encode<'a, DB> + sqlx::Type<DB>,
+    i64: sqlx::Encode<'a, DB> + sqlx::Type<DB>,
+    Option<i64>: sqlx::Encode<'a, DB> + sqlx::Type<DB>,
+    Option<f64>: sqlx::Encode<'a, DB> + sqlx::Type<DB>,
+{
+    let mut q = QueryBuilder::new(
+        "INSERT INTO run_metrics (tenant, run, step, part, epoch, loss, eval_loss, learning_rate, tokens_per_second, total_tokens, at) ",
+    );
+    q.push_values(points, |mut row, m| {
+        row.push_bind(tenant.to_string()).push_bind(run.to_string()).push_bind(m.step as i64).push_bind(part(m).to_owned());
+        row.push_bind(m.epoch).push_bind(m.loss).push_bind(m.eval_loss).push_bind(m.learning_rate).push_bind(m.tokens_per_second);
+        row.push_bind(m.total_tokens.map(|t| t as i64)).push_bind(m.at.0);
+    });
+    q.push(
+        " ON CONFLICT (tenant, run, step, part) DO UPDATE SET epoch = excluded.epoch, loss = excluded.loss, eval_loss = excluded.eval_loss, \
+         learning_rate = excluded.learning_rate, tokens_per_second = excluded.tokens_per_second, total_tokens = excluded.total_tokens, \
+         at = excluded.at",
+    );
+    q
+}
+
+fn evaluated_query<'a, DB: Database>(tenant: &Name, run: RunId, rows: &'a [EvaluatedRow]) -> QueryBuilder<DB>
+where
+    String: sqlx::Encode<'a, DB> + sqlx::Type<DB>,
+    i64: sqlx::Encode<'a, DB> + sqlx::Type<DB>,
+{
+    let mut q =
+        QueryBuilder::new("INSERT INTO evaluated_rows (tenant, run, row_number, prompt, expected, base, tuned, base_right, tuned_right) ");
+    q.push_values(rows, |mut row, r| {
+        row.push_bind(tenant.to_string()).push_bind(run.to_string()).push_bind(r.row as i64).push_bind(r.prompt.clone());
+        row.push_bind(r.expected.clone()).push_bind(r.base.clone()).push_bind(r.tuned.clone());
+        row.push_bind(i64::from(r.base_right)).push_bind(i64::from(r.tuned_right));
+    });
+    q.push(" ON CONFLICT DO NOTHING");
+    q
 }

@@ -247,3 +247,24 @@ async fn a_tenants_audit_chain_waits_for_no_other_and_has_no_gaps() {
     let rows = two.one.audit_after("tenants/a", 0, 10).await.unwrap();
     assert_eq!(rows.iter().map(|r| (r.seq, r.object.as_str())).collect::<Vec<_>>(), [(1, "y")], "what was not committed left a gap");
 }
+
+/// What tasks say in masses waits for no writer, and still cannot be written by who leads no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_writes_beside_the_line_only_while_it_leads_and_a_takeover_waits_for_it() {
+    let Some(two) = postgres().await else { return };
+    let fence = two.one.take_lease("test", "a", NOW, NOW.plus(SECOND)).await.unwrap().unwrap();
+    let line = two.one.in_line(NOW).await.unwrap();
+    let mut beside = two.two.beside_the_line(NOW).await.unwrap();
+    let holds = tokio::time::timeout(LONG, beside.holds_beside(&fence)).await.expect("it stands in the line");
+    assert!(holds.unwrap());
+    drop(line);
+    let store = two.one.clone();
+    let takeover = tokio::spawn(async move { store.take_lease("test", "b", NOW.plus(2 * SECOND), NOW.plus(9 * SECOND)).await });
+    // Time enough to be wrong in.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!takeover.is_finished(), "somebody else leads while this still writes");
+    beside.commit().await.unwrap();
+    assert!(tokio::time::timeout(LONG, takeover).await.unwrap().unwrap().unwrap().is_some());
+    let mut late = two.two.beside_the_line(NOW).await.unwrap();
+    assert!(!late.holds_beside(&fence).await.unwrap(), "who leads no more writes");
+}

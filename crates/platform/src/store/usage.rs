@@ -7,6 +7,8 @@ use domain::{
     time::Timestamp,
     usage::{Call, SetAside},
 };
+use sqlx::{Database, QueryBuilder};
+use std::collections::HashSet;
 
 #[derive(sqlx::FromRow)]
 struct CallRow {
@@ -56,20 +58,14 @@ fn call(r: CallRow) -> Result<Call> {
 }
 
 impl Tx {
-    /// False when it is there already, or when the tenant is not.
-    pub(crate) async fn insert_call(&mut self, c: &Call) -> Result<bool> {
-        let sql = "INSERT INTO calls (tenant, id, at, key_id, person, endpoint, model, model_version, route, stream, status, error, prompt_tokens, \
-            completion_tokens, estimated, first_token_ms, duration_ms, finish_reason, request_id) \
-            SELECT name, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19 FROM tenants WHERE name = $1 \
-            ON CONFLICT (tenant, id) DO NOTHING";
-        in_tx!(self, db => sqlx::query(sql)
-            .bind(c.tenant.as_str()).bind(c.id.to_string()).bind(c.at.0)
-            .bind(c.key.map(|id| id.to_string())).bind(c.person.map(|id| id.to_string())).bind(c.endpoint.map(|id| id.to_string()))
-            .bind(&c.model).bind(c.model_version.map(|id| id.to_string())).bind(&c.route)
-            .bind(i64::from(c.stream)).bind(i64::from(c.status)).bind(&c.error)
-            .bind(i64::from(c.prompt_tokens)).bind(i64::from(c.completion_tokens)).bind(i64::from(c.estimated))
-            .bind(c.first_token_ms.map(i64::from)).bind(i64::from(c.duration_ms)).bind(&c.finish_reason).bind(&c.request_id)
-            .execute(db).await.map(|done| done.rows_affected() == 1))
+    /// Writes those that are not there yet and whose tenant is; returns tenant and id of each that was written.
+    pub(crate) async fn insert_calls(&mut self, calls: &[Call]) -> Result<HashSet<(String, String)>> {
+        let mut written = HashSet::new();
+        for calls in calls.chunks(ROWS) {
+            let rows: Vec<(String, String)> = in_tx!(self, db => calls_query(calls).build_query_as().fetch_all(db).await)?;
+            written.extend(rows);
+        }
+        Ok(written)
     }
 
     pub(crate) async fn set_call_aside(&mut self, aside: &SetAside) -> Result<()> {
@@ -116,4 +112,39 @@ impl Store {
             on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(before.0).bind(&only).bind(limit).fetch_all(db).await)?;
         rows.into_iter().map(call).collect()
     }
+}
+
+/// Rows a statement; both databases take 32 766 values at least.
+const ROWS: usize = 500;
+
+/// In the order of the table's key, so that two batches with the same calls never wait for each other crosswise.
+fn calls_query<'a, DB: Database>(calls: &'a [Call]) -> QueryBuilder<DB>
+where
+    String: sqlx::Encode<'a, DB> + sqlx::Type<DB>,
+    Option<String>: sqlx::Encode<'a, DB> + sqlx::Type<DB>,
+    i64: sqlx::Encode<'a, DB> + sqlx::Type<DB>,
+    Option<i64>: sqlx::Encode<'a, DB> + sqlx::Type<DB>,
+{
+    let mut q = QueryBuilder::new(
+        "WITH v (tenant, id, at, key_id, person, endpoint, model, model_version, route, stream, status, error, prompt_tokens, \
+         completion_tokens, estimated, first_token_ms, duration_ms, finish_reason, request_id) AS (",
+    );
+    q.push_values(calls, |mut row, c| {
+        row.push_bind(c.tenant.to_string()).push_bind(c.id.to_string()).push_bind(c.at.0);
+        row.push_bind(c.key.map(|id| id.to_string())).push_bind(c.person.map(|id| id.to_string()));
+        row.push_bind(c.endpoint.map(|id| id.to_string())).push_bind(c.model.clone()).push_bind(c.model_version.map(|id| id.to_string()));
+        row.push_bind(c.route.clone()).push_bind(i64::from(c.stream)).push_bind(i64::from(c.status)).push_bind(c.error.clone());
+        row.push_bind(i64::from(c.prompt_tokens)).push_bind(i64::from(c.completion_tokens)).push_bind(i64::from(c.estimated));
+        row.push_bind(c.first_token_ms.map(i64::from)).push_bind(i64::from(c.duration_ms)).push_bind(c.finish_reason.clone());
+        row.push_bind(c.request_id.clone());
+    });
+    q.push(
+        ") INSERT INTO calls (tenant, id, at, key_id, person, endpoint, model, model_version, route, stream, status, error, prompt_tokens, \
+         completion_tokens, estimated, first_token_ms, duration_ms, finish_reason, request_id) \
+         SELECT v.tenant, v.id, v.at, v.key_id, v.person, v.endpoint, v.model, v.model_version, v.route, v.stream, v.status, v.error, \
+         v.prompt_tokens, v.completion_tokens, v.estimated, v.first_token_ms, v.duration_ms, v.finish_reason, v.request_id \
+         FROM v JOIN tenants t ON t.name = v.tenant WHERE 1 = 1 ORDER BY v.tenant, v.id \
+         ON CONFLICT (tenant, id) DO NOTHING RETURNING tenant, id",
+    );
+    q
 }

@@ -128,6 +128,7 @@ async fn begin_reading(leader: &Leader, run: &Run, step: &Step) -> Result<(), Ha
 pub(super) async fn read(leader: &Leader, run: &Run, unit: &StepId, folder: &str) -> Result<bool, Halt> {
     let (store, engine) = (leader.platform.store(), leader.platform.engine());
     let (tenant, id, name) = (&run.tenant, run.id, tasks::run_task(run.id, folder));
+    let mut in_line = false;
     loop {
         let Some(from) = store.output_offset(tenant, id, folder).await.doing("reading where the output was left")? else {
             return Ok(false);
@@ -138,32 +139,35 @@ pub(super) async fn read(leader: &Leader, run: &Run, unit: &StepId, folder: &str
         if to == from {
             return Ok(false);
         }
-        let mut tx = leader.begin().await?;
+        // What only adds to log and curves is written beside the writers' line, unless the run has moved on since it was looked at.
+        let beside = !std::mem::take(&mut in_line) && only_telemetry(leader, run, unit, &bytes).await?;
+        let mut tx = if beside { leader.beside().await? } else { leader.begin().await? };
         if !tx.advance_reading(tenant, id, folder, from, to).await.doing("noting how far the output was read")? {
             return Err(Halt::Deposed);
         }
         let Some(before) = tx.run(tenant, id).await.doing("reading a run")? else { return Ok(true) };
         let mut now = before.clone();
-        let (mut number, mut verdict, mut live) = (None, None, false);
+        let (mut lines, mut points, mut verdict) = (Vec::new(), Vec::new(), None);
         let at = tx.at();
         for line in bytes.split(|b| *b == b'\n').filter_map(|raw| output::line(raw, at)) {
             let beside = output::apply(&mut now, unit, line);
-            if let Some(mut log) = beside.log {
-                let last = match number {
-                    Some(last) => last,
-                    None => tx.last_log_number(tenant, id).await.doing("reading the log’s length")?,
-                };
-                log.number = last + 1;
-                number = Some(log.number);
-                tx.append_log(tenant, id, &log).await.doing("writing the log")?;
-                live = true;
-            }
-            if let Some(metric) = beside.metric {
-                tx.put_metric(tenant, id, &metric).await.doing("writing the curves")?;
-                live = true;
-            }
+            lines.extend(beside.log);
+            points.extend(beside.metric);
             verdict = beside.verdict.or(verdict);
         }
+        if beside && (now != before || verdict.is_some()) {
+            in_line = true;
+            continue;
+        }
+        let live = !lines.is_empty() || !points.is_empty();
+        if !lines.is_empty() {
+            let last = tx.last_log_number(tenant, id).await.doing("reading the log’s length")?;
+            for (line, number) in lines.iter_mut().zip(last + 1..) {
+                line.number = number;
+            }
+            tx.append_log(tenant, id, &lines).await.doing("writing the log")?;
+        }
+        tx.put_metrics(tenant, id, &points).await.doing("writing the curves")?;
         if let Some(verdict) = verdict.filter(|_| same_try(&before, run, unit)) {
             decide(tx, now, unit, verdict).await?;
             return Ok(true);
@@ -181,6 +185,14 @@ pub(super) async fn read(leader: &Leader, run: &Run, unit: &StepId, folder: &str
         }
         commit(tx, tenant, id, &topics).await?;
     }
+}
+
+/// Whether this output says nothing but lines and points: it changes nothing of the run, and ends nothing.
+async fn only_telemetry(leader: &Leader, run: &Run, unit: &StepId, bytes: &[u8]) -> Result<bool, Halt> {
+    let Some(before) = leader.platform.store().run(&run.tenant, run.id).await.doing("reading a run")? else { return Ok(false) };
+    let (mut now, at) = (before.clone(), leader.platform.now());
+    let mut lines = bytes.split(|b| *b == b'\n').filter_map(|raw| output::line(raw, at));
+    Ok(lines.all(|line| output::apply(&mut now, unit, line).verdict.is_none()) && now == before)
 }
 
 /// What follows from a verdict, in the transaction in which it was read.
