@@ -107,6 +107,8 @@ pub const DOORS: &[(&str, &str, Needs)] = &[
     ("POST", "/rpc/runs/list", Tenant(A::RunRead)),
     ("POST", "/rpc/runs/log", Tenant(A::RunRead)),
     ("POST", "/rpc/runs/metrics", Tenant(A::RunRead)),
+    ("POST", "/rpc/settings/catalogue", Tenant(A::RunRead)),
+    ("POST", "/rpc/settings/differences", Tenant(A::RunRead)),
     ("POST", "/rpc/usage/get", TenantEither(A::UsageReadOwn, A::UsageRead)),
     ("POST", "/rpc/whoami", Open),
     ("GET", "/t/{tenant}", Tenant(A::TenantRead)),

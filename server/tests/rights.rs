@@ -93,7 +93,7 @@ fn fields(path: &str, key: &str) -> String {
     ]);
     all.extend(["number", "revision", "days", "lines", "offset"].map(|field| (field, "1")));
     all.extend(
-        ["at", "text", "checks", "state", "level", "rule", "from", "preset", "dataset", "template", "query[actor]"]
+        ["at", "text", "checks", "state", "level", "rule", "from", "preset", "dataset", "template", "with", "query[actor]"]
             .map(|field| (field, "")),
     );
     all.extend([
@@ -110,22 +110,15 @@ fn fields(path: &str, key: &str) -> String {
         ["said[source]", "said[licence]", "said[personal_data]", "said[legal_basis]", "said[languages]", "said[notes]"]
             .map(|field| (field, "")),
     );
-    all.extend([
-        ("form[label]", "for a test"),
-        ("form[may]", "all"),
-        ("form[answer_seconds]", "600"),
-        ("fields[0][key]", "notes"),
-        ("fields[0][value]", "x"),
-        ("fields[0][was]", ""),
-    ]);
-    let run: Vec<String> = app::api::run_form::RunForm::KEYS.iter().map(|field| format!("form[{field}]")).collect();
+    // In the form of a run every other field is a setting.
+    if path != "/rpc/runs/launch" {
+        all.extend([("form[label]", "for a test"), ("form[may]", "all"), ("form[answer_seconds]", "600")]);
+    }
+    all.extend([("fields[0][key]", "notes"), ("fields[0][value]", "x"), ("fields[0][was]", "")]);
+    let run: Vec<String> = app::api::run_form::RunForm::OURS.iter().map(|field| format!("form[{field}]")).collect();
     // A wish that is sound but for its names, which belong to nothing: whoever may launch hears that.
     let value = |field: &str| match field {
-        "form[finetuning_type]" => "lora",
-        "form[lr_scheduler_type]" => "cosine",
-        "form[learning_rate]" => "0.0001",
-        "form[lora_target]" => "all",
-        "form[cutoff_len]" => "512",
+        "form[yaml]" => "cutoff_len: 512",
         "form[cloned_from]" => "",
         f if f.contains("name") || f.contains("dataset") || f.contains("base_model") || f.contains("submission") => "none",
         _ => "1",

@@ -17,6 +17,7 @@ pub mod playground;
 pub mod run_form;
 pub mod runs;
 pub mod set_aside;
+pub mod settings;
 pub mod tenants_home;
 pub mod usage;
 mod wire;

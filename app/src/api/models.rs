@@ -6,6 +6,7 @@ use domain::{
     endpoint::EndpointState,
     model::{Model, ModelOverview, ModelVersion, Stage},
     run::EvaluatedRow,
+    settings::Shown,
 };
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,8 @@ pub struct Place {
 pub struct ModelPage {
     pub model: Model,
     pub version: ModelVersion,
+    /// What was set for its run, in the order of the form.
+    pub settings: Vec<Shown>,
     pub versions: Vec<VersionLine>,
     pub base: Option<BaseModel>,
     /// Held-out rows of which base and tuned differ in being right; worse first.
@@ -94,6 +97,7 @@ pub async fn model_get(tenant: String, name: String, number: u32) -> Result<Mode
     let base = platform.base_models().get(version.base_model_name.as_str()).await.ok();
     Ok(ModelPage {
         versions: versions.iter().map(line).collect(),
+        settings: domain::settings::catalogue().shown(&version.settings),
         edit_refused: scope.why_not(Action::CardEdit),
         stage_refused: scope.why_not(Action::ModelStage),
         deploy_refused: scope.why_not(Action::EndpointWrite),

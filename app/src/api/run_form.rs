@@ -3,41 +3,42 @@
 use domain::{
     problem::FieldProblem,
     run::NewRun,
-    settings::{FinetuningType, RunSettings, Scheduler, must_be, yaml_float},
+    settings::{Catalogue, Document, RunSettings},
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 macro_rules! fields {
     ($($key:ident),* $(,)?) => {
         /// All fields of the form; missing ones are empty.
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default)]
-        pub struct RunForm { $(pub $key: String),* }
+        pub struct RunForm {
+            $(pub $key: String,)*
+            /// Settings that came in fields of their own, by the trainer's keys: a plain post, or a script. They win over [`Self::yaml`].
+            #[serde(flatten)]
+            pub settings: BTreeMap<String, String>,
+        }
 
         impl RunForm {
-            pub const KEYS: &'static [&'static str] = &[$(stringify!($key)),*];
-            pub fn get(&self, key: &str) -> &str {
-                match key { $(stringify!($key) => &self.$key,)* _ => "" }
+            /// The fields that are ours and not the trainer's.
+            pub const OURS: &'static [&'static str] = &[$(stringify!($key)),*];
+
+            fn ours(&self, key: &str) -> Option<&String> {
+                match key { $(stringify!($key) => Some(&self.$key),)* _ => None }
             }
-            pub fn set(&mut self, key: &str, value: String) {
-                match key { $(stringify!($key) => self.$key = value,)* _ => {} }
+            fn ours_mut(&mut self, key: &str) -> Option<&mut String> {
+                match key { $(stringify!($key) => Some(&mut self.$key),)* _ => None }
             }
         }
     };
 }
 
-fields! {
-    name, base_model, dataset, model_name,
-    finetuning_type, lora_rank, lora_alpha, lora_target,
-    num_train_epochs, learning_rate, lr_scheduler_type, warmup_steps,
-    per_device_train_batch_size, gradient_accumulation_steps, cutoff_len, seed,
-    cloned_from, submission,
-}
+fields! { name, base_model, dataset, model_name, cloned_from, submission, yaml }
 
 impl RunForm {
-    /// The form that shows these wishes.
-    pub fn of(new: &NewRun) -> Self {
-        let s = &new.settings;
+    /// The form that shows these wishes; `yaml` are their settings.
+    pub fn of(new: &NewRun, yaml: String) -> Self {
         Self {
             name: new.name.clone(),
             base_model: new.base_model.clone(),
@@ -48,57 +49,51 @@ impl RunForm {
             model_name: new.model_name.clone(),
             cloned_from: new.cloned_from.map(|id| id.to_string()).unwrap_or_default(),
             submission: new.submission.clone(),
-            ..Self::of_settings(s)
+            yaml,
+            settings: BTreeMap::new(),
         }
     }
 
-    fn of_settings(s: &RunSettings) -> Self {
-        Self {
-            finetuning_type: s.finetuning_type.word().into(),
-            lora_rank: s.lora_rank.to_string(),
-            lora_alpha: s.lora_alpha.to_string(),
-            lora_target: s.lora_target.clone(),
-            num_train_epochs: s.num_train_epochs.to_string(),
-            learning_rate: yaml_float(s.learning_rate),
-            lr_scheduler_type: s.lr_scheduler_type.word().into(),
-            warmup_steps: s.warmup_steps.to_string(),
-            per_device_train_batch_size: s.per_device_train_batch_size.to_string(),
-            gradient_accumulation_steps: s.gradient_accumulation_steps.to_string(),
-            cutoff_len: s.cutoff_len.to_string(),
-            seed: s.seed.to_string(),
-            ..Self::default()
+    /// What a field holds; empty for a setting that is not set.
+    pub fn get(&self, key: &str) -> String {
+        self.ours(key).cloned().unwrap_or_else(|| self.document().get(key))
+    }
+
+    /// Puts what was typed into a field of ours or into the settings' text, in which nothing else changes.
+    pub fn set(&mut self, key: &str, value: String) {
+        match self.ours_mut(key) {
+            Some(field) => *field = value,
+            None => {
+                let mut document = self.document();
+                document.set(key, &value);
+                self.settings.clear();
+                self.yaml = document.text();
+            }
         }
     }
 
-    /// What was typed as settings. A field that is no number keeps its default, and is named in the problems.
-    pub fn settings(&self) -> (RunSettings, Vec<FieldProblem>) {
-        let mut problems = Vec::new();
-        let default = RunSettings::default();
-        let settings = RunSettings {
-            finetuning_type: FinetuningType::from_word(&self.finetuning_type).unwrap_or(default.finetuning_type),
-            lora_rank: whole(&mut problems, "lora_rank", &self.lora_rank, default.lora_rank),
-            lora_alpha: whole(&mut problems, "lora_alpha", &self.lora_alpha, default.lora_alpha),
-            lora_target: if self.lora_target.trim().is_empty() { default.lora_target.clone() } else { self.lora_target.trim().to_owned() },
-            num_train_epochs: decimal(&mut problems, "num_train_epochs", &self.num_train_epochs, default.num_train_epochs),
-            learning_rate: decimal(&mut problems, "learning_rate", &self.learning_rate, default.learning_rate),
-            lr_scheduler_type: Scheduler::from_word(&self.lr_scheduler_type).unwrap_or(default.lr_scheduler_type),
-            warmup_steps: whole(&mut problems, "warmup_steps", &self.warmup_steps, default.warmup_steps),
-            per_device_train_batch_size: whole(
-                &mut problems,
-                "per_device_train_batch_size",
-                &self.per_device_train_batch_size,
-                default.per_device_train_batch_size,
-            ),
-            gradient_accumulation_steps: whole(
-                &mut problems,
-                "gradient_accumulation_steps",
-                &self.gradient_accumulation_steps,
-                default.gradient_accumulation_steps,
-            ),
-            cutoff_len: whole(&mut problems, "cutoff_len", &self.cutoff_len, default.cutoff_len),
-            seed: whole(&mut problems, "seed", &self.seed, default.seed),
-        };
-        (settings, problems)
+    /// Takes a setting out, with its line.
+    pub fn remove(&mut self, key: &str) {
+        let mut document = self.document();
+        document.remove(key);
+        self.settings.clear();
+        self.yaml = document.text();
+    }
+
+    /// The settings as a text: what was written, with what came in fields of its own.
+    pub fn document(&self) -> Document {
+        let mut document = Document::new(&self.yaml);
+        for (key, value) in &self.settings {
+            if document.get(key) != *value {
+                document.set(key, value);
+            }
+        }
+        document
+    }
+
+    /// What was typed as settings. A setting that cannot be read keeps its default, and is named in the problems.
+    pub fn settings(&self, catalogue: &Catalogue) -> (RunSettings, Vec<FieldProblem>) {
+        catalogue.read(&self.document())
     }
 
     /// Dataset name and version number of `name@3`.
@@ -110,8 +105,8 @@ impl RunForm {
     }
 
     /// The wishes, or every field that cannot be read.
-    pub fn new_run(&self) -> Result<NewRun, Vec<FieldProblem>> {
-        let (settings, mut problems) = self.settings();
+    pub fn new_run(&self, catalogue: &Catalogue) -> Result<NewRun, Vec<FieldProblem>> {
+        let (settings, mut problems) = self.settings(catalogue);
         let cloned_from = match self.cloned_from.as_str() {
             "" => None,
             id => match id.parse() {
@@ -139,61 +134,53 @@ impl RunForm {
     }
 }
 
-fn whole(problems: &mut Vec<FieldProblem>, key: &str, text: &str, default: u32) -> u32 {
-    text.trim().parse().unwrap_or_else(|_| {
-        problems.push(FieldProblem::new(key, not_allowed(key, text)).suggesting(default.to_string()));
-        default
-    })
-}
-
-fn decimal(problems: &mut Vec<FieldProblem>, key: &str, text: &str, default: f64) -> f64 {
-    match text.trim().replace(',', ".").parse::<f64>() {
-        Ok(v) if v.is_finite() => v,
-        _ => {
-            problems.push(FieldProblem::new(key, not_allowed(key, text)).suggesting(default.to_string()));
-            default
-        }
-    }
-}
-
-fn not_allowed(key: &str, text: &str) -> String {
-    format!("“{}” cannot be used. {}", short(text), must_be(key, 0))
-}
-
-fn short(text: &str) -> String {
-    text.chars().take(40).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::settings::{catalogue, preset};
 
     fn filled() -> RunForm {
-        RunForm { name: "facts-8".into(), dataset: "facts@3".into(), ..RunForm::of_settings(&RunSettings::default()) }
+        let yaml = catalogue().document(&preset("lora").unwrap(), "facts-8").text();
+        RunForm { name: "facts-8".into(), dataset: "facts@3".into(), yaml, ..RunForm::default() }
     }
 
     #[test]
     fn settings_survive_the_way_through_the_form() {
-        let (settings, problems) = filled().settings();
-        assert_eq!((settings, problems), (RunSettings::default(), vec![]));
+        assert_eq!(filled().settings(catalogue()), (preset("lora").unwrap(), vec![]));
         assert_eq!(filled().dataset_and_number(), ("facts", Some(3)));
     }
 
     #[test]
     fn what_is_no_number_is_named_with_one_that_works() {
         let mut form = filled();
-        form.lora_rank = "-4".into();
-        form.learning_rate = "fast".into();
-        let problems = form.new_run().unwrap_err();
+        form.set("lora_rank", "many".into());
+        form.set("learning_rate", "fast".into());
+        let problems = form.new_run(catalogue()).unwrap_err();
         let said: Vec<_> = problems.iter().map(|p| (p.field.as_str(), p.suggestion.as_deref())).collect();
-        assert_eq!(said, [("lora_rank", Some("16")), ("learning_rate", Some("0.0002"))]);
-        assert_eq!(problems[0].sentence, "“-4” cannot be used. The rank must be a whole number between 1 and 256.");
+        assert_eq!(said, [("learning_rate", Some("2e-4")), ("lora_rank", Some("16"))]);
+        assert_eq!(problems[1].sentence, "“many” cannot be used. LoRA rank must be a whole number between 1 and 256.");
     }
 
     #[test]
-    fn a_decimal_comma_is_understood() {
-        let mut form = filled();
-        form.num_train_epochs = "2,5".into();
-        assert_eq!(form.settings().0.num_train_epochs, 2.5);
+    fn a_field_that_is_posted_by_itself_wins_over_the_text_and_leaves_the_rest_of_it() {
+        let yaml = "# mine\nlora_rank: 8   # small\nseed: 7\n".to_owned();
+        let settings = BTreeMap::from([("lora_rank".to_owned(), "32".to_owned()), ("packing".to_owned(), String::new())]);
+        let form = RunForm { yaml, settings, ..filled() };
+        assert_eq!(form.document().text(), "# mine\nlora_rank: 32   # small\nseed: 7\n");
+        assert_eq!(form.get("lora_rank"), "32");
+        let (settings, problems) = form.settings(catalogue());
+        assert_eq!((settings.lora_rank(), settings.seed(), problems), (32, 7, vec![]));
+    }
+
+    #[test]
+    fn a_key_that_is_not_the_persons_is_refused_however_it_comes() {
+        for key in ["output_dir", "lora_rnk"] {
+            let by_field = RunForm { settings: BTreeMap::from([(key.to_owned(), "1".to_owned())]), ..filled() };
+            let by_text = RunForm { yaml: format!("{key}: 1\n"), ..filled() };
+            for form in [by_field, by_text] {
+                let problems = form.new_run(catalogue()).unwrap_err();
+                assert!(problems.len() == 1 && problems[0].field == key && problems[0].sentence.contains(key), "{problems:?}");
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@
 use super::{AppError, Wire, run_form::RunForm};
 use domain::{
     run::{EvaluatedRow, LogLine, MetricPoint, Run},
+    settings::{Catalogue, RunSettings, Shown},
     time::Timestamp,
 };
 use leptos::prelude::*;
@@ -55,7 +56,9 @@ pub struct RunPage {
     pub parent: Option<String>,
     /// Name and number of the model version that came out.
     pub version: Option<(String, u32)>,
-    /// The trainer's file.
+    /// What was set, in the order of the form.
+    pub settings: Vec<Shown>,
+    /// The same as a text that a new run can start from.
     pub yaml: String,
     pub cancel_refused: Option<String>,
     pub launch_refused: Option<String>,
@@ -80,7 +83,8 @@ pub async fn get_run(tenant: String, id: String) -> Result<RunPage, AppError> {
     Ok(RunPage {
         parent,
         version,
-        yaml: run.settings.yaml(run.base_model_name.as_str(), run.dataset_name.as_str()),
+        settings: domain::settings::catalogue().shown(&run.settings),
+        yaml: text_of(&run),
         cancel_refused: scope.why_not(Action::RunCancel),
         launch_refused: scope.why_not(Action::RunLaunch),
         now: platform.now(),
@@ -89,7 +93,13 @@ pub async fn get_run(tenant: String, id: String) -> Result<RunPage, AppError> {
 }
 
 #[cfg(feature = "ssr")]
-fn known(id: &str) -> Result<domain::ids::RunId, AppError> {
+fn text_of(run: &Run) -> String {
+    let about = platform::runs::about(&run.name, &run.base_model_name, &run.dataset_name, run.dataset_number);
+    domain::settings::catalogue().document(&run.settings, &about).text()
+}
+
+#[cfg(feature = "ssr")]
+pub(super) fn known(id: &str) -> Result<domain::ids::RunId, AppError> {
     id.parse().map_err(|_| domain::problem::Problem::not_found(format!("The run “{}”", id.chars().take(60).collect::<String>())).into())
 }
 
@@ -204,8 +214,12 @@ impl DataChoice {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Draft {
     pub form: RunForm,
+    /// The settings of the form, and those that its text names.
+    pub catalogue: Catalogue,
     /// Name of the run that is cloned.
     pub parent: Option<String>,
+    /// Its settings.
+    pub parent_settings: Option<RunSettings>,
     pub bases: Vec<BaseChoice>,
     pub datasets: Vec<DataChoice>,
     /// Names of models, for the field "becomes a version of".
@@ -227,7 +241,11 @@ fn free_name(dataset: &str, taken: &[Run]) -> String {
 /// A fresh form: from a run (`from`), from a preset, on a dataset (`name` or `name@3`). Each may be empty.
 #[server(prefix = "/rpc", endpoint = "runs/draft", output = Wire)]
 pub async fn get_draft(tenant: String, from: String, preset: String, dataset: String) -> Result<Draft, AppError> {
-    use domain::{base_model::BaseModelState, dataset::VersionState, settings::PRESETS};
+    use domain::{
+        base_model::BaseModelState,
+        dataset::VersionState,
+        settings::{catalogue, preset as settings_of},
+    };
     let (platform, scope) = super::scope(&tenant).await?;
     let parent = match from.as_str() {
         "" => None,
@@ -238,11 +256,15 @@ pub async fn get_draft(tenant: String, from: String, preset: String, dataset: St
         .map(|b| BaseChoice { name: b.name.to_string(), parameters: b.parameters, context: b.context, licence: b.licence })
         .collect();
     let mut new = platform.runs(&scope).draft(parent.as_ref().map(|r| r.id)).await?;
-    if let Some(p) = PRESETS.iter().find(|p| p.id == preset) {
+    if let Some(settings) = settings_of(&preset) {
         let base = bases.iter().find(|b| b.name == new.base_model).or(bases.first());
-        new.settings = (p.settings)().within(base.map_or(0, |b| b.context));
+        new.settings = settings.within(base.map_or(0, |b| b.context));
     }
-    let mut form = RunForm::of(&new);
+    let about = match &parent {
+        Some(run) => format!("Settings of {}, {}", run.name, catalogue().trainer),
+        None => format!("Settings of a run, {}", catalogue().trainer),
+    };
+    let mut form = RunForm::of(&new, catalogue().document(&new.settings, &about).text());
     // The one that was asked for, else the one that was looked at last, else the newest.
     let wanted = if dataset.is_empty() && parent.is_none() { super::last_dataset(&tenant).unwrap_or_default() } else { dataset };
     let before = if wanted.is_empty() { form.dataset.clone() } else { std::mem::replace(&mut form.dataset, wanted) };
@@ -277,7 +299,9 @@ pub async fn get_draft(tenant: String, from: String, preset: String, dataset: St
     }
     let holding = platform.overview(&scope).await?.holding;
     Ok(Draft {
-        parent: parent.map(|r| r.name.to_string()),
+        catalogue: catalogue().part(&new.settings.keys().chain(parent.iter().flat_map(|r| r.settings.keys())).map(str::to_owned).collect()),
+        parent: parent.as_ref().map(|r| r.name.to_string()),
+        parent_settings: parent.map(|r| r.settings.clone()),
         form,
         bases,
         datasets,
@@ -293,7 +317,9 @@ pub async fn get_draft(tenant: String, from: String, preset: String, dataset: St
 #[server(prefix = "/rpc", endpoint = "runs/launch", output = Wire)]
 pub async fn launch(tenant: String, form: RunForm) -> Result<(), AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
-    let launched = match form.new_run() {
+    // Whoever may not launch hears nothing of the fields.
+    scope.permit(domain::policy::Action::RunLaunch)?;
+    let launched = match form.new_run(domain::settings::catalogue()) {
         Ok(new) => platform.runs(&scope).launch(new).await,
         Err(fields) => Err(domain::problem::Problem::invalid(fields)),
     };
@@ -303,8 +329,11 @@ pub async fn launch(tenant: String, form: RunForm) -> Result<(), AppError> {
             Ok(())
         }
         Err(problem) => {
-            let fields: Vec<(String, &str)> =
-                RunForm::KEYS.iter().filter(|k| **k != "submission").map(|k| (format!("form[{k}]"), form.get(k))).collect();
+            let text = form.document().text();
+            let form = RunForm { yaml: text, ..form };
+            let kept: Vec<(String, String)> =
+                RunForm::OURS.iter().filter(|k| **k != "submission").map(|k| (format!("form[{k}]"), form.get(k))).collect();
+            let fields: Vec<(String, &str)> = kept.iter().map(|(k, v)| (k.clone(), v.as_str())).collect();
             Err(super::back_to_form::<Launch>(&crate::links::run_new(&scope.tenant().name), &fields, problem.into()))
         }
     }

@@ -74,7 +74,7 @@ fn tab_href(tenant: &str, page: &ModelPage, tab: &str) -> String {
 fn Head(tenant: Signal<String>, page: ModelPage) -> impl IntoView {
     let v = page.version.clone();
     let t = tenant.get_untracked();
-    let how = match v.settings.finetuning_type {
+    let how = match v.settings.finetuning_type() {
         FinetuningType::Lora => format!("LoRA adapter on {}", v.base_model_name),
         FinetuningType::Full => format!("Full fine-tune of {}", v.base_model_name),
     };
@@ -121,7 +121,7 @@ fn Facts(page: ModelPage) -> impl IntoView {
     let size: u64 = v.files.iter().map(|f| f.bytes).sum();
     let (fields, gaps) = (card::FIELDS.len(), v.card.gaps());
     let kind = match v.kind {
-        WeightsKind::Adapter => format!("rank {}", v.settings.lora_rank),
+        WeightsKind::Adapter => format!("rank {}", v.settings.lora_rank()),
         WeightsKind::Merged => "on a server of their own".into(),
     };
     let base = page.base.map(|b| (b.context, parameters(b.parameters)));

@@ -4,6 +4,7 @@ use crate::{
     api::{
         AppError,
         runs::{Cancel, LogTail, RunPage, get_evaluated, get_log, get_metrics, get_run},
+        settings::{Differences, get_differences},
     },
     links,
     ui::{
@@ -51,7 +52,7 @@ pub fn Run() -> impl IntoView {
                 <Tabs run=page.run.clone() tab=tab.get_untracked()/>
                 {match tab.get_untracked().as_str() {
                     "log" => stay.draw(page.run.id.to_string(), move || view! { <log::LogTab parts whole=true/> }),
-                    "config" => view! { <config::Config page/> }.into_any(),
+                    "config" => view! { <config::Config page parts/> }.into_any(),
                     "results" => view! { <outcome::Results page parts/> }.into_any(),
                     _ => view! { <Overview page parts stay=stay.clone()/> }.into_any(),
                 }}
@@ -133,7 +134,7 @@ fn Head(page: RunPage) -> impl IntoView {
 }
 
 fn method(r: &RunData) -> String {
-    match r.settings.finetuning_type {
+    match r.settings.finetuning_type() {
         FinetuningType::Lora => "LoRA".into(),
         FinetuningType::Full => "Full fine-tune".into(),
     }
@@ -151,8 +152,8 @@ fn Facts(page: RunPage) -> impl IntoView {
             {remaining.map(|ms| view! { <div><dt>"Remaining"</dt><dd>"about "{span(ms)}</dd></div> })}
             {r.scores.map(|s| view! { <div><dt>"Held-out correct"</dt><dd>{count(s.tuned_right)}" "<small>{format!("of {}, base {}", count(s.rows), count(s.base_right))}</small></dd></div> })}
             <div><dt>"Base model"</dt><dd><span class="mono">{r.base_model_name.to_string()}</span></dd></div>
-            <div><dt>"Method"</dt><dd>{method(&r)}" "<small>{(r.settings.finetuning_type == FinetuningType::Lora).then(|| format!("rank {}, {}", r.settings.lora_rank, if r.settings.lora_target == "all" { "all layers" } else { &r.settings.lora_target }))}</small></dd></div>
-            <div><dt>"Learning rate"</dt><dd>{domain::settings::yaml_float(r.settings.learning_rate)}" "<small>{some(r.settings.num_train_epochs.ceil() as u64, "epoch", "epochs")}</small></dd></div>
+            <div><dt>"Method"</dt><dd>{method(&r)}" "<small>{(r.settings.finetuning_type() == FinetuningType::Lora).then(|| format!("rank {}", r.settings.lora_rank()))}</small></dd></div>
+            <div><dt>"Learning rate"</dt><dd>{domain::settings::yaml_float(r.settings.learning_rate())}" "<small>{some(r.settings.num_train_epochs().ceil() as u64, "epoch", "epochs")}</small></dd></div>
             <div><dt>"Owner"</dt><dd>{r.owner_name.clone()}</dd></div>
             <div><dt>"ID"</dt><dd class="mono" title=r.id.to_string()>{short_id(&r.id.to_string())}</dd></div>
         </dl>
@@ -188,6 +189,8 @@ struct Parts {
     tail: Resource<Result<LogTail, AppError>>,
     /// Empty outside of the tab with the results.
     rows: Resource<Result<Vec<EvaluatedRow>, AppError>>,
+    /// Empty outside of the tab with the settings.
+    differences: Resource<Result<Differences, AppError>>,
     following: RwSignal<bool>,
     /// The numbers under the curves are open.
     table: RwSignal<bool>,
@@ -199,9 +202,10 @@ const LINES_IN_LOG: u32 = 2000;
 
 impl Parts {
     fn new(tenant: Signal<String>, id: Signal<String>, tab: Signal<String>) -> Self {
-        let (text, level, which) = (use_query("q"), use_query("level"), use_query("rows"));
+        let (text, level, which, with) = (use_query("q"), use_query("level"), use_query("rows"), use_query("with"));
         let whole = Memo::new(move |_| tab.with(|t| t == "log"));
         let results = Memo::new(move |_| tab.with(|t| t == "results"));
+        let config = Memo::new(move |_| tab.with(|t| t == "config"));
         let lines = move || if whole.get() { LINES_IN_LOG } else { LINES_IN_OVERVIEW };
         Self {
             run: RwSignal::new(None),
@@ -213,6 +217,10 @@ impl Parts {
             rows: Resource::new(
                 move || (tenant.get(), id.get(), results.get(), which.get()),
                 |(t, id, wanted, which)| async move { if wanted { get_evaluated(t, id, which).await } else { Ok(Vec::new()) } },
+            ),
+            differences: Resource::new(
+                move || (tenant.get(), id.get(), config.get(), with.get()),
+                |(t, id, wanted, with)| async move { if wanted { get_differences(t, id, with).await } else { Ok(Differences::default()) } },
             ),
             following: RwSignal::new(true),
             table: RwSignal::new(false),

@@ -11,7 +11,7 @@ use leptos_router::hooks::use_location;
 /// `problems` are those of the whole form; the field shows its own, with a button for the suggested value. `full` spans both columns, `tall` is for several lines.
 #[component]
 pub fn Field(
-    name: &'static str,
+    #[prop(into)] name: String,
     #[prop(into)] label: String,
     #[prop(optional)] optional: bool,
     #[prop(optional)] full: bool,
@@ -26,17 +26,18 @@ pub fn Field(
     with_key: bool,
     children: Children,
 ) -> impl IntoView {
-    let find = move |all: &Vec<FieldProblem>| all.iter().find(|p| p.field == name).cloned();
+    let of = StoredValue::new(name.clone());
+    let find = move |all: &Vec<FieldProblem>| of.with_value(|name| all.iter().find(|p| p.field == *name).cloned());
     let own = Memo::new(move |_| problems.with(find));
     let doubt = Memo::new(move |_| doubts.with(find));
     view! {
         <div class="field" class:full=full>
-            <label for=name>{label}{optional.then(|| view! { " "<span class="opt">"optional"</span> })}{with_key.then(|| view! { " "<code class="key" aria-hidden="true">{name}</code> })}</label>
+            <label for=name.clone()>{label}{optional.then(|| view! { " "<span class="opt">"optional"</span> })}{with_key.then(|| view! { " "<code class="key" aria-hidden="true">{name.clone()}</code> })}</label>
             <span class="control" class:tall=tall class:invalid=move || own.with(Option::is_some)>{children()}</span>
             <span class="says" id=format!("{name}-says")>
                 {move || match (own.get(), doubt.get()) {
-                    (Some(problem), _) => view! { <Said name problem/> }.into_any(),
-                    (None, Some(problem)) => view! { <Said name problem doubt=true/> }.into_any(),
+                    (Some(problem), _) => view! { <Said name=of.get_value() problem/> }.into_any(),
+                    (None, Some(problem)) => view! { <Said name=of.get_value() problem doubt=true/> }.into_any(),
                     (None, None) => (!help.with(String::is_empty)).then(|| view! { <span class="help">{help.get()}</span> }).into_any(),
                 }}
             </span>
@@ -47,7 +48,7 @@ pub fn Field(
 /// The problem of a field, with the value that works.
 #[component]
 pub fn Said(
-    name: &'static str,
+    #[prop(into)] name: String,
     problem: FieldProblem,
     /// It may stay as it is.
     #[prop(optional)]
@@ -62,7 +63,7 @@ pub fn Said(
                 {problem.suggestion.map(|value| {
                     let label = format!("Use {value}");
                     let example = format!("For example {value}.");
-                    view! { <button type="button" class="link scripted" on:click=move |_| fill(name, &value)>{label}</button><span class="unscripted">{example}</span> }
+                    view! { <button type="button" class="link scripted" on:click=move |_| fill(&name, &value)>{label}</button><span class="unscripted">{example}</span> }
                 })}
             </span>
         </span>
@@ -141,6 +142,13 @@ pub fn fill(id: &str, value: &str) {
             let _ = e.focus();
         }
     }
+}
+
+/// The same for a field whose text was changed already.
+#[cfg_attr(not(feature = "hydrate"), allow(unused_variables))]
+pub fn typed_into(area: &leptos::web_sys::HtmlTextAreaElement) {
+    #[cfg(feature = "hydrate")]
+    tell_typed(area);
 }
 
 /// Lets everybody who listens to a field know that it holds something else.

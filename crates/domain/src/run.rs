@@ -186,7 +186,7 @@ impl Run {
 
     /// The weights that a step leaves: what a merge leaves is whole, what a training leaves is what it trained.
     pub fn weights_of(&self, step: &StepId) -> WeightsKind {
-        match (self.step(step).map(|s| &s.work), self.settings.finetuning_type) {
+        match (self.step(step).map(|s| &s.work), self.settings.finetuning_type()) {
             (_, FinetuningType::Full) => WeightsKind::Merged,
             (_, FinetuningType::Lora) => WeightsKind::Adapter,
         }

@@ -14,7 +14,7 @@ use domain::{
     problem::{FieldProblem, Problem},
     report::Outcome,
     run::{Run, StepKind},
-    settings::{FinetuningType, yaml_float},
+    settings::{Entry, FinetuningType, Kind, catalogue},
     time::{Timestamp, span},
 };
 
@@ -83,13 +83,25 @@ fn base_model(b: &BaseModel) -> String {
 }
 
 fn method(run: &Run) -> String {
-    let s = &run.settings;
-    match s.finetuning_type {
-        FinetuningType::Lora => {
-            format!("Supervised fine-tuning, LoRA rank {}, alpha {}, target {}", s.lora_rank, s.lora_alpha, s.lora_target)
-        }
-        FinetuningType::Full => "Supervised fine-tuning of all weights".into(),
+    let mut out = match run.settings.finetuning_type() {
+        FinetuningType::Lora => "Supervised fine-tuning with LoRA".to_owned(),
+        FinetuningType::Full => "Supervised fine-tuning of all weights".to_owned(),
+    };
+    // The choice of the method itself is what the sentence begins with.
+    for said in settings_said(run, |e| e.group == METHOD && e.kind != Kind::Choice) {
+        out += &format!(", {said}");
     }
+    out
+}
+
+/// The catalogue's group of settings that say how weights are changed.
+const METHOD: &str = "method";
+
+/// Settings that were chosen, as “LoRA rank 16”.
+fn settings_said(run: &Run, of: impl Fn(&Entry) -> bool) -> Vec<String> {
+    let chosen = catalogue().chosen(&run.settings).into_iter();
+    let known = chosen.filter_map(|(key, value)| catalogue().entry(key).filter(|e| of(e)).map(|e| (e, value)));
+    known.map(|(e, value)| format!("{} {value} {}", e.label, e.unit).trim_end().to_owned()).collect()
 }
 
 fn dataset(v: &DatasetVersion) -> String {
@@ -124,19 +136,9 @@ fn personal_data(v: &DatasetVersion) -> Option<String> {
 }
 
 fn training(e: &Evidence<'_>) -> String {
-    let s = &e.run.settings;
-    let steps = e.run.progress.map(|p| format!("{}, ", counted(p.total_steps, "step", "steps"))).unwrap_or_default();
-    let mut out = format!(
-        "{steps}{} epochs, batch {} × {}, learning rate {} {}, {} warm-up steps, cut-off {} tokens, seed {}",
-        s.num_train_epochs,
-        s.per_device_train_batch_size,
-        s.gradient_accumulation_steps,
-        yaml_float(s.learning_rate),
-        s.lr_scheduler_type.word(),
-        s.warmup_steps,
-        s.cutoff_len,
-        s.seed
-    );
+    let mut said: Vec<_> = e.run.progress.map(|p| counted(p.total_steps, "step", "steps")).into_iter().collect();
+    said.extend(settings_said(e.run, |entry| entry.group != METHOD));
+    let mut out = said.join(", ");
     let results = training_of(e.run, e.results).map(|o| &o.results);
     for (key, label) in [("train_loss", "mean training loss"), ("eval_loss", "last evaluation loss")] {
         if let Some(value) = results.and_then(|r| r.get(key)) {

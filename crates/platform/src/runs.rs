@@ -19,7 +19,7 @@ use domain::{
     policy::Action,
     problem::{FieldProblem, Problem},
     run::{EvaluatedRow, LogLine, MetricPoint, NewRun, Reason, Run, RunState, plan},
-    settings::RunSettings,
+    settings::{STANDARD_PRESET, catalogue, preset},
 };
 use serde::{Deserialize, Serialize};
 
@@ -104,7 +104,7 @@ impl Runs<'_> {
         let latest = self.platform().store().latest_versions(self.scope.tenant_name()).await.doing("reading the datasets")?;
         let dataset = latest.into_iter().filter(|v| v.state == VersionState::Ready).max_by_key(|v| v.created_at);
         let dataset = dataset.map(|v| v.dataset_name.to_string()).unwrap_or_default();
-        let settings = RunSettings::default().within(base.as_ref().map_or(0, |b| b.context));
+        let settings = preset(STANDARD_PRESET).unwrap_or_default().within(base.as_ref().map_or(0, |b| b.context));
         Ok(NewRun {
             name: if dataset.is_empty() { String::new() } else { next_free(&format!("{dataset}-1"), &taken) },
             base_model: base.map(|b| b.name.to_string()).unwrap_or_default(),
@@ -125,7 +125,9 @@ impl Runs<'_> {
             steps_total: new.settings.total_steps(found.train_rows),
             train_rows: found.train_rows,
             held_out_rows: found.held_out_rows,
-            yaml: new.settings.yaml(found.base.name.as_str(), found.version.dataset_name.as_str()),
+            yaml: catalogue()
+                .document(&new.settings, &about(&found.name, &found.base.name, &found.version.dataset_name, found.version.number))
+                .text(),
         })
     }
 
@@ -267,7 +269,7 @@ impl Runs<'_> {
                 "This version has no row to train on. Upload one with accepted rows, or keep fewer back.",
             ));
         }
-        wrong.extend(new.settings.check(base.as_ref().map_or(0, |b| b.context)));
+        wrong.extend(catalogue().check(&new.settings, base.as_ref().map_or(0, |b| b.context)));
         if let Some(id) = new.cloned_from
             && store.run(tenant, id).await.doing("reading the run")?.is_none()
         {
@@ -307,6 +309,11 @@ impl Runs<'_> {
         wrong.push(FieldProblem { suggestion: ready, ..FieldProblem::new(field, sentence) });
         Ok(None)
     }
+}
+
+/// The line above the settings of a run as a text.
+pub fn about(name: &Name, base_model: &Name, dataset: &Name, number: u32) -> String {
+    format!("{name}: {base_model} on {dataset} v{number}, {}", catalogue().trainer)
 }
 
 fn not_found(id: RunId) -> Problem {

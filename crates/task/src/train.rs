@@ -102,7 +102,7 @@ async fn follow(task: &Task, work: &Train, python: &Path, folder: &Path) -> Resu
                     }
                     if !rows_said && let Some(rows) = console.rows_trained() {
                         rows_said = true;
-                        tell_dropped_rows(task, work.train_rows, rows);
+                        tell_dropped_rows(task, work, rows);
                     }
                 }
                 Next::Ended(ended) => break ended,
@@ -129,8 +129,10 @@ fn tell_progress(task: &Task, log: &mut lf::Follower, curve: &mut lf::Curve) {
     }
 }
 
-fn tell_dropped_rows(task: &Task, expected: u64, taken: u64) {
-    if taken < expected {
+fn tell_dropped_rows(task: &Task, work: &Train, taken: u64) {
+    let expected = work.settings.rows_taken(work.train_rows);
+    // Packed rows are counted as blocks.
+    if taken < expected && !work.settings.packs() {
         let dropped = expected - taken;
         task.reporter.log(
             LogLevel::Warning,
@@ -142,7 +144,7 @@ fn tell_dropped_rows(task: &Task, expected: u64, taken: u64) {
 /// Exit code 0 does not mean that something was learnt.
 fn judge(task: &Task, work: &Train, out: &Path, curve: &lf::Curve, vocabulary: Option<u64>) -> Result<BTreeMap<String, f64>, Failure> {
     let zero = Ended::Exit(0);
-    let (Some(results), false) = (lf::numbers(out), lf::weights(out, work.settings.finetuning_type).is_empty()) else {
+    let (Some(results), false) = (lf::numbers(out), lf::weights(out, work.settings.finetuning_type()).is_empty()) else {
         return Err(Failure::of(Cause::NoResult).with_exit(zero));
     };
     match curve.judge(vocabulary) {
@@ -163,7 +165,7 @@ fn judge(task: &Task, work: &Train, out: &Path, curve: &lf::Curve, vocabulary: O
 
 async fn upload(task: &Task, work: &Train, folder: &Path) -> Result<Vec<domain::base_model::StoredFile>, Halt> {
     let out = folder.join(lf::OUT);
-    let kind = work.settings.finetuning_type;
+    let kind = work.settings.finetuning_type();
     if kind == FinetuningType::Lora {
         lf::adapter_config(&out, &work.base_model.to_string())?;
     }

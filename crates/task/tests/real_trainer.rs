@@ -7,7 +7,7 @@ mod world;
 use domain::{
     report::{Phase, Said, Verdict},
     run::{EvaluatedRow, LogLevel},
-    settings::{FinetuningType, RunSettings},
+    settings::{RunSettings, preset},
     store_location,
 };
 use world::*;
@@ -19,16 +19,8 @@ fn the_task_itself() {
 }
 
 fn settings() -> RunSettings {
-    RunSettings {
-        lora_rank: 8,
-        lora_alpha: 16,
-        num_train_epochs: 2.0,
-        learning_rate: 4e-3,
-        warmup_steps: 0,
-        per_device_train_batch_size: 16,
-        cutoff_len: 128,
-        ..RunSettings::default()
-    }
+    let quick = preset("quick-check").unwrap().with("num_train_epochs", 2.0).with("learning_rate", 4e-3);
+    quick.with("warmup_steps", 0).with("per_device_train_batch_size", 16).with("cutoff_len", 128)
 }
 
 fn cause_of(verdict: Verdict) -> (String, String) {
@@ -106,7 +98,7 @@ fn a_full_run_leaves_a_whole_model() {
     let Some(_machine) = machine("ATELIER_TRAINER_PYTHON") else { return };
     let mut world = World::new(64);
     world.held_out_rows = 0;
-    let mut task = world.train(RunSettings { finetuning_type: FinetuningType::Full, learning_rate: 5e-4, ..settings() });
+    let mut task = world.train(settings().with("finetuning_type", "full").with("learning_rate", 5e-4));
     assert!(task.wait(180).success(), "{}", task.log());
     let Verdict::Succeeded(outcome) = world.verdict("train") else { panic!("{:?}", world.verdict("train")) };
     for name in ["model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "chat_template.jinja"] {
@@ -119,7 +111,7 @@ fn a_full_run_leaves_a_whole_model() {
 fn a_layer_that_the_model_does_not_have_is_named() {
     let Some(_machine) = machine("ATELIER_TRAINER_PYTHON") else { return };
     let world = World::new(16);
-    let mut task = world.train(RunSettings { lora_target: "no_such_proj".into(), ..settings() });
+    let mut task = world.train(settings().with("lora_target", "no_such_proj"));
     assert_eq!(task.wait(120).code(), Some(task::FAILED));
     let expected = ("bad_lora_target".to_owned(), "The model has no layer “no_such_proj”.".to_owned());
     assert_eq!(cause_of(world.verdict("train")), expected, "{}", task.log());
@@ -140,7 +132,7 @@ fn rows_that_cannot_be_used_are_no_training() {
 fn a_learning_rate_beyond_reason_is_a_failure_although_the_trainer_is_content() {
     let Some(_machine) = machine("ATELIER_TRAINER_PYTHON") else { return };
     let world = World::new(64);
-    let mut task = world.train(RunSettings { finetuning_type: FinetuningType::Full, learning_rate: 1.0, ..settings() });
+    let mut task = world.train(settings().with("finetuning_type", "full").with("learning_rate", 1.0));
     assert_eq!(task.wait(180).code(), Some(task::FAILED), "{}", task.log());
     let Verdict::Failed(failure) = world.verdict("train") else { panic!() };
     assert_eq!((failure.exit.as_deref(), failure.cause.code().as_str()), (Some("exit 0"), "diverged"));

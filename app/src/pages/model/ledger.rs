@@ -86,7 +86,7 @@ pub fn LineageRow(page: ModelPage, tenant: Signal<String>) -> impl IntoView {
                 </ul><Icon name="next"/></li>
                 <li><small>"By run"</small><ul>
                     <li><a href=links::run(&t, &v.run)>{v.run_name.to_string()}</a></li>
-                    <li><small>{format!("seed {}, {} epochs", v.settings.seed, v.settings.num_train_epochs)}</small></li>
+                    <li><small>{format!("seed {}, {} epochs", v.settings.seed(), v.settings.num_train_epochs())}</small></li>
                 </ul><Icon name="next"/></li>
                 <li class="here"><small>"This version"</small><ul>
                     <li><a href=links::model_version(&t, &v.model_name, v.number) aria-current="page">{format!("{} v{}", v.model_name, v.number)}</a></li>

@@ -60,12 +60,11 @@ pub fn Files(page: ModelPage) -> impl IntoView {
 
 #[component]
 pub fn Settings(page: ModelPage) -> impl IntoView {
-    let s = page.version.settings;
-    let rows = s.chosen();
+    let method = capital(page.version.settings.finetuning_type().word());
     view! {
         <section class="section" aria-labelledby="settings">
-            <header><h2 id="settings">"Settings of the run"</h2><p>{format!("{}, LLaMA-Factory arguments", capital(s.finetuning_type.word()))}</p></header>
-            <dl class="kv settings">{rows.into_iter().map(|(key, value)| view! { <dt class="mono">{key}</dt><dd class="mono">{value}</dd> }).collect_view()}</dl>
+            <header><h2 id="settings">"Settings of the run"</h2><p>{format!("{method}, LLaMA-Factory arguments")}</p></header>
+            <dl class="kv settings">{page.settings.into_iter().map(|s| view! { <dt class="mono">{s.key}</dt><dd class="mono">{s.value}</dd> }).collect_view()}</dl>
         </section>
     }
 }

@@ -53,16 +53,16 @@ pub fn NothingLearnt(run: Run) -> impl IntoView {
 }
 
 fn what_to_try(settings: &RunSettings) -> String {
-    let lora = settings.finetuning_type == FinetuningType::Lora;
+    let lora = settings.finetuning_type() == FinetuningType::Lora;
     let mut tries = Vec::new();
-    if settings.num_train_epochs < 10.0 {
-        tries.push(format!("more epochs ({} now)", settings.num_train_epochs));
+    if settings.num_train_epochs() < 10.0 {
+        tries.push(format!("more epochs ({} now)", settings.num_train_epochs()));
     }
-    if settings.learning_rate < if lora { 1e-3 } else { 5e-5 } {
-        tries.push(format!("a higher learning rate ({} now)", yaml_float(settings.learning_rate)));
+    if settings.learning_rate() < if lora { 1e-3 } else { 5e-5 } {
+        tries.push(format!("a higher learning rate ({} now)", yaml_float(settings.learning_rate())));
     }
-    if lora && settings.lora_rank < 32 {
-        tries.push(format!("a higher LoRA rank ({} now)", settings.lora_rank));
+    if lora && settings.lora_rank() < 32 {
+        tries.push(format!("a higher LoRA rank ({} now)", settings.lora_rank()));
     }
     let tries = match tries.as_slice() {
         [] => "Try more or clearer examples.".to_owned(),

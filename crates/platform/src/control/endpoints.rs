@@ -115,7 +115,7 @@ async fn needed_rank(leader: &Leader, record: &EndpointRecord) -> Result<u32, Ha
     let mut ranks = Vec::new();
     for a in &record.endpoint.attachments {
         let version = leader.platform.store().model_version(&record.endpoint.tenant, a.version).await.doing("reading a model version")?;
-        ranks.extend(version.map(|v| v.settings.lora_rank));
+        ranks.extend(version.map(|v| v.settings.lora_rank()));
     }
     Ok(tasks::max_lora_rank(ranks))
 }

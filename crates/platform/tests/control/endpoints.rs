@@ -5,7 +5,7 @@ use domain::{
     endpoint::{AdapterState, Endpoint, EndpointState},
     problem::ProblemKind,
     run::RunState,
-    settings::RunSettings,
+    settings::{RunSettings, preset},
 };
 use platform::{
     access::{PlatformScope, Scope},
@@ -24,9 +24,13 @@ crate::on_each_database!(
     a_suspended_tenants_server_ends_and_comes_back_when_it_is_resumed,
 );
 
+fn lora() -> RunSettings {
+    preset("lora").unwrap()
+}
+
 async fn version(house: &House, scope: &Scope, run: &str, settings: RunSettings) {
     let mut plan = plan(run, 42);
-    plan.settings = RunSettings { cutoff_len: 128, ..settings };
+    plan.settings = settings.with("cutoff_len", 128);
     let run = house.platform.runs(scope).launch(plan).await.unwrap();
     let run = house.run_until(scope, &run, |r| r.state.is_final()).await;
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.failure);
@@ -52,8 +56,8 @@ async fn an_adapter_is_deployed_without_a_restart_and_taken_off_again(house: Hou
     let scope = house.owner().await;
     house.dataset(&scope, "facts", 20).await;
     let _controller = house.controller("a");
-    version(&house, &scope, "facts-1", RunSettings::default()).await;
-    version(&house, &scope, "facts-2", RunSettings::default()).await;
+    version(&house, &scope, "facts-1", lora()).await;
+    version(&house, &scope, "facts-2", lora()).await;
     let endpoints = house.platform.endpoints(&scope);
     let made = endpoints.deploy(deploy(1)).await.unwrap();
     let name = made.name.as_str();
@@ -96,7 +100,7 @@ async fn a_server_that_is_killed_comes_back_with_its_adapters(house: House) {
     let scope = house.owner().await;
     house.dataset(&scope, "facts", 20).await;
     let _controller = house.controller("a");
-    version(&house, &scope, "facts-1", RunSettings::default()).await;
+    version(&house, &scope, "facts-1", lora()).await;
     let name = house.platform.endpoints(&scope).deploy(deploy(1)).await.unwrap().name;
     let before = endpoint_until(&house, &scope, name.as_str(), |e| serves(e, 1)).await;
     std::fs::write(house.control_file("die"), "").unwrap();
@@ -157,8 +161,8 @@ async fn an_adapter_of_a_higher_rank_restarts_the_server_and_says_why(house: Hou
     let scope = house.owner().await;
     house.dataset(&scope, "facts", 20).await;
     let _controller = house.controller("a");
-    version(&house, &scope, "facts-1", RunSettings::default()).await;
-    version(&house, &scope, "facts-2", RunSettings { lora_rank: 128, ..RunSettings::default() }).await;
+    version(&house, &scope, "facts-1", lora()).await;
+    version(&house, &scope, "facts-2", lora().with("lora_rank", 128)).await;
     let endpoints = house.platform.endpoints(&scope);
     let made = endpoints.deploy(deploy(1)).await.unwrap();
     endpoint_until(&house, &scope, made.name.as_str(), |e| serves(e, 1)).await;
@@ -189,7 +193,7 @@ async fn a_suspended_tenants_server_ends_and_comes_back_when_it_is_resumed(house
     let scope = house.owner().await;
     house.dataset(&scope, "facts", 20).await;
     let _controller = house.controller("a");
-    version(&house, &scope, "facts-1", RunSettings::default()).await;
+    version(&house, &scope, "facts-1", lora()).await;
     let made = house.platform.endpoints(&scope).deploy(deploy(1)).await.unwrap();
     let name = made.name.as_str();
     endpoint_until(&house, &scope, name, |e| serves(e, 1)).await;

@@ -7,7 +7,6 @@ use domain::{
     policy::Action,
     problem::ProblemKind,
     run::{Run, RunState, StepKind, StepState},
-    settings::RunSettings,
     tenant::Quota,
 };
 use platform::{
@@ -377,7 +376,7 @@ async fn the_same_form_twice_is_one_run_and_every_problem_is_named_at_once(house
     wrong.base_model = "nothing".into();
     wrong.model_name = "world".into();
     wrong.dataset_number = Some(9);
-    wrong.settings = RunSettings { learning_rate: 7.0, ..wrong.settings };
+    wrong.settings = wrong.settings.with("learning_rate", 7.0);
     let problem = runs.check(&wrong).await.unwrap_err();
     let fields: Vec<_> = problem.fields.iter().map(|f| (f.field.as_str(), f.suggestion.as_deref())).collect();
     assert_eq!(

@@ -1,7 +1,7 @@
 //! The job file and the data description.
 
 use super::{BASE, DATA, OUT};
-use domain::settings::{RunSettings, SettingValue, yaml_float};
+use domain::settings::{RunSettings, catalogue, yaml_float};
 use serde_json::{Map, Value, json};
 
 /// What the platform knows beside the person's settings.
@@ -15,35 +15,19 @@ pub struct Job<'a> {
     pub gpu: bool,
 }
 
-/// All keys of `job.yaml`. Relative paths: the trainer runs in its working folder.
+/// All keys of `job.yaml`: what the catalogue makes of the settings, and what only this step knows. Relative paths: the trainer runs
+/// in its working folder.
 pub fn job_file(settings: &RunSettings, job: Job<'_>) -> Value {
-    let mut keys = Map::new();
-    for (key, value) in settings.trainer_keys() {
-        let value = match value {
-            SettingValue::Text(text) => text.into(),
-            SettingValue::Whole(n) => n.into(),
-            SettingValue::Number(n) => n.into(),
-            SettingValue::Flag(flag) => flag.into(),
-        };
-        keys.insert(key.into(), value);
-    }
+    let mut keys: Map<_, _> = catalogue().trainer_file(settings).into_iter().map(|(key, value)| (key.to_owned(), json!(value))).collect();
+    // Packed rows make fewer steps than can be known here; the curves still need their points.
+    let points = if settings.packs() { 1000 } else { 100 };
     let ours = json!({
         "model_name_or_path": BASE,
         "template": job.template,
         "dataset_dir": DATA,
         "dataset": "train",
         "output_dir": OUT,
-        // Always a fresh folder; `true` would delete the log of what was there.
-        "overwrite_output_dir": false,
-        // A task runs once and is not resumed, so a checkpoint would only cost room.
-        "save_strategy": "no",
-        "logging_steps": (settings.total_steps(job.train_rows) / 100).max(1),
-        // The default hides a loss that is not a number behind a running mean.
-        "logging_nan_inf_filter": false,
-        "include_num_input_tokens_seen": true,
-        "report_to": "none",
-        "plot_loss": false,
-        "fp16": false,
+        "logging_steps": (settings.total_steps(job.train_rows) / points).max(1),
         "bf16": job.gpu,
         "use_cpu": !job.gpu,
         // Less memory for more time: right on a GPU, pointless for what fits a CPU.
@@ -54,7 +38,7 @@ pub fn job_file(settings: &RunSettings, job: Job<'_>) -> Value {
     if job.held_out_rows > 0 {
         keys.insert("eval_dataset".into(), "held_out".into());
         keys.insert("eval_strategy".into(), "epoch".into());
-        keys.insert("per_device_eval_batch_size".into(), settings.per_device_train_batch_size.into());
+        keys.insert("per_device_eval_batch_size".into(), settings.per_device_train_batch_size().into());
     }
     Value::Object(keys)
 }
@@ -100,21 +84,13 @@ pub fn dataset_info(held_out: bool) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::settings::FinetuningType;
+    use domain::settings::preset;
 
     const CPU: Job<'static> = Job { template: "qwen3_nothink", train_rows: 329, held_out_rows: 51, gpu: false };
 
     #[test]
     fn the_job_file_of_the_demo_run() {
-        let settings = RunSettings {
-            lora_rank: 32,
-            lora_alpha: 64,
-            num_train_epochs: 16.0,
-            learning_rate: 1e-5,
-            per_device_train_batch_size: 16,
-            cutoff_len: 128,
-            ..RunSettings::default()
-        };
+        let settings = preset("tiny-lora").unwrap().with("num_train_epochs", 16.0).with("learning_rate", 1e-5);
         let golden = r#"{
   "bf16": false,
   "cutoff_len": 128,
@@ -164,22 +140,28 @@ mod tests {
 
     #[test]
     fn what_the_page_shows_is_what_the_trainer_gets() {
-        for finetuning_type in [FinetuningType::Lora, FinetuningType::Full] {
-            let settings = RunSettings { finetuning_type, learning_rate: 3e-5, ..RunSettings::default() };
+        for method in ["lora", "full"] {
+            let settings = preset("lora").unwrap().with("finetuning_type", method).with("learning_rate", 3e-5).with("weight_decay", 0.1);
             let written = job_text(&job_file(&settings, CPU)).replace('"', "");
-            let shown = settings.yaml("base", "train");
-            for line in shown.lines() {
+            let shown = catalogue().document(&settings, "about").text();
+            for line in shown.lines().skip(1) {
                 assert!(written.lines().any(|w| w.trim().trim_end_matches(',') == line), "“{line}” is shown but not written in\n{written}");
             }
         }
     }
 
     #[test]
+    fn every_key_that_is_written_is_the_trainers_and_none_that_this_step_adds_is_a_persons() {
+        let chosen = preset("lora").unwrap();
+        for (key, _) in job_file(&chosen, CPU).as_object().unwrap() {
+            let entry = catalogue().entry(key).unwrap_or_else(|| panic!("the trainer has no key {key}"));
+            assert_eq!(entry.is_persons(), chosen.get(key).is_some(), "{key}");
+        }
+    }
+
+    #[test]
     fn a_gpu_gets_its_own_flags_and_no_held_out_rows_no_evaluation() {
-        let job = job_file(
-            &RunSettings { finetuning_type: FinetuningType::Full, ..RunSettings::default() },
-            Job { gpu: true, held_out_rows: 0, ..CPU },
-        );
+        let job = job_file(&preset("full").unwrap(), Job { gpu: true, held_out_rows: 0, ..CPU });
         assert_eq!((&job["bf16"], &job["use_cpu"], &job["disable_gradient_checkpointing"]), (&json!(true), &json!(false), &json!(false)));
         assert!(job.get("eval_dataset").is_none() && job.get("eval_strategy").is_none() && job.get("lora_rank").is_none());
         assert!(dataset_info(false).get("held_out").is_none());

@@ -99,7 +99,7 @@ impl World {
         self.start("train", Work::Train(work), None)
     }
     pub fn evaluate(&self, settings: &RunSettings) -> Process {
-        let weights_kind = match settings.finetuning_type {
+        let weights_kind = match settings.finetuning_type() {
             FinetuningType::Lora => WeightsKind::Adapter,
             FinetuningType::Full => WeightsKind::Merged,
         };

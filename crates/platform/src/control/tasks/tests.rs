@@ -8,7 +8,7 @@ use domain::{
     ids::{BaseModelId, DatasetId, DatasetVersionId, ModelVersionId, PersonId},
     inspect::Report,
     run::{Reason, RunRecord, RunState, StepId, plan},
-    settings::{FinetuningType, RunSettings},
+    settings::{FinetuningType, preset},
     time::Timestamp,
 };
 
@@ -18,7 +18,7 @@ fn uuid(n: u128) -> Uuid {
 
 /// With the step that is to be started.
 fn run(finetuning_type: FinetuningType) -> Run {
-    let settings = RunSettings { finetuning_type, ..RunSettings::default() };
+    let settings = preset("lora").unwrap().with("finetuning_type", finetuning_type.word());
     let steps = plan::plan(&plan::Wanted { settings: &settings, held_out_rows: 50 });
     Run::try_from(RunRecord {
         id: RunId::from_uuid(uuid(1)),

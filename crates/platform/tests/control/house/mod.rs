@@ -10,7 +10,7 @@ use domain::{
     dataset::{DatasetVersion, Documentation, PersonalData, VersionState},
     people::{PlatformRole, Role},
     run::{NewRun, Run},
-    settings::RunSettings,
+    settings::preset,
     store_location::StoreLocation,
     tenant::Quota,
     time::Timestamp,
@@ -211,7 +211,7 @@ pub fn plan(name: &str, seed: u32) -> NewRun {
         dataset: "facts".into(),
         dataset_number: None,
         model_name: "assistant".into(),
-        settings: RunSettings { seed, cutoff_len: 128, ..RunSettings::default() },
+        settings: preset("lora").unwrap().with("seed", seed).with("cutoff_len", 128),
         cloned_from: None,
         submission: format!("form-{name}"),
     }

@@ -1,0 +1,168 @@
+//! What the form holds now, and what is wrong with it; known to every part of the page.
+
+use super::not_a_name;
+use crate::api::{
+    run_form::RunForm,
+    runs::{DataChoice, Draft},
+};
+use domain::{
+    problem::FieldProblem,
+    settings::{Catalogue, Entry, RunSettings},
+};
+use leptos::prelude::*;
+use std::collections::BTreeMap;
+
+#[derive(Clone, Copy)]
+pub(super) struct Typed {
+    pub form: RwSignal<RunForm>,
+    /// As it was sent last.
+    pub sent: RwSignal<RunForm>,
+    /// What this page knows of settings: those of the form at first, all of them once they were asked for.
+    pub catalogue: RwSignal<Catalogue>,
+    /// The settings by their keys, as typed.
+    values: Memo<BTreeMap<String, String>>,
+    read: Memo<(RunSettings, Vec<FieldProblem>)>,
+    pub problems: Signal<Vec<FieldProblem>>,
+    /// What may be and can hardly be meant; nothing is held up by it.
+    pub doubts: Signal<Vec<FieldProblem>>,
+    datasets: StoredValue<Vec<DataChoice>>,
+    /// The run that this one is a copy of, and its settings.
+    pub parent: StoredValue<Option<(String, RunSettings)>>,
+}
+
+impl Typed {
+    /// `refused` are the fields that the server named when it was asked to start the run.
+    pub fn new(draft: &Draft, form: RunForm, refused: Signal<Vec<FieldProblem>>) -> Self {
+        let form = RwSignal::new(form);
+        let sent = RwSignal::new(form.get_untracked());
+        let catalogue = RwSignal::new(draft.catalogue.clone());
+        let values = Memo::new(move |_| {
+            let pairs = form.with(|f| f.document().pairs());
+            pairs.into_iter().rev().map(|p| (p.key, p.value.unwrap_or_default())).collect::<BTreeMap<_, _>>()
+        });
+        let read = Memo::new(move |_| catalogue.with(|c| form.with(|f| f.settings(c))));
+        let bases = StoredValue::new(draft.bases.clone());
+        let datasets = StoredValue::new(draft.datasets.clone());
+        // Judged while typing with the same rules as on the server; what only the server knows (a taken name) is added to it.
+        let problems = Signal::derive(move || {
+            let context = bases.with_value(|b| form.with(|f| b.iter().find(|b| b.name == f.base_model).map_or(0, |b| b.context)));
+            let mut all = read.with(|(settings, problems)| {
+                let mut all = problems.clone();
+                all.extend(catalogue.with(|c| c.check(settings, context)));
+                all
+            });
+            form.with(|form| {
+                all.extend(["name", "model_name"].iter().filter_map(|key| not_a_name(key, form.get(key).trim())));
+                let as_sent = |key: &str| sent.with(|sent| sent.get(key) == form.get(key));
+                for problem in refused.get().into_iter().filter(|p| as_sent(&p.field)) {
+                    if !all.iter().any(|p| p.field == problem.field) && RunForm::OURS[..4].contains(&problem.field.as_str()) {
+                        all.push(problem);
+                    }
+                }
+            });
+            all
+        });
+        let doubts = Signal::derive(move || {
+            let rows = form.with(|f| datasets.with_value(|all| all.iter().find(|d| d.is(&f.dataset)).map(|d| d.train_rows)));
+            read.with(|(settings, _)| settings.doubts(rows.map_or(0, |rows| settings.total_steps(rows))))
+        });
+        let parent = StoredValue::new(draft.parent.clone().zip(draft.parent_settings.clone()));
+        Self { form, sent, catalogue, values, read, problems, doubts, datasets, parent }
+    }
+
+    /// What a field holds.
+    pub fn get(self, key: &str) -> String {
+        if RunForm::OURS.contains(&key) {
+            self.form.with(|f| f.get(key))
+        } else {
+            self.values.with(|v| v.get(key).cloned().unwrap_or_default())
+        }
+    }
+
+    /// What can be read of the settings.
+    pub fn settings<T>(self, of: impl FnOnce(&RunSettings) -> T) -> T {
+        self.read.with(|(settings, _)| of(settings))
+    }
+
+    pub fn set(self, key: &str, value: String) {
+        if self.form.with_untracked(|f| f.get(key)) != value {
+            self.form.update(|f| f.set(key, value));
+        }
+    }
+
+    /// The trainer's default again.
+    pub fn reset(self, key: &str) {
+        self.form.update(|f| f.remove(key));
+    }
+
+    /// Has an effect with the method that is chosen.
+    pub fn applies(self, entry: &Entry) -> bool {
+        self.settings(|s| entry.applies(s.finetuning_type().word()))
+    }
+
+    /// Holds something else than the trainer's default.
+    pub fn differs(self, entry: &Entry) -> bool {
+        let raw = self.get(&entry.key);
+        !raw.is_empty() && entry.kind.read(&raw) != entry.default
+    }
+
+    pub fn is_wrong(self, key: &str) -> bool {
+        self.problems.with(|all| all.iter().any(|p| p.field == key))
+    }
+
+    /// The dataset that is chosen.
+    pub fn data(self) -> Option<DataChoice> {
+        let key = self.form.with(|f| f.dataset.clone());
+        self.datasets.with_value(|all| all.iter().find(|d| d.is(&key)).cloned())
+    }
+
+    /// Takes a choice. Names that nobody has changed follow the dataset after which they were made.
+    pub fn choose(self, key: &str, value: String) {
+        let of = |key: &str| self.datasets.with_value(|all| all.iter().find(|d| d.is(key)).cloned());
+        if self.form.with_untracked(|f| f.get(key)) == value {
+            return;
+        }
+        self.form.update(|form| {
+            if key == "dataset"
+                && let (Some(before), Some(now)) = (of(&form.dataset), of(&value))
+            {
+                follow(form, &before, &now);
+            }
+            form.set(key, value);
+        });
+    }
+}
+
+fn follow(form: &mut RunForm, before: &DataChoice, now: &DataChoice) {
+    if form.name == before.run_name {
+        form.name.clone_from(&now.run_name);
+    }
+    if form.model_name == before.name {
+        form.model_name.clone_from(&now.name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_dataset_until_somebody_changes_them() {
+        let data = |name: &str| DataChoice {
+            name: name.into(),
+            number: 1,
+            train_rows: 9,
+            held_out_rows: 1,
+            tokens: 0,
+            left_out: 0,
+            run_name: format!("{name}-4"),
+        };
+        let (facts, tickets) = (data("facts"), data("tickets"));
+        let mut form = RunForm { name: "facts-4".into(), model_name: "facts".into(), ..RunForm::default() };
+        follow(&mut form, &facts, &tickets);
+        assert_eq!((form.name.as_str(), form.model_name.as_str()), ("tickets-4", "tickets"));
+        form.model_name = "assistant".into();
+        follow(&mut form, &tickets, &facts);
+        assert_eq!((form.name.as_str(), form.model_name.as_str()), ("facts-4", "assistant"));
+    }
+}
