@@ -146,6 +146,18 @@ mod tests {
     }
 
     #[test]
+    fn the_least_role_that_suffices_is_named() {
+        for (action, words) in [
+            (Action::RunRead, "a member of the tenant"),
+            (Action::RunLaunch, "the engineer or owner role"),
+            (Action::ModelStage, "the owner role"),
+            (Action::PlatformTenantsWrite, "the platform admin or auditor role"),
+        ] {
+            assert_eq!(needed(action), words, "{action:?}");
+        }
+    }
+
+    #[test]
     fn the_printed_matrix_is_fresh() {
         let committed = include_str!("../../../docs/rights.txt");
         assert_eq!(committed, matrix(), "docs/rights.txt is stale; write domain::policy::matrix() into it and review the diff");
