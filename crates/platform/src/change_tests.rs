@@ -116,6 +116,8 @@ fn written_outside(text: &str) -> Vec<String> {
         if line.starts_with("impl ") {
             in_store = line.starts_with("impl Store");
         }
+        // Functions after it belong to whoever calls them.
+        in_store &= line != "}";
         for verb in ["INSERT INTO ", "UPDATE ", "DELETE FROM "] {
             for (at, _) in line.match_indices(verb) {
                 let what = &line[at + verb.len()..];
