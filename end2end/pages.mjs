@@ -41,6 +41,7 @@ export function pages(summary) {
     { name: 'base-models', path: `${t}/base-models`, who: 'engineer', h1: /base models/i, shows: [name(base)] },
 
     { name: 'endpoints', path: `${t}/endpoints`, who: 'engineer', h1: /endpoints/i, shows: [name(endpoint)] },
+    { name: 'endpoint-external', path: `${t}/endpoints-external`, who: 'owner', h1: /server/i, shows: [/address/i] },
     { name: 'endpoint-new', path: `${t}/endpoints-new`, who: 'engineer', h1: /endpoint/i, shows: [/base model/i] },
     { name: 'endpoint', path: `${t}/endpoints/${endpoint}`, who: 'engineer', h1: name(endpoint), shows: [name(tuned), /\/v1/] },
     { name: 'playground', path: `${t}/playground`, who: 'viewer', h1: /playground/i, shows: [name(`on ${endpoint}`)] },

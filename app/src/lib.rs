@@ -64,6 +64,7 @@ fn Addresses() -> impl IntoView {
             <Route path=path!("/t/:tenant/models/:name") view=model::Model ssr=WHOLE/>
             <Route path=path!("/t/:tenant/models/:name/card/edit") view=card_edit::CardEdit ssr=WHOLE/>
             <Route path=path!("/t/:tenant/endpoints") view=endpoints::Endpoints ssr=WHOLE/>
+            <Route path=path!("/t/:tenant/endpoints-external") view=endpoint_external::EndpointExternal ssr=WHOLE/>
             <Route path=path!("/t/:tenant/endpoints-new") view=endpoint_new::EndpointNew ssr=WHOLE/>
             <Route path=path!("/t/:tenant/endpoints/:name") view=endpoint::Endpoint ssr=WHOLE/>
             <Route path=path!("/t/:tenant/playground") view=playground::Playground ssr=WHOLE/>

@@ -50,6 +50,9 @@ pub fn card_markdown(tenant: &impl Display, name: &impl Display, number: u32) ->
 pub fn endpoints(tenant: &impl Display) -> String {
     format!("/t/{tenant}/endpoints")
 }
+pub fn endpoint_external(tenant: &impl Display) -> String {
+    format!("/t/{tenant}/endpoints-external")
+}
 pub fn endpoint_new(tenant: &impl Display) -> String {
     format!("/t/{tenant}/endpoints-new")
 }

@@ -8,6 +8,7 @@ pub use places::{Places, Python};
 use crate::{http::health::AgeLimits, layers::host::Hosts, listener::ListenerArgs};
 use clap::{Args, ValueEnum};
 use openidconnect::url::Url;
+use outside::Allowed;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -82,6 +83,10 @@ pub struct ServeArgs {
     /// Hours that one training or evaluation may take; default: as long as it likes.
     #[arg(long, env = "ATELIER_RUN_HOURS", value_parser = clap::value_parser!(u32).range(1..=8760))]
     pub run_hours: Option<u32>,
+    /// Addresses of this machine and its neighbours (loopback, link-local, metadata) that somebody else's model server may have all the
+    /// same, and places that may be called by plain http: networks, addresses or names, separated by commas.
+    #[arg(long, env = "ATELIER_OUTSIDE_ALLOWED", value_delimiter = ',')]
+    pub outside_allowed: Vec<String>,
     /// Bytes of calls that wait on the gateway's disk for the database, at most; beyond it calls are refused. 1 GiB holds about two
     /// million calls.
     #[arg(long, env = "ATELIER_USAGE_SPOOL_BYTES", default_value_t = 1 << 30, value_parser = clap::value_parser!(u64).range(1 << 20..))]
@@ -165,6 +170,7 @@ pub struct Config {
     pub confirm_seconds: i64,
     pub upload_bytes: u64,
     pub task_limits: platform::TaskLimits,
+    pub outside_allowed: Allowed,
     pub usage_spool_bytes: u64,
     pub production: bool,
     pub site: PathBuf,
@@ -251,6 +257,8 @@ impl ServeArgs {
             None if listening.ip().is_unspecified() => format!("http://127.0.0.1:{}", listening.port()),
             None => format!("http://{listening}"),
         };
+        let outside_allowed =
+            Allowed::of(self.outside_allowed.iter().map(String::as_str)).map_err(|e| Refused(format!("ATELIER_OUTSIDE_ALLOWED: {e}.")))?;
         let hosts = Hosts::new(&public_url, &self.listener.allowed_hosts).map_err(Refused)?;
         Ok(Config {
             listen: listening,
@@ -267,6 +275,7 @@ impl ServeArgs {
             session_idle_minutes: self.session_idle_minutes,
             confirm_seconds: self.confirm_seconds,
             upload_bytes: self.upload_bytes,
+            outside_allowed,
             task_limits: platform::TaskLimits {
                 memory: self.task_memory,
                 run: self.run_hours.map(|h| Duration::from_secs(u64::from(h) * 3600)),
@@ -291,6 +300,7 @@ impl Config {
             store: self.places.store()?,
             engine,
             task_limits: self.task_limits.clone(),
+            outside_allowed: self.outside_allowed.clone(),
             session_hours: self.session_hours,
             session_idle_minutes: self.session_idle_minutes,
             confirm_seconds: self.confirm_seconds,
@@ -364,6 +374,7 @@ mod tests {
             (&["--issuer", "https://sso.example", "--public-url", "https://portal.example/atelier"], "nothing behind"),
             (&["--tls-cert", "c.pem", "--tls-key", "k.pem"], "ATELIER_TLS_CERT"),
             (&["--tenant-group", "teams/{tenant}"], "{role}"),
+            (&["--outside-allowed", "127.0.0.1,https://llm.example.org"], "ATELIER_OUTSIDE_ALLOWED"),
             (&["--role", "web"], "ATELIER_GATEWAY_URL"),
         ] {
             let refused = settle(flags).unwrap_err();

@@ -152,7 +152,12 @@ pub async fn start(mut args: ServeArgs, places: Places, program: PathBuf) -> any
         let opened = UsageSink::open(SpoolConfig { max_bytes: config.usage_spool_bytes, ..SpoolConfig::new(spool.clone()) });
         let (sink, receiver) =
             opened.with_context(|| format!("The folder {} for calls that are not in the database yet cannot be used", spool.display()))?;
-        let gateway = Gateway::new(GatewayConfig::default(), directory, sink.clone(), now);
+        let gateway = Gateway::new(
+            GatewayConfig { outside_allowed: config.outside_allowed.clone(), ..GatewayConfig::default() },
+            directory,
+            sink.clone(),
+            now,
+        );
         let written = metrics::UsageWritten::default();
         measured = Some((gateway.measures().clone(), written.clone(), sink));
         let gateway = gateway.router().layer(from_fn_with_state(tried.clone(), attempts::keys));

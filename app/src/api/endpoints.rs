@@ -85,6 +85,8 @@ pub struct EndpointPage {
     pub attachable: Vec<Candidate>,
     pub log: Vec<EndpointLogLine>,
     pub write_refused: Option<String>,
+    /// Of one at somebody else's server: why its key and models may not be changed.
+    pub external_refused: Option<String>,
 }
 
 #[server(prefix = "/rpc", endpoint = "endpoints/get", output = Wire)]
@@ -95,8 +97,8 @@ pub async fn endpoint_get(tenant: String, name: String) -> Result<EndpointPage, 
     let attachable = candidates(&platform, &scope)
         .await?
         .into_iter()
-        .filter(|c| c.kind == domain::model::WeightsKind::Adapter && endpoint.merged_version.is_none())
-        .filter(|c| c.base_model == endpoint.base_model_name.as_str())
+        .filter(|c| c.kind == domain::model::WeightsKind::Adapter && endpoint.takes_adapters())
+        .filter(|c| c.base_model == endpoint.source())
         .filter(|c| !endpoint.attachments.iter().any(|a| a.model_name.as_str() == c.model && a.number == c.number))
         .collect();
     Ok(EndpointPage {
@@ -104,6 +106,7 @@ pub async fn endpoint_get(tenant: String, name: String) -> Result<EndpointPage, 
         base_url: super::base_url(scope.tenant().name.as_str()),
         log: latest(&endpoints, &name).await?,
         write_refused: scope.why_not(domain::policy::Action::EndpointWrite),
+        external_refused: scope.why_not(domain::policy::Action::ExternalWrite),
         attachable,
         endpoint,
     })
@@ -132,6 +135,8 @@ pub struct EndpointChoices {
     pub wanted: u32,
     pub quota: u32,
     pub write_refused: Option<String>,
+    /// Why no server that somebody else runs may be added.
+    pub external_refused: Option<String>,
 }
 
 #[server(prefix = "/rpc", endpoint = "endpoints/choices", output = Wire)]
@@ -142,7 +147,41 @@ pub async fn get_endpoint_choices(tenant: String) -> Result<EndpointChoices, App
         wanted: platform.endpoints(&scope).list().await?.iter().filter(|e| e.state.is_wanted()).count() as u32,
         quota: scope.tenant().quota.endpoints,
         write_refused: scope.why_not(domain::policy::Action::EndpointWrite),
+        external_refused: scope.why_not(domain::policy::Action::ExternalWrite),
     })
+}
+
+/// Adds a server that somebody else runs and goes to its page. `key` empty: it asks for none.
+#[server(prefix = "/rpc", endpoint = "endpoints/external", output = Wire)]
+pub async fn endpoint_add_external(tenant: String, name: String, address: String, key: String) -> Result<(), AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    let new = platform::endpoints::NewExternal { name, address, key };
+    go_to(&platform.endpoints(&scope).add_external(new).await?);
+    Ok(())
+}
+
+/// Replaces the key of such a server; empty takes it away.
+#[server(prefix = "/rpc", endpoint = "endpoints/external_key", output = Wire)]
+pub async fn endpoint_external_key(tenant: String, endpoint: String, key: String) -> Result<(), AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    platform.endpoints(&scope).set_external_key(&endpoint, &key).await?;
+    Ok(())
+}
+
+/// Offers a model of such a server under the name `here`; empty: no more.
+#[server(prefix = "/rpc", endpoint = "endpoints/offer", output = Wire)]
+pub async fn endpoint_offer(tenant: String, endpoint: String, there: String, here: String) -> Result<(), AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    platform.endpoints(&scope).offer(&endpoint, platform::endpoints::Offer { there, here }).await?;
+    Ok(())
+}
+
+/// Has such a server asked at once.
+#[server(prefix = "/rpc", endpoint = "endpoints/check", output = Wire)]
+pub async fn endpoint_check(tenant: String, endpoint: String) -> Result<(), AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    platform.endpoints(&scope).check_external(&endpoint).await?;
+    Ok(())
 }
 
 /// Creates an endpoint of a base model and goes to its page.

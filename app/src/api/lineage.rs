@@ -85,7 +85,7 @@ pub async fn lineage_get(tenant: String) -> Result<Lineage, AppError> {
             id: e.id.to_string(),
             link: Link::Endpoint,
             title: e.name.to_string(),
-            note: format!("{}, {}", e.state.word(), e.base_model_name),
+            note: format!("{}, {}", e.state.word(), e.source()),
             href: links::endpoint(t, &e.name),
             from: versions.map(|v| v.to_string()).collect(),
         });

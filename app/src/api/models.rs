@@ -88,7 +88,7 @@ pub async fn model_get(tenant: String, name: String, number: u32) -> Result<Mode
         .into_iter()
         .map(|e| Place {
             serves: e.merged_version == Some(version.id) || e.attachments.iter().any(|a| a.version == version.id),
-            fits: e.merged_version.is_none() && e.base_model == version.base_model,
+            fits: e.takes_adapters_of(version.base_model),
             name: e.name.to_string(),
             state: e.state,
         })

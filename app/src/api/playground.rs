@@ -50,13 +50,29 @@ pub async fn playground_get(tenant: String, chat: String) -> Result<PlaygroundPa
     let served = platform.endpoints(&scope).served().await?;
     let bases = platform.base_models().list(&super::caller()?).await?;
     for e in &served.endpoints {
-        let context = bases.iter().find(|b| b.id == e.base_model).map_or(0, |b| b.context);
-        let down = (e.state != EndpointState::Ready).then(|| format!("{} is {}. {}", e.name, e.state.word(), e.reason));
-        let (id, base, version) = match served.merged(e) {
-            Some(v) => (served.id_of(v.id, v.model_name.as_str(), v.number), false, format!("v{}", v.number)),
-            None => (e.base_model_name.to_string(), true, String::new()),
+        let context = bases.iter().find(|b| e.base.as_ref().is_some_and(|mine| mine.id == b.id)).map_or(0, |b| b.context);
+        let down = (e.state != EndpointState::Ready).then(|| format!("{} is {}. {}", e.name, e.state.word(), e.reason.said()));
+        let own = match (served.merged(e), &e.base) {
+            (Some(v), _) => Some((served.id_of(v.id, v.model_name.as_str(), v.number), false, format!("v{}", v.number))),
+            (None, Some(base)) => Some((base.name.to_string(), true, String::new())),
+            (None, None) => None,
         };
-        models.push(PlayModel { id, base, version, endpoint: e.name.to_string(), context, not_ready: down.clone() });
+        models.extend(own.map(|(id, base, version)| PlayModel {
+            id,
+            base,
+            version,
+            endpoint: e.name.to_string(),
+            context,
+            not_ready: down.clone(),
+        }));
+        models.extend(e.external.iter().flat_map(|x| x.offered()).map(|(model, here)| PlayModel {
+            id: here.to_string(),
+            base: true,
+            version: String::new(),
+            endpoint: e.name.to_string(),
+            context: model.context,
+            not_ready: down.clone().or_else(|| model.gone_since.map(|_| format!("{} has {here} no more.", e.name))),
+        }));
         models.extend(e.attachments.iter().map(|a| PlayModel {
             id: served.id_of(a.version, a.model_name.as_str(), a.number),
             base: false,

@@ -1,6 +1,7 @@
 //! One endpoint: whether it answers, how to call it, what is attached, what it logs.
 
 mod adapters;
+mod external;
 mod settings;
 mod snippets;
 
@@ -26,10 +27,15 @@ pub fn Endpoint() -> impl IntoView {
     let (attach, detach) = (ServerAction::<EndpointAttach>::new(), ServerAction::<EndpointDetach>::new());
     let (start, stop) = (ServerAction::<EndpointStart>::new(), ServerAction::<EndpointStop>::new());
     let settings = ServerAction::<EndpointSettings>::new();
+    let outside = external::Actions::new();
     on_change(tenant, "", move || page.refetch());
     Effect::new(move |before: Option<usize>| {
-        let done =
-            start.version().get() + stop.version().get() + attach.version().get() + detach.version().get() + settings.version().get();
+        let done = start.version().get()
+            + stop.version().get()
+            + attach.version().get()
+            + detach.version().get()
+            + settings.version().get()
+            + outside.done();
         if before.is_some() {
             page.refetch();
         }
@@ -46,9 +52,13 @@ pub fn Endpoint() -> impl IntoView {
                 <ProblemSummary error=error_of(stop)/>
                 <State endpoint=page.endpoint.clone()/>
                 <Address page=page.clone()/>
-                <Facts endpoint=page.endpoint.clone()/>
+                {match page.endpoint.external.clone() {
+                    Some(external) => view! { <external::Facts endpoint=page.endpoint.clone() external/> }.into_any(),
+                    None => view! { <Facts endpoint=page.endpoint.clone()/> }.into_any(),
+                }}
                 <div class="cols cols-code">
                     <div>
+                        {page.endpoint.external.clone().map(|external| view! { <external::Models page=page.clone() external actions=outside/> })}
                         <adapters::Adapters tenant page=page.clone() attach detach/>
                         <settings::Settings tenant page=page.clone() settings/>
                         <Log lines=page.log.clone()/>
@@ -64,10 +74,12 @@ pub fn Endpoint() -> impl IntoView {
 fn Head(tenant: Signal<String>, page: EndpointPage, start: ServerAction<EndpointStart>) -> impl IntoView {
     let e = page.endpoint;
     let (t, name) = (e.tenant.to_string(), e.name.to_string());
-    let sentence = if e.merged_version.is_some() {
-        format!("Full fine-tune of {}.", e.base_model_name)
+    let sentence = if e.external.is_some() {
+        format!("A server that somebody else runs, with the OpenAI API. Added by {}.", e.created_by_name)
+    } else if e.merged_version.is_some() {
+        format!("Full fine-tune of {}.", e.source())
     } else {
-        format!("{} with {}, created by {}.", e.base_model_name, some(e.attachments.len() as u64, "adapter", "adapters"), e.created_by_name)
+        format!("{} with {}, created by {}.", e.source(), some(e.attachments.len() as u64, "adapter", "adapters"), e.created_by_name)
     };
     let first = page.model_ids.into_iter().next().unwrap_or_default();
     let ready = e.state == EndpointState::Ready;
@@ -85,7 +97,7 @@ fn Head(tenant: Signal<String>, page: EndpointPage, start: ServerAction<Endpoint
     view! {
         <header class="head">
             <div>
-                <div class="row"><h1>{e.name.to_string()}</h1><Chip status=e.state title=e.reason.clone()/><span class="tag">{format!("revision {}", e.revision)}</span></div>
+                <div class="row"><h1>{e.name.to_string()}</h1><Chip status=e.state title=e.reason.said()/>{e.external.is_some().then(|| view! { <span class="tag">"external"</span> })}<span class="tag">{format!("revision {}", e.revision)}</span></div>
                 <p>{sentence}</p>
             </div>
             <div class="row">
@@ -121,9 +133,11 @@ fn Stop(page: EndpointPage, stop: ServerAction<EndpointStop>) -> impl IntoView {
 /// Why it is not ready, or nothing.
 #[component]
 fn State(endpoint: Noun) -> impl IntoView {
-    let reason = endpoint.reason.clone();
+    let reason = endpoint.reason.said();
     let (tone, icon, title) = match endpoint.state {
         EndpointState::Ready => return ().into_any(),
+        EndpointState::Wanted if !endpoint.capabilities().runs_here => ("info", "running", "Asking the server"),
+        EndpointState::Degraded if !endpoint.capabilities().runs_here => ("", "degraded", "Cannot be used now"),
         EndpointState::Wanted => ("info", "queued", "Starting soon"),
         EndpointState::Starting => ("info", "running", "Loading the model"),
         EndpointState::Degraded => ("", "degraded", "Not responding, restarting"),
@@ -152,7 +166,7 @@ fn Facts(endpoint: Noun) -> impl IntoView {
     let e = endpoint;
     view! {
         <dl class="facts endpoint-facts">
-            <div><dt>"Base model"</dt><dd>{e.base_model_name.to_string()}</dd></div>
+            <div><dt>"Base model"</dt><dd>{e.source().to_owned()}</dd></div>
             {if e.merged_version.is_some() {
                 view! { <div><dt>"Serves"</dt><dd>"full weights"</dd></div> }.into_any()
             } else {

@@ -25,7 +25,13 @@ pub fn EndpointNew() -> impl IntoView {
         <Title text="New endpoint"/>
         <TenantPage place=Place::Endpoints crumbs>
             <Load resource=choices let:choices>
-                <header class="head"><div><h1>"New endpoint"</h1><p>"Serves a base model. You can attach fine-tuned adapters later without a restart."</p></div></header>
+                <header class="head">
+                    <div><h1>"New endpoint"</h1><p>"Serves a base model. You can attach fine-tuned adapters later without a restart."</p></div>
+                    <div class="row">{match choices.external_refused.clone() {
+                        Some(why) => view! { <Off label="Add an external server" why/> }.into_any(),
+                        None => view! { <a class="btn" href=move || links::endpoint_external(&tenant.get())>"Add an external server"</a> }.into_any(),
+                    }}</div>
+                </header>
                 {if choices.base_models.is_empty() {
                     view! { <Empty title="No base models yet"><p>"Ask a platform admin to register one."</p></Empty> }.into_any()
                 } else {

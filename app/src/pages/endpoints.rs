@@ -80,15 +80,17 @@ fn Table(tenant: Signal<String>, endpoints: Vec<EndpointLine>) -> impl IntoView 
 fn line(tenant: &str, line: &EndpointLine) -> impl IntoView + use<> {
     let e = &line.endpoint;
     let adapters = e.attachments.len() as u64;
-    let holds = if e.merged_version.is_some() {
+    let holds = if let Some(external) = &e.external {
+        format!("external, {}", some(external.offered().count() as u64, "model", "models"))
+    } else if e.merged_version.is_some() {
         "full weights".to_owned()
     } else {
-        format!("{}, {}", e.base_model_name, some(adapters, "adapter", "adapters"))
+        format!("{}, {}", e.source(), some(adapters, "adapter", "adapters"))
     };
     let ids = line.model_ids.join(", ");
     let why = match e.state {
-        EndpointState::Degraded | EndpointState::Failed => Some(("why warning", e.reason.clone())),
-        EndpointState::Wanted | EndpointState::Starting | EndpointState::Stopping => Some(("why info", e.reason.clone())),
+        EndpointState::Degraded | EndpointState::Failed => Some(("why warning", e.reason.said())),
+        EndpointState::Wanted | EndpointState::Starting | EndpointState::Stopping => Some(("why info", e.reason.said())),
         EndpointState::Ready | EndpointState::Stopped => None,
     }
     .filter(|(_, reason)| !reason.is_empty());
@@ -97,7 +99,7 @@ fn line(tenant: &str, line: &EndpointLine) -> impl IntoView + use<> {
             <th scope="row"><a href=links::endpoint(&tenant, &e.name)>{e.name.to_string()}</a><small>{holds}</small></th>
             <td><StateWord status=e.state/>{e.ready_at.filter(|_| e.state == EndpointState::Ready).map(|at| view! { <small>"since "<When at/></small> })}</td>
             <td class="mono drop">{ids}</td>
-            <td class="num" data-label="restarts">{count(e.restarts)}</td>
+            <td class="num" data-label="restarts">{e.capabilities().runs_here.then(|| count(e.restarts))}</td>
             <td class="drop nowrap"><When at=e.created_at/><small>{e.created_by_name.clone()}</small></td>
         </tr>
         {why.map(|(class, reason)| view! { <tr class=class><td colspan="5"><div><p>{reason}</p></div></td></tr> })}

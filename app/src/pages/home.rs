@@ -67,7 +67,7 @@ fn Body(home: HomeData) -> impl IntoView {
                         <tbody>
                             {home.endpoints.iter().zip(&home.full_weights).map(|(e, whole)| view! {
                                 <tr>
-                                    <th scope="row"><a href=links::endpoint(&t, &e.name)>{e.name.to_string()}</a><small>{e.base_model_name.to_string()}</small></th>
+                                    <th scope="row"><a href=links::endpoint(&t, &e.name)>{e.name.to_string()}</a><small>{e.source().to_owned()}</small></th>
                                     <td><StateWord status=e.state/></td>
                                     <td>{if let Some(model) = whole { format!("{model}, full weights") } else if e.attachments.is_empty() { "base model only".to_owned() } else { e.attachments.iter().map(|a| format!("{} v{}", a.model_name, a.number)).collect::<Vec<_>>().join(", ") }}</td>
                                 </tr>

@@ -13,6 +13,7 @@ pub mod dataset;
 pub mod dataset_new;
 pub mod datasets;
 pub mod endpoint;
+pub mod endpoint_external;
 pub mod endpoint_new;
 pub mod endpoints;
 pub mod home;

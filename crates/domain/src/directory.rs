@@ -8,6 +8,7 @@ use crate::{
     call_rules::CallRules,
     ids::{EndpointId, KeyId, ModelVersionId, PersonId},
     key::Limits,
+    model_server::ModelServer,
     name::Name,
     serving::ServingSettings,
     time::{MINUTE, Timestamp},
@@ -46,7 +47,10 @@ pub struct Route {
     pub upstream: Option<String>,
     /// What the model server calls it.
     pub upstream_model: String,
-    /// None = the base model itself.
+    /// What is sent to the model server as its bearer token.
+    pub upstream_key: Option<UpstreamKey>,
+    pub model_server: ModelServer,
+    /// None = the base model itself, or one of somebody else's server.
     pub model_version: Option<ModelVersionId>,
     /// Of the base model, for `/v1/models`.
     pub parent: Option<String>,
@@ -56,6 +60,26 @@ pub struct Route {
     pub settings: ServingSettings,
     /// Why it does not answer, when `upstream` is none: a sentence for the client.
     pub reason: Option<String>,
+}
+
+/// The key of somebody else's server. It is shown in no log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UpstreamKey(std::sync::Arc<str>);
+
+impl UpstreamKey {
+    pub fn new(text: String) -> Self {
+        Self(text.into())
+    }
+    /// For the header of a call, and nothing else.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for UpstreamKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("UpstreamKey(hidden)")
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

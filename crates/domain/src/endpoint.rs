@@ -1,8 +1,11 @@
 //! Endpoints: one model server with a base model and, for LoRA, adapters that come and go without a restart.
 
 use crate::{
+    external::External,
     ids::{BaseModelId, EndpointId, ModelVersionId, PersonId},
+    model_server::{Capabilities, ModelServer},
     name::Name,
+    reason::endpoint::{AdapterReason, EndpointReason},
     run::Refused,
     serving::ServingSettings,
     time::Timestamp,
@@ -60,6 +63,8 @@ pub enum EndpointEvent {
     Answers,
     /// The process ended or stopped answering without being told to.
     Died,
+    /// Somebody else's server cannot be used now.
+    Unusable,
     /// Too many deaths in a row.
     GiveUp,
     /// A person asks.
@@ -77,6 +82,7 @@ impl EndpointState {
             (S::Wanted | S::Degraded, E::Launched) => S::Starting,
             (S::Wanted | S::Starting | S::Degraded, E::Answers) => S::Ready,
             (S::Ready | S::Starting, E::Died) => S::Degraded,
+            (S::Wanted | S::Ready | S::Degraded, E::Unusable) => S::Degraded,
             (S::Wanted | S::Starting | S::Degraded, E::GiveUp) => S::Failed,
             (S::Wanted | S::Starting | S::Ready | S::Degraded | S::Failed, E::Stop) => S::Stopping,
             (S::Stopping, E::Gone) => S::Stopped,
@@ -118,7 +124,7 @@ pub struct Attachment {
     pub model_name: Name,
     pub number: u32,
     pub state: AdapterState,
-    pub reason: Option<String>,
+    pub reason: Option<AdapterReason>,
     pub attached_at: Timestamp,
 }
 
@@ -128,9 +134,12 @@ pub struct Endpoint {
     pub tenant: Name,
     pub name: Name,
     pub state: EndpointState,
-    pub reason: String,
-    pub base_model: BaseModelId,
-    pub base_model_name: Name,
+    pub reason: EndpointReason,
+    pub model_server: ModelServer,
+    /// None where somebody else runs the server.
+    pub base: Option<ServedBase>,
+    /// Set where somebody else runs the server.
+    pub external: Option<External>,
     /// Set when the endpoint serves full weights instead of base plus adapters.
     pub merged_version: Option<ModelVersionId>,
     /// Counts changes of what it serves.
@@ -146,6 +155,30 @@ pub struct Endpoint {
     pub created_at: Timestamp,
     pub ready_at: Option<Timestamp>,
     pub settings: ServingSettings,
+}
+
+/// The base model that a server of ours loads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServedBase {
+    pub id: BaseModelId,
+    pub name: Name,
+}
+
+impl Endpoint {
+    pub const fn capabilities(&self) -> Capabilities {
+        self.model_server.capabilities()
+    }
+    /// Whether an adapter for this base model can be put onto it.
+    pub fn takes_adapters_of(&self, base: BaseModelId) -> bool {
+        self.takes_adapters() && self.base.as_ref().is_some_and(|b| b.id == base)
+    }
+    pub const fn takes_adapters(&self) -> bool {
+        self.capabilities().adapters_at_run_time && self.merged_version.is_none()
+    }
+    /// Where its answers come from, for a list: the base model's name, or the kind of its server.
+    pub fn source(&self) -> &str {
+        self.base.as_ref().map_or(self.model_server.label(), |b| b.name.as_str())
+    }
 }
 
 /// One line of a model server's log.
@@ -169,6 +202,16 @@ mod tests {
             s = s.next(e).unwrap();
         }
         assert_eq!(s, EndpointState::Ready);
+    }
+
+    #[test]
+    fn somebody_elses_server_that_is_away_is_degraded_until_it_answers() {
+        let away = EndpointState::Wanted.next(EndpointEvent::Unusable).unwrap();
+        assert_eq!(away, EndpointState::Degraded);
+        assert_eq!(away.next(EndpointEvent::Unusable), Ok(away));
+        let back = away.next(EndpointEvent::Answers).unwrap();
+        assert_eq!((back, back.next(EndpointEvent::Unusable)), (EndpointState::Ready, Ok(away)));
+        assert!(EndpointState::Stopped.next(EndpointEvent::Unusable).is_err());
     }
 
     #[test]

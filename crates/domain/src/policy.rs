@@ -31,6 +31,8 @@ actions! {
     ModelStage = "model.stage",
     EndpointRead = "endpoint.read",
     EndpointWrite = "endpoint.write",
+    /// Add a server that somebody else runs, and choose which of its models answer.
+    ExternalWrite = "endpoint.add_external",
     /// Chat with the tenant's models.
     Infer = "infer",
     KeyRead = "key.read",
@@ -74,7 +76,7 @@ pub fn allows(role: Option<Role>, platform: Option<PlatformRole>, action: Action
             role >= Some(Role::Engineer)
         }
         A::KeyRead => role >= Some(Role::Engineer) || auditor,
-        A::ModelStage | A::KeyRevokeAny | A::ServiceKeyWrite | A::MemberEnd => role >= Some(Role::Owner),
+        A::ModelStage | A::KeyRevokeAny | A::ServiceKeyWrite | A::MemberEnd | A::ExternalWrite => role >= Some(Role::Owner),
         A::UsageRead | A::AuditRead | A::MemberRead => role >= Some(Role::Owner) || auditor,
         A::PlatformTenantsRead | A::PlatformUsageRead => admin || auditor,
         A::PlatformTenantsWrite | A::PlatformPeopleEnd | A::PlatformBaseModelsWrite | A::PlatformUsageWrite => admin,

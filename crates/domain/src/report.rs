@@ -2,7 +2,7 @@
 //! The portal reads the lines from an offset that it remembers; if they are lost, the verdict decides.
 
 use crate::{
-    reason::{failure::Failure, run::Reason},
+    reason::{endpoint::AdapterReason, failure::Failure, run::Reason},
     run::{LogLevel, MetricPoint, Scores, StepKind},
     time::Timestamp,
 };
@@ -56,7 +56,13 @@ pub enum Said {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdapterFailure {
     pub name: String,
-    pub reason: String,
+    #[serde(deserialize_with = "adapter_reason")]
+    pub reason: AdapterReason,
+}
+
+/// A task that an older version started says a sentence.
+fn adapter_reason<'de, D: serde::Deserializer<'de>>(from: D) -> Result<AdapterReason, D::Error> {
+    serde_json::Value::deserialize(from).map(AdapterReason::from_value)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -71,6 +71,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             endpoint_name: "front".parse()?,
             upstream: Some(upstream.clone()),
             upstream_model: "tuned".into(),
+            upstream_key: None,
+            model_server: Default::default(),
             model_version: None,
             parent: None,
             created: now(),

@@ -5,6 +5,7 @@ use crate::{
     errors::Refusal,
     wire::{Fields, MAX_DEPTH, Object, Text, depth_within},
 };
+use domain::model_server::Capabilities;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -147,7 +148,7 @@ impl<'a> Asked<'a> {
 
     /// The body for the model server: its own name for the model, usage asked for with every chunk of a stream, and `told`, the
     /// most tokens of each answer, where the client left that open.
-    pub(crate) fn for_upstream(&self, upstream_model: &str, told: Option<u64>, body_len: usize) -> Vec<u8> {
+    pub(crate) fn for_upstream(&self, upstream_model: &str, told: Option<u64>, can: Capabilities, body_len: usize) -> Vec<u8> {
         let mut out = Vec::with_capacity(body_len + upstream_model.len() + 128);
         let mut object = Object::open(&mut out);
         object.text("model", upstream_model);
@@ -168,7 +169,9 @@ impl<'a> Asked<'a> {
             let mut options = Object::open(object.0);
             options.field("include_usage", "true");
             // With every chunk, so that a stream that breaks off is counted by what was generated.
-            options.field("continuous_usage_stats", "true");
+            if can.counts_while_streaming {
+                options.field("continuous_usage_stats", "true");
+            }
             let ours = ["include_usage", "continuous_usage_stats"];
             for (key, value) in given.iter().flat_map(|g| &g.0).filter(|(k, _)| !ours.contains(&k.0.as_ref())) {
                 options.field(&key.0, value.get());

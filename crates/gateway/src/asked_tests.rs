@@ -4,16 +4,18 @@ use super::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+const VLLM: Capabilities = domain::model_server::ModelServer::Vllm.capabilities();
+
 fn upstream(body: &str, kind: Kind) -> Value {
     let asked = Asked::parse(body.as_bytes(), kind).unwrap_or_else(|r| panic!("{}", r.message));
-    serde_json::from_slice(&asked.for_upstream("server-name", None, body.len())).unwrap()
+    serde_json::from_slice(&asked.for_upstream("server-name", None, VLLM, body.len())).unwrap()
 }
 
 #[test]
 fn a_request_keeps_everything_but_the_models_name() {
     let body =
         r#"{"messages":[{"role":"user","content":"\u00e4 \"x\" }]"}],"model":"mine","seed":12345678901234567890,"temperature":1e-7}"#;
-    let sent = Asked::parse(body.as_bytes(), Kind::Chat).ok().unwrap().for_upstream("server-name", None, 0);
+    let sent = Asked::parse(body.as_bytes(), Kind::Chat).ok().unwrap().for_upstream("server-name", None, VLLM, 0);
     let sent = String::from_utf8(sent).unwrap();
     assert_eq!(sent, body.replace(r#""model":"mine","#, "").replacen('{', r#"{"model":"server-name","#, 1));
 }
@@ -109,7 +111,7 @@ fn every_prompt_and_every_answer_counts() {
 #[test]
 fn a_bound_that_nobody_named_is_told_to_the_model_server() {
     let body = r#"{"model":"m","messages":[],"max_tokens":null}"#;
-    let sent = Asked::parse(body.as_bytes(), Kind::Chat).ok().unwrap().for_upstream("s", Some(77), 0);
+    let sent = Asked::parse(body.as_bytes(), Kind::Chat).ok().unwrap().for_upstream("s", Some(77), VLLM, 0);
     assert_eq!(String::from_utf8(sent).unwrap(), r#"{"model":"s","messages":[],"max_completion_tokens":77}"#);
 }
 
@@ -149,7 +151,7 @@ proptest! {
         let body = json!({"model": name, "messages": [{"content": content}]}).to_string();
         let asked = Asked::parse(body.as_bytes(), Kind::Chat).ok().unwrap();
         prop_assert_eq!(asked.model.as_ref(), name.as_str());
-        let sent: Value = serde_json::from_slice(&asked.for_upstream(&name, None, 0)).unwrap();
+        let sent: Value = serde_json::from_slice(&asked.for_upstream(&name, None, VLLM, 0)).unwrap();
         prop_assert_eq!(sent, json!({"model": name, "messages": [{"content": content}]}));
     }
 }

@@ -8,7 +8,7 @@ use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
-use domain::{name::Name, time::Timestamp};
+use domain::{name::Name, reason::endpoint::OutsideTrouble, time::Timestamp};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 /// Why a call gets no answer of a model.
@@ -220,6 +220,15 @@ impl Refusal {
     pub(crate) fn unreachable() -> Self {
         let message = "The model server does not accept calls at the moment; it is probably being restarted. Try again in a few seconds.";
         Self::server(StatusCode::SERVICE_UNAVAILABLE, "upstream_unreachable", message).after(2)
+    }
+    /// A server that somebody else runs.
+    pub(crate) fn outside(endpoint: &Name, trouble: &OutsideTrouble) -> Self {
+        let message = format!("The endpoint “{endpoint}” cannot be used now. {}", trouble.said());
+        match trouble {
+            OutsideTrouble::Garbled => Self::server(StatusCode::BAD_GATEWAY, "upstream_died", message),
+            OutsideTrouble::KeyRefused => Self::server(StatusCode::BAD_GATEWAY, "upstream_refused", message),
+            _ => Self::server(StatusCode::SERVICE_UNAVAILABLE, "upstream_unreachable", message).after(10),
+        }
     }
     pub(crate) fn upstream_died() -> Self {
         let message =

@@ -179,7 +179,7 @@ impl Exchange {
             (call.endpoint, call.model_version) = (Some(route.endpoint), route.model_version);
         }
         let (admitted, demand) = self.admit(caller, &asked, route, upstream).await?;
-        let sending = Bytes::from(asked.for_upstream(&route.upstream_model, admitted.told, body.len()));
+        let sending = Bytes::from(asked.for_upstream(&route.upstream_model, admitted.told, route.model_server.capabilities(), body.len()));
         let sent = Sent::new(kind, asked.model.to_string(), route);
         let shown = asked.stream.then_some(asked.shown);
         drop(asked);
@@ -202,7 +202,7 @@ impl Exchange {
             Some(_) => Until::first_byte(self.inner.config.first_byte_timeout),
             None => Until::answer(route),
         };
-        let answer = until.limit(&sent, self.inner.upstreams.send(upstream, kind.route(), id, sending.clone())).await?;
+        let answer = until.limit(&sent, self.inner.upstreams.send(route, upstream, kind.route(), id, sending.clone())).await?;
         if !answer.status().is_success() {
             return Err(self.upstream_refusal(answer, &sent, &sending).await.into());
         }
@@ -223,7 +223,8 @@ impl Exchange {
             Ok(admitted) => return Ok((admitted, demand)),
             Err(over) => over,
         };
-        if worth_counting(&over, &demand)
+        if route.model_server.capabilities().counts_tokens
+            && worth_counting(&over, &demand)
             && let Some(question) = asked.for_tokenizer(&route.upstream_model)
             && let Some(tokens) = self.inner.upstreams.count(upstream, question).await
         {

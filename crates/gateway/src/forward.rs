@@ -1,7 +1,9 @@
-//! To the model server: one HTTP/1.1 client with kept connections for all of them.
+//! To the model server: one HTTP/1.1 client with kept connections for all that run here, and one for those that somebody else runs,
+//! which trusts no address.
 
 use crate::{GatewayConfig, errors::Refusal};
 use bytes::Bytes;
+use domain::directory::{Route, UpstreamKey};
 use http::{HeaderValue, Method, Request, Response, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -9,6 +11,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
+use outside::Outside;
 use serde::Deserialize;
 use std::time::{Duration, Instant};
 
@@ -21,6 +24,7 @@ const COUNTING: Duration = Duration::from_secs(5);
 
 pub(crate) struct Upstreams {
     client: Client<HttpConnector, Full<Bytes>>,
+    outside: Outside,
     /// Largest answer of the tokenizer, which lists every token.
     max_answer_bytes: usize,
 }
@@ -36,19 +40,24 @@ impl Upstreams {
             .pool_idle_timeout(KEEP_UNUSED)
             .pool_max_idle_per_host(config.idle_connections)
             .build(connector);
-        Self { client, max_answer_bytes: config.max_answer_bytes }
+        let outside = Outside::new(config.outside_allowed.clone());
+        Self { client, outside, max_answer_bytes: config.max_answer_bytes }
     }
 
     /// Sends the call and waits for the answer's head. Dropping the future, or the answer's body before its end, closes the
     /// connection, on which vLLM stops generating.
     pub(crate) async fn send(
         &self,
+        route: &Route,
         upstream: &str,
-        route: &str,
+        path: &str,
         request_id: HeaderValue,
         body: Bytes,
     ) -> Result<Response<Incoming>, Refusal> {
-        let uri = address(upstream, &format!("v1/{route}"))?;
+        let uri = address(upstream, &format!("v1/{path}"))?;
+        if !route.model_server.capabilities().runs_here {
+            return self.send_outside(route, uri, request_id, body).await;
+        }
         let started = Instant::now();
         let mut retried = false;
         loop {
@@ -67,6 +76,17 @@ impl Upstreams {
                 }
             }
         }
+    }
+
+    /// Once: whether a call that broke off was sent cannot be told, and somebody may be paid for it.
+    async fn send_outside(&self, route: &Route, uri: Uri, request_id: HeaderValue, body: Bytes) -> Result<Response<Incoming>, Refusal> {
+        let mut request = request(uri, body);
+        request.headers_mut().insert("x-request-id", request_id);
+        let key = route.upstream_key.as_ref().map(UpstreamKey::reveal);
+        self.outside.send(request, key).await.map_err(|trouble| {
+            tracing::warn!(endpoint = %route.endpoint_name, ?trouble, "somebody else's server cannot be used");
+            Refusal::outside(&route.endpoint_name, &trouble)
+        })
     }
 
     /// Tokens of a prompt by the model's own tokenizer and chat template; none when the server cannot say.

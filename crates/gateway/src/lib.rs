@@ -69,6 +69,8 @@ pub struct GatewayConfig {
     pub default_max_tokens: u32,
     /// Connections kept open to one model server while unused. Default 256.
     pub idle_connections: usize,
+    /// Addresses of this machine and its neighbours at which somebody else's model server may be. Default: none.
+    pub outside_allowed: outside::Allowed,
 }
 
 impl Default for GatewayConfig {
@@ -82,6 +84,7 @@ impl Default for GatewayConfig {
             idle_timeout: Duration::from_secs(60),
             default_max_tokens: 1_024,
             idle_connections: 256,
+            outside_allowed: outside::Allowed::default(),
         }
     }
 }

@@ -6,7 +6,12 @@ use crate::{
     errors::Refusal,
     wire::{Fields, UpstreamError},
 };
-use domain::{directory::Route, name::Name};
+use domain::{
+    directory::Route,
+    model_server::{Ability, Capabilities},
+    name::Name,
+    reason::endpoint::OutsideTrouble,
+};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 /// What is known of the call that was refused.
@@ -17,6 +22,7 @@ pub(crate) struct Sent {
     pub model: String,
     pub endpoint: Name,
     pub context: u32,
+    pub can: Capabilities,
     /// Fields of the request that may be at fault.
     pub fields: Vec<String>,
 }
@@ -35,7 +41,14 @@ const GRAMMARS: [&str; 8] = [
 
 impl Sent {
     pub(crate) fn new(kind: Kind, model: String, route: &Route) -> Self {
-        Self { kind, model, endpoint: route.endpoint_name.clone(), context: route.context, fields: Vec::new() }
+        Self {
+            kind,
+            model,
+            endpoint: route.endpoint_name.clone(),
+            context: route.context,
+            can: route.model_server.capabilities(),
+            fields: Vec::new(),
+        }
     }
 
     /// With the names of the fields in the body that was sent: read only when one of them may be at fault.
@@ -65,6 +78,9 @@ impl Sent {
             503 => busy(StatusCode::SERVICE_UNAVAILABLE),
             401 | 403 | 405 | 407 | 415 => {
                 tracing::error!(status = status.as_u16(), endpoint = %self.endpoint, "the model server does not let the gateway in");
+                if !self.can.runs_here && matches!(status.as_u16(), 401 | 403) {
+                    return Refusal::outside(&self.endpoint, &OutsideTrouble::KeyRefused);
+                }
                 let message = format!(
                     "The model server of the endpoint “{}” does not take calls of this portal. Tell whoever runs the portal; your key is not at fault.",
                     self.endpoint
@@ -109,6 +125,12 @@ impl Sent {
     }
 
     fn no_tools(&self) -> Refusal {
+        if self.can.tool_calls != Ability::ChosenAtStart {
+            let message = format!("“{}” cannot call tools. Send the call without “tools”, or ask whoever runs its server.", self.model);
+            let mut refusal = Refusal::bad_request(Some("tools"), message);
+            refusal.code = "tools_not_supported";
+            return refusal;
+        }
         let message = format!(
             "“{}” cannot call tools: its chat template describes none that the model server can read. Send the call without “tools”, or choose a tool-call parser on the page of the endpoint “{}” under “Settings”.",
             self.model, self.endpoint
@@ -141,11 +163,23 @@ impl Sent {
 
     /// The route is right, and the server does not know the model yet, or any more.
     fn not_loaded(&self) -> Refusal {
+        if !self.can.runs_here {
+            let message = format!(
+                "The server behind the endpoint “{}” does not have “{}” now. Choose another model, or ask whoever runs the server.",
+                self.endpoint, self.model
+            );
+            return Refusal::server(StatusCode::SERVICE_UNAVAILABLE, "endpoint_not_ready", message).after(30);
+        }
         let message = format!("“{}” is being loaded by its model server. Try again in a few seconds.", self.model);
         Refusal::server(StatusCode::SERVICE_UNAVAILABLE, "endpoint_not_ready", message).after(5)
     }
 
     fn failed(&self) -> Refusal {
+        if !self.can.runs_here {
+            let message =
+                format!("The server behind the endpoint “{}” failed while it answered. Try again, or ask whoever runs it.", self.endpoint);
+            return Refusal::server(StatusCode::BAD_GATEWAY, "upstream_error", message);
+        }
         let message = format!(
             "The model server of the endpoint “{}” failed while it answered. Try again; if it happens again, look at the endpoint's log.",
             self.endpoint
@@ -201,6 +235,7 @@ mod tests {
             model: "helpdesk".into(),
             endpoint: "front".parse().unwrap(),
             context: 512,
+            can: domain::model_server::ModelServer::Vllm.capabilities(),
             fields: fields.iter().map(|f| (*f).to_owned()).collect(),
         }
     }

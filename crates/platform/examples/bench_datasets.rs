@@ -80,6 +80,7 @@ async fn take(file: &str) -> Result<(), Box<dyn std::error::Error>> {
             Default::default(),
         )),
         task_limits: Default::default(),
+        outside_allowed: Default::default(),
         session_hours: SESSION_HOURS,
         session_idle_minutes: platform::SESSION_IDLE_MINUTES,
         confirm_seconds: platform::CONFIRM_SECONDS,

@@ -3,16 +3,20 @@
 use crate::{
     Platform,
     access::Scope,
+    endpoints::opened_key,
     problem::Doing,
+    sealing::TokenKey,
     store::{self, DirectoryAttachment, DirectoryEndpoint, DirectoryRows, Tx},
 };
 use domain::{
     confirmation,
-    directory::{Directory, KeyEntry, PASS_LASTS, Pass, Route, TenantEntry},
+    directory::{Directory, KeyEntry, PASS_LASTS, Pass, Route, TenantEntry, UpstreamKey},
     endpoint::{AdapterState, EndpointState},
+    external::ExternalModel,
     name::Name,
     policy::Action,
     problem::{Problem, ProblemKind},
+    reason::endpoint::{AdapterReason, EndpointReason, OutsideTrouble},
     tenant::TenantState,
     time::{DAY, MINUTE},
 };
@@ -40,7 +44,7 @@ impl Platform {
             .directory_rows(now.plus(-DAY), now.plus(-PASS_LASTS - CLOCKS_DIFFER))
             .await
             .doing("reading the gateway's directory")?;
-        Ok(assemble(rows, self.inner.pass_secret))
+        Ok(assemble(rows, self.inner.pass_secret, &self.inner.token_key))
     }
 
     /// The directory now and whenever it changed, and the task that keeps it so until `shutdown` ends or nobody looks any more. While the
@@ -100,7 +104,7 @@ impl Platform {
     }
 }
 
-fn assemble(rows: DirectoryRows, pass_secret: [u8; 32]) -> Directory {
+fn assemble(rows: DirectoryRows, pass_secret: [u8; 32], token_key: &TokenKey) -> Directory {
     let DirectoryRows { revision, tenants, members, passes_from, keys, endpoints, attachments } = rows;
     let mut directory = Directory {
         revision: u64::try_from(revision).unwrap_or(0),
@@ -141,7 +145,7 @@ fn assemble(rows: DirectoryRows, pass_secret: [u8; 32]) -> Directory {
         directory.keys.insert(digest, entry);
     }
 
-    for (tenant, routes) in routes(endpoints, attachments) {
+    for (tenant, routes) in routes(endpoints, attachments, Some(token_key)) {
         if let Some(entry) = directory.tenants.get_mut(&tenant) {
             entry.routes = routes;
         }
@@ -151,23 +155,26 @@ fn assemble(rows: DirectoryRows, pass_secret: [u8; 32]) -> Directory {
 
 /// Of every tenant: what a client may write as `model`, and who answers to it.
 ///
-/// Where several could answer to one name, what answers now goes before what does not, and then the later.
+/// Where several could answer to one name, what answers now goes before what does not, and then the later. What somebody else's server
+/// offers hides nothing of ours. `keys`: opens the keys of such servers; without it nobody can be called.
 pub(crate) fn routes(
     mut endpoints: Vec<DirectoryEndpoint>,
     attachments: Vec<DirectoryAttachment>,
+    keys: Option<&TokenKey>,
 ) -> HashMap<Name, HashMap<String, Route>> {
     let mut out: HashMap<Name, HashMap<String, Route>> = HashMap::new();
     endpoints.sort_by_key(|e| (answers(e), e.created_at, e.id));
     // Claims to a model's plain name: whether it answers now, since when it is there, its number.
     let mut claims = Vec::new();
     for e in &endpoints {
-        match &e.merged {
-            None => {
-                out.entry(e.tenant.clone()).or_default().insert(e.base_model.clone(), route(e, e.base_model.clone(), None));
+        match (&e.merged, &e.base_model) {
+            (None, None) => {}
+            (None, Some(base)) => {
+                out.entry(e.tenant.clone()).or_default().insert(base.clone(), route(e, base.clone(), None));
             }
-            Some((version, model, number)) => {
+            (Some((version, model, number)), base) => {
                 let mut route = route(e, version.to_string(), Some(*version));
-                route.parent = Some(e.base_model.clone());
+                route.parent.clone_from(base);
                 claims.push((e, model.clone(), *number, e.created_at, route));
             }
         }
@@ -187,7 +194,44 @@ pub(crate) fn routes(
             names.insert(model, route);
         }
     }
+    // Those that answer first, then the later, as above.
+    for e in endpoints.iter().rev() {
+        for (here, route) in external_routes(e, keys) {
+            out.entry(e.tenant.clone()).or_default().entry(here).or_insert(route);
+        }
+    }
     out
+}
+
+/// What somebody else's server offers.
+fn external_routes(e: &DirectoryEndpoint, keys: Option<&TokenKey>) -> Vec<(String, Route)> {
+    let Some(external) = &e.external else { return Vec::new() };
+    let mut all = route(e, String::new(), None);
+    match (&e.sealed_key, keys) {
+        (Some(sealed), Some(keys)) => match opened_key(keys, e.id, sealed) {
+            Some(key) => all.upstream_key = Some(UpstreamKey::new(key)),
+            None => {
+                tracing::error!(endpoint = %e.id, "the key of an external endpoint cannot be read; it is not called");
+                (all.upstream, all.reason) = (None, Some(unusable(&e.name, &OutsideTrouble::KeyLost)));
+            }
+        },
+        // It is not called without the key that belongs to it.
+        (Some(_), None) => all.upstream = None,
+        (None, _) => {}
+    }
+    let one = |(model, here): (&ExternalModel, &Name)| {
+        let mut route = Route { upstream_model: model.there.clone(), context: model.context, ..all.clone() };
+        if model.gone_since.is_some() && route.upstream.take().is_some() {
+            route.reason =
+                Some(format!("The server behind the endpoint “{}” does not have “{here}” any more. Choose another model.", e.name));
+        }
+        (here.to_string(), route)
+    };
+    external.offered().map(one).collect()
+}
+
+fn unusable(name: &Name, trouble: &OutsideTrouble) -> String {
+    format!("The endpoint “{name}” cannot be used now. {}", trouble.said())
 }
 
 fn answers(e: &DirectoryEndpoint) -> bool {
@@ -202,6 +246,8 @@ fn route(e: &DirectoryEndpoint, upstream_model: String, model_version: Option<do
         endpoint_name: e.name.clone(),
         upstream,
         upstream_model,
+        upstream_key: None,
+        model_server: e.model_server,
         model_version,
         parent: None,
         created: e.created_at,
@@ -213,7 +259,7 @@ fn route(e: &DirectoryEndpoint, upstream_model: String, model_version: Option<do
 
 fn adapter_route(e: &DirectoryEndpoint, a: &DirectoryAttachment) -> Route {
     let mut route = route(e, a.version.to_string(), Some(a.version));
-    route.parent = Some(e.base_model.clone());
+    route.parent.clone_from(&e.base_model);
     route.created = a.attached_at;
     let why = match a.state {
         AdapterState::Ready => return route,
@@ -223,7 +269,7 @@ fn adapter_route(e: &DirectoryEndpoint, a: &DirectoryAttachment) -> Route {
                 "The model “{}” v{} could not be loaded: {}",
                 a.model,
                 a.number,
-                a.reason.as_deref().unwrap_or("the model server gave no reason")
+                a.reason.as_ref().map_or_else(|| "the model server gave no reason".into(), AdapterReason::said)
             )
         }
     };
@@ -235,13 +281,16 @@ fn adapter_route(e: &DirectoryEndpoint, a: &DirectoryAttachment) -> Route {
 
 fn why_not(e: &DirectoryEndpoint) -> String {
     let name = &e.name;
+    if let EndpointReason::Unusable { trouble } = &e.reason {
+        return unusable(name, trouble);
+    }
     match e.state {
         EndpointState::Ready | EndpointState::Wanted | EndpointState::Starting => {
             format!("The endpoint “{name}” is starting; try again in a moment.")
         }
         EndpointState::Degraded => format!("The endpoint “{name}” does not answer and is being restarted; try again in a moment."),
         EndpointState::Stopping | EndpointState::Stopped => format!("The endpoint “{name}” is stopped."),
-        EndpointState::Failed => format!("The endpoint “{name}” failed: {}", e.reason),
+        EndpointState::Failed => format!("The endpoint “{name}” failed: {}", e.reason.said()),
     }
 }
 

@@ -3,8 +3,10 @@
 use super::*;
 use crate::store::DirectoryKey;
 use domain::{
+    external::External,
     ids::{EndpointId, KeyId, ModelVersionId, PersonId},
     key::Limits,
+    model_server::ModelServer,
     name::Name,
     time::Timestamp,
 };
@@ -28,9 +30,12 @@ fn endpoint(n: u128, state: EndpointState) -> DirectoryEndpoint {
         id: id(n),
         name: name(&format!("ep{n}")),
         state,
-        reason: "it is broken".into(),
+        reason: EndpointReason::Told { text: "it is broken".into() },
         address,
-        base_model: "base".into(),
+        model_server: ModelServer::Vllm,
+        external: None,
+        sealed_key: None,
+        base_model: Some("base".into()),
         context: 512,
         merged: None,
         created_at,
@@ -46,7 +51,7 @@ fn attached(endpoint: u128, model: &str, number: i64, state: AdapterState) -> Di
         model: model.into(),
         number,
         state,
-        reason: Some("bad rank".into()),
+        reason: Some(AdapterReason::Told { text: "bad rank".into() }),
         attached_at: Timestamp(number),
     }
 }
@@ -54,7 +59,7 @@ fn attached(endpoint: u128, model: &str, number: i64, state: AdapterState) -> Di
 fn routes(endpoints: Vec<DirectoryEndpoint>, attachments: Vec<DirectoryAttachment>) -> HashMap<String, Route> {
     let tenants = vec![(name("acme"), TenantState::Active, Default::default())];
     let rows = DirectoryRows { revision: 7, tenants, members: vec![], passes_from: vec![], keys: vec![], endpoints, attachments };
-    let directory = assemble(rows, [1; 32]);
+    let directory = assemble(rows, [1; 32], &TokenKey::new([7; 32]));
     assert_eq!(directory.revision, 7);
     directory.tenants[&name("acme")].routes.clone()
 }
@@ -169,9 +174,54 @@ fn a_leavers_keys_stop_and_a_service_key_outlives_whoever_answers_for_it() {
         endpoints: vec![],
         attachments: vec![],
     };
-    let directory = assemble(rows, [1; 32]);
+    let directory = assemble(rows, [1; 32], &TokenKey::new([7; 32]));
     let revoked = [1, 2, 3].map(|n| directory.keys[&[n; 32]].revoked);
     assert_eq!(revoked, [false, true, false]);
     assert_eq!(directory.keys[&[1; 32]].confirmed_until, Some(Timestamp(5 + 30 * DAY)));
     assert!(directory.keys[&[3; 32]].is_service());
+}
+
+fn offers(n: u128, state: EndpointState, models: &[(&str, &str)], sealed_key: Option<String>) -> DirectoryEndpoint {
+    let offered =
+        |(there, here): &(&str, &str)| ExternalModel { there: (*there).into(), here: Some(name(here)), context: 32_768, gone_since: None };
+    let external = External { has_key: sealed_key.is_some(), models: models.iter().map(offered).collect(), ..External::default() };
+    DirectoryEndpoint { model_server: ModelServer::External, external: Some(external), sealed_key, base_model: None, ..endpoint(n, state) }
+}
+
+#[test]
+fn what_somebody_elses_server_offers_answers_to_its_name_here_with_its_key() {
+    let sealed = TokenKey::new([7; 32]).seal(&format!("key of external endpoint {}", id(9)), "sk-house");
+    let r = routes(vec![offers(9, EndpointState::Ready, &[("Qwen/Qwen3-32B", "house-32b")], Some(sealed.clone()))], vec![]);
+    let route = &r["house-32b"];
+    assert_eq!((route.upstream_model.as_str(), route.context, route.model_version), ("Qwen/Qwen3-32B", 32_768, None));
+    assert_eq!(route.upstream_key.as_ref().map(UpstreamKey::reveal), Some("sk-house"));
+    assert!(route.upstream.is_some() && !format!("{route:?}").contains("sk-house"), "{route:?}");
+    assert_eq!(r.len(), 1, "no base model, and nothing that was not chosen");
+    // Sealed for another endpoint, or with another key of the portal: it is not called without its key.
+    let r = routes(vec![offers(8, EndpointState::Ready, &[("Qwen/Qwen3-32B", "house-32b")], Some(sealed))], vec![]);
+    assert!(r["house-32b"].upstream.is_none() && r["house-32b"].upstream_key.is_none());
+    assert!(r["house-32b"].reason.as_deref().is_some_and(|why| why.contains("Enter the key again")), "{:?}", r["house-32b"].reason);
+}
+
+#[test]
+fn what_somebody_elses_server_offers_hides_nothing_of_ours() {
+    let external = offers(9, EndpointState::Ready, &[("a", "base"), ("b", "facts"), ("c", "own")], None);
+    let r = routes(vec![endpoint(1, EndpointState::Ready), external], vec![attached(1, "facts", 1, AdapterState::Ready)]);
+    assert_eq!([&r["base"], &r["facts"], &r["own"]].map(|r| r.endpoint), [id(1), id(1), id(9)]);
+}
+
+#[test]
+fn a_model_that_is_gone_at_its_server_and_a_server_that_is_away_say_so() {
+    let mut gone = offers(9, EndpointState::Ready, &[("a", "house-a"), ("b", "house-b")], None);
+    gone.external.as_mut().unwrap().models[0].gone_since = Some(Timestamp(5));
+    let r = routes(vec![gone], vec![]);
+    assert!(r["house-a"].upstream.is_none() && r["house-b"].upstream.is_some());
+    assert!(r["house-a"].reason.as_deref().is_some_and(|why| why.contains("any more")));
+    let away = DirectoryEndpoint {
+        reason: EndpointReason::Unusable { trouble: OutsideTrouble::NoConnection },
+        ..offers(9, EndpointState::Degraded, &[("a", "house-a")], None)
+    };
+    let r = routes(vec![away], vec![]);
+    assert!(r["house-a"].upstream.is_none());
+    assert!(r["house-a"].reason.as_deref().is_some_and(|why| why.contains("takes no connections")), "{:?}", r["house-a"].reason);
 }

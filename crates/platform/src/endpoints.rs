@@ -11,18 +11,23 @@ use crate::{
 use domain::{
     audit::Detail,
     base_model::{BaseModel, BaseModelState},
-    endpoint::{Endpoint, EndpointEvent, EndpointLogLine, EndpointState},
+    endpoint::{Endpoint, EndpointEvent, EndpointLogLine, EndpointState, ServedBase},
     event::Topic,
     ids::{EndpointId, ModelVersionId},
     model::{ModelVersion, Stage, WeightsKind},
+    model_server::ModelServer,
     name::Name,
     policy::Action,
     problem::{FieldProblem, Problem, ProblemKind},
+    reason::endpoint::EndpointReason,
     serving::ServingSettings,
 };
 
+mod external;
 mod served;
 
+pub(crate) use external::opened_key;
+pub use external::{NewExternal, Offer};
 pub use served::Served;
 
 /// What a person asks for.
@@ -135,12 +140,9 @@ impl Endpoints<'_> {
                 let name: Name = text.parse().map_err(|_| not_found(text))?;
                 let found =
                     tx.endpoint_by_name(self.tenant(), &name).await.doing("reading the endpoint")?.ok_or_else(|| not_found(text))?;
-                if found.endpoint.base_model != base.id || found.endpoint.merged_version.is_some() {
-                    let serves = if found.endpoint.merged_version.is_some() {
-                        "full weights".into()
-                    } else {
-                        found.endpoint.base_model_name.to_string()
-                    };
+                if !found.endpoint.takes_adapters_of(base.id) {
+                    let serves =
+                        if found.endpoint.merged_version.is_some() { "full weights".into() } else { found.endpoint.source().to_owned() };
                     let sentence = format!(
                         "The endpoint “{name}” serves {serves}; {} v{} is an adapter for {}.",
                         version.model_name, version.number, base.name
@@ -220,7 +222,7 @@ impl Endpoints<'_> {
         let permit = self.scope.permit(Action::EndpointWrite)?;
         let (mut tx, mut record) = self.for_change(&permit, name).await?;
         record.endpoint.state = next(&record, EndpointEvent::Stop)?;
-        record.endpoint.reason = format!("{} asked to stop it; waiting for the server to end.", self.scope.person().name);
+        record.endpoint.reason = EndpointReason::StopAsked { by: self.scope.person().name.clone() };
         record.retry_at = None;
         tx.save_endpoint(&record).await.doing("writing the endpoint")?;
         self.commit(tx, record, Detail::EndpointStopped).await
@@ -263,7 +265,7 @@ impl Endpoints<'_> {
         let state = next(record, EndpointEvent::Start)?;
         self.has_room(tx).await?;
         record.endpoint.state = state;
-        record.endpoint.reason = "Waits to be started.".into();
+        record.endpoint.reason = EndpointReason::WaitsForStart;
         record.endpoint.restarts = 0;
         record.retry_at = None;
         Ok(true)
@@ -286,9 +288,10 @@ impl Endpoints<'_> {
             tenant: self.tenant().clone(),
             name: name.clone(),
             state: EndpointState::Wanted,
-            reason: "Waits to be started.".into(),
-            base_model: base.id,
-            base_model_name: base.name.clone(),
+            reason: EndpointReason::WaitsForStart,
+            model_server: ModelServer::Vllm,
+            base: Some(ServedBase { id: base.id, name: base.name.clone() }),
+            external: None,
             merged_version: merged,
             revision: 1,
             attachments: Vec::new(),
@@ -305,7 +308,7 @@ impl Endpoints<'_> {
             let problem = FieldProblem::new("name", format!("There is already an endpoint “{name}”.")).suggesting(free.as_str());
             return Err(Problem::invalid(vec![problem]));
         }
-        Ok(EndpointRecord { endpoint, launch: 0, max_lora_rank: 0, output_offset: 0, retry_at: None })
+        Ok(EndpointRecord::new(endpoint))
     }
 
     /// The tenant's endpoint of this base: one that is wanted before one that was stopped.

@@ -42,6 +42,7 @@ use domain::{
     time::Timestamp,
 };
 use engine::Engine;
+use outside::{Allowed, Outside};
 use problem::Doing;
 use std::{
     sync::Arc,
@@ -60,6 +61,8 @@ pub struct Config {
     pub engine: Engine,
     /// What tasks may use.
     pub task_limits: TaskLimits,
+    /// Addresses of this machine and its neighbours that somebody else's model server may have.
+    pub outside_allowed: Allowed,
     /// Hours until a session ends, whatever happens in it; see [`SESSION_HOURS`].
     pub session_hours: i64,
     /// Minutes without use until a session ends; see [`SESSION_IDLE_MINUTES`].
@@ -119,6 +122,8 @@ struct Inner {
     location: StoreLocation,
     engine: Engine,
     task_limits: TaskLimits,
+    /// The way to servers that somebody else runs.
+    outside: Outside,
     session_hours: i64,
     session_idle_minutes: i64,
     confirm_seconds: i64,
@@ -151,6 +156,7 @@ impl Platform {
             store: location,
             engine,
             task_limits,
+            outside_allowed,
             session_hours,
             session_idle_minutes,
             confirm_seconds,
@@ -164,6 +170,7 @@ impl Platform {
             location,
             engine,
             task_limits,
+            outside: Outside::new(outside_allowed),
             session_hours,
             session_idle_minutes,
             confirm_seconds,
@@ -215,6 +222,9 @@ impl Platform {
     }
     pub(crate) fn engine(&self) -> &Engine {
         &self.inner.engine
+    }
+    pub(crate) fn outside(&self) -> &Outside {
+        &self.inner.outside
     }
     pub(crate) fn task_limits(&self) -> &TaskLimits {
         &self.inner.task_limits

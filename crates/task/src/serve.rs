@@ -12,7 +12,10 @@ use crate::{
     vllm::{self, Parsers},
 };
 use domain::{
-    reason::failure::{Cause, Failure},
+    reason::{
+        endpoint::AdapterReason,
+        failure::{Cause, Failure},
+    },
     report::{AdapterFailure, Phase, Said},
     run::LogLevel,
     store_location,
@@ -219,7 +222,7 @@ struct Adapters {
     folder: PathBuf,
     loaded: BTreeMap<String, WantedAdapter>,
     /// Why, and when it was tried last.
-    refused: BTreeMap<String, (WantedAdapter, String, Instant)>,
+    refused: BTreeMap<String, (WantedAdapter, AdapterReason, Instant)>,
 }
 
 impl Adapters {
@@ -234,7 +237,9 @@ impl Adapters {
                     let _ = tokio::fs::remove_dir_all(self.folder.join(adapter.version.to_string())).await;
                     task.reporter.log(LogLevel::Info, format!("Adapter {} was taken off.", adapter.name));
                 }
-                Err(reason) => task.reporter.log(LogLevel::Warning, format!("Adapter {} could not be taken off: {reason}", adapter.name)),
+                Err(reason) => {
+                    task.reporter.log(LogLevel::Warning, format!("Adapter {} could not be taken off: {}", adapter.name, reason.said()))
+                }
             }
         }
         for adapter in &wanted.adapters {
@@ -253,19 +258,19 @@ impl Adapters {
                 Err(reason) => {
                     let known = self.refused.insert(adapter.name.clone(), (adapter.clone(), reason.clone(), Instant::now()));
                     if known.is_none_or(|(_, before, _)| before != reason) {
-                        task.reporter.log(LogLevel::Warning, format!("Adapter {} could not be loaded: {reason}", adapter.name));
+                        task.reporter.log(LogLevel::Warning, format!("Adapter {} could not be loaded: {}", adapter.name, reason.said()));
                     }
                 }
             }
         }
     }
 
-    async fn load(&self, task: &Task, work: &Serve, http: &Http, adapter: &WantedAdapter) -> Result<(), String> {
+    async fn load(&self, task: &Task, work: &Serve, http: &Http, adapter: &WantedAdapter) -> Result<(), AdapterReason> {
         let folder = self.folder.join(adapter.version.to_string());
         // What a former try left.
         let _ = tokio::fs::remove_dir_all(&folder).await;
         let from = store_location::model_version(&work.tenant, adapter.version);
-        task.store.fetch_folder(&from, &folder, "The adapter").await.map_err(|e| format!("{e}."))?;
+        task.store.fetch_folder(&from, &folder, "The adapter").await.map_err(|e| AdapterReason::NotFetched { error: e.to_string() })?;
         vllm::load_adapter(http, &adapter.name, &folder).await
     }
 

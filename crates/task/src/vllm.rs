@@ -2,6 +2,7 @@
 
 use crate::{http::Http, machine::Machine, program::Ended};
 use domain::{
+    reason::endpoint::AdapterReason,
     run::LogLevel,
     serving::{ParserChoice, reasoning_parser_for, tool_call_parser_for},
     task_spec::Serve,
@@ -126,33 +127,33 @@ pub async fn is_healthy(http: &Http, patience: Duration) -> bool {
     matches!(http.get("/health", patience).await, Ok((200, _)))
 }
 
-/// `path`: folder of the adapter on this machine. An error is a sentence.
-pub async fn load_adapter(http: &Http, name: &str, path: &Path) -> Result<(), String> {
+/// `path`: folder of the adapter on this machine. An error says why not.
+pub async fn load_adapter(http: &Http, name: &str, path: &Path) -> Result<(), AdapterReason> {
     match http.post("/v1/load_lora_adapter", &json!({"lora_name": name, "lora_path": path}), Duration::from_secs(120)).await {
         Ok((200, _)) => Ok(()),
         // A former call was not answered in time, but did its work.
         Ok((_, body)) if body.contains("has already been loaded") => Ok(()),
         Ok((status, body)) => Err(refusal(status, &body)),
-        Err(e) => Err(format!("The model server did not answer: {e}.")),
+        Err(e) => Err(AdapterReason::NoAnswer { error: e.to_string() }),
     }
 }
 
-pub async fn unload_adapter(http: &Http, name: &str) -> Result<(), String> {
+pub async fn unload_adapter(http: &Http, name: &str) -> Result<(), AdapterReason> {
     match http.post("/v1/unload_lora_adapter", &json!({"lora_name": name}), Duration::from_secs(30)).await {
         Ok((200 | 404, _)) => Ok(()),
         Ok((status, body)) => Err(refusal(status, &body)),
-        Err(e) => Err(format!("The model server did not answer: {e}.")),
+        Err(e) => Err(AdapterReason::NoAnswer { error: e.to_string() }),
     }
 }
 
-fn refusal(status: u16, body: &str) -> String {
+fn refusal(status: u16, body: &str) -> AdapterReason {
     let parsed: Value = serde_json::from_str(body).unwrap_or_default();
     let said = parsed["error"]["message"].as_str().or(parsed["message"].as_str()).unwrap_or(body);
     let first = said.lines().next().unwrap_or_default();
     if said.contains("max_lora_rank") {
-        return format!("The adapter's rank is higher than this server was started for ({first}).");
+        return AdapterReason::RankTooHigh { said: first.chars().take(300).collect() };
     }
-    format!("The model server refused it ({status}): {}", first.chars().take(300).collect::<String>())
+    AdapterReason::Refused { status, said: first.chars().take(300).collect() }
 }
 
 /// What of a line belongs into the log. Prompts are not printed by vLLM.
@@ -344,7 +345,9 @@ mod tests {
 
     #[test]
     fn a_refused_adapter_says_why() {
-        assert!(refusal(400, r#"{"error":{"message":"LoRA rank 64 is greater than max_lora_rank 16."}}"#).contains("rank is higher"));
-        assert_eq!(refusal(500, "boom"), "The model server refused it (500): boom");
+        assert!(
+            refusal(400, r#"{"error":{"message":"LoRA rank 64 is greater than max_lora_rank 16."}}"#).said().contains("rank is higher")
+        );
+        assert_eq!(refusal(500, "boom").said(), "The model server refused it (500): boom");
     }
 }

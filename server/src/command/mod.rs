@@ -148,6 +148,7 @@ async fn open(places: &Places) -> anyhow::Result<Platform> {
         store: places.store()?,
         engine: portal::engine(places, std::env::current_exe()?)?,
         task_limits: Default::default(),
+        outside_allowed: Default::default(),
         session_hours: platform::SESSION_HOURS,
         session_idle_minutes: platform::SESSION_IDLE_MINUTES,
         confirm_seconds: platform::CONFIRM_SECONDS,

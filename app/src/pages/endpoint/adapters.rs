@@ -16,13 +16,13 @@ pub fn Adapters(
     detach: ServerAction<EndpointDetach>,
 ) -> impl IntoView {
     let e = page.endpoint;
-    if e.merged_version.is_some() {
+    if !e.takes_adapters() {
         return ().into_any();
     }
     let (t, name) = (tenant.get_untracked(), e.name.to_string());
     let base_state = if e.state == EndpointState::Ready { "ready" } else { "waiting for the server" };
     let refused = page.write_refused;
-    let base = e.base_model_name.to_string();
+    let base = e.source().to_owned();
     let all_here = format!("All adapters of {base} are attached already.");
     // Not two versions of one model behind one name: each line says the name that reaches exactly it.
     let ids = page.model_ids.clone();
@@ -75,7 +75,7 @@ fn row(
         <tr>
             <th scope="row" class="mono"><a href=links::model_version(&t, &a.model_name, a.number)>{id}</a></th>
             <td class="mono">{format!("v{}", a.number)}</td>
-            <td><StateWord status=a.state/>{a.reason.map(|r| view! { <small>{r}</small> })}</td>
+            <td><StateWord status=a.state/>{a.reason.map(|r| view! { <small>{r.said()}</small> })}</td>
             <td class="drop nowrap"><When at=a.attached_at/></td>
             <td class="num">{match refused {
                 Some(why) => view! { <Off class="sm" label="Detach" why/> }.into_any(),

@@ -7,6 +7,7 @@ use crate::{
         form::{error_of, fields_of},
     },
 };
+use domain::model_server::Ability;
 use domain::serving::{GUARDED_FIELDS, REASONING_PARSERS, TOOL_CALL_PARSERS};
 use leptos::prelude::*;
 
@@ -15,11 +16,23 @@ pub fn Settings(tenant: Signal<String>, page: EndpointPage, settings: ServerActi
     let error = error_of(settings);
     let problems = fields_of(error);
     let form = ServingForm::of(&page.endpoint.settings);
+    let can = page.endpoint.capabilities();
+    let parsers = can.tool_calls == Ability::ChosenAtStart;
+    let counts = if can.runs_here {
+        "parsers and hosts count from the next start of the model server, everything else at once"
+    } else {
+        "count at once"
+    };
+    let fetches = if can.runs_here {
+        "The model server fetches from these only, one a line: images.example.org"
+    } else {
+        "Calls may name these only, one a line: images.example.org"
+    };
     let name = page.endpoint.name.to_string();
     let saved = move || settings.value().with(|v| matches!(v, Some(Ok(()))));
     view! {
         <section class="section" aria-labelledby="settings">
-            <header><h2 id="settings">"Settings"</h2><p>"parsers and hosts count from the next start of the model server, everything else at once"</p></header>
+            <header><h2 id="settings">"Settings"</h2><p>{counts}</p></header>
             <ProblemSummary error/>
             <ActionForm action=settings attr:class="stack-lg">
                 <input type="hidden" name="tenant" value=move || tenant.get()/><input type="hidden" name="endpoint" value=name/>
@@ -27,13 +40,15 @@ pub fn Settings(tenant: Signal<String>, page: EndpointPage, settings: ServerActi
                     <Field name="answer_seconds" label="Longest answer" problems help="For answers that are not streamed; 10 to 7200" full=true>
                         <input id="answer_seconds" name="form[answer_seconds]" inputmode="numeric" required value=form.answer_seconds aria-describedby="answer_seconds-says"/><span class="unit">"seconds"</span>
                     </Field>
+                    {parsers.then(|| view! {
                     <Field name="tool_call_parser" label="Tool-call parser" problems help="vLLM's --tool-call-parser">
                         <select id="tool_call_parser" name="form[tool_call_parser]" aria-describedby="tool_call_parser-says"><Choices known=TOOL_CALL_PARSERS chosen=form.tool_call_parser/></select>
                     </Field>
                     <Field name="reasoning_parser" label="Reasoning parser" problems help="vLLM's --reasoning-parser">
                         <select id="reasoning_parser" name="form[reasoning_parser]" aria-describedby="reasoning_parser-says"><Choices known=REASONING_PARSERS chosen=form.reasoning_parser/></select>
                     </Field>
-                    <Field name="media_hosts" label="Hosts for images, audio and video" problems help="The model server fetches from these only, one a line: images.example.org" optional=true full=true tall=true>
+                    })}
+                    <Field name="media_hosts" label="Hosts for images, audio and video" problems help=fetches optional=true full=true tall=true>
                         <textarea id="media_hosts" name="form[media_hosts]" rows="2" aria-describedby="media_hosts-says">{form.media_hosts}</textarea>
                     </Field>
                     <Field name="allowed_fields" label="Allowed request fields" problems help=format!("Refused unless listed, one a line: {}", GUARDED_FIELDS.join(", ")) optional=true full=true tall=true>

@@ -7,7 +7,7 @@ use crate::{
     name::Name,
     people::{PlatformRole, Role},
     policy::{self, Action},
-    reason::failure::Cause,
+    reason::{endpoint::EndpointReason, failure::Cause},
     serving::ServingSettings,
     size::bytes as in_bytes,
     tenant::Quota,
@@ -142,6 +142,26 @@ pub enum Detail {
     EndpointCreated {
         base_model: Name,
     },
+    /// At a server that somebody else runs.
+    ExternalAdded {
+        address: String,
+        with_key: bool,
+    },
+    /// The key of such a server was replaced, or taken away.
+    ExternalKeySet {
+        with_key: bool,
+    },
+    ExternalOffered {
+        there: String,
+        here: Name,
+    },
+    ExternalWithdrawn {
+        there: String,
+    },
+    ExternalChecked,
+    EndpointGivenUp {
+        reason: EndpointReason,
+    },
     Attached {
         model: Name,
         version: u32,
@@ -261,6 +281,15 @@ impl Detail {
             Self::StageMoved { from, to } => format!("{from} to {to}"),
             Self::CardEdited { fields } => format!("fields: {}", fields.join(", ")),
             Self::EndpointCreated { base_model } => format!("create on {base_model}"),
+            Self::ExternalAdded { address, with_key } => {
+                format!("add the external server {address}, {}", if *with_key { "with a key" } else { "without a key" })
+            }
+            Self::ExternalKeySet { with_key: true } => "replace the key".into(),
+            Self::ExternalKeySet { with_key: false } => "take the key away".into(),
+            Self::ExternalOffered { there, here } => format!("offer {there} as {here}"),
+            Self::ExternalWithdrawn { there } => format!("offer {there} no more"),
+            Self::ExternalChecked => "check now".into(),
+            Self::EndpointGivenUp { reason } => reason.said(),
             Self::Attached { model, version } => format!("attach {model} v{version}"),
             Self::Served { model, version } => format!("serve {model} v{version}"),
             Self::Detached { what } => format!("detach {what}"),

@@ -5,6 +5,7 @@ mod double;
 mod limits;
 mod metering;
 mod models;
+mod outside;
 mod refusals;
 mod streams;
 mod under_way;

@@ -79,6 +79,8 @@ pub fn route(upstream: Option<&str>, model: &str) -> Route {
         endpoint_name: name("front"),
         upstream: upstream.map(str::to_owned),
         upstream_model: format!("srv-{model}"),
+        upstream_key: None,
+        model_server: Default::default(),
         model_version: Some(version()),
         parent: Some("tiny-base".into()),
         created: NOW,

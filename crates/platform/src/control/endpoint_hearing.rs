@@ -4,6 +4,7 @@ use super::output::clean;
 use domain::{
     endpoint::{AdapterState, EndpointEvent},
     ids::ModelVersionId,
+    reason::endpoint::{AdapterReason, EndpointReason},
     report::{AdapterFailure, Line, Phase, Said, Verdict},
     run::LogLevel,
     time::Timestamp,
@@ -16,7 +17,7 @@ use crate::store::endpoints::EndpointRecord;
 pub(super) struct Heard {
     pub log: Vec<(Timestamp, LogLevel, String)>,
     /// Attachments whose state changed.
-    pub adapters: Vec<(ModelVersionId, AdapterState, Option<String>)>,
+    pub adapters: Vec<(ModelVersionId, AdapterState, Option<AdapterReason>)>,
 }
 
 pub(super) fn hear(record: &mut EndpointRecord, line: Line, heard: &mut Heard) {
@@ -27,7 +28,7 @@ pub(super) fn hear(record: &mut EndpointRecord, line: Line, heard: &mut Heard) {
             heard.log.push((at, LogLevel::Info, clean(if detail.is_empty() { "Answers." } else { &detail })));
             if let Ok(state) = e.state.next(EndpointEvent::Answers) {
                 e.state = state;
-                e.reason = "Answers.".into();
+                e.reason = EndpointReason::Answers;
                 e.ready_at = Some(at);
             }
         }
@@ -36,7 +37,7 @@ pub(super) fn hear(record: &mut EndpointRecord, line: Line, heard: &mut Heard) {
             if !detail.is_empty() {
                 heard.log.push((at, LogLevel::Info, detail.clone()));
                 if e.ready_at.is_none() {
-                    e.reason = detail;
+                    e.reason = EndpointReason::Loading { detail };
                 }
             }
         }
@@ -58,7 +59,7 @@ fn adapters(record: &mut EndpointRecord, loaded: &[String], failed: &[AdapterFai
         let (state, reason) = if loaded.contains(&name) {
             (AdapterState::Ready, None)
         } else if let Some(f) = failed.iter().find(|f| f.name == name) {
-            (AdapterState::Failed, Some(clean(&f.reason)))
+            (AdapterState::Failed, Some(f.reason.clone()))
         } else {
             (AdapterState::Loading, None)
         };

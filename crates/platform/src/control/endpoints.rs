@@ -3,29 +3,28 @@
 use super::{
     Halt, Leader,
     endpoint_hearing::{Heard, hear},
-    output,
+    external, output,
     tasks::{self, GRACE, Place},
 };
 use crate::{
     audit, directory, events,
     problem::Doing,
-    store::{
-        self, Tx,
-        endpoints::{EndpointRecord, STARTING},
-    },
+    store::{self, Tx, endpoints::EndpointRecord},
 };
 use domain::{
+    audit::Detail,
     endpoint::{AdapterState, EndpointEvent, EndpointState},
     event::Topic,
     ids::EndpointId,
     name::Name,
     problem::Problem,
+    reason::endpoint::{EndpointReason, ServerEnd},
     run::LogLevel,
     task_spec::{WantedAdapter, WantedAdapters},
     tenant::TenantState,
     time::SECOND,
 };
-use engine::{Cursor, End, Error as EngineError};
+use engine::{Cursor, End, Error as EngineError, TaskState};
 use std::time::Duration;
 
 /// Bytes of output that are read and committed at once.
@@ -35,14 +34,15 @@ const MOST_DEATHS: u32 = 5;
 /// How soon an endpoint is looked at again that is on its way somewhere, and one that is ready, if nothing wakes it.
 const UNSETTLED: Duration = Duration::from_secs(1);
 const SETTLED: Duration = Duration::from_secs(60);
-/// Why the server of a suspended tenant does not run.
-const HELD: &str = "Not running, because the tenant is suspended. It starts again when the tenant is resumed.";
 /// Milliseconds of answering after which earlier deaths no longer count.
 const WELL_AGAIN: i64 = 60 * SECOND;
 
 /// Says how soon the endpoint is to be looked at again if nothing wakes it: a retry may be due.
 pub(super) async fn reconcile(leader: Leader, tenant: Name, id: EndpointId) -> Result<Option<Duration>, Halt> {
     let Some(record) = leader.platform.store().endpoint(&tenant, id).await.doing("reading an endpoint")? else { return Ok(None) };
+    if !record.endpoint.capabilities().runs_here {
+        return external::reconcile(&leader, &record).await;
+    }
     let next = match record.endpoint.state {
         EndpointState::Wanted | EndpointState::Degraded | EndpointState::Starting | EndpointState::Stopping => Some(UNSETTLED),
         EndpointState::Ready => Some(SETTLED),
@@ -94,14 +94,15 @@ async fn launch(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {
     let Some(mut now) = tx.endpoint(&e.tenant, e.id).await.doing("reading an endpoint")? else { return Ok(()) };
     let Ok(state) = now.endpoint.state.next(EndpointEvent::Launched) else { return Ok(()) };
     now.endpoint.state = state;
-    now.endpoint.reason = "The model server is being started.".into();
+    now.endpoint.reason = EndpointReason::Starting;
     now.endpoint.address = None;
     now.endpoint.ready_at = None;
     now.launch += 1;
     now.max_lora_rank = rank;
-    now.output_offset = 0;
+    now.output = Cursor::start();
+    now.log_before = tx.last_endpoint_line(&e.tenant, e.id).await.doing("reading a server’s log")?;
     now.retry_at = None;
-    let mut lines = vec![(tx.at(), LogLevel::Info, format!("{STARTING} {}.", now.launch))];
+    let mut lines = vec![(tx.at(), LogLevel::Info, format!("Starting the model server, time {}.", now.launch))];
     lines.extend(unheld.map(|text| (tx.at(), LogLevel::Warning, text)));
     tx.append_endpoint_log(&e.tenant, e.id, &lines).await.doing("writing a server’s log")?;
     save(tx, &now, true).await?;
@@ -121,25 +122,21 @@ async fn needed_rank(leader: &Leader, record: &EndpointRecord) -> Result<u32, Ha
 }
 
 async fn follow(leader: &Leader, record: &EndpointRecord) -> Result<(), Halt> {
-    let (store, engine) = (leader.platform.store(), leader.platform.engine());
+    let engine = leader.platform.engine();
     let e = &record.endpoint;
     let name = tasks::endpoint_task(e.id, record.launch);
     let seen = engine.observe(&name).await.doing("looking at a model server")?;
     let Some(seen) = seen else {
-        if e.state == EndpointState::Ready || record.output_offset > 0 {
+        if e.state == EndpointState::Ready || record.output != Cursor::start() {
             return died(leader, record, None).await;
         }
-        let base = store.base_model(e.base_model).await.doing("reading the base model")?;
-        let base = base.ok_or_else(|| Problem::not_found("The base model"))?;
-        let task = Place { location: leader.platform.location(), limits: leader.platform.task_limits() }.serve(record, &base);
-        return match leader.deeds().await?.apply(&task).await {
-            Ok(()) | Err(EngineError::Different { .. }) => put_adapters(leader, record, &name).await,
-            Err(err) => {
-                tracing::error!(endpoint = %e.id, error = %err, "a model server could not be started");
-                died(leader, record, Some(format!("it could not be started: {err}"))).await
-            }
-        };
+        return start(leader, record, &name).await;
     };
+    if let TaskState::Pending(cause) = seen.state {
+        // Applied again, it starts as soon as it can.
+        start(leader, record, &name).await?;
+        return say(leader, record, EndpointReason::Pending { cause }).await;
+    }
     if seen.state.is_running() {
         let rank = needed_rank(leader, record).await?;
         if rank > record.max_lora_rank {
@@ -149,9 +146,40 @@ async fn follow(leader: &Leader, record: &EndpointRecord) -> Result<(), Halt> {
     }
     read(leader, record, &name, seen.addresses.first().map(|a| a.url.as_str())).await?;
     match seen.state.end() {
-        Some(end) => died(leader, record, Some(end.said())).await,
+        Some(end) => died(leader, record, Some(ServerEnd::Ended(end.clone()))).await,
         None => Ok(()),
     }
+}
+
+async fn start(leader: &Leader, record: &EndpointRecord, name: &str) -> Result<(), Halt> {
+    let e = &record.endpoint;
+    let base = match &e.base {
+        Some(base) => leader.platform.store().base_model(base.id).await.doing("reading the base model")?,
+        None => None,
+    };
+    let base = base.ok_or_else(|| Problem::not_found("The base model"))?;
+    let task = Place { location: leader.platform.location(), limits: leader.platform.task_limits() }.serve(record, &base);
+    match leader.deeds().await?.apply(&task).await {
+        Ok(()) | Err(EngineError::Different { .. }) => put_adapters(leader, record, name).await,
+        Err(err) => {
+            tracing::error!(endpoint = %e.id, error = %err, "a model server could not be started");
+            died(leader, record, Some(ServerEnd::NotStarted { error: err.to_string() })).await
+        }
+    }
+}
+
+/// Says why an endpoint is still in its state.
+async fn say(leader: &Leader, seen: &EndpointRecord, reason: EndpointReason) -> Result<(), Halt> {
+    if seen.endpoint.reason == reason {
+        return Ok(());
+    }
+    let mut tx = leader.begin().await?;
+    let Some(mut now) = tx.endpoint(&seen.endpoint.tenant, seen.endpoint.id).await.doing("reading an endpoint")? else { return Ok(()) };
+    if now.endpoint.state != seen.endpoint.state || now.launch != seen.launch {
+        return Ok(());
+    }
+    now.endpoint.reason = reason;
+    save(tx, &now, false).await
 }
 
 /// Hands the server the adapters that it should have, whenever they differ from what it was handed last.
@@ -174,30 +202,28 @@ async fn read(leader: &Leader, record: &EndpointRecord, task: &str, address: Opt
     let (tenant, id) = (&record.endpoint.tenant, record.endpoint.id);
     loop {
         let Some(known) = leader.platform.store().endpoint(tenant, id).await.doing("reading an endpoint")? else { return Ok(()) };
-        let from = Cursor::from_text(known.output_offset.to_string());
-        let read = leader.platform.engine().output(task, &from, CHUNK).await.doing("reading a server’s output")?;
-        let (bytes, to) = (read.bytes, read.next.as_str().parse().unwrap_or(known.output_offset));
-        if to == known.output_offset || known.launch != record.launch {
+        let read = leader.platform.engine().output(task, &known.output, CHUNK).await.doing("reading a server’s output")?;
+        if read.next == known.output || known.launch != record.launch {
             return Ok(());
         }
         let mut tx = leader.begin().await?;
         let Some(before) = tx.endpoint(tenant, id).await.doing("reading an endpoint")? else { return Ok(()) };
-        if (before.launch, before.output_offset) != (known.launch, known.output_offset) {
+        if (before.launch, &before.output) != (known.launch, &known.output) {
             return Err(Halt::Deposed);
         }
         let mut now = before.clone();
         let mut heard = Heard::default();
         let at = tx.at();
-        for line in bytes.split(|b| *b == b'\n').filter_map(|raw| output::line(raw, at)) {
+        for line in read.bytes.split(|b| *b == b'\n').filter_map(|raw| output::line(raw, at)) {
             hear(&mut now, line, &mut heard);
         }
-        now.output_offset = to;
+        now.output = read.next;
         if now.endpoint.state == EndpointState::Ready {
             now.endpoint.address = address.map(str::to_owned);
         }
         tx.append_endpoint_log(tenant, id, &heard.log).await.doing("writing a server’s log")?;
         for (version, state, reason) in &heard.adapters {
-            tx.set_attachment(tenant, id, *version, *state, reason.as_deref()).await.doing("writing an adapter’s state")?;
+            tx.set_attachment(tenant, id, *version, *state, reason.as_ref()).await.doing("writing an adapter’s state")?;
         }
         let routes =
             !heard.adapters.is_empty() || now.endpoint.state != before.endpoint.state || now.endpoint.address != before.endpoint.address;
@@ -216,8 +242,8 @@ async fn no_longer_serves(tx: &mut Tx, record: &mut EndpointRecord) -> Result<()
     Ok(())
 }
 
-/// The server ended without being told to. `how`: half a sentence.
-async fn died(leader: &Leader, seen: &EndpointRecord, how: Option<String>) -> Result<(), Halt> {
+/// The server ended without being told to.
+async fn died(leader: &Leader, seen: &EndpointRecord, how: Option<ServerEnd>) -> Result<(), Halt> {
     let (tenant, id) = (&seen.endpoint.tenant, seen.endpoint.id);
     let mut tx = leader.begin().await?;
     let Some(mut now) = tx.endpoint(tenant, id).await.doing("reading an endpoint")? else { return Ok(()) };
@@ -225,9 +251,8 @@ async fn died(leader: &Leader, seen: &EndpointRecord, how: Option<String>) -> Re
         return Ok(());
     }
     let at = tx.at();
-    let how = how.unwrap_or_else(|| End::NodeLost.said());
-    let why = tx.last_endpoint_error(tenant, id).await.doing("reading a server’s log")?;
-    let why = why.map(|text| format!(" Its last error: {text}")).unwrap_or_default();
+    let how = how.unwrap_or(ServerEnd::Ended(End::NodeLost));
+    let last_error = tx.last_endpoint_error(tenant, id, now.log_before).await.doing("reading a server’s log")?;
     let answered = now.endpoint.ready_at;
     if answered.is_some_and(|since| at.since(since) >= WELL_AGAIN) {
         now.endpoint.restarts = 0;
@@ -239,16 +264,16 @@ async fn died(leader: &Leader, seen: &EndpointRecord, how: Option<String>) -> Re
     let Ok(state) = now.endpoint.state.next(event) else { return Ok(()) };
     now.endpoint.state = state;
     if given_up {
-        now.endpoint.reason = format!("Given up after {deaths} starts in a row: {how}.{why}");
+        now.endpoint.reason = EndpointReason::GivenUp { starts: deaths, how: how.clone(), last_error };
         let mut entry = audit::by_system(at, Some(tenant), "endpoint.failed", "endpoint", id, &now.endpoint.name);
-        entry.detail = now.endpoint.reason.clone().into();
+        entry.detail = Detail::EndpointGivenUp { reason: now.endpoint.reason.clone() };
         audit::append(&mut tx, entry).await.doing("writing the audit record")?;
     } else {
         let wait = backoff(deaths);
         now.retry_at = Some(at.plus(wait));
-        now.endpoint.reason = format!("The model server is being restarted in {} s, because {how}.{why}", wait / SECOND);
+        now.endpoint.reason = EndpointReason::Restarting { seconds: wait / SECOND, how: how.clone(), last_error };
     }
-    let line = (at, LogLevel::Error, format!("The model server is gone: {how}."));
+    let line = (at, LogLevel::Error, format!("The model server is gone: {}.", how.said()));
     tx.append_endpoint_log(tenant, id, &[line]).await.doing("writing a server’s log")?;
     no_longer_serves(&mut tx, &mut now).await?;
     now.endpoint.ready_at = None;
@@ -262,7 +287,7 @@ fn backoff(deaths: u32) -> i64 {
 
 async fn restart_for_rank(leader: &Leader, seen: &EndpointRecord, rank: u32) -> Result<(), Halt> {
     let had = seen.max_lora_rank;
-    put_aside(leader, seen, format!("Restarting, because an adapter needs rank {rank} and the server was started for {had}.")).await
+    put_aside(leader, seen, EndpointReason::NeedsRank { needs: rank, had }).await
 }
 
 /// While its tenant is suspended, a server runs no more and its memory is free for others; it comes back when the tenant does.
@@ -273,8 +298,8 @@ async fn hold(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {
         }
     }
     match seen.endpoint.state {
-        EndpointState::Starting | EndpointState::Ready => put_aside(leader, seen, HELD.into()).await,
-        _ if seen.endpoint.reason != HELD => {
+        EndpointState::Starting | EndpointState::Ready => put_aside(leader, seen, EndpointReason::TenantSuspended).await,
+        _ if seen.endpoint.reason != EndpointReason::TenantSuspended => {
             let mut tx = leader.begin().await?;
             let Some(mut now) = tx.endpoint(&seen.endpoint.tenant, seen.endpoint.id).await.doing("reading an endpoint")? else {
                 return Ok(());
@@ -282,7 +307,7 @@ async fn hold(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {
             if !now.endpoint.state.wants_server() {
                 return Ok(());
             }
-            now.endpoint.reason = HELD.into();
+            now.endpoint.reason = EndpointReason::TenantSuspended;
             save(tx, &now, false).await
         }
         _ => Ok(()),
@@ -290,7 +315,7 @@ async fn hold(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {
 }
 
 /// The server of this launch is to end without being at fault; the next launch ends what still runs of it.
-async fn put_aside(leader: &Leader, seen: &EndpointRecord, reason: String) -> Result<(), Halt> {
+async fn put_aside(leader: &Leader, seen: &EndpointRecord, reason: EndpointReason) -> Result<(), Halt> {
     let (tenant, id) = (&seen.endpoint.tenant, seen.endpoint.id);
     let mut tx = leader.begin().await?;
     let Some(mut now) = tx.endpoint(tenant, id).await.doing("reading an endpoint")? else { return Ok(()) };
@@ -298,7 +323,7 @@ async fn put_aside(leader: &Leader, seen: &EndpointRecord, reason: String) -> Re
     now.endpoint.state = state;
     now.endpoint.reason = reason;
     now.retry_at = None;
-    let line = (tx.at(), LogLevel::Warning, now.endpoint.reason.clone());
+    let line = (tx.at(), LogLevel::Warning, now.endpoint.reason.said());
     tx.append_endpoint_log(tenant, id, &[line]).await.doing("writing a server’s log")?;
     no_longer_serves(&mut tx, &mut now).await?;
     now.endpoint.ready_at = None;
@@ -320,7 +345,7 @@ async fn stop(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {
     let Some(mut now) = tx.endpoint(tenant, id).await.doing("reading an endpoint")? else { return Ok(()) };
     let Ok(state) = now.endpoint.state.next(EndpointEvent::Gone) else { return Ok(()) };
     now.endpoint.state = state;
-    now.endpoint.reason = "Stopped; its memory is free.".into();
+    now.endpoint.reason = EndpointReason::Stopped;
     now.endpoint.ready_at = None;
     no_longer_serves(&mut tx, &mut now).await?;
     save(tx, &now, true).await

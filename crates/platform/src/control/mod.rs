@@ -7,6 +7,7 @@ mod checkpoints;
 mod ending;
 mod endpoint_hearing;
 mod endpoints;
+mod external;
 mod output;
 mod publish;
 mod queue;

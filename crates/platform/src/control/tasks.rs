@@ -104,7 +104,7 @@ impl Place<'_> {
         let e = &record.endpoint;
         let (weights, served_name) = match e.merged_version {
             Some(version) => (Weights::Merged { version }, version.to_string()),
-            None => (Weights::Base { base_model: e.base_model }, e.base_model_name.to_string()),
+            None => (Weights::Base { base_model: base.id }, base.name.to_string()),
         };
         // A model that was trained without reasoning answers at once: a parser would look for reasoning that never ends.
         let reasoning_parser = match &e.settings.reasoning_parser {

@@ -10,6 +10,7 @@ async fn platform(folder: &std::path::Path) -> Platform {
         store: StoreLocation::Local { root: folder.join("store").display().to_string() },
         engine: Engine::Local(LocalEngine::new(folder.join("tasks"), "/bin/false".into(), Default::default())),
         task_limits: Default::default(),
+        outside_allowed: Default::default(),
         session_hours: crate::SESSION_HOURS,
         session_idle_minutes: crate::SESSION_IDLE_MINUTES,
         confirm_seconds: crate::CONFIRM_SECONDS,

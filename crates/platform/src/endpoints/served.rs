@@ -5,7 +5,13 @@ use crate::{
     directory,
     store::{DirectoryAttachment, DirectoryEndpoint},
 };
-use domain::{directory::Route, endpoint::Endpoint, ids::ModelVersionId, model::ModelVersion, problem::Problem};
+use domain::{
+    directory::Route,
+    endpoint::Endpoint,
+    ids::{EndpointId, ModelVersionId},
+    model::ModelVersion,
+    problem::Problem,
+};
 use std::collections::HashMap;
 
 pub struct Served {
@@ -24,7 +30,7 @@ impl Endpoints<'_> {
         let versions = if serves_merged { self.platform().models(self.scope).versions().await? } else { Vec::new() };
         let merged = versions.into_iter().filter(|v| endpoints.iter().any(|e| e.merged_version == Some(v.id))).map(|v| (v.id, v)).collect();
         let (of_directory, attachments) = directory_rows(&endpoints, &merged);
-        let routes = directory::routes(of_directory, attachments).remove(self.tenant()).unwrap_or_default();
+        let routes = directory::routes(of_directory, attachments, None).remove(self.tenant()).unwrap_or_default();
         Ok(Served { endpoints, merged, routes })
     }
 }
@@ -33,6 +39,11 @@ impl Served {
     /// The version whose full weights an endpoint serves; none where it serves a base model with adapters.
     pub fn merged(&self, e: &Endpoint) -> Option<&ModelVersion> {
         self.merged.get(&e.merged_version?)
+    }
+
+    /// Whether a name leads to another endpoint than this one now.
+    pub fn is_elsewhere(&self, name: &str, endpoint: EndpointId) -> bool {
+        self.routes.get(name).is_some_and(|route| route.endpoint != endpoint)
     }
 
     /// What a client writes as `model` for this version: the plain name when that leads to it, else with the number.
@@ -49,7 +60,8 @@ impl Served {
             return self.merged(e).map(|v| self.id_of(v.id, v.model_name.as_str(), v.number)).into_iter().collect();
         }
         let tuned = e.attachments.iter().map(|a| self.id_of(a.version, a.model_name.as_str(), a.number));
-        tuned.chain([e.base_model_name.to_string()]).collect()
+        let external = e.external.iter().flat_map(|x| x.offered().map(|(_, here)| here.to_string()));
+        tuned.chain(external).chain(e.base.iter().map(|b| b.name.to_string())).collect()
     }
 }
 
@@ -75,7 +87,11 @@ fn directory_rows(all: &[Endpoint], merged: &HashMap<ModelVersionId, ModelVersio
             state: e.state,
             reason: e.reason,
             address: e.address,
-            base_model: e.base_model_name.to_string(),
+            model_server: e.model_server,
+            external: e.external,
+            // Pages call nobody.
+            sealed_key: None,
+            base_model: e.base.map(|b| b.name.to_string()),
             // Pages ask for names only.
             context: 0,
             merged: version.map(|v| (v.id, v.model_name.to_string(), i64::from(v.number))),

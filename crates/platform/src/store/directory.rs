@@ -4,9 +4,12 @@ use super::{Open, Pool, Result, Store, in_tx, parsed, word};
 use domain::{
     call_rules::CallRules,
     endpoint::{AdapterState, EndpointState},
+    external::External,
     ids::{EndpointId, KeyId, ModelVersionId, PersonId},
     key::Limits,
+    model_server::ModelServer,
     name::Name,
+    reason::endpoint::{AdapterReason, EndpointReason},
     serving::ServingSettings,
     tenant::TenantState,
     time::Timestamp,
@@ -43,9 +46,14 @@ pub(crate) struct DirectoryEndpoint {
     pub id: EndpointId,
     pub name: Name,
     pub state: EndpointState,
-    pub reason: String,
+    pub reason: EndpointReason,
     pub address: Option<String>,
-    pub base_model: String,
+    pub model_server: ModelServer,
+    pub external: Option<External>,
+    /// Encrypted.
+    pub sealed_key: Option<String>,
+    /// None where somebody else runs the server.
+    pub base_model: Option<String>,
     /// Tokens; 0 = not known.
     pub context: u32,
     /// Version, model name and number, when it serves full weights.
@@ -61,7 +69,7 @@ pub(crate) struct DirectoryAttachment {
     pub model: String,
     pub number: i64,
     pub state: AdapterState,
-    pub reason: Option<String>,
+    pub reason: Option<AdapterReason>,
     pub attached_at: Timestamp,
 }
 
@@ -71,8 +79,26 @@ struct Snapshot {
 }
 
 type KeyColumns = (String, String, String, String, i64, Option<String>, Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
-type EndpointColumns =
-    (String, String, String, String, String, Option<String>, String, i64, Option<String>, Option<String>, Option<i64>, i64, Option<String>);
+
+#[derive(sqlx::FromRow)]
+struct EndpointColumns {
+    tenant: String,
+    id: String,
+    name: String,
+    state: String,
+    reason: String,
+    address: Option<String>,
+    model_server: String,
+    external_json: Option<String>,
+    external_key: Option<String>,
+    base_model: Option<String>,
+    context: Option<i64>,
+    merged_version: Option<String>,
+    model: Option<String>,
+    number: Option<i64>,
+    created_at: i64,
+    serving_json: Option<String>,
+}
 type AttachmentColumns = (String, String, String, String, i64, String, Option<String>, i64);
 
 impl Store {
@@ -106,8 +132,8 @@ impl Snapshot {
         let sql = "SELECT tenant, id, digest, owner, service, models_json, requests_per_minute, tokens_per_minute, concurrent_calls, expires_at, revoked_at FROM api_keys \
             WHERE (revoked_at IS NULL OR revoked_at > $1) AND (expires_at IS NULL OR expires_at > $1)";
         let keys: Vec<KeyColumns> = in_tx!(self, db => sqlx::query_as(sql).bind(keys_since.0).fetch_all(db).await)?;
-        let sql = "SELECT e.tenant, e.id, e.name, e.state, e.reason, e.address, b.name, b.context, e.merged_version, m.name, v.number, e.created_at, e.serving_json FROM endpoints e \
-            JOIN base_models b ON b.id = e.base_model \
+        let sql = "SELECT e.tenant, e.id, e.name, e.state, e.reason, e.address, e.model_server, e.external_json, e.external_key, b.name AS base_model, b.context, e.merged_version, m.name AS model, v.number, e.created_at, e.serving_json FROM endpoints e \
+            LEFT JOIN base_models b ON b.id = e.base_model \
             LEFT JOIN model_versions v ON v.tenant = e.tenant AND v.id = e.merged_version LEFT JOIN models m ON m.tenant = v.tenant AND m.id = v.model";
         let endpoints: Vec<EndpointColumns> = in_tx!(self, db => sqlx::query_as(sql).fetch_all(db).await)?;
         let sql = "SELECT a.tenant, a.endpoint, a.version, m.name, v.number, a.state, a.reason, a.attached_at FROM attachments a \
@@ -150,25 +176,26 @@ fn key((tenant, id, digest, owner, service, models, requests, tokens, concurrent
     })
 }
 
-fn endpoint(
-    (tenant, id, name, state, reason, address, base_model, context, merged, model, number, created, serving): EndpointColumns,
-) -> Result<DirectoryEndpoint> {
-    let merged = match (merged, model, number) {
+fn endpoint(row: EndpointColumns) -> Result<DirectoryEndpoint> {
+    let merged = match (row.merged_version, row.model, row.number) {
         (Some(version), Some(model), Some(number)) => Some((parsed(&version)?, model, number)),
         _ => None,
     };
     Ok(DirectoryEndpoint {
-        tenant: parsed(&tenant)?,
-        id: parsed(&id)?,
-        name: parsed(&name)?,
-        state: word(EndpointState::from_word(&state), &state)?,
-        reason,
-        address,
-        base_model,
-        context: super::count(context)?,
+        tenant: parsed(&row.tenant)?,
+        id: parsed(&row.id)?,
+        name: parsed(&row.name)?,
+        state: word(EndpointState::from_word(&row.state), &row.state)?,
+        reason: super::from_json(&row.reason)?,
+        address: row.address,
+        model_server: word(ModelServer::from_word(&row.model_server), &row.model_server)?,
+        external: row.external_json.as_deref().map(super::from_json).transpose()?,
+        sealed_key: row.external_key,
+        base_model: row.base_model,
+        context: super::count(row.context.unwrap_or(0))?,
         merged,
-        created_at: Timestamp(created),
-        settings: or_default(serving)?,
+        created_at: Timestamp(row.created_at),
+        settings: or_default(row.serving_json)?,
     })
 }
 
@@ -180,7 +207,7 @@ fn attachment((tenant, endpoint, version, model, number, state, reason, attached
         model,
         number,
         state: word(AdapterState::from_word(&state), &state)?,
-        reason,
+        reason: reason.as_deref().map(super::from_json).transpose()?,
         attached_at: Timestamp(attached),
     })
 }

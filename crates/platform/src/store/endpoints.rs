@@ -6,17 +6,19 @@ use super::{
     word,
 };
 use domain::{
-    endpoint::{AdapterState, Attachment, Endpoint, EndpointLogLine, EndpointState},
+    endpoint::{AdapterState, Attachment, Endpoint, EndpointLogLine, EndpointState, ServedBase},
     event::Topic,
+    external::External,
     ids::{EndpointId, ModelVersionId},
+    model_server::ModelServer,
     name::Name,
+    reason::endpoint::AdapterReason,
     serving::ServingSettings,
     time::Timestamp,
 };
+use engine::Cursor;
 use std::collections::HashMap;
 
-/// How the line begins that the controller writes at each start.
-pub(crate) const STARTING: &str = "Starting the model server, time";
 /// Lines that are kept per endpoint; older ones go.
 const LOG_LINES: i64 = 20_000;
 
@@ -29,9 +31,20 @@ pub(crate) struct EndpointRecord {
     /// What the server of this launch was started with.
     pub max_lora_rank: u32,
     /// How far the output of this launch was read.
-    pub output_offset: u64,
+    pub output: Cursor,
+    /// Number of the log's last line before this launch.
+    pub log_before: u64,
+    /// Of an external server: its key, encrypted; see `endpoints::external`.
+    pub sealed_key: Option<String>,
     /// Not started again before this.
     pub retry_at: Option<Timestamp>,
+}
+
+impl EndpointRecord {
+    /// Of one that was never started.
+    pub(crate) fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint, launch: 0, max_lora_rank: 0, output: Cursor::start(), log_before: 0, sealed_key: None, retry_at: None }
+    }
 }
 
 #[derive(sqlx::FromRow)]
@@ -41,15 +54,19 @@ struct EndpointRow {
     name: String,
     state: String,
     reason: String,
-    base_model: String,
-    base_model_name: String,
+    model_server: String,
+    external_json: Option<String>,
+    external_key: Option<String>,
+    base_model: Option<String>,
+    base_model_name: Option<String>,
     merged_version: Option<String>,
     revision: i64,
     address: Option<String>,
     launch: i64,
     max_lora_rank: i64,
     restarts: i64,
-    output_offset: i64,
+    output_cursor: String,
+    log_before: i64,
     retry_at: Option<i64>,
     created_by: String,
     created_by_name: String,
@@ -72,9 +89,9 @@ struct AttachmentRow {
 macro_rules! select_endpoints {
     ($rest:literal) => {
         concat!(
-            "SELECT e.tenant, e.id, e.name, e.state, e.reason, e.base_model, b.name AS base_model_name, e.merged_version, e.revision, \
-             e.address, e.launch, e.max_lora_rank, e.restarts, e.output_offset, e.retry_at, e.created_by, p.name AS created_by_name, \
-             e.created_at, e.ready_at, e.serving_json FROM endpoints e JOIN base_models b ON b.id = e.base_model JOIN people p ON p.id = e.created_by ",
+            "SELECT e.tenant, e.id, e.name, e.state, e.reason, e.model_server, e.external_json, e.external_key, e.base_model, b.name AS base_model_name, e.merged_version, e.revision, \
+             e.address, e.launch, e.max_lora_rank, e.restarts, e.output_cursor, e.log_before, e.retry_at, e.created_by, p.name AS created_by_name, \
+             e.created_at, e.ready_at, e.serving_json FROM endpoints e LEFT JOIN base_models b ON b.id = e.base_model JOIN people p ON p.id = e.created_by ",
             $rest
         )
     };
@@ -100,16 +117,22 @@ impl EndpointRow {
         Ok(EndpointRecord {
             launch: self.launch as u32,
             max_lora_rank: self.max_lora_rank as u32,
-            output_offset: self.output_offset as u64,
+            output: Cursor::from_text(self.output_cursor),
+            log_before: self.log_before as u64,
+            sealed_key: self.external_key,
             retry_at: self.retry_at.map(at),
             endpoint: Endpoint {
                 id: parsed(&self.id)?,
                 tenant: parsed(&self.tenant)?,
                 name: parsed(&self.name)?,
                 state: word(EndpointState::from_word(&self.state), &self.state)?,
-                reason: self.reason,
-                base_model: parsed(&self.base_model)?,
-                base_model_name: parsed(&self.base_model_name)?,
+                reason: from_json(&self.reason)?,
+                model_server: word(ModelServer::from_word(&self.model_server), &self.model_server)?,
+                base: match (&self.base_model, &self.base_model_name) {
+                    (Some(id), Some(name)) => Some(ServedBase { id: parsed(id)?, name: parsed(name)? }),
+                    _ => None,
+                },
+                external: self.external_json.as_deref().map(from_json).transpose()?,
                 merged_version: self.merged_version.as_deref().map(parsed).transpose()?,
                 revision: self.revision as u32,
                 attachments,
@@ -132,7 +155,7 @@ impl AttachmentRow {
             model_name: parsed(&self.model_name)?,
             number: self.number as u32,
             state: word(AdapterState::from_word(&self.state), &self.state)?,
-            reason: self.reason,
+            reason: self.reason.as_deref().map(from_json).transpose()?,
             attached_at: at(self.attached_at),
         })
     }
@@ -243,18 +266,19 @@ impl Tx {
     /// `false` = the name is taken.
     pub(crate) async fn insert_endpoint(&mut self, e: &Endpoint) -> Result<bool> {
         let sql = "INSERT INTO endpoints (tenant, id, name, state, reason, base_model, merged_version, revision, launch, max_lora_rank, restarts, \
-                   output_offset, created_by, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, 0, 0, 0, $9, $10) ON CONFLICT DO NOTHING";
+                   created_by, created_at, model_server) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, 0, 0, $9, $10, $11) ON CONFLICT DO NOTHING";
         let written = in_tx!(self, db => sqlx::query(sql)
             .bind(e.tenant.as_str())
             .bind(e.id.to_string())
             .bind(e.name.as_str())
             .bind(e.state.word())
-            .bind(&e.reason)
-            .bind(e.base_model.to_string())
+            .bind(json(&e.reason))
+            .bind(e.base.as_ref().map(|b| b.id.to_string()))
             .bind(e.merged_version.map(|v| v.to_string()))
             .bind(i64::from(e.revision))
             .bind(e.created_by.to_string())
             .bind(e.created_at.0)
+            .bind(e.model_server.word())
             .execute(db).await.map(|done| done.rows_affected()))?;
         if written == 1 {
             self.routes_changed(&e.tenant, e.id);
@@ -265,31 +289,43 @@ impl Tx {
     /// Writes everything of an endpoint that may change, without its attachments.
     pub(crate) async fn save_endpoint(&mut self, r: &EndpointRecord) -> Result<()> {
         let sql = "UPDATE endpoints SET state = $3, reason = $4, revision = $5, address = $6, launch = $7, max_lora_rank = $8, restarts = $9, \
-                   output_offset = $10, retry_at = $11, ready_at = $12 WHERE tenant = $1 AND id = $2";
+                   output_cursor = $10, retry_at = $11, ready_at = $12, log_before = $13, external_json = $14 WHERE tenant = $1 AND id = $2";
         let e = &r.endpoint;
-        let before = "SELECT state, address, reason FROM endpoints WHERE tenant = $1 AND id = $2";
-        let before: Option<(String, Option<String>, String)> =
+        let before = "SELECT state, address, reason, external_json FROM endpoints WHERE tenant = $1 AND id = $2";
+        let before: Option<(String, Option<String>, String, Option<String>)> =
             in_tx!(self, db => sqlx::query_as(before).bind(e.tenant.as_str()).bind(e.id.to_string()).fetch_optional(db).await)?;
         self.changed(&e.tenant, Topic::Endpoint, e.id);
-        // Clients are told why only of an endpoint that failed; what a starting one says meanwhile is no new directory.
-        if before.is_none_or(|(state, address, reason)| {
-            state != e.state.word() || address != e.address || e.state == EndpointState::Failed && reason != e.reason
-        }) {
+        // Clients are told why only of what is given up or somebody else's; what a starting one says meanwhile is no new directory.
+        let tells_why = e.state == EndpointState::Failed || e.external.is_some();
+        let offers = |external: Option<External>| external.map(|x| x.models);
+        let is_news = match before {
+            None => true,
+            Some((state, address, reason, external)) => {
+                let external: Option<External> = external.as_deref().map(from_json).transpose()?;
+                state != e.state.word()
+                    || address != e.address
+                    || tells_why && reason != json(&e.reason)
+                    || offers(external) != offers(e.external.clone())
+            }
+        };
+        if is_news {
             self.directory_changed();
         }
         in_tx!(self, db => sqlx::query(sql)
             .bind(e.tenant.as_str())
             .bind(e.id.to_string())
             .bind(e.state.word())
-            .bind(&e.reason)
+            .bind(json(&e.reason))
             .bind(i64::from(e.revision))
             .bind(&e.address)
             .bind(i64::from(r.launch))
             .bind(i64::from(r.max_lora_rank))
             .bind(i64::from(e.restarts))
-            .bind(r.output_offset as i64)
+            .bind(r.output.as_str())
             .bind(r.retry_at.map(|t| t.0))
             .bind(e.ready_at.map(|t| t.0))
+            .bind(r.log_before as i64)
+            .bind(e.external.as_ref().map(json))
             .execute(db).await.map(|_| ()))
     }
 
@@ -302,13 +338,28 @@ impl Tx {
         Ok(())
     }
 
-    /// The newest error line since the server was last started.
-    pub(crate) async fn last_endpoint_error(&mut self, tenant: &Name, id: EndpointId) -> Result<Option<String>> {
-        let sql = "SELECT text FROM endpoint_log WHERE tenant = $1 AND endpoint = $2 AND level = 'error' AND number > \
-                   (SELECT COALESCE(MAX(number), 0) FROM endpoint_log WHERE tenant = $1 AND endpoint = $2 AND text LIKE $3) ORDER BY number DESC LIMIT 1";
+    /// The newest error line after this one.
+    pub(crate) async fn last_endpoint_error(&mut self, tenant: &Name, id: EndpointId, after: u64) -> Result<Option<String>> {
+        let sql = "SELECT text FROM endpoint_log WHERE tenant = $1 AND endpoint = $2 AND level = 'error' AND number > $3 ORDER BY number DESC LIMIT 1";
         let row: Option<(String,)> = in_tx!(self, db => sqlx::query_as(sql)
-            .bind(tenant.as_str()).bind(id.to_string()).bind(format!("{STARTING} %")).fetch_optional(db).await)?;
+            .bind(tenant.as_str()).bind(id.to_string()).bind(after as i64).fetch_optional(db).await)?;
         Ok(row.map(|(text,)| text))
+    }
+
+    /// The number of the newest line of a server's log; 0 = there is none.
+    pub(crate) async fn last_endpoint_line(&mut self, tenant: &Name, id: EndpointId) -> Result<u64> {
+        let sql = "SELECT COALESCE(MAX(number), 0) FROM endpoint_log WHERE tenant = $1 AND endpoint = $2";
+        let (number,): (i64,) = in_tx!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(id.to_string()).fetch_one(db).await)?;
+        Ok(number as u64)
+    }
+
+    /// The key of an external server, encrypted; none = it is called without.
+    pub(crate) async fn set_external_key(&mut self, tenant: &Name, id: EndpointId, sealed: Option<&str>) -> Result<()> {
+        let sql = "UPDATE endpoints SET external_key = $3 WHERE tenant = $1 AND id = $2";
+        in_tx!(self, db => sqlx::query(sql)
+            .bind(tenant.as_str()).bind(id.to_string()).bind(sealed).execute(db).await.map(drop))?;
+        self.directory_changed();
+        Ok(())
     }
 
     /// Attaches a version as loading. `false` = it is attached there already.
@@ -329,11 +380,11 @@ impl Tx {
         endpoint: EndpointId,
         version: ModelVersionId,
         state: AdapterState,
-        reason: Option<&str>,
+        reason: Option<&AdapterReason>,
     ) -> Result<()> {
         let sql = "UPDATE attachments SET state = $4, reason = $5 WHERE tenant = $1 AND endpoint = $2 AND version = $3";
         in_tx!(self, db => sqlx::query(sql)
-            .bind(tenant.as_str()).bind(endpoint.to_string()).bind(version.to_string()).bind(state.word()).bind(reason)
+            .bind(tenant.as_str()).bind(endpoint.to_string()).bind(version.to_string()).bind(state.word()).bind(reason.map(json))
             .execute(db).await.map(|_| ()))?;
         self.routes_changed(tenant, endpoint);
         Ok(())
@@ -368,9 +419,7 @@ impl Tx {
         if lines.is_empty() {
             return Ok(());
         }
-        let last = "SELECT COALESCE(MAX(number), 0) FROM endpoint_log WHERE tenant = $1 AND endpoint = $2";
-        let (mut number,): (i64,) =
-            in_tx!(self, db => sqlx::query_as(last).bind(tenant.as_str()).bind(id.to_string()).fetch_one(db).await)?;
+        let mut number = self.last_endpoint_line(tenant, id).await? as i64;
         let sql = "INSERT INTO endpoint_log (tenant, endpoint, number, at, level, text) VALUES ($1, $2, $3, $4, $5, $6)";
         for (when, level, text) in lines {
             number += 1;

@@ -1,6 +1,7 @@
 //! Endpoints under their controller, with real processes that play the model server.
 
 use crate::house::{House, controller, plan, until};
+use domain::reason::endpoint::EndpointReason;
 use domain::{
     endpoint::{AdapterState, Endpoint, EndpointState},
     problem::ProblemKind,
@@ -61,7 +62,7 @@ async fn an_adapter_is_deployed_without_a_restart_and_taken_off_again(house: Hou
     let endpoints = house.platform.endpoints(&scope);
     let made = endpoints.deploy(deploy(1)).await.unwrap();
     let name = made.name.as_str();
-    assert_eq!((made.base_model_name.as_str(), made.attachments[0].state), ("world", AdapterState::Loading));
+    assert_eq!((made.source(), made.attachments[0].state), ("world", AdapterState::Loading));
     let ready = endpoint_until(&house, &scope, name, |e| serves(e, 1)).await;
     let first = ready.attachments[0].version;
 
@@ -105,7 +106,7 @@ async fn a_server_that_is_killed_comes_back_with_its_adapters(house: House) {
     let before = endpoint_until(&house, &scope, name.as_str(), |e| serves(e, 1)).await;
     std::fs::write(house.control_file("die"), "").unwrap();
     let degraded = endpoint_until(&house, &scope, name.as_str(), |e| e.state == EndpointState::Degraded).await;
-    assert!(degraded.reason.contains("signal 9") && degraded.address.is_none(), "{}", degraded.reason);
+    assert!(degraded.reason.said().contains("signal 9") && degraded.address.is_none(), "{}", degraded.reason.said());
     assert_eq!(degraded.attachments[0].state, AdapterState::Loading);
     let after = endpoint_until(&house, &scope, name.as_str(), |e| serves(e, 1)).await;
     assert!(after.ready_at > before.ready_at);
@@ -120,9 +121,11 @@ async fn a_server_that_never_answers_is_given_up_with_its_reason(house: House) {
     let made = house.platform.endpoints(&scope).create(new).await.unwrap();
     let failed = endpoint_until(&house, &scope, "helpdesk", |e| e.state == EndpointState::Failed).await;
     assert!(
-        failed.reason.contains("5 starts") && failed.reason.contains("status 3") && failed.reason.contains("no such device"),
+        failed.reason.said().contains("5 starts")
+            && failed.reason.said().contains("status 3")
+            && failed.reason.said().contains("no such device"),
         "{}",
-        failed.reason
+        failed.reason.said()
     );
     assert_eq!(house.starts(&made.id.to_string()).len(), 5);
     // A person may try again once the cause is gone.
@@ -203,7 +206,7 @@ async fn a_suspended_tenants_server_ends_and_comes_back_when_it_is_resumed(house
     assert!(processes(&task) > 0);
     house.platform.tenants(&admin).suspend("lumenta").await.unwrap();
     let held = endpoint_until(&house, &scope, name, |e| e.state == EndpointState::Degraded && e.address.is_none()).await;
-    assert!(held.reason.contains("the tenant is suspended"), "{}", held.reason);
+    assert!(held.reason == EndpointReason::TenantSuspended, "{:?}", held.reason);
     until(|| async { if processes(&task) == 0 { Ok(()) } else { Err(format!("{} processes still run", processes(&task))) } }).await;
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     assert_eq!(house.starts(&made.id.to_string()).len(), 1, "it was started again while suspended");

@@ -1,6 +1,7 @@
 //! Runs, models and endpoints with their controllers: real processes, on SQLite and on a real PostgreSQL.
 
 mod endpoints;
+mod external;
 mod house;
 mod models_and_lineage;
 mod runs;

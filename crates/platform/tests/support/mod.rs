@@ -58,6 +58,7 @@ impl World {
             store,
             engine,
             task_limits: Default::default(),
+            outside_allowed: Default::default(),
             session_hours: 12,
             session_idle_minutes: 120,
             confirm_seconds: 180,

@@ -4,9 +4,11 @@ use super::*;
 use domain::{
     base_model::BaseModelState,
     dataset::{Documentation, VersionState},
-    endpoint::{Endpoint, EndpointState},
+    endpoint::{Endpoint, EndpointState, ServedBase},
     ids::{BaseModelId, DatasetId, DatasetVersionId, ModelVersionId, PersonId},
     inspect::Report,
+    model_server::ModelServer,
+    reason::endpoint::EndpointReason,
     run::{Reason, RunRecord, RunState, StepId, plan},
     settings::{FinetuningType, preset},
     time::Timestamp,
@@ -116,9 +118,10 @@ fn endpoint(merged: Option<ModelVersionId>) -> EndpointRecord {
         tenant: "lumenta".parse().unwrap(),
         name: "assistant".parse().unwrap(),
         state: EndpointState::Starting,
-        reason: String::new(),
-        base_model: BaseModelId::from_uuid(uuid(2)),
-        base_model_name: "world-4m".parse().unwrap(),
+        reason: EndpointReason::Starting,
+        base: Some(ServedBase { id: BaseModelId::from_uuid(uuid(2)), name: "world-4m".parse().unwrap() }),
+        model_server: ModelServer::Vllm,
+        external: None,
         merged_version: merged,
         revision: 1,
         attachments: Vec::new(),
@@ -130,7 +133,7 @@ fn endpoint(merged: Option<ModelVersionId>) -> EndpointRecord {
         ready_at: None,
         settings: Default::default(),
     };
-    EndpointRecord { endpoint, launch: 2, max_lora_rank: if merged.is_some() { 0 } else { 64 }, output_offset: 0, retry_at: None }
+    EndpointRecord { launch: 2, max_lora_rank: if merged.is_some() { 0 } else { 64 }, ..EndpointRecord::new(endpoint) }
 }
 
 /// The task with its spec opened up, so that the file can be read.

@@ -252,6 +252,7 @@ async fn open(folder: &Path, database: &str) -> Platform {
         store: StoreLocation::Local { root: folder.join("store").display().to_string() },
         engine: Engine::Local(LocalEngine::new(folder.join("tasks"), folder.join("program"), env)),
         task_limits: Default::default(),
+        outside_allowed: outside::Allowed::of(["127.0.0.1"]).unwrap(),
         session_hours: SESSION_HOURS,
         session_idle_minutes: platform::SESSION_IDLE_MINUTES,
         confirm_seconds: platform::CONFIRM_SECONDS,
