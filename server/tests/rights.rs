@@ -104,6 +104,9 @@ fn fields(path: &str, key: &str) -> String {
         ("model", "none"),
         ("endpoint", "none"),
         ("base_model", "none"),
+        ("address", ""),
+        ("there", "none"),
+        ("here", "none"),
     ]);
     all.extend([("quota[concurrent_runs]", "1"), ("quota[storage_gb]", "20"), ("quota[endpoints]", "2")]);
     all.extend(
