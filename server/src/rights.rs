@@ -111,6 +111,7 @@ pub const DOORS: &[(&str, &str, Needs)] = &[
     ("POST", "/rpc/runs/list", Tenant(A::RunRead)),
     ("POST", "/rpc/runs/log", Tenant(A::RunRead)),
     ("POST", "/rpc/runs/metrics", Tenant(A::RunRead)),
+    ("POST", "/rpc/runs/try-again", Tenant(A::RunRetry)),
     ("POST", "/rpc/settings/catalogue", Tenant(A::RunRead)),
     ("POST", "/rpc/settings/differences", Tenant(A::RunRead)),
     ("POST", "/rpc/usage/get", TenantEither(A::UsageReadOwn, A::UsageRead)),

@@ -86,6 +86,7 @@ fn fields(path: &str, key: &str) -> String {
     let mut all = vec![("tenant", "lumenta"), ("name", name), ("version", version), ("key", key)];
     all.extend([
         ("id", "run_00000000000000000000000000000007"),
+        ("step", "train"),
         ("chat", "chat_00000000000000000000000000000007"),
         ("person", "per_00000000000000000000000000000007"),
         ("folder", "/nonexistent"),

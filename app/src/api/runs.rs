@@ -61,6 +61,7 @@ pub struct RunPage {
     /// The same as a text that a new run can start from.
     pub yaml: String,
     pub cancel_refused: Option<String>,
+    pub retry_refused: Option<String>,
     pub launch_refused: Option<String>,
     pub now: Timestamp,
 }
@@ -86,6 +87,7 @@ pub async fn get_run(tenant: String, id: String) -> Result<RunPage, AppError> {
         settings: domain::settings::catalogue().shown(&run.settings),
         yaml: text_of(&run),
         cancel_refused: scope.why_not(Action::RunCancel),
+        retry_refused: scope.why_not(Action::RunRetry),
         launch_refused: scope.why_not(Action::RunLaunch),
         now: platform.now(),
         run,
@@ -344,6 +346,15 @@ pub async fn launch(tenant: String, form: RunForm) -> Result<(), AppError> {
 pub async fn cancel(tenant: String, id: String) -> Result<(), AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     let run = platform.runs(&scope).cancel(known(&id)?).await?;
+    super::redirect(&crate::links::run(&run.tenant, &run.id));
+    Ok(())
+}
+
+/// Has the failed or stopped step tried again; what earlier steps made is kept.
+#[server(prefix = "/rpc", endpoint = "runs/try-again", output = Wire)]
+pub async fn try_again(tenant: String, id: String, step: String) -> Result<(), AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    let run = platform.runs(&scope).try_again(known(&id)?, &step).await?;
     super::redirect(&crate::links::run(&run.tenant, &run.id));
     Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::{
     api::{
         AppError,
-        runs::{Cancel, LogTail, RunPage, get_evaluated, get_log, get_metrics, get_run},
+        runs::{Cancel, LogTail, RunPage, TryAgain, get_evaluated, get_log, get_metrics, get_run},
         settings::{Differences, get_differences},
     },
     links,
@@ -20,6 +20,7 @@ use domain::{
 use leptos::prelude::*;
 use leptos_meta::Title;
 
+mod again;
 mod config;
 mod curves;
 mod log;
@@ -37,7 +38,7 @@ pub fn Run() -> impl IntoView {
         parts.points.refetch();
         parts.tail.refetch();
     });
-    let cancel = ServerAction::<Cancel>::new();
+    let (cancel, again) = (ServerAction::<Cancel>::new(), ServerAction::<TryAgain>::new());
     let name = move || page.get().and_then(Result::ok).map(|p| p.run.name.to_string()).unwrap_or_default();
     let crumbs = Signal::derive(move || vec![Crumb::to("Runs", links::runs(&tenant.get())), Crumb::here(name())]);
     view! {
@@ -48,13 +49,14 @@ pub fn Run() -> impl IntoView {
                 <Head page=page.clone()/>
                 {(ask.get_untracked() == "stop" && page.run.can_be_stopped()).then(|| view! { <Stop run=page.run.clone() cancel/> })}
                 <ProblemSummary error=error_of(cancel)/>
+                <ProblemSummary error=error_of(again)/>
                 <Facts page=page.clone()/>
                 <Tabs run=page.run.clone() tab=tab.get_untracked()/>
                 {match tab.get_untracked().as_str() {
                     "log" => stay.draw(page.run.id.to_string(), move || view! { <log::LogTab parts whole=true/> }),
                     "config" => view! { <config::Config page parts/> }.into_any(),
                     "results" => view! { <outcome::Results page parts/> }.into_any(),
-                    _ => view! { <Overview page parts stay=stay.clone()/> }.into_any(),
+                    _ => view! { <Overview page parts again stay=stay.clone()/> }.into_any(),
                 }}
             </Load>
         </TenantPage>
@@ -244,13 +246,15 @@ impl Parts {
 }
 
 #[component]
-fn Overview(page: RunPage, parts: Parts, stay: Stay) -> impl IntoView {
+fn Overview(page: RunPage, parts: Parts, again: ServerAction<TryAgain>, stay: Stay) -> impl IntoView {
+    let may_retry = page.retry_refused.is_none();
     let r = page.run;
     let (id, state) = (r.id.to_string(), r.state);
     view! {
         <plan::Plan run=r.clone() now=page.now/>
         <outcome::NothingLearnt run=r.clone()/>
-        {r.failure.clone().map(|failure| view! { <outcome::Failed run=r.clone() failure/> })}
+        {r.failure.clone().map(|failure| view! { <outcome::Failed run=r.clone() failure again=may_retry.then_some(again)/> })}
+        {may_retry.then(|| view! { <again::Stopped run=r.clone() again/> })}
         // What they say of the whole run changes once, at its end.
         {stay.draw(format!("{id} {}", state.is_final()), move || view! { <curves::Curves parts state/> })}
         {r.scores.map(|_| view! { <outcome::Helped run=r.clone()/> })}

@@ -26,6 +26,8 @@ actions! {
     RunRead = "run.read",
     RunLaunch = "run.launch",
     RunCancel = "run.cancel",
+    /// Have a failed or stopped step tried again.
+    RunRetry = "run.retry",
     ModelRead = "model.read",
     CardEdit = "card.edit",
     ModelStage = "model.stage",
@@ -72,7 +74,7 @@ pub fn allows(role: Option<Role>, platform: Option<PlatformRole>, action: Action
         A::TenantRead | A::DatasetRead | A::RunRead | A::ModelRead | A::EndpointRead => role >= Some(Role::Viewer) || auditor,
         A::BaseModelRead => role >= Some(Role::Viewer) || auditor || admin,
         A::Infer | A::UsageReadOwn => role >= Some(Role::Viewer),
-        A::DatasetWrite | A::DatasetDelete | A::RunLaunch | A::RunCancel | A::CardEdit | A::EndpointWrite | A::KeyWrite => {
+        A::DatasetWrite | A::DatasetDelete | A::RunLaunch | A::RunCancel | A::RunRetry | A::CardEdit | A::EndpointWrite | A::KeyWrite => {
             role >= Some(Role::Engineer)
         }
         A::KeyRead => role >= Some(Role::Engineer) || auditor,

@@ -139,7 +139,7 @@ impl Scope {
     }
 
     fn why_suspended(&self, action: Action) -> Option<String> {
-        let starts = matches!(action, Action::DatasetWrite | Action::RunLaunch | Action::Infer);
+        let starts = matches!(action, Action::DatasetWrite | Action::RunLaunch | Action::RunRetry | Action::Infer);
         (starts && self.tenant.state == TenantState::Suspended).then(|| self.suspended_sentence())
     }
 

@@ -18,7 +18,7 @@ use domain::{
     name::Name,
     policy::Action,
     problem::{FieldProblem, Problem},
-    run::{EvaluatedRow, LogLine, MetricPoint, NewRun, Reason, Run, RunState, plan},
+    run::{EvaluatedRow, LogLine, MetricPoint, NewRun, Reason, Run, RunState, Step, StepId, StepState, Work, plan},
     settings::{STANDARD_PRESET, catalogue, preset},
 };
 use serde::{Deserialize, Serialize};
@@ -194,6 +194,45 @@ impl Runs<'_> {
         Ok(run)
     }
 
+    /// Has the failed or stopped step of an ended run tried again. What earlier steps made stays; the run waits for a slot like any other.
+    pub async fn try_again(&self, id: RunId, step: &str) -> Result<Run, Problem> {
+        let permit = self.scope.permit(Action::RunRetry)?;
+        let (platform, tenant) = (self.platform(), self.scope.tenant_name());
+        let run = self.get(id).await?;
+        self.room().await?;
+        let step: StepId = step.parse().map_err(|_| Problem::not_found(format!("The step “{}”", shortened(step))))?;
+        let mut tx = Change::begin(platform, &permit).await?;
+        let mut now = tx.run(tenant, id).await.doing("reading the run")?.ok_or_else(|| not_found(id))?;
+        now.try_again(&step).map_err(|refused| Problem::conflict(refused.to_string()))?;
+        let data = tx.dataset_version(tenant, run.dataset_version).await.doing("reading the dataset")?;
+        let by_process = |s: &Step| s.state == StepState::Pending && matches!(s.work, Work::Process { .. });
+        if data.is_none_or(|v| v.erased_at.is_some()) && now.steps.iter().any(by_process) {
+            let sentence = format!("The rows of {} v{} were erased.", run.dataset_name, run.dataset_number);
+            return Err(Problem::conflict(sentence).next("Clone the run and choose a version that has its rows."));
+        }
+        if now.progress.is_none() {
+            tx.forget_metrics(tenant, id).await.doing("clearing the curves")?;
+        }
+        tx.save_run(&now).await.doing("writing the run")?;
+        let mut entry = tx.entry("run", id, &now.name);
+        entry.detail = Detail::StepTriedAgain { step: step.to_string(), attempt: now.step(&step).map_or(1, |s| s.attempt) };
+        tx.changed(tenant, Topic::Run, id);
+        tx.changed(tenant, Topic::RunLive, id);
+        tx.commit(entry).await.doing("having the step tried again")?;
+        Ok(now)
+    }
+
+    /// The tenant has room for what a run stores.
+    async fn room(&self) -> Result<(), Problem> {
+        let (store, tenant) = (self.platform().store(), self.scope.tenant_name());
+        let tenant_now = store.tenant(tenant).await.doing("reading the tenant")?.ok_or_else(|| Problem::not_found("The tenant"))?;
+        let stored = store.holding(tenant).await.doing("counting what is stored")?.storage_bytes;
+        if stored >= tenant_now.quota.storage_bytes {
+            return Err(storage_used_up(tenant, stored, tenant_now.quota.storage_bytes));
+        }
+        Ok(())
+    }
+
     pub async fn metrics(&self, id: RunId) -> Result<Vec<MetricPoint>, Problem> {
         self.get(id).await?;
         self.platform().store().run_metrics(self.scope.tenant_name(), id).await.doing("reading the curves")
@@ -224,11 +263,7 @@ impl Runs<'_> {
     /// Finds every part of what is asked for, or says everything that is wrong at once.
     async fn find(&self, new: &NewRun) -> Result<Found, Problem> {
         let (store, tenant) = (self.platform().store(), self.scope.tenant_name());
-        let tenant_now = store.tenant(tenant).await.doing("reading the tenant")?.ok_or_else(|| Problem::not_found("The tenant"))?;
-        let stored = store.holding(tenant).await.doing("counting what is stored")?.storage_bytes;
-        if stored >= tenant_now.quota.storage_bytes {
-            return Err(storage_used_up(tenant, stored, tenant_now.quota.storage_bytes));
-        }
+        self.room().await?;
         let mut wrong = Vec::new();
         let name = valid_name("name", &new.name, &mut wrong);
         if let Some(name) = &name

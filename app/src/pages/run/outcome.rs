@@ -1,8 +1,8 @@
 //! How it ended: why it failed and what to do, or whether it helped and on which rows.
 
-use super::Parts;
+use super::{Parts, again};
 use crate::{
-    api::runs::RunPage,
+    api::runs::{RunPage, TryAgain},
     links,
     ui::{Empty, Load, Reason, count, use_query},
 };
@@ -14,17 +14,22 @@ use leptos::prelude::*;
 
 /// The sentence, the next step, and the lines that say it.
 #[component]
-pub fn Failed(run: Run, failure: Failure) -> impl IntoView {
+pub fn Failed(run: Run, failure: Failure, again: Option<ServerAction<TryAgain>>) -> impl IntoView {
     let said = failure.said();
+    let kept = again.map(|_| again::kept(&run));
     let clone = links::with(links::run_new(&run.tenant), &[("from", &run.id.to_string())]);
     let log = links::with(links::run(&run.tenant, &run.id), &[("tab", "log"), ("level", "warning")]);
-    let actions = ViewFn::from(
-        move || view! { <a class="btn sm" href=clone.clone()>"Clone and change"</a><a class="btn sm quiet" href=log.clone()>"Log"</a> },
-    );
+    let actions = ViewFn::from(move || {
+        view! {
+            {again.map(|again| view! { <again::Again run=run.clone() again/> })}
+            <a class="btn sm" href=clone.clone()>"Clone and change"</a><a class="btn sm quiet" href=log.clone()>"Log"</a>
+        }
+    });
     view! {
         <section class="section" aria-label="Why it failed">
             <Reason icon="failed" tone="danger" title=said.sentence actions>
                 <p>{said.next_step}</p>
+                {kept.map(|kept| view! { <p class="small muted">{kept}</p> })}
                 <p class="small">"Cause: "<span class="mono">{failure.cause.code()}</span>{failure.exit.map(|e| format!(", {e}"))}</p>
             </Reason>
             {(!failure.evidence.is_empty()).then(|| view! { <pre class="code evidence" tabindex="0" role="region" aria-label="Trainer output">{failure.evidence.join("\n")}</pre> })}

@@ -122,6 +122,11 @@ pub enum Detail {
         dataset: Name,
         version: u32,
     },
+    /// A failed or stopped step; `attempt` is which try follows, from 2 for one that had begun.
+    StepTriedAgain {
+        step: String,
+        attempt: u32,
+    },
     /// The first part of the plan that failed, and why.
     RunFailed {
         step: String,
@@ -276,6 +281,7 @@ impl Detail {
                 format!("erased “{file}”, {}, digest {}", counted(*bytes, "byte", "bytes"), digest(d))
             }
             Self::RunLaunched { base_model, dataset, version } => format!("{base_model} on {dataset} v{version}"),
+            Self::StepTriedAgain { step, attempt } => format!("step {step}, try {attempt}"),
             Self::RunFailed { step, cause } => format!("step {step}: {}", cause.said().sentence),
             Self::ModelPublished { run, digest } => format!("from run {run}, digest {digest}"),
             Self::StageMoved { from, to } => format!("{from} to {to}"),

@@ -185,6 +185,12 @@ impl Tx {
         Ok(())
     }
 
+    /// The curves of a training that is tried again begin anew.
+    pub(crate) async fn forget_metrics(&mut self, tenant: &Name, run: RunId) -> Result<()> {
+        let sql = "DELETE FROM run_metrics WHERE tenant = $1 AND run = $2";
+        in_tx!(self, db => sqlx::query(sql).bind(tenant.as_str()).bind(run.to_string()).execute(db).await.map(drop))
+    }
+
     /// Rows that are there already stay as they are.
     pub(crate) async fn put_evaluated(&mut self, tenant: &Name, run: RunId, rows: &[EvaluatedRow]) -> Result<()> {
         for rows in rows.chunks(ROWS) {

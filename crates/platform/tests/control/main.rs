@@ -5,6 +5,7 @@ mod external;
 mod house;
 mod models_and_lineage;
 mod runs;
+mod steps;
 mod strangers;
 
 /// Not a test: this executable as the engine's supervisor.

@@ -65,6 +65,7 @@ async fn strangers_meet_not_found_and_viewers_a_refusal(house: House) {
     }
     strange!("runs.get", (run.id, no_run), |by, id| p.runs(by).get(id));
     strange!("runs.cancel", (waiting.id, no_run), |by, id| p.runs(by).cancel(id));
+    strange!("runs.try_again", (waiting.id, no_run), |by, id| p.runs(by).try_again(id, "prepare"));
     strange!("runs.draft", (run.id, no_run), |by, id| p.runs(by).draft(Some(id)));
     strange!("runs.metrics", (run.id, no_run), |by, id| p.runs(by).metrics(id));
     strange!("runs.log", (run.id, no_run), |by, id| p.runs(by).log(id, 0, 10));
@@ -115,6 +116,7 @@ async fn strangers_meet_not_found_and_viewers_a_refusal(house: House) {
     let refused = [
         ("runs.launch", kind(p.runs(&viewer).launch(plan("facts-9", 1)).await)),
         ("runs.cancel", kind(p.runs(&viewer).cancel(run.id).await)),
+        ("runs.try_again", kind(p.runs(&viewer).try_again(run.id, "train").await)),
         ("models.set_stage", kind(p.models(&viewer).set_stage("assistant", 1, Stage::Approved).await)),
         ("models.edit_card", kind(p.models(&viewer).edit_card("assistant", 1, 1, Vec::new()).await)),
         ("endpoints.create", kind(p.endpoints(&viewer).create(NewEndpoint { name: "x".into(), base_model: "world".into() }).await)),

@@ -93,6 +93,17 @@ impl House {
         open(self.folder.path(), &self.database).await
     }
 
+    /// Changes rows behind the program's back.
+    pub async fn sql(&self, sql: String) {
+        let sql = sqlx::AssertSqlSafe(sql);
+        let changed = if self.database.starts_with("sqlite") {
+            sqlx::query(sql).execute(&sqlx::SqlitePool::connect(&self.database).await.unwrap()).await.unwrap().rows_affected()
+        } else {
+            sqlx::query(sql).execute(&sqlx::PgPool::connect(&self.database).await.unwrap()).await.unwrap().rows_affected()
+        };
+        assert!(changed > 0, "nothing was changed");
+    }
+
     pub fn control_file(&self, name: &str) -> PathBuf {
         self.folder.path().join("control").join(name)
     }

@@ -2,7 +2,7 @@
 
 What it does is chosen by the run's seed: 13 fails with a verdict, 9 is killed without one, 100 is slow, 200 and 201 wait to be stopped,
 14 stores its verdict and dies before saying it, 15 leaves other weights than it says, every other succeeds. A server crashes at once while CONTROL/crash exists,
-an evaluation waits while CONTROL/hold exists, and a server dies when CONTROL/die appears.
+an evaluation waits while CONTROL/hold exists and fails while CONTROL/no-evaluation does, 13 and 200 go on to the end while CONTROL/mended exists, and a server dies when CONTROL/die appears.
 """
 import json
 import os
@@ -66,7 +66,7 @@ def metric(step, total):
 def train():
     # Started twice would be seen here.
     with open(os.path.join(control, "starts"), "a") as f:
-        f.write(work["run"] + "\n")
+        f.write(f"training of {work['run']} as {work['folder']}\n")
     seed, total = work["settings"]["seed"], 60 if work["settings"]["seed"] == 100 else 4
     phase("prepare", "fetching inputs")
     log("inputs fetched")
@@ -79,10 +79,10 @@ def train():
         metric(step, total)
         if seed == 9 and step == 2:
             os.kill(os.getpid(), signal.SIGKILL)
-        if seed == 13 and step == 2:
+        if seed == 13 and step == 2 and not os.path.exists(os.path.join(control, "mended")):
             end({"outcome": "failed", "exit": "exit 1", "cause": "out_of_memory", "sentence": "The memory ran out.",
                  "next_step": "Use a smaller batch.", "evidence": ["torch.OutOfMemoryError"]}, 1)
-        while seed == 200:
+        while seed == 200 and not os.path.exists(os.path.join(control, "mended")):
             wait()
         if seed == 100:
             wait()
@@ -92,7 +92,11 @@ def train():
 
 
 def evaluate():
+    with open(os.path.join(control, "starts"), "a") as f:
+        f.write(f"evaluation of {work['run']} from {work['weights']}\n")
     phase("evaluate", "answering")
+    if os.path.exists(os.path.join(control, "no-evaluation")):
+        end({"outcome": "failed", "cause": {"code": "evaluation_failed"}, "evidence": ["no room"], "exit": "exit 1"}, 1)
     while os.path.exists(os.path.join(control, "hold")):
         wait()
     rows = [

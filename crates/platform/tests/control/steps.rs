@@ -1,0 +1,132 @@
+//! Steps that are tried again, and the time that they may take.
+
+use crate::house::House;
+use domain::{
+    problem::ProblemKind,
+    run::{Run, RunState, Step, StepKind, StepState},
+};
+use platform::{
+    access::Scope,
+    audit::AuditFilter,
+    runs::{EvaluatedFilter, Runs},
+};
+use std::fs;
+
+crate::on_each_database!(
+    a_failed_step_is_tried_again_and_what_earlier_steps_made_is_kept,
+    a_training_that_is_tried_again_begins_anew_in_a_folder_of_its_own,
+    a_stopped_run_goes_on_from_the_step_at_which_it_was_stopped,
+    a_step_that_takes_longer_than_it_may_is_stopped_and_says_so,
+);
+
+fn ended(run: &Run) -> bool {
+    run.state.is_final()
+}
+
+fn states(run: &Run) -> Vec<&'static str> {
+    run.steps.iter().map(|s| s.state.word()).collect()
+}
+
+fn folders(run: &Run) -> Vec<String> {
+    run.steps.iter().map(Step::folder).collect()
+}
+
+async fn retries(house: &House, scope: &Scope) -> Vec<String> {
+    let records = house.platform.audit(scope).page(AuditFilter { limit: 100, ..AuditFilter::default() }).await.unwrap();
+    records.into_iter().filter(|r| r.entry.action == "run.retry").map(|r| r.entry.detail.said()).collect()
+}
+
+async fn a_failed_step_is_tried_again_and_what_earlier_steps_made_is_kept(house: House) {
+    let scope = house.owner().await;
+    house.dataset(&scope, "facts", 20).await;
+    let runs: Runs<'_> = house.platform.runs(&scope);
+    let _controller = house.controller("a");
+    fs::write(house.control_file("no-evaluation"), "").unwrap();
+    let run = house.launch(&scope, "facts-1", 42).await;
+    assert_eq!(runs.try_again(run.id, "evaluate").await.unwrap_err().kind, ProblemKind::Conflict, "it has not ended");
+    let run = house.run_until(&scope, &run, ended).await;
+    assert_eq!((run.state, states(&run)), (RunState::Failed, vec!["done", "done", "failed", "skipped"]));
+    assert_eq!(run.to_try_again().unwrap().id.as_str(), "evaluate");
+    for wrong in ["train", "nothing", "../x"] {
+        let refused = runs.try_again(run.id, wrong).await.unwrap_err();
+        assert!(matches!(refused.kind, ProblemKind::Conflict | ProblemKind::NotFound), "{wrong}: {refused}");
+    }
+
+    fs::remove_file(house.control_file("no-evaluation")).unwrap();
+    let again = runs.try_again(run.id, "evaluate").await.unwrap();
+    assert_eq!((again.state, states(&again)), (RunState::Queued, vec!["done", "done", "pending", "pending"]));
+    let run = house.run_until(&scope, &run, ended).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.failure);
+    assert_eq!(folders(&run), ["train", "train", "evaluate-2", "publish"]);
+    assert!(run.scores.is_some() && run.failure.is_none() && run.started_at < run.ended_at);
+    assert_eq!(runs.evaluated(run.id, EvaluatedFilter::All).await.unwrap().len(), 2);
+    let starts = house.starts(&run.id.to_string());
+    let of = |what: &str| starts.iter().filter(|l| l.starts_with(what)).count();
+    assert_eq!((of("training"), of("evaluation")), (1, 2), "{starts:?}");
+    assert!(starts.iter().all(|l| l.ends_with(" train")), "both evaluations take the same weights: {starts:?}");
+    assert_eq!(retries(&house, &scope).await, ["step evaluate, try 2"]);
+    let refused = runs.try_again(run.id, "evaluate").await.unwrap_err();
+    assert_eq!((refused.kind, refused.sentence.as_str()), (ProblemKind::Conflict, "The run has succeeded; there is nothing to try again."));
+}
+
+async fn a_training_that_is_tried_again_begins_anew_in_a_folder_of_its_own(house: House) {
+    let scope = house.owner().await;
+    house.dataset(&scope, "facts", 20).await;
+    let runs = house.platform.runs(&scope);
+    let controller = house.controller("a");
+    let run = house.launch(&scope, "facts-1", 13).await;
+    let run = house.run_until(&scope, &run, ended).await;
+    assert_eq!((run.state, states(&run)), (RunState::Failed, vec!["done", "failed", "skipped", "skipped"]));
+    assert_eq!(runs.metrics(run.id).await.unwrap().len(), 2);
+    let lines = runs.log(run.id, 0, 5000).await.unwrap().len();
+    drop(controller);
+    let again = runs.try_again(run.id, "train").await.unwrap();
+    assert_eq!((states(&again), again.progress), (vec!["pending"; 4], None));
+    assert!(runs.metrics(run.id).await.unwrap().is_empty(), "the curves begin anew");
+
+    fs::write(house.control_file("mended"), "").unwrap();
+    let _controller = house.controller("b");
+    let run = house.run_until(&scope, &run, ended).await;
+    assert_eq!(run.state, RunState::Succeeded, "the verdict of the first try decided: {:?}", run.failure);
+    assert_eq!(folders(&run), ["train-2", "train-2", "evaluate", "publish"]);
+    assert_eq!(runs.metrics(run.id).await.unwrap().len(), 4);
+    let log = runs.log(run.id, 0, 5000).await.unwrap();
+    assert!(log.len() > lines, "the log of the first try is kept");
+    assert_eq!(log.iter().map(|l| l.number).collect::<Vec<_>>(), (1..=log.len() as u64).collect::<Vec<_>>());
+    let evaluation = house.starts("evaluation");
+    assert!(evaluation.len() == 1 && evaluation[0].ends_with(" train-2"), "{evaluation:?}");
+}
+
+async fn a_stopped_run_goes_on_from_the_step_at_which_it_was_stopped(house: House) {
+    let scope = house.owner().await;
+    house.dataset(&scope, "facts", 20).await;
+    let runs = house.platform.runs(&scope);
+    let _controller = house.controller("a");
+    fs::write(house.control_file("hold"), "").unwrap();
+    let run = house.launch(&scope, "facts-1", 42).await;
+    let evaluates = |r: &Run| r.doing().is_some_and(|s| s.kind == StepKind::Evaluate && s.state == StepState::Running);
+    house.run_until(&scope, &run, evaluates).await;
+    runs.cancel(run.id).await.unwrap();
+    let run = house.run_until(&scope, &run, ended).await;
+    assert_eq!((run.state, states(&run)), (RunState::Cancelled, vec!["done", "done", "stopped", "skipped"]));
+    fs::remove_file(house.control_file("hold")).unwrap();
+    runs.try_again(run.id, "evaluate").await.unwrap();
+    let run = house.run_until(&scope, &run, ended).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.failure);
+    assert_eq!(house.starts("training").len(), 1);
+}
+
+async fn a_step_that_takes_longer_than_it_may_is_stopped_and_says_so(house: House) {
+    let scope = house.owner().await;
+    house.dataset(&scope, "facts", 20).await;
+    let run = house.launch(&scope, "facts-1", 200).await;
+    // Plans allow days; nobody waits for that here.
+    house.sql(format!("UPDATE run_steps SET deadline_ms = 1500 WHERE run = '{}' AND id = 'train'", run.id)).await;
+    let _controller = house.controller("a");
+    let run = house.run_until(&scope, &run, ended).await;
+    assert_eq!((run.state, states(&run)), (RunState::Failed, vec!["done", "failed", "skipped", "skipped"]));
+    let said = run.failure.clone().unwrap();
+    assert_eq!(said.cause.code(), "deadline_exceeded");
+    assert!(said.said().sentence.contains("longer than the 1.5 s"), "{:?}", said.said());
+    assert_eq!(house.platform.runs(&scope).log(run.id, 0, 5000).await.unwrap().last().unwrap().text, said.said().sentence);
+}
