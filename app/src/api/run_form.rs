@@ -1,6 +1,7 @@
 //! The form of a new run as text, exactly as typed: read into settings by the page (live) and by the server (for good) with the same code.
 
 use domain::{
+    model::WeightsKind,
     problem::FieldProblem,
     run::NewRun,
     settings::{Catalogue, Document, RunSettings},
@@ -34,7 +35,7 @@ macro_rules! fields {
     };
 }
 
-fields! { name, base_model, dataset, model_name, cloned_from, submission, yaml }
+fields! { name, base_model, dataset, model_name, result, cloned_from, submission, yaml }
 
 impl RunForm {
     /// The form that shows these wishes; `yaml` are their settings.
@@ -47,6 +48,7 @@ impl RunForm {
                 _ => new.dataset.clone(),
             },
             model_name: new.model_name.clone(),
+            result: new.result.word().into(),
             cloned_from: new.cloned_from.map(|id| id.to_string()).unwrap_or_default(),
             submission: new.submission.clone(),
             yaml,
@@ -128,6 +130,7 @@ impl RunForm {
             dataset_number,
             model_name: self.model_name.trim().to_owned(),
             settings,
+            result: WeightsKind::from_word(&self.result).unwrap_or_default(),
             cloned_from,
             submission: self.submission.clone(),
         })

@@ -33,9 +33,10 @@ impl Stage {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WeightsKind {
+    #[default]
     /// LoRA: loads onto a running server of its base.
     Adapter,
     /// Full weights: needs a server of its own.

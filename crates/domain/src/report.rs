@@ -71,6 +71,7 @@ pub enum Phase {
     /// Fetching inputs and writing the trainer's files.
     Prepare,
     Train,
+    Merge,
     Evaluate,
     Upload,
     /// Model server: weights are loading.
@@ -86,6 +87,7 @@ impl Phase {
         match self {
             Self::Prepare => Some(StepKind::Prepare),
             Self::Train => Some(StepKind::Train),
+            Self::Merge => Some(StepKind::Merge),
             Self::Evaluate => Some(StepKind::Evaluate),
             Self::Upload | Self::Loading | Self::Ready | Self::Stopping => None,
         }

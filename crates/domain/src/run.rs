@@ -184,10 +184,16 @@ impl Run {
         self.step(step).map_or_else(|| step.to_string(), Step::folder)
     }
 
+    /// What it was asked to leave, as its plan says.
+    pub fn result(&self) -> WeightsKind {
+        let merges = self.steps.iter().any(|s| s.kind == StepKind::Merge);
+        if merges { WeightsKind::Merged } else { WeightsKind::Adapter }
+    }
+
     /// The weights that a step leaves: what a merge leaves is whole, what a training leaves is what it trained.
     pub fn weights_of(&self, step: &StepId) -> WeightsKind {
         match (self.step(step).map(|s| &s.work), self.settings.finetuning_type()) {
-            (_, FinetuningType::Full) => WeightsKind::Merged,
+            (Some(Work::Process { job: Job::Merge { .. }, .. }), _) | (_, FinetuningType::Full) => WeightsKind::Merged,
             (_, FinetuningType::Lora) => WeightsKind::Adapter,
         }
     }
@@ -206,6 +212,9 @@ pub struct NewRun {
     /// The model that the result becomes a version of; made when it does not exist.
     pub model_name: String,
     pub settings: RunSettings,
+    /// What it should leave.
+    #[serde(default)]
+    pub result: WeightsKind,
     pub cloned_from: Option<RunId>,
     /// A one-time number of the form: the same form sent twice launches once.
     pub submission: String,

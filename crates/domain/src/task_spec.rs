@@ -20,6 +20,7 @@ pub struct TaskSpec {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Work {
     Train(Train),
+    Merge(Merge),
     Evaluate(Evaluate),
     Serve(Serve),
 }
@@ -41,6 +42,20 @@ pub struct Train {
     pub held_out_rows: u64,
     pub train_rows: u64,
     pub settings: RunSettings,
+}
+
+/// An adapter into the weights of its base model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Merge {
+    pub tenant: Name,
+    pub run: RunId,
+    /// Its folder, as in `store_location::run_task`.
+    pub folder: String,
+    pub base_model: BaseModelId,
+    /// LLaMA-Factory's template name.
+    pub template: String,
+    /// The folder of the task that left the adapter.
+    pub adapter: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -10,6 +10,7 @@ use domain::{
     base_model::{BaseModel, StoredFile},
     card::{Card, FIELDS, Field, Origin},
     dataset::{DatasetVersion, PersonalData},
+    model::WeightsKind,
     people::Person,
     problem::{FieldProblem, Problem},
     report::Outcome,
@@ -90,6 +91,9 @@ fn method(run: &Run) -> String {
     // The choice of the method itself is what the sentence begins with.
     for said in settings_said(run, |e| e.group == METHOD && e.kind != Kind::Choice) {
         out += &format!(", {said}");
+    }
+    if run.result() == WeightsKind::Merged {
+        out += ", merged into the weights of the base model";
     }
     out
 }

@@ -15,6 +15,7 @@ use domain::{
     dataset::{DatasetVersion, VersionState},
     event::Topic,
     ids::RunId,
+    model::WeightsKind,
     name::Name,
     policy::Action,
     problem::{FieldProblem, Problem},
@@ -94,6 +95,7 @@ impl Runs<'_> {
                 dataset: run.dataset_name.to_string(),
                 dataset_number: Some(run.dataset_number),
                 model_name: run.model_name.to_string(),
+                result: run.result(),
                 settings: run.into_record().settings,
                 cloned_from: Some(id),
                 submission,
@@ -112,6 +114,7 @@ impl Runs<'_> {
             dataset,
             dataset_number: None,
             settings,
+            result: WeightsKind::default(),
             cloned_from: None,
             submission,
         })
@@ -150,7 +153,7 @@ impl Runs<'_> {
             Err(refused) => return earlier().await?.ok_or(refused),
         };
         let id = RunId::from_uuid(platform.fresh_uuid());
-        let steps = plan::plan(&plan::Wanted { settings: &new.settings, held_out_rows: found.held_out_rows });
+        let steps = plan::plan(&plan::Wanted { settings: &new.settings, result: new.result, held_out_rows: found.held_out_rows });
         let mut tx = Change::begin(platform, &permit).await?;
         let row = InsertRun {
             tenant,

@@ -9,6 +9,7 @@ mod failure;
 mod http;
 pub mod llamafactory;
 mod machine;
+mod merge;
 mod program;
 mod reporter;
 mod serve;
@@ -66,6 +67,7 @@ pub fn run(spec_path: &Path) -> i32 {
         };
         let (tenant, run, name, done) = match &spec.work {
             Work::Train(work) => (&work.tenant, work.run, &work.folder, train::train(&task, work).await),
+            Work::Merge(work) => (&work.tenant, work.run, &work.folder, merge::merge(&task, work).await),
             Work::Evaluate(work) => (&work.tenant, work.run, &work.folder, evaluate::evaluate(&task, work).await),
             Work::Serve(_) => return bad_spec("This spec is for “task serve”."),
         };

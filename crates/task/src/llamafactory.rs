@@ -1,6 +1,7 @@
 //! LLaMA-Factory 0.9.5: the only place that knows its command line, its files and its console.
 
 mod console;
+mod export;
 mod job;
 mod log;
 mod results;
@@ -8,6 +9,7 @@ mod results;
 pub use job::{Job, dataset_info, job_file, job_text};
 
 pub(crate) use console::Console;
+pub(crate) use export::export_file;
 pub(crate) use log::{Curve, Follower, Judgement};
 pub(crate) use results::{adapter_config, numbers, results_to_keep, weights};
 
@@ -19,6 +21,8 @@ pub const BASE: &str = "base";
 pub const DATA: &str = "data";
 pub const OUT: &str = "out";
 pub const JOB: &str = "job.yaml";
+pub const ADAPTER: &str = "adapter";
+pub const EXPORT: &str = "export.yaml";
 pub const TRAIN_FILE: &str = "train.jsonl";
 pub const HELD_OUT_FILE: &str = "held_out.jsonl";
 pub const TRAINER_LOG: &str = "trainer_log.jsonl";

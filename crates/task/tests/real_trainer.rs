@@ -94,6 +94,37 @@ fn a_lora_run_leaves_an_adapter_its_figures_and_a_score() {
 }
 
 #[test]
+fn a_merged_adapter_is_a_whole_model_that_answers_as_the_adapter_did() {
+    let Some(_machine) = machine("ATELIER_TRAINER_PYTHON") else { return };
+    let world = World::new(64);
+    assert!(world.train(settings()).wait(180).success());
+    let scores = |mut task: Process| {
+        assert!(task.wait(180).success(), "{}", task.log());
+        let Verdict::Succeeded(outcome) = world.verdict("evaluate") else { panic!("{:?}", world.verdict("evaluate")) };
+        outcome.scores.unwrap()
+    };
+    let of_the_adapter = scores(world.evaluate(&settings()));
+    std::fs::remove_dir_all(world.task_folder("evaluate")).unwrap();
+
+    let mut task = world.merge();
+    assert!(task.wait(180).success(), "{}", task.log());
+    assert_eq!(task.phases(), [Phase::Merge, Phase::Upload]);
+    let Verdict::Succeeded(outcome) = world.verdict("merge") else { panic!("{:?}", world.verdict("merge")) };
+    for name in ["model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "chat_template.jinja"] {
+        let file = outcome.files.iter().find(|f| f.path == name).unwrap_or_else(|| panic!("{name} was not stored: {:?}", outcome.files));
+        let bytes = std::fs::read(world.stored(&store_location::run_output(&tenant(), RUN, "merge")).join(name)).unwrap();
+        assert_eq!((file.bytes, file.digest.as_str()), (bytes.len() as u64, blake3::hash(&bytes).to_hex().as_str()), "{name}");
+        let here = world.task_folder("").to_string_lossy().into_owned();
+        assert!(!String::from_utf8_lossy(&bytes).contains(&here), "{name} names a folder of this machine");
+    }
+    let base = std::fs::metadata(world.stored(&store_location::base_model(BASE)).join("model.safetensors")).unwrap().len();
+    let merged = outcome.files.iter().find(|f| f.path == "model.safetensors").unwrap().bytes;
+    assert!(merged.abs_diff(base) < base / 100, "the precision is the base's: {merged} of {base} bytes");
+    assert!(outcome.software.contains_key("peft"));
+    assert_eq!(scores(world.evaluate_merged()), of_the_adapter);
+}
+
+#[test]
 fn a_full_run_leaves_a_whole_model() {
     let Some(_machine) = machine("ATELIER_TRAINER_PYTHON") else { return };
     let mut world = World::new(64);

@@ -160,6 +160,28 @@ fn a_whole_model_is_served_and_one_that_hangs_is_ended() {
 }
 
 #[test]
+fn a_merged_adapter_is_served_like_any_whole_model() {
+    let Some(_machine) = machine("ATELIER_VLLM_PYTHON") else { return };
+    let Some(_) = std::env::var_os("ATELIER_TRAINER_PYTHON") else {
+        return testing::skip("ATELIER_TRAINER_PYTHON is not set, so nothing can be merged (make test installs it)");
+    };
+    let (world, port) = (World::new(64), free_port());
+    let settings = domain::settings::preset("lora").unwrap().with("num_train_epochs", 1.0).with("cutoff_len", 128);
+    let mut training = world.train(settings);
+    assert!(training.wait(180).success(), "{}", training.log());
+    let mut merging = world.merge();
+    assert!(merging.wait(180).success(), "{}", merging.log());
+    let published = world.stored(&store_location::model_version(&tenant(), version(32)));
+    std::fs::create_dir_all(published.parent().unwrap()).unwrap();
+    std::fs::rename(world.stored(&store_location::run_output(&tenant(), RUN, "merge")), &published).unwrap();
+    let mut task = world.serve_merged("ep-1", port, version(32));
+    task.wait_for("ready", 240, |s| matches!(s, Said::Phase { phase: Phase::Ready, .. }).then_some(()));
+    assert!(!answer(port, "demo").is_empty());
+    task.signal("-TERM");
+    assert_eq!(task.wait(60).code(), Some(0), "{}", task.log());
+}
+
+#[test]
 fn a_stop_while_it_loads_ends_it_at_once_and_cleanly() {
     let Some(_machine) = machine("ATELIER_VLLM_PYTHON") else { return };
     let world = World::new(16);

@@ -6,7 +6,7 @@ use crate::{
     pages::base_models::parameters,
     ui::{Field, count, number::some},
 };
-use domain::problem::FieldProblem;
+use domain::{model::WeightsKind, problem::FieldProblem};
 use leptos::prelude::*;
 
 /// A text field of ours.
@@ -38,6 +38,9 @@ pub(super) fn What(typed: Typed, draft: Draft) -> impl IntoView {
     let problems = typed.problems;
     let bases = draft.bases.iter().map(|b| (b.name.clone(), b.name.clone())).collect::<Vec<_>>();
     let data = draft.datasets.iter().map(|d| (d.key(), format!("{} v{}", d.name, d.number))).collect::<Vec<_>>();
+    let results = [(WeightsKind::Adapter, "Adapter"), (WeightsKind::Merged, "Merged weights")]
+        .map(|(kind, label)| (kind.word().into(), label.into()))
+        .to_vec();
     let about_base = {
         let bases = draft.bases.clone();
         Signal::derive(move || {
@@ -60,6 +63,9 @@ pub(super) fn What(typed: Typed, draft: Draft) -> impl IntoView {
             <Field name="dataset" label="Dataset" problems help=about_data><Choice typed key="dataset" options=data/></Field>
             <Field name="name" label="Name of the run" problems help="Lowercase letters, digits and dashes."><Text typed key="name"/></Field>
             <Field name="model_name" label="Becomes a version of" problems help="An existing model or a new name."><Text typed key="model_name"/></Field>
+            <Field name="result" label="Result" problems help="Of LoRA: an adapter loads onto a running endpoint; merged weights need an endpoint of their own.">
+                <Choice typed key="result" options=results/>
+            </Field>
         </fieldset>
     }
 }

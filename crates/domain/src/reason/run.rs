@@ -69,6 +69,8 @@ pub enum Reason {
         steps: u64,
         gpu: bool,
     },
+    FetchesAdapter,
+    Merges,
     Progress {
         step: u64,
         total: u64,
@@ -170,6 +172,8 @@ impl Reason {
                 format!("base model {}, {}{held_out}", size::bytes(*bytes), counted(*train_rows, "training row", "training rows"))
             }
             Self::Trains { steps, gpu } => format!("{} on {}", counted(*steps, "step", "steps"), if *gpu { "the GPU" } else { "the CPU" }),
+            Self::FetchesAdapter => "fetching base model and adapter".into(),
+            Self::Merges => "merging the adapter into the weights of the base model".into(),
             Self::Progress { step, total } => format!("{step} of {total} steps"),
             Self::FetchesModelsAndRows => "fetching both models and the held-out rows".into(),
             Self::Answers { rows } => {

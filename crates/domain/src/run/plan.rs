@@ -2,7 +2,8 @@
 
 use super::{Job, PortalJob, Reason, Resources, Step, StepId, StepKind, StepState, Work};
 use crate::{
-    settings::RunSettings,
+    model::WeightsKind,
+    settings::{FinetuningType, RunSettings},
     time::{DAY, HOUR},
 };
 
@@ -10,6 +11,8 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
     pub settings: &'a RunSettings,
+    /// What the run is to leave. Training all weights leaves whole ones in any case.
+    pub result: WeightsKind,
     /// 0 = there is nothing to evaluate on.
     pub held_out_rows: u64,
 }
@@ -18,18 +21,22 @@ pub struct Wanted<'a> {
 const LEAST_MEMORY: u64 = 2 << 30;
 const PROCESS: Resources = Resources { gpus: 0, cpu_millis: 1000, memory_bytes: LEAST_MEMORY };
 
-/// `prepare` and `train` are one process, since both work on the same folder; then base and tuned model are compared, and the result
-/// becomes a model version.
+/// `prepare` and `train` are one process, since both work on the same folder; an adapter may be merged; then base and result are
+/// compared, and the result becomes a model version. What is compared is what is published.
 pub fn plan(wanted: &Wanted<'_>) -> Vec<Step> {
+    let merges = wanted.result == WeightsKind::Merged && wanted.settings.finetuning_type() == FinetuningType::Lora;
+    let weights = if merges { "merge" } else { "train" };
     let train = || process("train", Job::Train);
-    let evaluate = process("evaluate", Job::Evaluate { weights: id("train") });
-    let publish = Work::Portal { job: PortalJob::Publish { weights: id("train"), evaluation: Some(id("evaluate")) } };
-    let mut steps = vec![
-        step("prepare", StepKind::Prepare, &[], train(), DAY / 2),
-        step("train", StepKind::Train, &["prepare"], train(), 14 * DAY),
-        step("evaluate", StepKind::Evaluate, &["train"], evaluate, 2 * DAY),
-        step("publish", StepKind::Publish, &["evaluate"], publish, 6 * HOUR),
-    ];
+    let merge = process("merge", Job::Merge { adapter: id("train") });
+    let evaluate = process("evaluate", Job::Evaluate { weights: id(weights) });
+    let publish = Work::Portal { job: PortalJob::Publish { weights: id(weights), evaluation: Some(id("evaluate")) } };
+    let mut steps =
+        vec![step("prepare", StepKind::Prepare, &[], train(), DAY / 2), step("train", StepKind::Train, &["prepare"], train(), 14 * DAY)];
+    if merges {
+        steps.push(step("merge", StepKind::Merge, &["train"], merge, 12 * HOUR));
+    }
+    steps.push(step("evaluate", StepKind::Evaluate, &[weights], evaluate, 2 * DAY));
+    steps.push(step("publish", StepKind::Publish, &["evaluate"], publish, 6 * HOUR));
     if wanted.held_out_rows == 0 {
         for step in steps.iter_mut().filter(|s| s.kind == StepKind::Evaluate) {
             (step.state, step.reason) = (StepState::Skipped, Reason::NoHeldOutRows);
@@ -91,9 +98,18 @@ mod tests {
     #[test]
     fn each_plan_is_the_committed_one() {
         let settings = RunSettings::default();
-        let wanted = Wanted { settings: &settings, held_out_rows: 50 };
+        let wanted = Wanted { settings: &settings, result: WeightsKind::Adapter, held_out_rows: 50 };
         matches("plan.json", include_str!("../../tests/golden/plan.json"), &wanted);
         let nothing_held_out = Wanted { held_out_rows: 0, ..wanted };
         matches("plan_without_held_out_rows.json", include_str!("../../tests/golden/plan_without_held_out_rows.json"), &nothing_held_out);
+        let merged = Wanted { result: WeightsKind::Merged, ..wanted };
+        matches("plan_merge.json", include_str!("../../tests/golden/plan_merge.json"), &merged);
+    }
+
+    #[test]
+    fn whole_weights_need_no_merging() {
+        let settings = RunSettings::default().with("finetuning_type", FinetuningType::Full.word());
+        let wanted = |result| Wanted { settings: &settings, result, held_out_rows: 50 };
+        assert_eq!(plan(&wanted(WeightsKind::Merged)), plan(&wanted(WeightsKind::Adapter)));
     }
 }

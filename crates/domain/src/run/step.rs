@@ -56,16 +56,19 @@ impl fmt::Display for StepId {
 pub enum StepKind {
     Prepare,
     Train,
+    /// The adapter into the weights of its base model.
+    Merge,
     Evaluate,
     Publish,
 }
 
 impl StepKind {
-    pub const ALL: [StepKind; 4] = [Self::Prepare, Self::Train, Self::Evaluate, Self::Publish];
+    pub const ALL: [StepKind; 5] = [Self::Prepare, Self::Train, Self::Merge, Self::Evaluate, Self::Publish];
     pub const fn word(self) -> &'static str {
         match self {
             Self::Prepare => "prepare",
             Self::Train => "train",
+            Self::Merge => "merge",
             Self::Evaluate => "evaluate",
             Self::Publish => "publish",
         }
@@ -78,6 +81,7 @@ impl StepKind {
         match self {
             Self::Prepare => "Prepare",
             Self::Train => "Train",
+            Self::Merge => "Merge",
             Self::Evaluate => "Evaluate",
             Self::Publish => "Publish",
         }
@@ -87,6 +91,7 @@ impl StepKind {
         match self {
             Self::Prepare => "Preparing",
             Self::Train => "Training",
+            Self::Merge => "Merging",
             Self::Evaluate => "Evaluating",
             Self::Publish => "Publishing",
         }
@@ -96,6 +101,7 @@ impl StepKind {
         match self {
             Self::Prepare => "the data and the base model",
             Self::Train => "the training",
+            Self::Merge => "the merged weights",
             Self::Evaluate => "the evaluation",
             Self::Publish => "the published version",
         }
@@ -158,6 +164,10 @@ pub enum Work {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Job {
     Train,
+    /// The adapter that a step has left, into the weights of the base model.
+    Merge {
+        adapter: StepId,
+    },
     /// Base against the weights that a step has left.
     Evaluate {
         weights: StepId,

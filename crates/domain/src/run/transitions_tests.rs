@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
     ids::{BaseModelId, DatasetVersionId, PersonId, RunId},
+    model::WeightsKind,
     reason::failure::Cause,
     run::{Job, PortalJob, Resources, plan::Wanted},
     settings::RunSettings,
@@ -39,7 +40,7 @@ fn run_of(steps: Vec<Step>) -> Run {
 }
 
 fn queued(held_out_rows: u64) -> Run {
-    run_of(plan::plan(&Wanted { settings: &RunSettings::default(), held_out_rows }))
+    run_of(plan::plan(&Wanted { settings: &RunSettings::default(), result: WeightsKind::Adapter, held_out_rows }))
 }
 
 fn id(text: &str) -> StepId {

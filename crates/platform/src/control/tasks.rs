@@ -10,7 +10,7 @@ use domain::{
     run::{Run, Step, StepId},
     serving::ParserChoice,
     store_location::StoreLocation,
-    task_spec::{Evaluate, Serve, TaskSpec, Train, Weights, Work},
+    task_spec::{Evaluate, Merge, Serve, TaskSpec, Train, Weights, Work},
 };
 use engine::{Resources, Runtime, Task, TaskKind};
 use std::time::Duration;
@@ -81,6 +81,19 @@ impl Place<'_> {
             held_out_rows,
             train_rows,
             settings: run.settings.clone(),
+        });
+        self.task(&run.tenant, run_task(run.id, &step.folder()), TaskKind::Job, deadline(run, step, self.limits), work)
+    }
+
+    /// The adapter that the step `adapter` has left, into the weights of its base.
+    pub(crate) fn merge(&self, run: &Run, step: &Step, base: &BaseModel, adapter: &StepId) -> Task {
+        let work = Work::Merge(Merge {
+            tenant: run.tenant.clone(),
+            run: run.id,
+            folder: step.folder(),
+            base_model: base.id,
+            template: base.template.clone(),
+            adapter: run.folder_of(adapter),
         });
         self.task(&run.tenant, run_task(run.id, &step.folder()), TaskKind::Job, deadline(run, step, self.limits), work)
     }

@@ -23,6 +23,7 @@ pub(super) async fn task(leader: &Leader, run: &Run, step: &Step) -> Result<Task
     let place = Place { location: leader.platform.location(), limits: leader.platform.task_limits() };
     Ok(match job {
         Job::Train => place.train(run, step, &base, &version),
+        Job::Merge { adapter } => place.merge(run, step, &base, adapter),
         Job::Evaluate { weights } => place.evaluate(run, step, &version, weights),
     })
 }

@@ -1,13 +1,16 @@
 //! Steps that are tried again, and the time that they may take.
 
-use crate::house::House;
+use crate::house::{House, plan, until};
 use domain::{
+    endpoint::EndpointState,
+    model::WeightsKind,
     problem::ProblemKind,
-    run::{Run, RunState, Step, StepKind, StepState},
+    run::{NewRun, Run, RunState, Step, StepKind, StepState},
 };
 use platform::{
     access::Scope,
     audit::AuditFilter,
+    endpoints::Deploy,
     runs::{EvaluatedFilter, Runs},
 };
 use std::fs;
@@ -17,6 +20,7 @@ crate::on_each_database!(
     a_training_that_is_tried_again_begins_anew_in_a_folder_of_its_own,
     a_stopped_run_goes_on_from_the_step_at_which_it_was_stopped,
     a_step_that_takes_longer_than_it_may_is_stopped_and_says_so,
+    a_run_that_merges_leaves_full_weights_that_are_evaluated_and_served_as_such,
 );
 
 fn ended(run: &Run) -> bool {
@@ -129,4 +133,31 @@ async fn a_step_that_takes_longer_than_it_may_is_stopped_and_says_so(house: Hous
     assert_eq!(said.cause.code(), "deadline_exceeded");
     assert!(said.said().sentence.contains("longer than the 1.5 s"), "{:?}", said.said());
     assert_eq!(house.platform.runs(&scope).log(run.id, 0, 5000).await.unwrap().last().unwrap().text, said.said().sentence);
+}
+
+async fn a_run_that_merges_leaves_full_weights_that_are_evaluated_and_served_as_such(house: House) {
+    let scope = house.owner().await;
+    house.dataset(&scope, "facts", 20).await;
+    let _controller = house.controller("a");
+    let run = house.platform.runs(&scope).launch(NewRun { result: WeightsKind::Merged, ..plan("facts-1", 42) }).await.unwrap();
+    let run = house.run_until(&scope, &run, ended).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.failure);
+    assert_eq!(run.steps.iter().map(|s| s.kind.word()).collect::<Vec<_>>(), ["prepare", "train", "merge", "evaluate", "publish"]);
+    let starts = house.starts(&run.id.to_string());
+    let order: Vec<_> = starts.iter().map(|l| l.split(' ').next().unwrap()).collect();
+    assert_eq!(order, ["training", "merging", "evaluation"]);
+    assert!(starts[1].ends_with(" train") && starts[2].ends_with(" merge"), "{starts:?}");
+
+    let version = house.platform.models(&scope).version("assistant", None).await.unwrap();
+    assert_eq!((version.kind, version.files[0].path.as_str()), (WeightsKind::Merged, "model.safetensors"));
+    assert!(version.card.get("method").unwrap().value.ends_with("merged into the weights of the base model"));
+    assert_eq!(house.platform.runs(&scope).draft(Some(run.id)).await.unwrap().result, WeightsKind::Merged, "a clone merges too");
+    let deploy = Deploy { model: "assistant".into(), number: 1, endpoint: None };
+    let endpoint = house.platform.endpoints(&scope).deploy(deploy).await.unwrap();
+    assert_eq!(endpoint.merged_version, Some(version.id), "it is served by a server of its own");
+    until(|| async {
+        let now = house.platform.endpoints(&scope).get(endpoint.name.as_str()).await.unwrap();
+        if now.state == EndpointState::Ready { Ok(()) } else { Err(format!("{:?}", now.state)) }
+    })
+    .await;
 }

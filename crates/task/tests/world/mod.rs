@@ -6,7 +6,7 @@ use domain::{
     report::{Line, Phase, Said, Verdict},
     settings::{FinetuningType, RunSettings},
     store_location::{self, StoreLocation},
-    task_spec::{Evaluate, Serve, TaskSpec, Train, Weights, Work},
+    task_spec::{Evaluate, Merge, Serve, TaskSpec, Train, Weights, Work},
 };
 use std::{
     path::{Path, PathBuf},
@@ -98,11 +98,18 @@ impl World {
         };
         self.start("train", Work::Train(work), None)
     }
+    pub fn evaluate_merged(&self) -> Process {
+        self.evaluate_weights("merge", WeightsKind::Merged)
+    }
     pub fn evaluate(&self, settings: &RunSettings) -> Process {
         let weights_kind = match settings.finetuning_type() {
             FinetuningType::Lora => WeightsKind::Adapter,
             FinetuningType::Full => WeightsKind::Merged,
         };
+        self.evaluate_weights("train", weights_kind)
+    }
+    /// Base against the weights that the task `weights` has left.
+    fn evaluate_weights(&self, weights: &str, weights_kind: WeightsKind) -> Process {
         self.start(
             "evaluate",
             Work::Evaluate(Evaluate {
@@ -112,11 +119,17 @@ impl World {
                 dataset_version: DATA,
                 judgement: None,
                 folder: "evaluate".into(),
-                weights: "train".into(),
+                weights: weights.into(),
                 weights_kind,
             }),
             None,
         )
+    }
+    /// The adapter of `train`, into the weights of the base model.
+    pub fn merge(&self) -> Process {
+        let (tenant, template) = (tenant(), "qwen3_nothink".into());
+        let work = Merge { tenant, run: RUN, folder: "merge".into(), base_model: BASE, template, adapter: "train".into() };
+        self.start("merge", Work::Merge(work), None)
     }
     pub fn serve(&self, name: &str, port: u16) -> Process {
         self.serve_weights(name, port, Weights::Base { base_model: BASE }, 32)

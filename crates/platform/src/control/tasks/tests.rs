@@ -7,6 +7,7 @@ use domain::{
     endpoint::{Endpoint, EndpointState, ServedBase},
     ids::{BaseModelId, DatasetId, DatasetVersionId, ModelVersionId, PersonId},
     inspect::Report,
+    model::WeightsKind,
     model_server::ModelServer,
     reason::endpoint::EndpointReason,
     run::{Reason, RunRecord, RunState, StepId, plan},
@@ -21,7 +22,7 @@ fn uuid(n: u128) -> Uuid {
 /// With the step that is to be started.
 fn run(finetuning_type: FinetuningType) -> Run {
     let settings = preset("lora").unwrap().with("finetuning_type", finetuning_type.word());
-    let steps = plan::plan(&plan::Wanted { settings: &settings, held_out_rows: 50 });
+    let steps = plan::plan(&plan::Wanted { settings: &settings, result: WeightsKind::Merged, held_out_rows: 50 });
     Run::try_from(RunRecord {
         id: RunId::from_uuid(uuid(1)),
         tenant: "lumenta".parse().unwrap(),
@@ -163,6 +164,15 @@ fn training_is_the_committed_task() {
     let run = run(FinetuningType::Lora);
     let task = |p: &Place<'_>| p.train(&run, step(&run, "prepare"), &base(), &version());
     golden(|p| matches("train.json", include_str!("../../../tests/golden/train.json"), &task(p)));
+}
+
+#[test]
+fn merging_is_the_committed_task_and_what_it_leaves_is_what_is_evaluated() {
+    let run = run(FinetuningType::Lora);
+    let task = |p: &Place<'_>| p.merge(&run, step(&run, "merge"), &base(), &"train".parse().unwrap());
+    golden(|p| matches("merge.json", include_str!("../../../tests/golden/merge.json"), &task(p)));
+    let [train, merge] = ["train", "merge"].map(|id| run.weights_of(&id.parse().unwrap()));
+    assert_eq!((train, merge), (WeightsKind::Adapter, WeightsKind::Merged));
 }
 
 #[test]

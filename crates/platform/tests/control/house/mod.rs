@@ -223,6 +223,7 @@ pub fn plan(name: &str, seed: u32) -> NewRun {
         dataset_number: None,
         model_name: "assistant".into(),
         settings: preset("lora").unwrap().with("seed", seed).with("cutoff_len", 128),
+        result: Default::default(),
         cloned_from: None,
         submission: format!("form-{name}"),
     }

@@ -91,6 +91,16 @@ def train():
     end({"outcome": "succeeded", "files": [file], "results": {"train_loss": 0.25}, "scores": None, "software": {"trainer": "1.2.3"}})
 
 
+def merge():
+    with open(os.path.join(control, "starts"), "a") as f:
+        f.write(f"merging of {work['run']} from {work['adapter']}\n")
+    phase("merge", "merging")
+    output = f"t/{work['tenant']}/runs/{work['run']}/{work['folder']}/output"
+    put(output + "/model.safetensors", "weights")
+    file = {"path": "model.safetensors", "bytes": 7, "digest": os.environ["DIGEST"]}
+    end({"outcome": "succeeded", "files": [file], "results": {}, "scores": None, "software": {}})
+
+
 def evaluate():
     with open(os.path.join(control, "starts"), "a") as f:
         f.write(f"evaluation of {work['run']} from {work['weights']}\n")
@@ -134,4 +144,4 @@ def serve():
 
 
 signal.signal(signal.SIGTERM, stopped)
-{"train": train, "evaluate": evaluate, "serve": serve}[work["kind"]]()
+{"train": train, "merge": merge, "evaluate": evaluate, "serve": serve}[work["kind"]]()
