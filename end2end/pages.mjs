@@ -30,7 +30,7 @@ export function pages(summary) {
     { name: 'runs', path: `${t}/runs`, who: 'engineer', h1: /runs/i, shows: [/succeeded/i] },
     { name: 'run-new', path: `${t}/runs-new`, who: 'engineer', h1: /new run/i, shows: [/epochs/i, /learning rate/i] },
     { name: 'run-clone', path: `${t}/runs-new?from=${run}`, who: 'engineer', h1: /run/i, shows: [/epochs/i] },
-    { name: 'run-settings', path: `${t}/runs-new?view=all`, who: 'engineer', h1: /new run/i, shows: [/weight.?_?decay/i, /lays out the folder/i] },
+    { name: 'run-settings', path: `${t}/runs-new?view=all`, who: 'engineer', h1: /new run/i, shows: [/weight.?_?decay/i] },
     { name: 'run-yaml', path: `${t}/runs-new?view=yaml`, who: 'engineer', h1: /new run/i, shows: [/settings as yaml/i] },
     { name: 'run-config', path: `${t}/runs/${run}?tab=config`, who: 'engineer', h1: /./, shows: [/lora_rank/, /differ from the trainer/i] },
     { name: 'run', path: `${t}/runs/${run}`, who: 'engineer', h1: /./, shows: [/succeeded/i, /loss/i, /evaluate/i] },

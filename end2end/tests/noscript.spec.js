@@ -54,10 +54,10 @@ test('a run with a wrong field comes back with what was typed and why', async ({
   await page.getByLabel('Learning rate').fill('7');
   await page.getByRole('button', { name: 'Check' }).click();
   await expect(page.getByLabel('Learning rate')).toHaveValue('7');
-  await expect(page.getByText('The learning rate must be more than 0 and at most 1.').first()).toBeVisible();
+  await expect(page.getByText('Learning rate must be a number, more than 0 and at most 1.').first()).toBeVisible();
   // The button is marked as off, but without scripts it still sends; the server has the last word.
   await page.getByRole('button', { name: 'Start run' }).click({ force: true });
-  await expect(page.getByRole('alert')).toContainText('The learning rate must be more than 0 and at most 1.');
+  await expect(page.getByRole('alert')).toContainText('Learning rate must be a number, more than 0 and at most 1.');
   await page.goto(`/t/${demo.tenant}/runs?q=wrong-${id}`);
   await expect(page.getByText(`wrong-${id}`, { exact: true })).toHaveCount(0);
 });

@@ -116,7 +116,7 @@ impl Story {
         // While it is judged.
         jonas.upload(&address, TENANT, "facts", BASE, &rows, None).await.unwrap();
         portal = again(portal, &setup, 0).await;
-        let version = within(Duration::from_secs(60), "the dataset is judged", async || {
+        let version = within(PATIENCE, "the dataset is judged", async || {
             let page = jonas.did(&address, "datasets/get", &[("tenant", TENANT), ("name", "facts"), ("number", "0")]).await.body;
             (page["version"]["state"] == "ready").then(|| page["version"].clone())
         })

@@ -6,7 +6,12 @@ use server::{
     config::{Places, ServeArgs},
     portal,
 };
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Condvar, Mutex},
+    thread::ThreadId,
+};
 
 #[derive(Parser)]
 struct Line {
@@ -20,6 +25,35 @@ pub struct TestPortal {
     pub portal: portal::Portal,
     pub url: String,
     _data: tempfile::TempDir,
+    _turn: Turn,
+}
+
+/// One test at a time has portals in this process. The interface keeps things that are the process's own (its executor, its arena of values),
+/// and where two portals draw at once in one process, a page now and then waits for ever. The program has one portal a process.
+struct Turn;
+
+/// Whose turn it is, and how many portals that test has.
+static TURN: (Mutex<Option<(ThreadId, usize)>>, Condvar) = (Mutex::new(None), Condvar::new());
+
+impl Turn {
+    /// Waits on the test's own thread.
+    fn take() -> Self {
+        let (turn, ended) = &TURN;
+        let me = std::thread::current().id();
+        let others = |turn: &mut Option<(ThreadId, usize)>| turn.is_some_and(|(whose, _)| whose != me);
+        let mut turn = ended.wait_while(turn.lock().unwrap(), others).unwrap();
+        *turn = Some((me, turn.map_or(1, |(_, portals)| portals + 1)));
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let (turn, ended) = &TURN;
+        let mut turn = turn.lock().unwrap();
+        *turn = turn.and_then(|(whose, portals)| (portals > 1).then_some((whose, portals - 1)));
+        ended.notify_all();
+    }
 }
 
 impl TestPortal {
@@ -34,8 +68,9 @@ impl TestPortal {
 
     /// On a folder that has something in it.
     pub async fn on(data: tempfile::TempDir, flags: &[&str]) -> Self {
+        let turn = Turn::take();
         let portal = start(data.path(), flags).await.unwrap();
-        Self { url: format!("http://{}", portal.address), portal, _data: data }
+        Self { url: format!("http://{}", portal.address), portal, _data: data, _turn: turn }
     }
 
     pub fn browser(&self) -> Browser {
@@ -55,6 +90,15 @@ pub async fn start(data: &Path, flags: &[&str]) -> anyhow::Result<portal::Portal
     let data = data.display().to_string();
     let line = Line::try_parse_from([&["atelier", "--data", &data, "--listen", "127.0.0.1:0"], flags].concat())?;
     portal::start(line.serve, line.places, env!("CARGO_BIN_EXE_atelier").into()).await
+}
+
+/// The head of the answer. What is not answered is named, instead of a test that never ends.
+async fn answered(request: reqwest::RequestBuilder) -> reqwest::Response {
+    let (http, request) = request.build_split();
+    let request = request.unwrap();
+    let asked = format!("{} {}", request.method(), request.url());
+    let answer = tokio::time::timeout(std::time::Duration::from_secs(120), http.execute(request)).await;
+    answer.unwrap_or_else(|_| panic!("no answer within two minutes: {asked}")).unwrap_or_else(|e| panic!("{asked}: {e}"))
 }
 
 /// Keeps cookies, follows no redirect by itself, and says where its requests come from, as browsers do.
@@ -172,7 +216,7 @@ impl Browser {
 
     /// Opens a stream and gives its response, unread.
     pub async fn stream(&self, to: &str) -> reqwest::Response {
-        self.http.get(self.absolute(to)).header("accept", "text/event-stream").header("cookie", self.cookie_line()).send().await.unwrap()
+        answered(self.http.get(self.absolute(to)).header("accept", "text/event-stream").header("cookie", self.cookie_line())).await
     }
 
     fn cookie_line(&self) -> String {
@@ -180,7 +224,7 @@ impl Browser {
     }
 
     pub async fn send(&mut self, request: reqwest::RequestBuilder) -> Answer {
-        let response = request.header("cookie", self.cookie_line()).send().await.unwrap();
+        let response = answered(request.header("cookie", self.cookie_line())).await;
         for set in response.headers().get_all("set-cookie") {
             let text = set.to_str().unwrap();
             let (name, value) = text.split(';').next().unwrap().split_once('=').unwrap();

@@ -42,8 +42,8 @@ async fn routes_come_from_endpoints_and_attachments(world: World) {
             id("run", 1)
         ),
         format!(
-            "INSERT INTO endpoints (tenant, id, name, state, reason, base_model, revision, address, launch, max_lora_rank, restarts, output_offset, created_by, created_at) \
-             VALUES ('acme', '{}', 'main', 'ready', '', '{}', 1, 'http://127.0.0.1:1', 1, 0, 0, 0, '{ann}', 5)",
+            "INSERT INTO endpoints (tenant, id, name, state, reason, base_model, revision, address, launch, max_lora_rank, restarts, created_by, created_at) \
+             VALUES ('acme', '{}', 'main', 'ready', '{{\"code\":\"told\",\"text\":\"\"}}', '{}', 1, 'http://127.0.0.1:1', 1, 0, 0, '{ann}', 5)",
             id("ep", 1),
             id("base", 1)
         ),
