@@ -116,7 +116,8 @@ impl Story {
         // While it is judged.
         jonas.upload(&address, TENANT, "facts", BASE, &rows, None).await.unwrap();
         portal = again(portal, &setup, 0).await;
-        let version = within(PATIENCE, "the dataset is judged", async || {
+        // The job of a worker that died is free again after a minute.
+        let version = within(Duration::from_secs(150), "the dataset is judged", async || {
             let page = jonas.did(&address, "datasets/get", &[("tenant", TENANT), ("name", "facts"), ("number", "0")]).await.body;
             (page["version"]["state"] == "ready").then(|| page["version"].clone())
         })
