@@ -1,13 +1,15 @@
 //! Every page of the portal, drawn by the server for people with scripts off: many at once, and very often.
 
+mod portal;
 mod processes;
 
 use futures::{StreamExt, stream};
+use portal::TestPortal;
 use processes::{
     person::Person,
     two_tenants::{Tenant, TwoTenants},
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 /// Whoever draws at the same time.
 const CLIENTS: usize = 32;
@@ -37,7 +39,7 @@ const ASKED: &[(&str, &[&str])] = &[
 /// The addresses of all pages of the app, as its router knows them, filled in with what this tenant has.
 fn pages(of: &Tenant) -> Vec<String> {
     let mut addresses = BTreeSet::new();
-    for page in leptos_axum::generate_route_list(app::App) {
+    for page in server::http::pages::listed() {
         let pattern = page.path();
         let name = match pattern.trim_start_matches("/t/{tenant}/").split('/').next() {
             Some("datasets") => format!("{}-facts", of.word),
@@ -121,4 +123,27 @@ async fn drawing_pages_again_and_again_leaves_the_memory_as_it_was() {
     let grown = portal.resident().saturating_sub(before);
     println!("{drawn} pages: from {} to {} kB, {} bytes a page", before / 1024, (before + grown) / 1024, grown / drawn as u64);
     assert!(grown < GROWTH, "{drawn} pages left {grown} bytes behind, {} each", grown / drawn as u64);
+}
+
+/// One program has one portal; the tests of a file have many in one process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_is_being_drawn_gets_its_data_while_another_portal_starts_in_the_same_process() {
+    let portal = TestPortal::start().await;
+    let admin = portal.signed_in("admin").await;
+    let drawing = (0..4).map(|_| {
+        let mut admin = admin.clone();
+        tokio::spawn(async move {
+            for _ in 0..200 {
+                let page = tokio::time::timeout(Duration::from_secs(60), admin.get("/admin/tenants")).await;
+                assert_eq!(page.expect("a page waits for ever").status, 200);
+            }
+        })
+    });
+    let drawing: Vec<_> = drawing.collect();
+    while drawing.iter().any(|one| !one.is_finished()) {
+        TestPortal::start().await.portal.stop.cancel();
+    }
+    for one in drawing {
+        one.await.unwrap();
+    }
 }

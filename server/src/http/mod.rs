@@ -6,7 +6,7 @@ mod dataset_file;
 pub mod events;
 pub mod health;
 mod key_form;
-mod pages;
+pub mod pages;
 mod playground;
 pub mod problem_page;
 mod set_aside;

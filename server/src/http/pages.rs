@@ -19,8 +19,9 @@ use axum::{
 };
 use domain::problem::Problem;
 use leptos::{config::LeptosOptions, prelude::*, server_fn};
-use leptos_axum::{LeptosRoutes, generate_route_list};
+use leptos_axum::{AxumRouteListing, LeptosRoutes, generate_route_list};
 use platform::access::Caller;
+use std::sync::LazyLock;
 
 /// What Leptos wants to know; the names of the built files are given with [`provide`].
 fn options(web: &Web) -> LeptosOptions {
@@ -60,11 +61,22 @@ pub async fn page_with<T: Clone + Send + Sync + 'static>(web: &Web, request: Req
     one_task::whole(wants, leptos_axum::render_app_async_with_context(context, shell)(request)).await
 }
 
+/// Every page of the app, as its router knows them.
+///
+/// Made once in a process, before the first page is drawn: while Leptos makes such a list it loads no data for any page of the process
+/// (`leptos::server::SuppressResourceLoad` sets one flag for all), and a page that is being drawn at that moment would wait for its data for ever.
+pub fn listed() -> Vec<AxumRouteListing> {
+    static PAGES: LazyLock<Vec<AxumRouteListing>> = LazyLock::new(|| {
+        one_task::install();
+        generate_route_list(App)
+    });
+    PAGES.clone()
+}
+
 /// The router, and the list of its doors.
 pub fn routes(web: &Web) -> (Router, Vec<(String, String)>) {
-    one_task::install();
     let options = options(web);
-    let pages = generate_route_list(App);
+    let pages = listed();
     let mut doors: Vec<_> = pages.iter().flat_map(|p| p.methods().map(|m| (method_word(m).to_owned(), p.path().to_owned()))).collect();
     doors.extend(server_fn::axum::server_fn_paths().map(|(path, method)| (method.to_string(), path.to_owned())));
     let context = {

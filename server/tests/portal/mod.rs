@@ -6,12 +6,7 @@ use server::{
     config::{Places, ServeArgs},
     portal,
 };
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    sync::{Condvar, Mutex},
-    thread::ThreadId,
-};
+use std::{collections::BTreeMap, path::Path};
 
 #[derive(Parser)]
 struct Line {
@@ -25,35 +20,6 @@ pub struct TestPortal {
     pub portal: portal::Portal,
     pub url: String,
     _data: tempfile::TempDir,
-    _turn: Turn,
-}
-
-/// One test at a time has portals in this process. The interface keeps things that are the process's own (its executor, its arena of values),
-/// and where two portals draw at once in one process, a page now and then waits for ever. The program has one portal a process.
-struct Turn;
-
-/// Whose turn it is, and how many portals that test has.
-static TURN: (Mutex<Option<(ThreadId, usize)>>, Condvar) = (Mutex::new(None), Condvar::new());
-
-impl Turn {
-    /// Waits on the test's own thread.
-    fn take() -> Self {
-        let (turn, ended) = &TURN;
-        let me = std::thread::current().id();
-        let others = |turn: &mut Option<(ThreadId, usize)>| turn.is_some_and(|(whose, _)| whose != me);
-        let mut turn = ended.wait_while(turn.lock().unwrap(), others).unwrap();
-        *turn = Some((me, turn.map_or(1, |(_, portals)| portals + 1)));
-        Self
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let (turn, ended) = &TURN;
-        let mut turn = turn.lock().unwrap();
-        *turn = turn.and_then(|(whose, portals)| (portals > 1).then_some((whose, portals - 1)));
-        ended.notify_all();
-    }
 }
 
 impl TestPortal {
@@ -68,9 +34,8 @@ impl TestPortal {
 
     /// On a folder that has something in it.
     pub async fn on(data: tempfile::TempDir, flags: &[&str]) -> Self {
-        let turn = Turn::take();
         let portal = start(data.path(), flags).await.unwrap();
-        Self { url: format!("http://{}", portal.address), portal, _data: data, _turn: turn }
+        Self { url: format!("http://{}", portal.address), portal, _data: data }
     }
 
     pub fn browser(&self) -> Browser {
