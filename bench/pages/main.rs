@@ -20,6 +20,8 @@ const ROWS: usize = 50;
 const CONNECTIONS: usize = 8;
 const PAGES: usize = 100_000;
 const CALLS: usize = 10_000;
+/// They all come from one address here.
+const MANY_STREAMS: &[(&str, &str)] = &[("--max-connections-per-address", "8000"), ("--max-connections", "10000")];
 const STREAMS: usize = 4_000;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -47,7 +49,7 @@ async fn main() {
     println!("load before: {}", std::fs::read_to_string("/proc/loadavg").unwrap().trim());
 
     let queries = {
-        let portal = TwoTenants::saying("info,sqlx::query=debug").await;
+        let portal = TwoTenants::saying("info,sqlx=debug").await;
         fill(&portal).await;
         let mut queries = Vec::new();
         for (_, page) in pages(&portal.tenants[0]) {
@@ -60,7 +62,7 @@ async fn main() {
         queries
     };
 
-    let portal = TwoTenants::start().await;
+    let portal = TwoTenants::with("info,sqlx=warn", MANY_STREAMS).await;
     let key = fill(&portal).await;
     println!("resident at the start: {}", megabytes(portal.resident()));
     println!("{:<20} {:>9} {:>8} {:>14} {:>12} {:>9}", "page", "queries", "kB", "CPU us a page", "pages/s/core", "pages/s");
@@ -105,7 +107,7 @@ async fn draw(portal: &TwoTenants, page: &str) -> usize {
 /// Draws a page over and over; gives how often, how long, and the CPU time of the portal meanwhile.
 async fn measure(portal: &TwoTenants, page: &str, long: Duration) -> (u64, Duration, Duration) {
     let drawn = AtomicU64::new(0);
-    let (began, before) = (Instant::now(), cpu(portal.process()));
+    let (began, before) = (Instant::now(), processes::cpu(portal.process()));
     stream::iter(0..CONNECTIONS)
         .for_each_concurrent(None, |_| async {
             while began.elapsed() < long {
@@ -114,7 +116,7 @@ async fn measure(portal: &TwoTenants, page: &str, long: Duration) -> (u64, Durat
             }
         })
         .await;
-    (drawn.load(Ordering::Relaxed), began.elapsed(), cpu(portal.process()) - before)
+    (drawn.load(Ordering::Relaxed), began.elapsed(), processes::cpu(portal.process()) - before)
 }
 
 async fn memory(portal: &TwoTenants, pages: &[(&str, String)], key: &str) {
@@ -147,18 +149,9 @@ async fn call(portal: &TwoTenants, http: &reqwest::Client, key: &str) {
 }
 
 fn said(portal: &TwoTenants) -> usize {
-    portal.log().matches("sqlx::query").count()
+    portal.log().matches("summary=").count()
 }
 
 fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
-}
-
-/// CPU time of a process until now, user and system.
-fn cpu(process: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-    // Linux counts in hundredths for programs, whatever the kernel's own clock.
-    Duration::from_millis(ticks * 10)
 }

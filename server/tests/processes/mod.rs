@@ -188,3 +188,12 @@ pub fn world(name: &str) -> PathBuf {
 pub fn prepare() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
+
+/// CPU time of a process until now, user and system.
+pub fn cpu(process: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    // Linux counts in hundredths for programs, whatever the kernel's own clock.
+    Duration::from_millis(ticks * 10)
+}

@@ -11,6 +11,7 @@ pub struct TwoTenants {
     pub address: String,
     pub tenants: [Tenant; 2],
     pub admin: Person,
+    pub programs: Programs,
     portal: Portal,
     log: PathBuf,
     _tasks: Tasks,
@@ -34,11 +35,18 @@ impl TwoTenants {
 
     /// The same, with this in the portal's log.
     pub async fn saying(filter: &str) -> Self {
+        Self::with(filter, &[]).await
+    }
+
+    /// The same, with these flags of `atelier serve` and their values.
+    pub async fn with(filter: &str, flags: &[(&str, &str)]) -> Self {
         prepare();
         let data = tempfile::tempdir().unwrap();
         let tasks = Tasks(data.path().to_owned());
         let programs = Programs::standins(&data.path().join("programs"), 0.01);
-        let setup = Setup::new(data.path(), "portal")
+        let setup = flags
+            .iter()
+            .fold(Setup::new(data.path(), "portal"), |setup, (flag, value)| setup.with(flag, value))
             .with("--trainer-python", programs.python().display())
             .with("--vllm-python", programs.python().display())
             .saying(filter);
@@ -61,12 +69,17 @@ impl TwoTenants {
             furnish(&address, ("velkor", "Velkor"), "otto", "wombat")
         );
         let log = data.path().join("portal.log");
-        Self { address, tenants: [lumenta, velkor], admin, portal, log, _tasks: tasks, _data: data }
+        Self { address, tenants: [lumenta, velkor], admin, programs, portal, log, _tasks: tasks, _data: data }
     }
 
     /// The portal's process.
     pub fn process(&self) -> u32 {
         self.portal.id()
+    }
+
+    /// The file of the SQLite database.
+    pub fn database(&self) -> PathBuf {
+        self._data.path().join("atelier.db")
     }
 
     pub fn log(&self) -> String {
@@ -96,35 +109,7 @@ async fn furnish(address: &str, (name, title): (&'static str, &'static str), log
         (page["version"]["state"] == "ready").then_some(())
     })
     .await;
-    let launched = owner
-        .did(
-            address,
-            "runs/launch",
-            &[
-                ("tenant", name),
-                ("form[name]", &format!("{word}-run")),
-                ("form[base_model]", BASE),
-                ("form[dataset]", &facts),
-                ("form[model_name]", word),
-                ("form[finetuning_type]", "lora"),
-                ("form[lora_rank]", "8"),
-                ("form[lora_alpha]", "16"),
-                ("form[lora_target]", "all"),
-                ("form[num_train_epochs]", "4"),
-                ("form[learning_rate]", "0.004"),
-                ("form[lr_scheduler_type]", "cosine"),
-                ("form[warmup_steps]", "2"),
-                ("form[per_device_train_batch_size]", "8"),
-                ("form[gradient_accumulation_steps]", "1"),
-                ("form[cutoff_len]", "128"),
-                ("form[seed]", "42"),
-                ("form[submission]", word),
-            ],
-        )
-        .await
-        .leads_to
-        .unwrap();
-    let run = launched.rsplit('/').next().unwrap().to_owned();
+    let run = launch(&owner, address, name, word, &format!("{word}-run")).await;
     within(PATIENCE, "the run has succeeded", async || {
         let now = owner.did(address, "runs/get", &[("tenant", name), ("id", &run)]).await.body["run"].clone();
         assert!(now["state"] != "failed", "{}", now["failure"]);
@@ -149,4 +134,37 @@ async fn furnish(address: &str, (name, title): (&'static str, &'static str), log
     })
     .await;
     Tenant { name, title, word, owner, run, chat }
+}
+
+/// Launches a run on the tenant's dataset; gives its id.
+pub async fn launch(owner: &Person, address: &str, tenant: &str, word: &str, label: &str) -> String {
+    let launched = owner
+        .did(
+            address,
+            "runs/launch",
+            &[
+                ("tenant", tenant),
+                ("form[name]", label),
+                ("form[base_model]", BASE),
+                ("form[dataset]", &format!("{word}-facts")),
+                ("form[model_name]", word),
+                ("form[finetuning_type]", "lora"),
+                ("form[lora_rank]", "8"),
+                ("form[lora_alpha]", "16"),
+                ("form[lora_target]", "all"),
+                ("form[num_train_epochs]", "4"),
+                ("form[learning_rate]", "0.004"),
+                ("form[lr_scheduler_type]", "cosine"),
+                ("form[warmup_steps]", "2"),
+                ("form[per_device_train_batch_size]", "8"),
+                ("form[gradient_accumulation_steps]", "1"),
+                ("form[cutoff_len]", "128"),
+                ("form[seed]", "42"),
+                ("form[submission]", label),
+            ],
+        )
+        .await
+        .leads_to
+        .unwrap();
+    launched.rsplit('/').next().unwrap().to_owned()
 }
