@@ -13,7 +13,7 @@ pub fn Login() -> impl IntoView {
     });
     view! {
         <Title text="Sign in"/>
-        <div class="door">
+        <div class="standalone">
             <main id="main" tabindex="-1">
                 <p class="mark">"Atelier"</p>
                 <h1>"Fine-tune and serve your own models, on your own hardware."</h1>

@@ -13,7 +13,7 @@ pub fn NoAccess() -> impl IntoView {
     let who = Resource::new(|| (), |()| get_no_access());
     view! {
         <Title text="No tenant yet"/>
-        <div class="door">
+        <div class="standalone">
             <main id="main" tabindex="-1">
                 <p class="mark">"Atelier"</p>
                 <h1>"You are signed in, but not in a team yet"</h1>

@@ -12,7 +12,7 @@ pub fn NotFound() -> impl IntoView {
     }
     view! {
         <Title text="Not found"/>
-        <div class="door">
+        <div class="standalone">
             <main id="main" tabindex="-1">
                 <p class="mark">"Atelier"</p>
                 <Icon name="search"/>

@@ -19,7 +19,7 @@ pub fn Picker() -> impl IntoView {
     let choose = use_query("choose");
     view! {
         <Title text="Tenants"/>
-        <div class="door">
+        <div class="standalone">
             <main id="main" tabindex="-1">
                 <p class="mark">"Atelier"</p>
                 <Load resource=who let:who>

@@ -105,7 +105,7 @@ pub fn document(title: &str, body: &str) -> Html<String> {
     Html(format!(
         "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <meta name=\"color-scheme\" content=\"light dark\"><title>{} · Atelier</title><link rel=\"icon\" type=\"image/svg+xml\" href=\"/pkg/icon.svg\">\
-         <link rel=\"stylesheet\" href=\"/pkg/atelier.css\"></head><body><div class=\"door\"><main><p class=\"mark\">Atelier</p>{body}</main></div></body></html>",
+         <link rel=\"stylesheet\" href=\"/pkg/atelier.css\"></head><body><div class=\"standalone\"><main><p class=\"mark\">Atelier</p>{body}</main></div></body></html>",
         escape(title)
     ))
 }
