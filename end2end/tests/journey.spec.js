@@ -23,7 +23,7 @@ async function upload(page, t, name, file, base) {
 }
 
 /** The lineage strip under the top bar: its places by label. */
-const chain = (page, label) => page.getByRole('navigation', { name: 'Lineage' }).getByRole('listitem').filter({ hasText: label });
+const strip = (page, label) => page.getByRole('navigation', { name: 'Lineage' }).getByRole('listitem').filter({ hasText: label });
 
 test('the main job from the file to the audit record', async ({ visit, demo }) => {
   test.setTimeout(900_000);
@@ -48,7 +48,7 @@ test('the main job from the file to the audit record', async ({ visit, demo }) =
     await expect(page.locator('dl.facts').getByText('complete')).toBeVisible();
     await page.getByRole('navigation', { name: 'Dataset' }).getByRole('link', { name: /^Rows/ }).click();
     await expect(page.getByText(/held out,\s\d+\stok/).first()).toBeVisible();
-    await expect(chain(page, 'Dataset')).toContainText(NAMES.data);
+    await expect(strip(page, 'Dataset')).toContainText(NAMES.data);
   });
 
   await test.step('a run: what is wrong is said while typing, what is right starts', async () => {
@@ -90,7 +90,7 @@ test('the main job from the file to the audit record', async ({ visit, demo }) =
     await expect(page.getByRole('heading', { level: 1 })).toHaveText(NAMES.model);
     await expect(page.getByRole('heading', { name: 'Did it help?' })).toBeVisible();
     await expect(page.getByRole('region', { name: /^Card/ })).toContainText(NAMES.data);
-    await expect(chain(page, 'Run')).toContainText(NAMES.run);
+    await expect(strip(page, 'Run')).toContainText(NAMES.run);
     const markdown = await page.request.get(`${t}/models/${NAMES.model}/card.md?v=1`);
     expect(await markdown.text()).toMatch(/^---\n[\s\S]*base_model/);
   });
@@ -108,7 +108,7 @@ test('the main job from the file to the audit record', async ({ visit, demo }) =
       await client.chat.completions.create({ model: NAMES.model, messages: [{ role: 'user', content: 'Hello' }], max_tokens: 4 });
     }).toPass({ timeout: 10_000, intervals: [50] });
     console.log(`first answer ${Date.now() - deployed} ms after “deploy”`);
-    await expect(chain(page, 'Endpoint')).toContainText(demo.endpoint);
+    await expect(strip(page, 'Endpoint')).toContainText(demo.endpoint);
   });
 
   await test.step('one chats with it, and compares it with its base; the conversation stays', async () => {
@@ -141,7 +141,7 @@ test('the main job from the file to the audit record', async ({ visit, demo }) =
   });
 
   await test.step('the call is in the usage, by key', async () => {
-    await chain(page, 'Usage').getByRole('link').click();
+    await strip(page, 'Usage').getByRole('link').click();
     await expect(async () => {
       await open(page, `${t}/usage?by=key&days=7`);
       await expect(page.getByRole('row').filter({ hasText: NAMES.run }).first()).toBeVisible({ timeout: 500 });
@@ -150,13 +150,13 @@ test('the main job from the file to the audit record', async ({ visit, demo }) =
 
   await test.step('lineage leads both ways', async () => {
     await open(page, runUrl);
-    await chain(page, 'Dataset').getByRole('link').click();
+    await strip(page, 'Dataset').getByRole('link').click();
     await expect(page.getByRole('heading', { level: 1 })).toHaveText(NAMES.data);
-    await chain(page, 'Model').getByRole('link').click();
+    await strip(page, 'Model').getByRole('link').click();
     await expect(page.getByRole('heading', { level: 1 })).toHaveText(NAMES.model);
-    await chain(page, 'Endpoint').getByRole('link').click();
+    await strip(page, 'Endpoint').getByRole('link').click();
     await expect(page.getByRole('heading', { level: 1 })).toHaveText(demo.endpoint);
-    await chain(page, 'Keys').getByRole('link').click();
+    await strip(page, 'Keys').getByRole('link').click();
     await expect(page.getByRole('heading', { level: 1 })).toHaveText('API keys');
   });
 

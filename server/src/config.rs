@@ -1,9 +1,9 @@
 //! What the portal is told: flags, or environment variables of the same name with `ATELIER_` before them.
 //! [`ServeArgs::settle`] turns them into a [`Config`] that holds no contradiction, or says in one sentence what is wrong.
 
-mod places;
+mod locations;
 
-pub use places::{Places, Python};
+pub use locations::{Locations, Python};
 
 use crate::{http::health::AgeLimits, layers::host::Hosts, listener::ListenerArgs};
 use clap::{Args, ValueEnum};
@@ -153,7 +153,7 @@ pub struct Groups {
 
 #[derive(Clone, Debug)]
 pub struct Config {
-    pub places: Places,
+    pub locations: Locations,
     pub listen: SocketAddr,
     /// Scheme, host and port only: `http://127.0.0.1:3000`, no slash at the end.
     pub public_url: String,
@@ -192,7 +192,7 @@ impl ServeArgs {
     }
 
     /// `listening` is the address that was really taken (the port may have been 0).
-    pub fn settle(self, places: Places, listening: SocketAddr) -> Result<Config, Refused> {
+    pub fn settle(self, locations: Locations, listening: SocketAddr) -> Result<Config, Refused> {
         let roles =
             Roles { web: self.has(RoleName::Web), gateway: self.has(RoleName::Gateway), controller: self.has(RoleName::Controller) };
         let public_url = match &self.public_url {
@@ -240,7 +240,7 @@ impl ServeArgs {
                 "{public_url} would send session cookies in the clear. Use an https URL, or a loopback address for development."
             )));
         }
-        if self.production && places.database_url.is_none() {
+        if self.production && locations.database_url.is_none() {
             tracing::warn!("production on the embedded SQLite database: one replica only. Set ATELIER_DATABASE_URL for PostgreSQL");
         }
         if !self.tenant_group.contains("{tenant}") || !self.tenant_group.contains("{role}") {
@@ -283,7 +283,7 @@ impl ServeArgs {
             usage_spool_bytes: self.usage_spool_bytes,
             production: self.production,
             site: self.site.unwrap_or_else(site_beside_the_program),
-            places,
+            locations,
         })
     }
 }
@@ -296,15 +296,15 @@ impl Config {
 
     pub fn platform(&self, engine: engine::Engine) -> Result<platform::Config, Refused> {
         Ok(platform::Config {
-            database_url: self.places.database_url()?,
-            store: self.places.store()?,
+            database_url: self.locations.database_url()?,
+            store: self.locations.store()?,
             engine,
             task_limits: self.task_limits.clone(),
             outside_allowed: self.outside_allowed.clone(),
             session_hours: self.session_hours,
             session_idle_minutes: self.session_idle_minutes,
             confirm_seconds: self.confirm_seconds,
-            token_key: self.places.token_key()?,
+            token_key: self.locations.token_key()?,
             upload_bytes: self.upload_bytes,
         })
     }
@@ -343,7 +343,7 @@ mod tests {
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
-        places: Places,
+        locations: Locations,
         #[command(flatten)]
         serve: ServeArgs,
     }
@@ -351,7 +351,7 @@ mod tests {
     fn settle(flags: &[&str]) -> Result<Config, Refused> {
         let line = Line::try_parse_from([&["atelier"], flags].concat()).unwrap();
         let listen = line.serve.listen;
-        line.serve.settle(line.places, listen)
+        line.serve.settle(line.locations, listen)
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! The portal's program: configuration, command line, listener, sign-in, HTTP. It puts the parts together and decides nothing itself:
-//! rules are in `domain`, deeds in `platform`, pages in `app`.
+//! rules are in `domain`, use cases in `platform`, pages in `app`.
 
 pub mod command;
 pub mod config;

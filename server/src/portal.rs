@@ -1,7 +1,7 @@
 //! Puts the parts together and keeps them running: database, engine, controllers, gateway, web, and the way they stop.
 
 use crate::{
-    config::{Config, IdentityProvider, Places, Refused, RoleName, ServeArgs},
+    config::{Config, IdentityProvider, Locations, Refused, RoleName, ServeArgs},
     devprovider::{self, DevProvider},
     http,
     layers::{
@@ -52,7 +52,7 @@ pub struct Portal {
     pub connections: Arc<Slots>,
     pub platform: Platform,
     /// Method and path of everything that the web role answers; what the rights table is compared with.
-    pub doors: Vec<(String, String)>,
+    pub routes: Vec<(String, String)>,
     /// Cancel to stop it.
     pub stop: CancellationToken,
     /// What runs as long as the portal; one more may be added.
@@ -68,12 +68,12 @@ impl Portal {
 }
 
 /// The engine of this machine: tasks as processes, `program` = the `atelier` program that they run.
-pub fn engine(places: &Places, program: PathBuf) -> Result<Engine, Refused> {
-    Ok(Engine::Local(LocalEngine::new(places.data_folder()?.join("engine"), program, places.task_env())))
+pub fn engine(locations: &Locations, program: PathBuf) -> Result<Engine, Refused> {
+    Ok(Engine::Local(LocalEngine::new(locations.data_folder()?.join("engine"), program, locations.task_env())))
 }
 
 /// Starts everything that the roles ask for; returns when the listener answers. Needs a Tokio runtime.
-pub async fn start(mut args: ServeArgs, places: Places, program: PathBuf) -> anyhow::Result<Portal> {
+pub async fn start(mut args: ServeArgs, locations: Locations, program: PathBuf) -> anyhow::Result<Portal> {
     let began = Instant::now();
     let limits = args.listener.limits(files::raise_limit());
     let proxies = Proxies::new(args.listener.trusted_proxies.clone());
@@ -108,8 +108,8 @@ pub async fn start(mut args: ServeArgs, places: Places, program: PathBuf) -> any
         refused_sign_ins: args.refused_sign_ins_per_minute,
         refused_keys: args.refused_keys_per_minute,
     };
-    let config = args.settle(places, address)?;
-    let engine = engine(&config.places, program)?;
+    let config = args.settle(locations, address)?;
+    let engine = engine(&config.locations, program)?;
     if let (Some(bytes), Err(why)) = (config.task_limits.memory, engine.holds().memory) {
         tracing::warn!(bytes, why, "the memory limit of tasks is not held on this machine");
     }
@@ -120,7 +120,7 @@ pub async fn start(mut args: ServeArgs, places: Places, program: PathBuf) -> any
     let development = match config.provider {
         IdentityProvider::Development => {
             make_development_tenants(&platform).await?;
-            Some(DevProvider::open(&config.public_url, &config.client_id, &config.places.data_folder()?)?)
+            Some(DevProvider::open(&config.public_url, &config.client_id, &config.locations.data_folder()?)?)
         }
         IdentityProvider::Issuer(_) => None,
     };
@@ -138,8 +138,8 @@ pub async fn start(mut args: ServeArgs, places: Places, program: PathBuf) -> any
         tasks.spawn("controllers", async move { platform.control(holder, told).await });
     }
     let mut router = http::health::routes(platform.clone(), age_limits, stop.clone());
-    let mut doors = Vec::new();
-    let tried = attempts::Doors::new(platform.clone(), most);
+    let mut routes = Vec::new();
+    let tried = attempts::AttemptLimits::new(platform.clone(), most);
     // The gateway sees changes, and its calls are written, until the last answer is out.
     let calls_end = CancellationToken::new();
     let last_tasks = tasks.others();
@@ -148,7 +148,7 @@ pub async fn start(mut args: ServeArgs, places: Places, program: PathBuf) -> any
         let changes = platform.directory_changes(calls_end.clone().cancelled_owned()).await;
         let (directory, keeping) = changes.map_err(|p| anyhow::anyhow!("{p}"))?;
         last_tasks.spawn("directory", keeping);
-        let spool = config.places.data_folder()?.join("usage-spool");
+        let spool = config.locations.data_folder()?.join("usage-spool");
         let opened = UsageSink::open(SpoolConfig { max_bytes: config.usage_spool_bytes, ..SpoolConfig::new(spool.clone()) });
         let (sink, receiver) =
             opened.with_context(|| format!("The folder {} for calls that are not in the database yet cannot be used", spool.display()))?;
@@ -179,9 +179,9 @@ pub async fn start(mut args: ServeArgs, places: Places, program: PathBuf) -> any
                 tokio::select! { () = web.sign_in().warn_of_the_provider() => {}, () = told => {} }
             });
         }
-        let (web_router, hung) = http::web_routes(&web, development, tried);
+        let (web_router, served) = http::web_routes(&web, development, tried);
         router = router.merge(web_router);
-        doors = hung;
+        routes = served;
     }
     if let Some(listener) = metrics_listener {
         let spool = measured.as_ref().map(|(_, _, sink)| sink.clone());
@@ -216,7 +216,7 @@ pub async fn start(mut args: ServeArgs, places: Places, program: PathBuf) -> any
             tasks.verdict()
         }
     });
-    Ok(Portal { address, gateway_url: config.gateway_url, metrics: metrics_address, connections, platform, doors, stop, tasks, done })
+    Ok(Portal { address, gateway_url: config.gateway_url, metrics: metrics_address, connections, platform, routes, stop, tasks, done })
 }
 
 /// The tenants of the development people, at the first start only: what was removed later stays removed.
@@ -250,7 +250,7 @@ fn log_the_start(config: &Config, metrics: Option<SocketAddr>, began: Instant) {
     }
     if config.roles.controller {
         for environment in [&environment::TRAINER, &environment::MODEL_SERVER] {
-            match config.places.python(environment) {
+            match config.locations.python(environment) {
                 Some(python) => tracing::info!("{}: {python}", environment.what),
                 None => tracing::warn!(
                     "no {}: runs or endpoints will fail until it is there; `atelier doctor` says how to get it",
@@ -266,7 +266,7 @@ fn log_the_start(config: &Config, metrics: Option<SocketAddr>, began: Instant) {
         address = config.public_url,
         listen = %config.listen,
         roles = roles.join(","),
-        data = %config.places.data.display(),
+        data = %config.locations.data.display(),
         start_ms = began.elapsed().as_millis() as u64,
         "Atelier answers"
     );

@@ -1,8 +1,8 @@
-//! Every door of the portal, and what it asks of whoever comes: one table. A door that is not in it fails a test.
+//! Every route and server function of the portal, and what it asks of whoever calls it: one table. A route that is not in it fails a test.
 
 use domain::policy::Action;
 
-/// What a door asks for before it does anything.
+/// What a route asks for before it does anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
     /// Nothing: signing in, files of the page, health.
@@ -23,7 +23,7 @@ use Action as A;
 use Needs::{Key, Open, Platform, Session, Tenant, TenantEither};
 
 /// Method, path as axum writes it, and what is needed. Sorted by path, then method.
-pub const DOORS: &[(&str, &str, Needs)] = &[
+pub const ROUTES: &[(&str, &str, Needs)] = &[
     ("GET", "/", Session),
     ("GET", "/admin/audit", Platform(A::PlatformAuditRead)),
     ("GET", "/admin/base-models", Platform(A::PlatformTenantsRead)),
@@ -147,10 +147,10 @@ pub const DOORS: &[(&str, &str, Needs)] = &[
     ("GET", "/t/{tenant}/usage", TenantEither(A::UsageReadOwn, A::UsageRead)),
 ];
 
-/// The doors that are not the web role's: health, and the gateway's two prefixes with everything below them, any method.
+/// The routes that are not the web role's: health, and the gateway's two prefixes with everything below them, any method.
 pub const ELSEWHERE: &[(&str, Needs)] = &[("/healthz", Open), ("/readyz", Open), ("/v1/{*rest}", Key), ("/t/{tenant}/v1/{*rest}", Key)];
 
-/// None = a door that nobody has thought about.
+/// None = a route that nobody has thought about.
 pub fn needs(method: &str, path: &str) -> Option<Needs> {
-    DOORS.iter().find(|(m, p, _)| *m == method && *p == path).map(|(_, _, needs)| *needs)
+    ROUTES.iter().find(|(m, p, _)| *m == method && *p == path).map(|(_, _, needs)| *needs)
 }

@@ -6,7 +6,7 @@ mod processes;
 use portal::TestPortal;
 use processes::postgres::Postgres;
 use serde_json::json;
-use server::rights::DOORS;
+use server::rights::ROUTES;
 
 const SENTENCE: &str = "holds a character that text cannot have";
 
@@ -18,7 +18,7 @@ async fn a_nul_is_refused_at_every_door_in_words() {
     for who in ["mira", "admin"] {
         let mut browser = portal.signed_in(who).await;
         for (method, path, _) in
-            DOORS.iter().filter(|(_, p, _)| !p.starts_with("/dev-idp") && !p.starts_with("/pkg") && !p.ends_with("/events"))
+            ROUTES.iter().filter(|(_, p, _)| !p.starts_with("/dev-idp") && !p.starts_with("/pkg") && !p.ends_with("/events"))
         {
             let real = path.replace("{tenant}", "lumenta").replace("{name}", "none").replace("{id}", "none").replace("{chat}", "none");
             // In a field that every function has, in one that only some have, and in the name of a field.

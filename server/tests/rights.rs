@@ -1,4 +1,4 @@
-//! Every door of the portal against every kind of person. The table in `server::rights` says what a door needs, the matrix in
+//! Every route of the portal against every kind of person. The table in `server::rights` says what a route needs, the matrix in
 //! `domain::policy` who has it; this asks the real portal whether it keeps to both.
 
 mod portal;
@@ -8,7 +8,7 @@ use domain::{
     policy::{self, Action},
 };
 use portal::{Answer, Browser, TestPortal};
-use server::rights::{DOORS, Needs, needs};
+use server::rights::{ROUTES, Needs, needs};
 use std::collections::BTreeSet;
 
 /// Somebody who comes to the tenant `lumenta`: sign-in name, role there, role on the platform.
@@ -26,27 +26,27 @@ const VISITORS: [Visitor; 6] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn every_door_is_in_the_table_and_the_table_has_no_other() {
     let portal = TestPortal::start().await;
-    let hung: BTreeSet<(String, String)> = portal.portal.doors.iter().cloned().collect();
-    let table: BTreeSet<(String, String)> = DOORS.iter().map(|(m, p, _)| ((*m).to_owned(), (*p).to_owned())).collect();
-    let forgotten: Vec<_> = hung.difference(&table).collect();
-    let gone: Vec<_> = table.difference(&hung).collect();
+    let served: BTreeSet<(String, String)> = portal.portal.routes.iter().cloned().collect();
+    let table: BTreeSet<(String, String)> = ROUTES.iter().map(|(m, p, _)| ((*m).to_owned(), (*p).to_owned())).collect();
+    let forgotten: Vec<_> = served.difference(&table).collect();
+    let gone: Vec<_> = table.difference(&served).collect();
     assert!(forgotten.is_empty(), "nobody has said who may pass these (server/src/rights.rs): {forgotten:?}");
     assert!(gone.is_empty(), "these are in the table and not in the portal: {gone:?}");
-    assert_eq!(table.len(), DOORS.len(), "a door is in the table twice");
-    assert!(hung.len() > 80, "the list is whole: {}", hung.len());
+    assert_eq!(table.len(), ROUTES.len(), "a route is in the table twice");
+    assert!(served.len() > 80, "the list is whole: {}", served.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_server_function_can_be_called_by_a_link() {
     let portal = TestPortal::start().await;
-    let functions: Vec<_> = portal.portal.doors.iter().filter(|(_, p)| p.starts_with("/rpc/")).collect();
+    let functions: Vec<_> = portal.portal.routes.iter().filter(|(_, p)| p.starts_with("/rpc/")).collect();
     assert!(functions.len() > 40);
     for (method, path) in functions {
         assert_eq!(method, "POST", "{path} must not answer GET: a link or a picture could call it");
     }
 }
 
-/// What a visitor must meet at a door.
+/// How a route must answer a visitor.
 #[derive(Debug, PartialEq, Eq)]
 enum Meets {
     Passes,
@@ -131,7 +131,7 @@ fn fields(path: &str, key: &str) -> String {
     portal::encoded(&all)
 }
 
-async fn knock(browser: &mut Browser, method: &str, path: &str, key: &str) -> Answer {
+async fn request_as(browser: &mut Browser, method: &str, path: &str, key: &str) -> Answer {
     let real = path
         .replace("{tenant}", "lumenta")
         .replace("{name}", if path.starts_with("/admin/") { "lumenta" } else { "none" })
@@ -179,8 +179,8 @@ async fn every_door_opens_for_those_who_may_and_for_nobody_else() {
     let mut cells = Cells::default();
 
     let mut stranger = portal.browser();
-    for (method, path, needs) in DOORS.iter().filter(|(_, p, _)| !is_left_out(p)) {
-        let answer = knock(&mut stranger, method, path, &key).await;
+    for (method, path, needs) in ROUTES.iter().filter(|(_, p, _)| !is_left_out(p)) {
+        let answer = request_as(&mut stranger, method, path, &key).await;
         cells.note(method, path, answer.status.to_string());
         let stays_outside = answer.status == 401 || answer.status == 303 && answer.location().starts_with("/login");
         if (*needs != Needs::Open) != stays_outside {
@@ -191,13 +191,13 @@ async fn every_door_opens_for_those_who_may_and_for_nobody_else() {
         let mut browser = portal.signed_in(visitor.0).await;
         // The admin would really suspend it; that is asked last.
         let suspends = |path: &str| visitor.0 == "admin" && path.ends_with("/tenant-suspend");
-        for (method, path, needs) in DOORS.iter().filter(|(_, p, _)| !is_left_out(p)) {
+        for (method, path, needs) in ROUTES.iter().filter(|(_, p, _)| !is_left_out(p)) {
             if suspends(path) {
                 // As it is asked at the end.
                 cells.note(method, path, "200".into());
                 continue;
             }
-            let answer = knock(&mut browser, method, path, &key).await;
+            let answer = request_as(&mut browser, method, path, &key).await;
             let (met, expected) = (met(&answer), expected(*needs, visitor));
             cells.note(method, path, if met == Meets::NotFound { "hidden".into() } else { answer.status.to_string() });
             if met != expected || answer.status >= 500 {
@@ -219,12 +219,12 @@ async fn every_door_opens_for_those_who_may_and_for_nobody_else() {
     if suspended.status != 200 {
         wrong.push(format!("tenant-suspend for the admin: {} {}", suspended.status, suspended.body));
     }
-    assert!(wrong.is_empty(), "{} doors do not keep to the table:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(wrong.is_empty(), "{} routes do not keep to the table:\n{}", wrong.len(), wrong.join("\n"));
     cells.compare();
 }
 
-/// What each visitor met at each door, beside what the file names. The policy above says who may pass; this says what passing is, so that
-/// a door that breaks for its rightful people turns red too.
+/// How each route answered each visitor, beside what the file names. The policy above says who may pass; this says what passing is, so that
+/// a route that breaks for its rightful people turns red too.
 #[derive(Default)]
 struct Cells(std::collections::BTreeMap<(String, String), Vec<String>>);
 

@@ -4,7 +4,7 @@
 mod processes;
 
 use futures::StreamExt;
-use processes::{Portal, Setup, Tasks, person::Person, postgres::Postgres, prepare, programs::Programs, within, world};
+use processes::{Portal, Setup, TaskFolders, person::Person, postgres::Postgres, prepare, programs::Programs, within, world};
 use serde_json::{Value, json};
 use std::{
     path::Path,
@@ -21,7 +21,7 @@ async fn the_main_job_on_two_webs_a_gateway_and_two_controllers_of_which_one_is_
     prepare();
     let Some(database) = Postgres::start() else { return };
     let data = tempfile::tempdir().unwrap();
-    let _tasks = Tasks(data.path().to_owned());
+    let _tasks = TaskFolders(data.path().to_owned());
     let programs = Programs::standins(&data.path().join("programs"), 0.15);
     let setup = |name: &str, role: &str| {
         Setup::new(data.path(), name)

@@ -191,7 +191,7 @@ async fn the_development_provider_refuses_foreign_clients_and_addresses_without_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_portal_starts_without_its_provider_and_says_so_at_the_door() {
+async fn the_portal_starts_without_its_provider_and_says_so_at_sign_in() {
     // Nothing listens there.
     let portal = TestPortal::with(&["--role", "web,gateway", "--issuer", "http://127.0.0.1:9/realms/none"]).await;
     let mut browser = portal.browser();

@@ -3,7 +3,7 @@
 
 use crate::{
     interrupt,
-    job::{self, Done, People},
+    journey::{self, Done, People},
     served::Served,
 };
 use anyhow::{Result, bail};
@@ -40,7 +40,7 @@ pub fn demo(options: &Options, exit: bool) -> Result<()> {
 /// The main job, its table and its summary; an error unless [`verdict`] is good.
 pub fn main_job(served: &mut Served) -> Result<()> {
     let people = People::of_the_development_provider();
-    let done = job::main_job(&served.address, &people, &served.python, &mut served.steps)?;
+    let done = journey::main_job(&served.address, &people, &served.python, &mut served.steps)?;
     print_table(&done, &people, &served.address);
     if let Some(file) = &served.options.summary {
         fs::write(file, serde_json::to_vec_pretty(&summary(&done, &people, &served.address, &served.steps))?)?;
@@ -85,16 +85,16 @@ fn print_table(done: &Done, people: &People, address: &str) {
 fn summary(done: &Done, people: &People, address: &str, steps: &[(String, f64)]) -> serde_json::Value {
     serde_json::json!({
         "address": address,
-        "tenant": job::TENANT,
+        "tenant": journey::TENANT,
         "people": people.all.iter().map(|p| serde_json::json!({"name": p.name, "role": p.role, "sign_in": p.sign_in, "password": p.password})).collect::<Vec<_>>(),
         "api_key": done.api_key,
-        "base_model": job::BASE_MODEL,
-        "tuned_model": job::MODEL,
+        "base_model": journey::BASE_MODEL,
+        "tuned_model": journey::MODEL,
         "tuned_model_id": done.model_id,
-        "dataset": job::DATASET,
+        "dataset": journey::DATASET,
         "run": done.run,
         "version": done.version,
-        "endpoint": job::ENDPOINT,
+        "endpoint": journey::ENDPOINT,
         "seconds": steps.iter().map(|(name, s)| (name.clone(), serde_json::json!((s * 10.0).round() / 10.0))).collect::<serde_json::Map<_, _>>(),
         "scores": {"base": done.base, "tuned": done.tuned, "rows": done.rows, "facts": done.facts[0], "facts_base": done.facts[1], "facts_tuned": done.facts[2]},
         "question": done.fact.question,
@@ -106,7 +106,7 @@ fn summary(done: &Done, people: &People, address: &str, steps: &[(String, f64)])
 #[cfg(test)]
 mod tests {
     use super::*;
-    use job::Fact;
+    use journey::Fact;
 
     fn done(base: u64, tuned: u64, answers: [&str; 2]) -> Done {
         Done {

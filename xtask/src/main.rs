@@ -6,7 +6,7 @@ mod demo;
 mod dev;
 mod envs;
 mod interrupt;
-mod job;
+mod journey;
 mod mutants;
 mod port;
 mod run;
@@ -24,11 +24,11 @@ use std::{path::Path, process::ExitCode};
 #[command(name = "xtask")]
 struct Line {
     #[command(subcommand)]
-    task: Task,
+    command: Command,
 }
 
 #[derive(Subcommand)]
-enum Task {
+enum Command {
     /// Makes the style sheet from style/ and the classes in app/.
     Css {
         /// Changes nothing; fails when the committed sheet is stale.
@@ -90,19 +90,19 @@ fn run_task() -> Result<()> {
     // Every path below is relative to the repository.
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the repository")?;
     std::env::set_current_dir(root).with_context(|| format!("{} cannot be entered", root.display()))?;
-    match Line::parse().task {
-        Task::Css { check } => css::css(check),
-        Task::Web { release } => web::web(release).map(|site| println!("  {}", site.display())),
-        Task::Build => {
+    match Line::parse().command {
+        Command::Css { check } => css::css(check),
+        Command::Web { release } => web::web(release).map(|site| println!("  {}", site.display())),
+        Command::Build => {
             web::web(true)?;
             run::run(run::cargo().args(["build", "--release", "-p", "server"]))
         }
-        Task::Dev { args } => dev::dev(&args),
-        Task::Check => check::check(),
-        Task::Demo { options, exit } => demo::demo(&options, exit),
-        Task::Test => suite::whole(),
-        Task::TestQuick => suite::quick(),
-        Task::Mutants { files } => mutants::mutants(&files),
-        Task::Screens { dir } => screens::screens(&dir),
+        Command::Dev { args } => dev::dev(&args),
+        Command::Check => check::check(),
+        Command::Demo { options, exit } => demo::demo(&options, exit),
+        Command::Test => suite::whole(),
+        Command::TestQuick => suite::quick(),
+        Command::Mutants { files } => mutants::mutants(&files),
+        Command::Screens { dir } => screens::screens(&dir),
     }
 }

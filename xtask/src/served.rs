@@ -5,7 +5,7 @@ use crate::{
     demo::Options,
     envs, interrupt,
     interrupt::say,
-    job::{People, stop},
+    journey::{People, stop},
     port,
     run::{cargo, run},
     web,

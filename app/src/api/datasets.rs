@@ -158,7 +158,7 @@ pub async fn get_upload_form(tenant: String, name: String) -> Result<UploadForm,
 /// What a person says about a version; `languages` separated by commas or blanks. The rows stay as they are.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Said {
+pub struct DocumentationForm {
     pub source: String,
     pub licence: String,
     pub personal_data: String,
@@ -168,7 +168,7 @@ pub struct Said {
 }
 
 #[server(prefix = "/rpc", endpoint = "datasets/document", output = Wire)]
-pub async fn document(tenant: String, name: String, number: u32, said: Said) -> Result<(), AppError> {
+pub async fn document(tenant: String, name: String, number: u32, said: DocumentationForm) -> Result<(), AppError> {
     use domain::dataset::PersonalData;
     let (platform, scope) = super::scope(&tenant).await?;
     let documentation = Documentation {

@@ -3,7 +3,7 @@
 use super::{AppError, Wire};
 #[cfg(feature = "ssr")]
 use crate::ui::number::some;
-use domain::chain::Link;
+use domain::lineage::Link;
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 

@@ -5,7 +5,7 @@
 pub mod admin;
 pub mod audit;
 pub mod base_models;
-pub mod chain;
+pub mod lineage_strip;
 pub mod datasets;
 pub mod endpoints;
 pub mod frame;

@@ -46,7 +46,7 @@ pub struct VersionLine {
 
 /// An endpoint that could take the version, or has it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Place {
+pub struct EndpointChoice {
     pub name: String,
     pub state: EndpointState,
     /// It serves this very version.
@@ -65,7 +65,7 @@ pub struct ModelPage {
     pub base: Option<BaseModel>,
     /// Held-out rows of which base and tuned differ in being right; worse first.
     pub flipped: Vec<EvaluatedRow>,
-    pub places: Vec<Place>,
+    pub endpoints: Vec<EndpointChoice>,
     pub edit_refused: Option<String>,
     pub stage_refused: Option<String>,
     pub deploy_refused: Option<String>,
@@ -81,12 +81,12 @@ pub async fn model_get(tenant: String, name: String, number: u32) -> Result<Mode
     let version = models.version(&name, (number > 0).then_some(number)).await?;
     let mut flipped = platform.runs(&scope).evaluated(version.run, platform::runs::EvaluatedFilter::Flipped).await?;
     flipped.sort_by_key(|row| (row.tuned_right, row.row));
-    let places = platform
+    let endpoints = platform
         .endpoints(&scope)
         .list()
         .await?
         .into_iter()
-        .map(|e| Place {
+        .map(|e| EndpointChoice {
             serves: e.merged_version == Some(version.id) || e.attachments.iter().any(|a| a.version == version.id),
             fits: e.takes_adapters_of(version.base_model),
             name: e.name.to_string(),
@@ -105,7 +105,7 @@ pub async fn model_get(tenant: String, name: String, number: u32) -> Result<Mode
         version,
         base,
         flipped,
-        places,
+        endpoints,
     })
 }
 

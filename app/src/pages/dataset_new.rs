@@ -8,7 +8,7 @@ use crate::{
     pages::datasets::Formats,
     ui::{
         Crumb, Draft, Field, Icon, Load, Place, ProblemSummary, TenantPage, bytes,
-        form::{Said, fields_of},
+        form::{FieldNote, fields_of},
         number::percent,
         use_query, use_tenant,
     },
@@ -78,7 +78,7 @@ fn Body(form: UploadForm, tenant: String, name: String) -> impl IntoView {
                         <label for="file">"JSON or JSONL"</label>
                         <span class="panel empty dropzone"><Icon name="upload"/><input id="file" name="file" type="file" accept=".json,.jsonl,.ndjson,application/json" required aria-describedby="file-says"/></span>
                         <span class="says" id="file-says">{move || match problems.with(|all| all.iter().find(|p| p.field == "file").cloned()) {
-                            Some(problem) => view! { <Said name="file" problem/> }.into_any(),
+                            Some(problem) => view! { <FieldNote name="file" problem/> }.into_any(),
                             None => view! { <span class="help">{used.clone()}</span> }.into_any(),
                         }}</span>
                     </div>

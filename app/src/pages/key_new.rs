@@ -6,7 +6,7 @@ use crate::{
     ui::{
         Copy, Crumb, Field, Icon, Load, Place, ProblemSummary, TenantPage,
         copy::put,
-        form::{Said, fields_of},
+        form::{FieldNote, fields_of},
         use_tenant,
     },
 };
@@ -97,7 +97,7 @@ fn Ask(
                     <div class="pack">{choices.models.iter().enumerate().map(|(i, id)| view! {
                         <label class="check"><input type="checkbox" name=format!("form[models][{i}]") value=id.clone() checked=typed.models.contains(id) on:change=move |_| some.set(true)/><span class="mono">{id.clone()}</span></label>
                     }).collect_view()}</div>
-                    {move || models_problem().map(|problem| view! { <div class="field"><Said name="models" problem/></div> })}
+                    {move || models_problem().map(|problem| view! { <div class="field"><FieldNote name="models" problem/></div> })}
                 </fieldset>
                 <fieldset class="form"><legend><h2>"Limits"</h2></legend>
                     <Field name="requests_per_minute" label="Requests" problems help="Leave empty for no limit" optional=true>

@@ -5,7 +5,7 @@ use crate::{
     links,
     ui::{Crumb, Empty, Load, Place, TenantPage, on_change, use_query, use_tenant},
 };
-use domain::chain::Link;
+use domain::lineage::Link;
 use leptos::prelude::*;
 use leptos_meta::Title;
 use std::collections::{HashMap, HashSet};

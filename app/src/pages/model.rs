@@ -85,7 +85,7 @@ fn Head(tenant: Signal<String>, page: ModelPage) -> impl IntoView {
         .map(|f| format!("{} ", f.value.trim_end_matches('.').to_owned() + "."))
         .unwrap_or_default();
     let sentence = format!("{summary}{how}, made from {} v{}.", v.dataset_name, v.dataset_number);
-    let served = page.places.iter().any(|p| p.serves);
+    let served = page.endpoints.iter().any(|p| p.serves);
     let deploy = tab_href(&t, &page, "endpoints");
     let edit = links::card_edit(&t, &v.model_name, v.number);
     view! {
@@ -153,7 +153,7 @@ fn short_digest(digest: &str) -> String {
 
 #[component]
 fn Tabs(tenant: Signal<String>, tab: Signal<String>, page: ModelPage) -> impl IntoView {
-    let serves = page.places.iter().filter(|p| p.serves).count();
+    let serves = page.endpoints.iter().filter(|p| p.serves).count();
     let tabs: [(&'static str, &'static str, Option<usize>); 6] = [
         ("", "Card", None),
         ("evaluation", "Evaluation", None),

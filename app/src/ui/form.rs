@@ -36,8 +36,8 @@ pub fn Field(
             <span class="control" class:tall=tall class:invalid=move || own.with(Option::is_some)>{children()}</span>
             <span class="says" id=format!("{name}-says")>
                 {move || match (own.get(), doubt.get()) {
-                    (Some(problem), _) => view! { <Said name=of.get_value() problem/> }.into_any(),
-                    (None, Some(problem)) => view! { <Said name=of.get_value() problem doubt=true/> }.into_any(),
+                    (Some(problem), _) => view! { <FieldNote name=of.get_value() problem/> }.into_any(),
+                    (None, Some(problem)) => view! { <FieldNote name=of.get_value() problem doubt=true/> }.into_any(),
                     (None, None) => (!help.with(String::is_empty)).then(|| view! { <span class="help">{help.get()}</span> }).into_any(),
                 }}
             </span>
@@ -47,7 +47,7 @@ pub fn Field(
 
 /// The problem of a field, with the value that works.
 #[component]
-pub fn Said(
+pub fn FieldNote(
     #[prop(into)] name: String,
     problem: FieldProblem,
     /// It may stay as it is.

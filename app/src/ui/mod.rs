@@ -1,6 +1,6 @@
 //! The parts that pages are made of. Classes come from `style/`; what is plain HTML with a class has no component here.
 
-pub mod chain;
+pub mod lineage_strip;
 pub mod chart;
 pub mod copy;
 pub mod draft;
@@ -20,7 +20,7 @@ pub mod theme;
 pub mod topbar;
 pub mod uploads;
 
-pub use chain::ChainStrip;
+pub use lineage_strip::LineageStrip;
 pub use copy::Copy;
 pub use draft::Draft;
 pub use form::{Field, ProblemSummary};

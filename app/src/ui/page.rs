@@ -1,6 +1,6 @@
-//! The frame of a page: top bar, rail, chain strip, and the page itself in `<main>`.
+//! The frame of a page: top bar, rail, lineage strip, and the page itself in `<main>`.
 
-use super::{chain::ChainStrip, live::LostBar, load::is_lost, rail::Rail, topbar::TopBar};
+use super::{lineage_strip::LineageStrip, live::LostBar, load::is_lost, rail::Rail, topbar::TopBar};
 use crate::api::{
     AppError,
     frame::{Frame, get_frame},
@@ -55,7 +55,7 @@ impl Crumb {
 /// A page inside a tenant.
 ///
 /// `crumbs` may read resources (it is drawn inside a `Transition`): `Signal::derive(move || vec![...])`, or `vec![..]` as it is.
-/// The chain strip finds its place in the address. `bare` leaves out the page's width and padding (the playground).
+/// The lineage strip finds its place in the address. `bare` leaves out the page's width and padding (the playground).
 #[component]
 pub fn TenantPage(
     place: Place,
@@ -68,7 +68,7 @@ pub fn TenantPage(
             <TopBar crumbs admin=false/>
             <Rail place admin=false/>
             <main id="main" tabindex="-1">
-                <ChainStrip/>
+                <LineageStrip/>
                 <LostBar/>
                 {if bare { children().into_any() } else { view! { <div class="wide">{children()}</div> }.into_any() }}
             </main>
@@ -76,7 +76,7 @@ pub fn TenantPage(
     }
 }
 
-/// A page of the platform's administration: grey top bar, its own rail, no chain.
+/// A page of the platform's administration: grey top bar, its own rail, no lineage strip.
 #[component]
 pub fn AdminPage(place: Place, #[prop(into)] crumbs: Signal<Vec<Crumb>>, children: Children) -> impl IntoView {
     view! {

@@ -45,9 +45,9 @@ pub struct Entry {
     /// Id of the actor; `system` for the system.
     pub actor: String,
     pub actor_name: String,
-    /// None for deeds on the platform itself.
+    /// None for actions on the platform itself.
     pub tenant: Option<Name>,
-    /// `run.launch`, `key.revoke`...: the word of `policy::Action`, or a system deed.
+    /// `run.launch`, `key.revoke`...: the word of `policy::Action`, or an action of the system.
     pub action: String,
     /// `run`, `dataset_version`...
     pub object_kind: String,

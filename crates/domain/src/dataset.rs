@@ -191,7 +191,7 @@ pub struct DatasetVersion {
     pub bytes: u64,
     /// BLAKE3 of the bytes as uploaded, hex; set once they have arrived.
     pub digest: Option<String>,
-    /// The judging whose files count: see `store_location::dataset_judgement`.
+    /// The judging whose files count: see `artefacts::dataset_judgement`.
     #[serde(default)]
     pub judgement: Option<String>,
     /// Bytes of those files.

@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 pub struct Line {
     pub at: Timestamp,
     #[serde(flatten)]
-    pub said: Said,
+    pub message: TaskMessage,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Said {
+pub enum TaskMessage {
     /// A new part of the work began.
     Phase {
         phase: Phase,

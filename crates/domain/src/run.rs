@@ -10,7 +10,7 @@ mod transitions;
 
 pub use crate::reason::{failure::Failure, run::Reason};
 pub use evaluation::{EvaluatedRow, Scores, Verdict};
-pub use step::{Job, PortalJob, Resources, Step, StepId, StepKind, StepState, Work};
+pub use step::{ProcessWork, PortalWork, Resources, Step, StepId, StepKind, StepState, Work};
 pub use transitions::Inconsistent;
 
 use crate::{
@@ -179,7 +179,7 @@ impl Run {
         self.steps.iter().find(|s| s.id == *id)
     }
 
-    /// The folder of a step's latest try, as in `store_location::run_task`.
+    /// The folder of a step's latest try, as in `artefacts::run_task`.
     pub fn folder_of(&self, step: &StepId) -> String {
         self.step(step).map_or_else(|| step.to_string(), Step::folder)
     }
@@ -193,7 +193,7 @@ impl Run {
     /// The weights that a step leaves: what a merge leaves is whole, what a training leaves is what it trained.
     pub fn weights_of(&self, step: &StepId) -> WeightsKind {
         match (self.step(step).map(|s| &s.work), self.settings.finetuning_type()) {
-            (Some(Work::Process { job: Job::Merge { .. }, .. }), _) | (_, FinetuningType::Full) => WeightsKind::Merged,
+            (Some(Work::Process { work: ProcessWork::Merge { .. }, .. }), _) | (_, FinetuningType::Full) => WeightsKind::Merged,
             (_, FinetuningType::Lora) => WeightsKind::Adapter,
         }
     }

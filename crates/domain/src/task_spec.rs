@@ -6,13 +6,13 @@ use crate::{
     name::Name,
     serving::ParserChoice,
     settings::RunSettings,
-    store_location::StoreLocation,
+    artefacts::ArtefactStore,
 };
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskSpec {
-    pub store: StoreLocation,
+    pub store: ArtefactStore,
     pub work: Work,
 }
 
@@ -29,13 +29,13 @@ pub enum Work {
 pub struct Train {
     pub tenant: Name,
     pub run: RunId,
-    /// Its folder, as in `store_location::run_task`.
+    /// Its folder, as in `artefacts::run_task`.
     pub folder: String,
     pub base_model: BaseModelId,
     /// LLaMA-Factory's template name.
     pub template: String,
     pub dataset_version: DatasetVersionId,
-    /// Which judging of it counts: see `store_location::dataset_judgement`.
+    /// Which judging of it counts: see `artefacts::dataset_judgement`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judgement: Option<String>,
     /// 0 = no held-out rows: then nothing is evaluated while training.
@@ -49,7 +49,7 @@ pub struct Train {
 pub struct Merge {
     pub tenant: Name,
     pub run: RunId,
-    /// Its folder, as in `store_location::run_task`.
+    /// Its folder, as in `artefacts::run_task`.
     pub folder: String,
     pub base_model: BaseModelId,
     /// LLaMA-Factory's template name.
@@ -62,11 +62,11 @@ pub struct Merge {
 pub struct Evaluate {
     pub tenant: Name,
     pub run: RunId,
-    /// Its folder, as in `store_location::run_task`.
+    /// Its folder, as in `artefacts::run_task`.
     pub folder: String,
     pub base_model: BaseModelId,
     pub dataset_version: DatasetVersionId,
-    /// Which judging of it counts: see `store_location::dataset_judgement`.
+    /// Which judging of it counts: see `artefacts::dataset_judgement`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judgement: Option<String>,
     /// The folder of the task that left the weights, and of which kind they are.

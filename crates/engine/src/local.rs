@@ -197,7 +197,7 @@ impl LocalEngine {
             Some(_) => {}
             None => {
                 let port = match task.kind {
-                    TaskKind::Job => None,
+                    TaskKind::Batch => None,
                     TaskKind::Server => Some(self.free_port()?),
                 };
                 let launch = Launch { program: self.program.clone(), port, env: self.env.clone() };

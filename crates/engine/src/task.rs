@@ -31,7 +31,8 @@ pub struct Task {
 #[serde(rename_all = "snake_case")]
 pub enum TaskKind {
     /// Runs to its end, never restarted by the engine.
-    Job,
+    #[serde(rename = "job")]
+    Batch,
     /// Listens on a port that the engine chooses; restarted by the controller, never by the engine.
     Server,
 }

@@ -144,7 +144,7 @@ fn local_engine(folder: &Path) -> LocalEngine {
 fn job(name: &str) -> Task {
     Task {
         name: name.into(),
-        kind: TaskKind::Job,
+        kind: TaskKind::Batch,
         tenant: "acme".parse().unwrap(),
         runtime: Runtime::Trainer,
         args: vec!["task".into(), "run".into()],

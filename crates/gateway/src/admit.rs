@@ -2,9 +2,9 @@
 
 use crate::{
     asked::{Asked, Demand},
-    authenticate::Caller,
+    authenticate::Authenticated,
     errors::Refusal,
-    limits::{Ask, Ledger, OverLimit, Reservation, Standing, What},
+    limits::{Ask, Ledger, OverLimit, Reservation, RateLimits, What},
 };
 use domain::{directory::Route, serving::is_guarded};
 use std::sync::Arc;
@@ -21,12 +21,12 @@ pub(crate) enum Prompt {
 /// A call within the limits.
 pub(crate) struct Admitted {
     pub reservation: Option<Reservation>,
-    pub standing: Standing,
+    pub rate_limits: RateLimits,
     /// The most tokens of each answer that the model server is to be told, where the client left it open.
     pub told: Option<u64>,
 }
 
-impl<'d> Caller<'d> {
+impl<'d> Authenticated<'d> {
     pub(crate) fn is_active(&self) -> Result<(), Refusal> {
         if self.entry.active { Ok(()) } else { Err(Refusal::suspended()) }
     }
@@ -94,15 +94,15 @@ impl<'d> Caller<'d> {
             });
             ask.tokens = demand.at_most(prompt, each, context);
         }
-        let (reservation, standing) = ledger.reserve(&ask, ledger.now_ms())?;
-        Ok(Admitted { reservation, standing, told })
+        let (reservation, rate_limits) = ledger.reserve(&ask, ledger.now_ms())?;
+        Ok(Admitted { reservation, rate_limits, told })
     }
 }
 
 /// Whether a call that did not fit by the length of its prompt could fit once the prompt's tokens are counted.
 pub(crate) fn worth_counting(over: &OverLimit, demand: &Demand) -> bool {
     let answers = demand.max_tokens.unwrap_or(1).saturating_mul(demand.answers());
-    over.what == What::Tokens && over.standing.tokens.is_some_and(|gauge| u64::from(gauge.remaining) > answers)
+    over.what == What::Tokens && over.rate_limits.tokens.is_some_and(|gauge| u64::from(gauge.remaining) > answers)
 }
 
 #[cfg(test)]
@@ -130,14 +130,14 @@ mod tests {
         ] {
             let mut entry = TenantEntry::default();
             entry.calls.limits = Limits { tokens_per_minute: Some(limit), ..Limits::default() };
-            let caller = Caller { tenant: &tenant, entry: &entry, key: None, person: PersonId::from_uuid(Uuid::from_u128(1)) };
+            let caller = Authenticated { tenant: &tenant, entry: &entry, key: None, person: PersonId::from_uuid(Uuid::from_u128(1)) };
             let admitted = caller.reserve(&demand, prompt, context, &ledger, 1_000).unwrap();
-            let gauge = admitted.standing.tokens.unwrap();
+            let gauge = admitted.rate_limits.tokens.unwrap();
             assert_eq!((gauge.limit - gauge.remaining, admitted.told), (reserved, told), "{demand:?}");
         }
         let entry = TenantEntry::default();
-        let caller = Caller { tenant: &tenant, entry: &entry, key: None, person: PersonId::from_uuid(Uuid::from_u128(1)) };
+        let caller = Authenticated { tenant: &tenant, entry: &entry, key: None, person: PersonId::from_uuid(Uuid::from_u128(1)) };
         let free = caller.reserve(&Demand { max_tokens: None, ..demand }, Prompt::Bound, 512, &ledger, 1_000).unwrap();
-        assert_eq!((free.told, free.standing), (None, Standing::default()), "without a limit nothing is told and nothing counted");
+        assert_eq!((free.told, free.rate_limits), (None, RateLimits::default()), "without a limit nothing is told and nothing counted");
     }
 }

@@ -16,7 +16,7 @@ const KEY_STOPS_AT: HeaderName = HeaderName::from_static("x-api-key-stops-at");
 const KEY_WARNING: HeaderName = HeaderName::from_static("x-api-key-warning");
 
 /// A caller that is who it says it is. Nothing is said yet about what it may do.
-pub(crate) struct Caller<'d> {
+pub(crate) struct Authenticated<'d> {
     pub tenant: &'d Name,
     pub entry: &'d TenantEntry,
     /// None: a signed-in person's page.
@@ -25,7 +25,7 @@ pub(crate) struct Caller<'d> {
     pub person: PersonId,
 }
 
-impl Caller<'_> {
+impl Authenticated<'_> {
     /// Tells a program, a week before, that its key stops unless its owner signs in.
     pub(crate) fn tell_its_end(&self, headers: &mut HeaderMap, now: Timestamp) {
         let Some(stop) = self.key.and_then(|k| k.confirmed_until).filter(|stop| confirmation::is_told(*stop, now)) else { return };
@@ -44,7 +44,7 @@ pub(crate) fn authenticate<'d>(
     headers: &HeaderMap,
     in_path: Option<&str>,
     now: Timestamp,
-) -> Result<Caller<'d>, Refusal> {
+) -> Result<Authenticated<'d>, Refusal> {
     let text = credential(headers).ok_or_else(Refusal::no_key)?;
     if text.starts_with(PASS_PREFIX) { by_pass(directory, text, in_path, now) } else { by_key(directory, text, in_path, now) }
 }
@@ -59,7 +59,7 @@ fn credential(headers: &HeaderMap) -> Option<&str> {
     bearer().or_else(|| plain("api-key")).or_else(|| plain("x-api-key")).map(str::trim).filter(|t| !t.is_empty())
 }
 
-fn by_key<'d>(directory: &'d Directory, text: &str, in_path: Option<&str>, now: Timestamp) -> Result<Caller<'d>, Refusal> {
+fn by_key<'d>(directory: &'d Directory, text: &str, in_path: Option<&str>, now: Timestamp) -> Result<Authenticated<'d>, Refusal> {
     if !key::text::well_formed(text) {
         return Err(if text.starts_with(key::PREFIX) { Refusal::torn_key() } else { Refusal::unknown_key() });
     }
@@ -76,11 +76,11 @@ fn by_key<'d>(directory: &'d Directory, text: &str, in_path: Option<&str>, now: 
     }
     match key.expires_at {
         Some(end) if end <= now => Err(Refusal::expired_key(end)),
-        _ => Ok(Caller { tenant, entry, key: Some(key), person: key.owner }),
+        _ => Ok(Authenticated { tenant, entry, key: Some(key), person: key.owner }),
     }
 }
 
-fn by_pass<'d>(directory: &'d Directory, text: &str, in_path: Option<&str>, now: Timestamp) -> Result<Caller<'d>, Refusal> {
+fn by_pass<'d>(directory: &'d Directory, text: &str, in_path: Option<&str>, now: Timestamp) -> Result<Authenticated<'d>, Refusal> {
     let pass = Pass::verify(text, &directory.pass_secret, now).map_err(|e| match e {
         BadPass::NotOurs => Refusal::bad_pass(),
         BadPass::Expired => Refusal::expired_pass(),
@@ -93,5 +93,5 @@ fn by_pass<'d>(directory: &'d Directory, text: &str, in_path: Option<&str>, now:
     if ended || !entry.members.contains(&pass.person) {
         return Err(Refusal::bad_pass());
     }
-    Ok(Caller { tenant, entry, key: None, person: pass.person })
+    Ok(Authenticated { tenant, entry, key: None, person: pass.person })
 }

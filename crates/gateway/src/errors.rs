@@ -1,7 +1,7 @@
 //! Refusals, in OpenAI's shape: `{"error":{"message","type","param","code"}}`, in plain words with the next step.
 
 use crate::{
-    limits::{OverLimit, Standing, What, Whose},
+    limits::{OverLimit, RateLimits, What, Whose},
     sse::TooLong,
 };
 use axum::{
@@ -20,20 +20,20 @@ pub(crate) struct Refusal {
     pub code: &'static str,
     pub message: String,
     pub param: Option<String>,
-    /// Seconds, or what the model server said; boxed for the same reason as `standing`.
+    /// Seconds, or what the model server said; boxed for the same reason as `rate_limits`.
     pub retry_after: Option<Box<HeaderValue>>,
     /// For a 405: the method that the address answers.
     pub allow: Option<&'static str>,
     /// OpenAI's clients repeat a 429 by themselves unless told that it is of no use.
     pub retry_is_useless: bool,
     /// Told in the headers; boxed, because every result of the gateway would carry its size.
-    pub standing: Option<Box<Standing>>,
+    pub rate_limits: Option<Box<RateLimits>>,
 }
 
 impl Refusal {
     fn new(status: StatusCode, kind: &'static str, code: &'static str, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { status, kind, code, message, param: None, retry_after: None, allow: None, retry_is_useless: false, standing: None }
+        Self { status, kind, code, message, param: None, retry_after: None, allow: None, retry_is_useless: false, rate_limits: None }
     }
 
     pub(crate) fn after(mut self, seconds: u64) -> Self {
@@ -199,7 +199,7 @@ impl Refusal {
         };
         let mut this = Self::new(StatusCode::TOO_MANY_REQUESTS, what, "rate_limit_exceeded", message).after(seconds);
         this.retry_is_useless = over.wait_ms.is_none();
-        this.standing = Some(Box::new(over.standing));
+        this.rate_limits = Some(Box::new(over.rate_limits));
         this
     }
 
@@ -304,15 +304,15 @@ impl IntoResponse for Refusal {
         if self.retry_is_useless {
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
-        if let Some(standing) = self.standing {
-            tell_standing(headers, &standing);
+        if let Some(rate_limits) = self.rate_limits {
+            tell_rate_limits(headers, &rate_limits);
         }
         response
     }
 }
 
 /// The `x-ratelimit-*` headers that OpenAI's clients know.
-pub(crate) fn tell_standing(headers: &mut HeaderMap, standing: &Standing) {
+pub(crate) fn tell_rate_limits(headers: &mut HeaderMap, rate_limits: &RateLimits) {
     const NAMES: [[HeaderName; 3]; 2] = [
         [
             HeaderName::from_static("x-ratelimit-limit-requests"),
@@ -325,7 +325,7 @@ pub(crate) fn tell_standing(headers: &mut HeaderMap, standing: &Standing) {
             HeaderName::from_static("x-ratelimit-reset-tokens"),
         ],
     ];
-    for ([limit, remaining, reset], gauge) in NAMES.into_iter().zip([standing.requests, standing.tokens]) {
+    for ([limit, remaining, reset], gauge) in NAMES.into_iter().zip([rate_limits.requests, rate_limits.tokens]) {
         let Some(gauge) = gauge else { continue };
         headers.insert(limit, gauge.limit.into());
         headers.insert(remaining, gauge.remaining.into());

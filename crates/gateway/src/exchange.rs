@@ -4,10 +4,10 @@ use crate::{
     Inner,
     admit::{Admitted, Prompt, worth_counting},
     asked::{Asked, Demand, Kind, UsageShown},
-    authenticate::{Caller, authenticate},
+    authenticate::{Authenticated, authenticate},
     cors,
-    errors::{Refusal, tell_standing},
-    limits::Standing,
+    errors::{Refusal, tell_rate_limits},
+    limits::RateLimits,
     meter::{self, Meter},
     relay::{Bounds, Relay},
     tally::Pace,
@@ -61,7 +61,7 @@ impl Exchange {
         Self { request_id: request_id(headers, id), inner, directory, id, at, started, tenant: OnceLock::new() }
     }
 
-    fn caller(&self, tenant: Option<&str>, headers: &HeaderMap) -> Result<Caller<'_>, Refusal> {
+    fn authenticated(&self, tenant: Option<&str>, headers: &HeaderMap) -> Result<Authenticated<'_>, Refusal> {
         let caller = authenticate(&self.directory, headers, tenant, self.at)?;
         let _ = self.tenant.set(caller.tenant.clone());
         Ok(caller)
@@ -75,7 +75,7 @@ impl Exchange {
 
     /// `GET /v1/models`
     pub(crate) fn models(&self, tenant: Option<&str>, headers: &HeaderMap) -> Result<Response, Refusal> {
-        let caller = self.caller(tenant, headers)?;
+        let caller = self.authenticated(tenant, headers)?;
         caller.is_active()?;
         let mut models: Vec<_> =
             caller.entry.routes.iter().filter(|(id, _)| caller.may_call(id)).map(|(id, r)| model(&caller, id, r)).collect();
@@ -87,7 +87,7 @@ impl Exchange {
 
     /// `GET /v1/models/{id}`. A model that the key may not call is not shown.
     pub(crate) fn model(&self, tenant: Option<&str>, headers: &HeaderMap, id: &str) -> Result<Response, Refusal> {
-        let caller = self.caller(tenant, headers)?;
+        let caller = self.authenticated(tenant, headers)?;
         caller.is_active()?;
         let (_, route) = caller.route(id).map_err(|_| Refusal::unknown_model(id))?;
         Ok(json(serde_json::to_vec(&model(&caller, id, route)).unwrap_or_default()))
@@ -96,11 +96,11 @@ impl Exchange {
     /// `POST /v1/chat/completions` and `/v1/completions`
     pub(crate) async fn completion(&self, kind: Kind, tenant: Option<&str>, request: Request<Body>) -> Result<Response, Refusal> {
         let (head, body) = request.into_parts();
-        let caller = self.caller(tenant, &head.headers)?;
+        let caller = self.authenticated(tenant, &head.headers)?;
         // In this order: a body that says it is too large takes no place, and who has no place is not read.
-        let place = self.announced(&head.headers).and_then(|()| self.inner.under_way.enter(&caller));
-        let (body, place) = match place {
-            Ok(place) => (self.read(body).await, Some(place)),
+        let in_flight = self.announced(&head.headers).and_then(|()| self.inner.under_way.enter(&caller));
+        let (body, in_flight) = match in_flight {
+            Ok(in_flight) => (self.read(body).await, Some(in_flight)),
             Err(refusal) => (Err(refusal), None),
         };
         let Some(slot) = self.inner.usage.reserve() else {
@@ -108,12 +108,12 @@ impl Exchange {
             return Err(Refusal::metering_full());
         };
         let trace = trace(&caller, kind);
-        let mut meter = Meter::new(self.call(&caller, kind), slot, place, self.inner.measures.clone(), trace.clone(), self.started);
+        let mut meter = Meter::new(self.call(&caller, kind), slot, in_flight, self.inner.measures.clone(), trace.clone(), self.started);
         let forwarded = match self.forward(&caller, kind, body, &mut meter, &trace).await {
             Ok(forwarded) => forwarded,
             Err(end) => return Err(end.record(&mut meter)),
         };
-        let Forwarded { answer, sent, shown, standing, until } = forwarded;
+        let Forwarded { answer, sent, shown, rate_limits, until } = forwarded;
         let mut response = match shown {
             Some(shown) => {
                 let config = &self.inner.config;
@@ -134,7 +134,7 @@ impl Exchange {
                 Err(end) => return Err(end.record(&mut meter)),
             },
         };
-        tell_standing(response.headers_mut(), &standing);
+        tell_rate_limits(response.headers_mut(), &rate_limits);
         caller.tell_its_end(response.headers_mut(), self.at);
         Ok(response)
     }
@@ -158,7 +158,7 @@ impl Exchange {
     /// From the body to the head of the model server's answer.
     async fn forward(
         &self,
-        caller: &Caller<'_>,
+        caller: &Authenticated<'_>,
         kind: Kind,
         body: Result<Bytes, Refusal>,
         meter: &mut Meter,
@@ -209,11 +209,11 @@ impl Exchange {
         if shown.is_some() && !is_event_stream(answer.headers()) {
             return Err(Refusal::upstream_garbled().into());
         }
-        Ok(Forwarded { answer, sent, shown, standing: admitted.standing, until })
+        Ok(Forwarded { answer, sent, shown, rate_limits: admitted.rate_limits, until })
     }
 
     /// Within the limits by the length of its prompt; where that does not fit, by the count of the model's own tokenizer.
-    async fn admit(&self, caller: &Caller<'_>, asked: &Asked<'_>, route: &Route, upstream: &str) -> Result<(Admitted, Demand), Refusal> {
+    async fn admit(&self, caller: &Authenticated<'_>, asked: &Asked<'_>, route: &Route, upstream: &str) -> Result<(Admitted, Demand), Refusal> {
         let reserve = |demand: &Demand, prompt| {
             let default = self.inner.config.default_max_tokens;
             caller.reserve(demand, prompt, route.context, &self.inner.ledger, default)
@@ -284,7 +284,7 @@ impl Exchange {
         }
     }
 
-    fn call(&self, caller: &Caller, kind: Kind) -> Call {
+    fn call(&self, caller: &Authenticated, kind: Kind) -> Call {
         tracing::Span::current().record("tenant", caller.tenant.as_str());
         Call {
             id: CallId::from_uuid(self.id),
@@ -312,7 +312,7 @@ impl Exchange {
 
 /// The whole call, until it is recorded: longer than its request, where the answer is a stream. The model is named once it is known to be
 /// one of the tenant's: what a client types is not for everybody's eyes.
-fn trace(caller: &Caller, kind: Kind) -> Span {
+fn trace(caller: &Authenticated, kind: Kind) -> Span {
     let operation = match kind {
         Kind::Chat => "chat",
         Kind::Text => "text_completion",
@@ -330,7 +330,7 @@ struct Forwarded {
     sent: Sent,
     /// None: not a stream.
     shown: Option<UsageShown>,
-    standing: Standing,
+    rate_limits: RateLimits,
     until: Until,
 }
 
@@ -410,7 +410,7 @@ struct Model<'a> {
     ready: bool,
 }
 
-fn model<'a>(caller: &Caller<'a>, id: &'a str, route: &'a Route) -> Model<'a> {
+fn model<'a>(caller: &Authenticated<'a>, id: &'a str, route: &'a Route) -> Model<'a> {
     Model {
         id,
         object: "model",

@@ -36,7 +36,7 @@ mod wire;
 
 pub use exchange::Exchange;
 pub use measures::Measures;
-pub use usage_sink::{RECORD_BYTES, SpoolConfig, SpoolStanding, UsageReceiver, UsageSink};
+pub use usage_sink::{RECORD_BYTES, SpoolConfig, SpoolStatus, UsageReceiver, UsageSink};
 
 use domain::{directory::Directory, time::Timestamp};
 use std::{sync::Arc, time::Duration};

@@ -132,7 +132,7 @@ pub(crate) struct Gauge {
 
 /// The tighter of the key's and the tenant's limits; none where there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(crate) struct RateLimits {
     pub requests: Option<Gauge>,
     pub tokens: Option<Gauge>,
 }
@@ -157,7 +157,7 @@ pub(crate) struct OverLimit {
     pub needed: u64,
     /// None: it never fits, however long one waits.
     pub wait_ms: Option<u64>,
-    pub standing: Standing,
+    pub rate_limits: RateLimits,
 }
 
 /// What one call asks of the ledger.
@@ -193,7 +193,7 @@ impl Ledger {
     }
 
     /// Charges one request and the reserved tokens to key and tenant, or neither.
-    pub(crate) fn reserve(self: &Arc<Self>, ask: &Ask, now_ms: u64) -> Result<(Option<Reservation>, Standing), Box<OverLimit>> {
+    pub(crate) fn reserve(self: &Arc<Self>, ask: &Ask, now_ms: u64) -> Result<(Option<Reservation>, RateLimits), Box<OverLimit>> {
         let mut wanted = Vec::with_capacity(2);
         if let Some((id, limits)) = ask.key.filter(|(_, l)| is_limited(l)) {
             wanted.push((Subject::Key(id), limits, Whose::Key));
@@ -202,7 +202,7 @@ impl Ledger {
             wanted.push((Subject::Tenant(ask.tenant.clone()), ask.tenant_limits, Whose::Tenant));
         }
         if wanted.is_empty() {
-            return Ok((None, Standing::default()));
+            return Ok((None, RateLimits::default()));
         }
         let tokens = ask.tokens;
         let number = (self.hasher.hash_one(ask.tenant) % SHARDS as u64) as usize;
@@ -229,8 +229,8 @@ impl Ledger {
             }
         }
         if let Some((whose, what, limit, needed, wait_ms)) = refused {
-            let standing = shard.standing(&wanted, now_ms);
-            return Err(Box::new(OverLimit { whose, what, limit, needed, wait_ms, standing }));
+            let rate_limits = shard.rate_limits(&wanted, now_ms);
+            return Err(Box::new(OverLimit { whose, what, limit, needed, wait_ms, rate_limits }));
         }
         for (subject, ..) in &wanted {
             if let Some(account) = shard.accounts.get_mut(subject) {
@@ -238,9 +238,9 @@ impl Ledger {
                 account.tokens.add(now_ms, tokens);
             }
         }
-        let standing = shard.standing(&wanted, now_ms);
+        let rate_limits = shard.rate_limits(&wanted, now_ms);
         let subjects = wanted.into_iter().map(|w| w.0).collect();
-        Ok((Some(Reservation { ledger: self.clone(), shard: number, subjects, second: now_ms / 1_000, tokens }), standing))
+        Ok((Some(Reservation { ledger: self.clone(), shard: number, subjects, second: now_ms / 1_000, tokens }), rate_limits))
     }
 
     fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
@@ -271,19 +271,19 @@ impl Shard {
         });
     }
 
-    fn standing(&self, wanted: &[(Subject, Limits, Whose)], now_ms: u64) -> Standing {
+    fn rate_limits(&self, wanted: &[(Subject, Limits, Whose)], now_ms: u64) -> RateLimits {
         let tighter = |a: Option<Gauge>, b: Gauge| Some(a.filter(|a| a.remaining <= b.remaining).unwrap_or(b));
-        let mut standing = Standing::default();
+        let mut rate_limits = RateLimits::default();
         for (subject, limits, _) in wanted {
             let Some(account) = self.accounts.get(subject) else { continue };
             if let Some(limit) = limits.requests_per_minute {
-                standing.requests = tighter(standing.requests, account.requests.gauge(limit, now_ms));
+                rate_limits.requests = tighter(rate_limits.requests, account.requests.gauge(limit, now_ms));
             }
             if let Some(limit) = limits.tokens_per_minute {
-                standing.tokens = tighter(standing.tokens, account.tokens.gauge(limit, now_ms));
+                rate_limits.tokens = tighter(rate_limits.tokens, account.tokens.gauge(limit, now_ms));
             }
         }
-        standing
+        rate_limits
     }
 }
 

@@ -26,7 +26,7 @@ fn a_refusal_says_which_limit_and_when_it_fits_again() {
     let refused = ledger.reserve(&ask(&acme, limits(2, 1_000), Limits::default(), 1), 20_500).err().unwrap();
     // The first request was counted in second 0, which ends at 1 s and leaves the window 60 s later.
     assert_eq!((refused.whose, refused.what, refused.wait_ms), (Whose::Key, What::Requests, Some(61_000 - 20_500)));
-    assert_eq!(refused.standing.requests, Some(Gauge { limit: 2, remaining: 0, reset_ms: 71_000 - 20_500 }));
+    assert_eq!(refused.rate_limits.requests, Some(Gauge { limit: 2, remaining: 0, reset_ms: 71_000 - 20_500 }));
     assert!(ledger.reserve(&ask(&acme, limits(2, 1_000), Limits::default(), 1), 60_999).is_err());
     assert!(ledger.reserve(&ask(&acme, limits(2, 1_000), Limits::default(), 1), 61_000).is_ok());
 }
@@ -43,20 +43,20 @@ fn the_tenants_limit_holds_over_all_its_keys_and_a_refused_call_charges_nobody()
     let refused = ledger.reserve(&one, 0).err().unwrap();
     assert_eq!((refused.whose, refused.what), (Whose::Tenant, What::Requests));
     one.tenant_limits = Limits::default();
-    let (_, standing) = ledger.reserve(&one, 0).unwrap();
-    assert_eq!(standing.requests.map(|g| g.remaining), Some(8), "two calls of the key: its first and this one");
+    let (_, rate_limits) = ledger.reserve(&one, 0).unwrap();
+    assert_eq!(rate_limits.requests.map(|g| g.remaining), Some(8), "two calls of the key: its first and this one");
 }
 
 #[test]
 fn what_was_reserved_too_much_returns_and_what_was_too_little_is_added() {
     let (ledger, acme) = (Arc::new(Ledger::default()), acme());
     let left = |now| {
-        let (held, standing) = ledger.reserve(&ask(&acme, limits(100, 1_000), Limits::default(), 0), now).unwrap();
+        let (held, rate_limits) = ledger.reserve(&ask(&acme, limits(100, 1_000), Limits::default(), 0), now).unwrap();
         held.unwrap().apply(0, now);
-        standing.tokens.unwrap().remaining
+        rate_limits.tokens.unwrap().remaining
     };
-    let (held, standing) = ledger.reserve(&ask(&acme, limits(100, 1_000), Limits::default(), 900), 0).unwrap();
-    assert_eq!(standing.tokens.unwrap().remaining, 100);
+    let (held, rate_limits) = ledger.reserve(&ask(&acme, limits(100, 1_000), Limits::default(), 900), 0).unwrap();
+    assert_eq!(rate_limits.tokens.unwrap().remaining, 100);
     held.unwrap().apply(50, 5_000);
     assert_eq!(left(5_000), 950);
     let (held, _) = ledger.reserve(&ask(&acme, limits(100, 1_000), Limits::default(), 100), 5_000).unwrap();

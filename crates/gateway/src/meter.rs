@@ -7,7 +7,7 @@ use crate::{
     limits::Reservation,
     measures::Measures,
     tally::{Pace, Tally},
-    under_way::Place,
+    under_way::InFlight,
     usage_sink::Slot,
     wire::{Seen, Usage},
 };
@@ -22,7 +22,7 @@ const NOTHING: Usage = Usage { prompt_tokens: 0, completion_tokens: 0 };
 pub(crate) struct Meter {
     /// Taken when the call is recorded.
     open: Option<(Call, Slot)>,
-    place: Option<Place>,
+    in_flight: Option<InFlight>,
     measures: Measures,
     trace: Span,
     /// Set once the model server has the request: tokens are being used.
@@ -42,9 +42,9 @@ pub(crate) struct Forwarded {
 }
 
 impl Meter {
-    pub(crate) fn new(call: Call, slot: Slot, place: Option<Place>, measures: Measures, trace: Span, started: Instant) -> Self {
+    pub(crate) fn new(call: Call, slot: Slot, in_flight: Option<InFlight>, measures: Measures, trace: Span, started: Instant) -> Self {
         measures.begins();
-        Self { open: Some((call, slot)), place, measures, trace, forwarded: None, started, tally: Tally::default(), first_byte: None }
+        Self { open: Some((call, slot)), in_flight, measures, trace, forwarded: None, started, tally: Tally::default(), first_byte: None }
     }
 
     /// What becomes known of the call as it walks; nothing changes any more once it is recorded.
@@ -128,7 +128,7 @@ impl Meter {
         if let Some(reservation) = self.forwarded.as_mut().and_then(|f| f.reservation.take()) {
             reservation.settle(u64::from(usage.prompt_tokens) + u64::from(usage.completion_tokens));
         }
-        self.place = None;
+        self.in_flight = None;
         tracing::debug!(
             request_id = %call.request_id, tenant = %call.tenant, model = %call.model, route = %call.route, status, error,
             prompt_tokens = call.prompt_tokens, completion_tokens = call.completion_tokens, duration_ms = call.duration_ms, "call"

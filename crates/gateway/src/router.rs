@@ -1,4 +1,4 @@
-//! The allow-list of paths. A model server has more doors than these (it can load adapters, show metrics, be put to sleep);
+//! The allow-list of paths. A model server has more paths than these (it can load adapters, show metrics, be put to sleep);
 //! none of them is reachable from here: what is not in the list is answered by the gateway itself.
 
 use crate::{Exchange, Inner, asked::Kind, cors, errors::Refusal};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tracing::Instrument;
 
 #[derive(Debug, PartialEq, Eq)]
-enum Door<'p> {
+enum Operation<'p> {
     Models,
     Model(&'p str),
     Completion(Kind),
@@ -71,37 +71,37 @@ async fn answer(State(inner): State<Arc<Inner>>, request: Request<Body>) -> Resp
 
 async fn walk(exchange: &Exchange, request: Request<Body>) -> Result<Response, Refusal> {
     let uri = request.uri().clone();
-    let Some((tenant, door)) = door(uri.path()) else { return Err(Refusal::unknown_path(uri.path())) };
-    let allowed = if matches!(door, Door::Completion(_)) { "POST" } else { "GET" };
+    let Some((tenant, operation)) = operation(uri.path()) else { return Err(Refusal::unknown_path(uri.path())) };
+    let allowed = if matches!(operation, Operation::Completion(_)) { "POST" } else { "GET" };
     if *request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
         return Ok(cors::preflight(request.headers(), allowed));
     }
     if request.method().as_str() != allowed {
         return Err(Refusal::wrong_method(allowed));
     }
-    match door {
-        Door::Models => exchange.models(tenant, request.headers()),
-        Door::Model(id) => match decoded(id) {
+    match operation {
+        Operation::Models => exchange.models(tenant, request.headers()),
+        Operation::Model(id) => match decoded(id) {
             Some(id) => exchange.model(tenant, request.headers(), &id),
             None => Err(Refusal::unknown_path(uri.path())),
         },
-        Door::Completion(kind) => exchange.completion(kind, tenant, request).await,
+        Operation::Completion(kind) => exchange.completion(kind, tenant, request).await,
     }
 }
 
 /// Compared as it came, without decoding: `%6d` is no `m`, and no `..` leads anywhere.
-fn door(path: &str) -> Option<(Option<&str>, Door<'_>)> {
+fn operation(path: &str) -> Option<(Option<&str>, Operation<'_>)> {
     let (tenant, rest) = match path.strip_prefix("/t/") {
         Some(inside) => inside.split_once('/').map(|(tenant, rest)| (Some(tenant), rest))?,
         None => (None, path.strip_prefix('/')?),
     };
-    let door = match (rest, rest.strip_prefix("v1/")) {
-        (_, Some("models")) => Door::Models,
-        ("chat/completions", _) | (_, Some("chat/completions")) => Door::Completion(Kind::Chat),
-        ("completions", _) | (_, Some("completions")) => Door::Completion(Kind::Text),
-        (_, other) => Door::Model(other?.strip_prefix("models/").filter(|id| !id.is_empty())?),
+    let operation = match (rest, rest.strip_prefix("v1/")) {
+        (_, Some("models")) => Operation::Models,
+        ("chat/completions", _) | (_, Some("chat/completions")) => Operation::Completion(Kind::Chat),
+        ("completions", _) | (_, Some("completions")) => Operation::Completion(Kind::Text),
+        (_, other) => Operation::Model(other?.strip_prefix("models/").filter(|id| !id.is_empty())?),
     };
-    Some((tenant, door))
+    Some((tenant, operation))
 }
 
 /// Percent-decoding of a model id (`acme%2Fhelpdesk`); none when it is not UTF-8.
@@ -125,12 +125,12 @@ mod tests {
 
     #[test]
     fn only_the_listed_paths_lead_anywhere() {
-        assert_eq!(door("/v1/models"), Some((None, Door::Models)));
-        assert_eq!(door("/t/acme/v1/chat/completions"), Some((Some("acme"), Door::Completion(Kind::Chat))));
-        assert_eq!(door("/v1/completions"), Some((None, Door::Completion(Kind::Text))));
-        assert_eq!(door("/chat/completions"), Some((None, Door::Completion(Kind::Chat))));
-        assert_eq!(door("/t/acme/completions"), Some((Some("acme"), Door::Completion(Kind::Text))));
-        assert_eq!(door("/v1/models/acme/helpdesk"), Some((None, Door::Model("acme/helpdesk"))));
+        assert_eq!(operation("/v1/models"), Some((None, Operation::Models)));
+        assert_eq!(operation("/t/acme/v1/chat/completions"), Some((Some("acme"), Operation::Completion(Kind::Chat))));
+        assert_eq!(operation("/v1/completions"), Some((None, Operation::Completion(Kind::Text))));
+        assert_eq!(operation("/chat/completions"), Some((None, Operation::Completion(Kind::Chat))));
+        assert_eq!(operation("/t/acme/completions"), Some((Some("acme"), Operation::Completion(Kind::Text))));
+        assert_eq!(operation("/v1/models/acme/helpdesk"), Some((None, Operation::Model("acme/helpdesk"))));
         for shut in [
             "/v1",
             "/v1/",
@@ -150,7 +150,7 @@ mod tests {
             "/t/acme",
             "/V1/models",
         ] {
-            assert_eq!(door(shut), None, "{shut}");
+            assert_eq!(operation(shut), None, "{shut}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! How many calls are under way at once: of a tenant, of one of its members, of one key. What holds a model server is not how
 //! often one asks, but how much one asks at the same time.
 
-use crate::{authenticate::Caller, errors::Refusal};
+use crate::{authenticate::Authenticated, errors::Refusal};
 use domain::{
     ids::{KeyId, PersonId},
     name::Name,
@@ -23,7 +23,7 @@ struct OfTenant {
 pub(crate) struct UnderWay(Mutex<HashMap<Name, OfTenant>>);
 
 /// One call's place; free again when dropped.
-pub(crate) struct Place {
+pub(crate) struct InFlight {
     of: Arc<UnderWay>,
     tenant: Name,
     person: PersonId,
@@ -32,7 +32,7 @@ pub(crate) struct Place {
 
 impl UnderWay {
     /// A place for one more call, unless tenant, member or key have as many under way as they may.
-    pub(crate) fn enter(self: &Arc<Self>, caller: &Caller) -> Result<Place, Refusal> {
+    pub(crate) fn enter(self: &Arc<Self>, caller: &Authenticated) -> Result<InFlight, Refusal> {
         let rules = &caller.entry.calls;
         let key = caller.key.map(|k| k.id);
         let mut tenants = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,11 +58,11 @@ impl UnderWay {
                 now.keys.insert(key, of_key + 1);
             }
         }
-        Ok(Place { of: self.clone(), tenant: caller.tenant.clone(), person: caller.person, key })
+        Ok(InFlight { of: self.clone(), tenant: caller.tenant.clone(), person: caller.person, key })
     }
 }
 
-impl Drop for Place {
+impl Drop for InFlight {
     fn drop(&mut self) {
         let mut tenants = self.of.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(now) = tenants.get_mut(&self.tenant) else { return };
@@ -96,7 +96,7 @@ mod tests {
         let tenant: Name = "acme".parse().unwrap();
         let mut entry = TenantEntry::default();
         (entry.calls.concurrent_calls, entry.calls.concurrent_calls_per_member) = (3, 2);
-        let caller = |person| Caller { tenant: &tenant, entry: &entry, key: None, person: PersonId::from_uuid(Uuid::from_u128(person)) };
+        let caller = |person| Authenticated { tenant: &tenant, entry: &entry, key: None, person: PersonId::from_uuid(Uuid::from_u128(person)) };
         let first = under_way.enter(&caller(1)).ok().unwrap();
         let second = under_way.enter(&caller(1)).ok().unwrap();
         assert!(under_way.enter(&caller(1)).err().unwrap().message.contains("2 calls of this member"));

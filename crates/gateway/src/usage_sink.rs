@@ -58,7 +58,7 @@ pub struct UsageSink {
 
 /// How full the spool is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SpoolStanding {
+pub struct SpoolStatus {
     /// Records that wait for the database.
     pub records: u64,
     /// Their bytes.
@@ -115,9 +115,9 @@ impl UsageSink {
     }
 
     /// As of now.
-    pub fn standing(&self) -> SpoolStanding {
+    pub fn status(&self) -> SpoolStatus {
         let state = self.spool.state();
-        SpoolStanding { records: state.records, bytes: state.waiting, max_bytes: self.spool.config.max_bytes, oldest: state.oldest }
+        SpoolStatus { records: state.records, bytes: state.waiting, max_bytes: self.spool.config.max_bytes, oldest: state.oldest }
     }
 
     /// None when the spool is full, or the disk under it.

@@ -4,7 +4,7 @@
 //!     bench_datasets take FILE              uploads and judges it; says CPU seconds and peak memory of each part
 
 use bytes::Bytes;
-use domain::{people::Role, store_location::StoreLocation, tenant::Quota, time::Timestamp};
+use domain::{people::Role, artefacts::ArtefactStore, tenant::Quota, time::Timestamp};
 use futures::StreamExt;
 use platform::{
     Config, Platform, SESSION_HOURS,
@@ -73,7 +73,7 @@ async fn take(file: &str) -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir_in(std::path::Path::new(file).parent().ok_or("a path with a folder")?)?;
     let config = Config {
         database_url: format!("sqlite:{}", folder.path().join("db").display()),
-        store: StoreLocation::Local { root: folder.path().join("store").display().to_string() },
+        store: ArtefactStore::Local { root: folder.path().join("store").display().to_string() },
         engine: engine::Engine::Local(engine::local::LocalEngine::new(
             folder.path().join("tasks"),
             "/bin/false".into(),
@@ -125,7 +125,7 @@ async fn take(file: &str) -> Result<(), Box<dyn std::error::Error>> {
     platform.datasets(&scope).upload(new, pieces.boxed()).await?;
     let upload = part.end();
     part = Part::begin("judge", gigabytes);
-    platform.work_off("bench").await?;
+    platform.run_due_jobs("bench").await?;
     let judge = part.end();
     let version = platform.datasets(&scope).version("rows", None).await?;
     let report = version.report.ok_or("not judged")?;

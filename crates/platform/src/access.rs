@@ -1,5 +1,5 @@
 //! Who may do what, proven by types: a [`Caller`] (who, from a session) becomes a [`Scope`] (in which tenant, with which
-//! role), and a scope gives a [`Permit`] (this one action). Use cases hang on a scope, writes take a permit, and neither can
+//! role), and a scope gives a [`Permit`] (this one action). Use cases are functions of a scope, writes take a permit, and neither can
 //! be made anywhere but here. What one may not see is "not found", in the words the caller used.
 
 use crate::{Platform, problem::Doing};
@@ -127,7 +127,7 @@ impl Scope {
         if self.may(action) { self.why_suspended(action) } else { Some(format!("This needs {}.", policy::needed(action))) }
     }
 
-    /// For deeds that start or create something under an action that also stops things (endpoints, keys): refused while the
+    /// For actions that start or create something under an action that also stops things (endpoints, keys): refused while the
     /// tenant is suspended. `permit` asks this itself for actions that only ever start something.
     pub fn active(&self) -> Result<(), Problem> {
         match self.tenant.state {

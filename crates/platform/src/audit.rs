@@ -1,4 +1,4 @@
-//! The audit log: appended in the transaction of the deed itself, read in pages, verified from the first record on, and signed in
+//! The audit log: appended in the transaction of the change itself, read in pages, verified from the first record on, and signed in
 //! checkpoints.
 
 mod checkpoints;
@@ -63,7 +63,7 @@ pub(crate) async fn append(tx: &mut Tx, entry: Entry) -> store::Result<()> {
     tx.set_audit_end(&ChainEnd { chain, size: row.seq, head: row.hash, subtrees: tree.stored() }).await
 }
 
-/// An entry of a controller's or the command line's own deed: `dataset.checked`, `run.finished`.
+/// An entry of a controller's or the command line's own action: `dataset.checked`, `run.finished`.
 pub(crate) fn by_system(
     at: Timestamp,
     tenant: Option<&Name>,

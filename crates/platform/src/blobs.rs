@@ -1,11 +1,11 @@
-//! Artefacts: large, immutable, named by paths that `domain::store_location` makes. Nothing here or above assumes a local path.
+//! Artefacts: large, immutable, named by paths that `domain::artefacts` makes. Nothing here or above assumes a local path.
 
 mod disk;
 
 pub use disk::OnDisk;
 
 use bytes::{Bytes, BytesMut};
-use domain::store_location::StoreLocation;
+use domain::artefacts::ArtefactStore;
 use futures::{
     Stream, StreamExt, TryStreamExt,
     stream::{self, BoxStream},
@@ -69,8 +69,8 @@ pub struct Listed {
 
 impl Blobs {
     /// Opens the store; a local folder is made when it is not there.
-    pub fn open(location: &StoreLocation) -> Result<Self, BlobError> {
-        let StoreLocation::Local { root } = location;
+    pub fn open(location: &ArtefactStore) -> Result<Self, BlobError> {
+        let ArtefactStore::Local { root } = location;
         let store = |source: std::io::Error| BlobError::Store {
             source: object_store::Error::Generic { store: "local folder", source: Box::new(source) },
         };
@@ -227,7 +227,7 @@ mod tests {
     use domain::problem::ProblemKind;
 
     fn open(folder: &std::path::Path) -> Blobs {
-        Blobs::open(&StoreLocation::Local { root: folder.display().to_string() }).unwrap()
+        Blobs::open(&ArtefactStore::Local { root: folder.display().to_string() }).unwrap()
     }
 
     #[tokio::test]

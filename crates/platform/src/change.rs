@@ -3,11 +3,11 @@
 //! - [`Change`]: what a person (proven by a permit) or the program itself does. It ends with an audit record, or with a reason from
 //!   [`Unaudited`]'s short list; there is no third way to commit it.
 //! - [`as_leader`]: what a controller does. Its first statement makes sure that the lease is still its own.
-//! - [`beside`] and [`beside_as_leader`]: what comes in masses and is nobody's deed (metered calls, log lines, points of curves,
+//! - [`beside`] and [`beside_as_leader`]: what comes in masses and is nobody's action (metered calls, log lines, points of curves,
 //!   evaluated rows); on PostgreSQL it does not stand in the writers' line.
 //!
 //! Events, the directory's revision and changed rights are marked by the store functions that write, and committed with the rest.
-//! Nobody else can begin a transaction: that takes a [`Door`], which only this file makes.
+//! Nobody else can begin a transaction: that takes a [`WriteAccess`], which only this file makes.
 
 use crate::{
     Platform,
@@ -21,7 +21,7 @@ use std::ops::{Deref, DerefMut};
 use tracing::field::Empty;
 
 /// What [`store::Store::begin`] asks for.
-pub(crate) struct Door(());
+pub(crate) struct WriteAccess(());
 
 /// A change under way; dropped, it leaves nothing behind. It reads and writes like the transaction that it holds.
 #[must_use = "a change that is not committed leaves nothing behind"]
@@ -30,7 +30,7 @@ pub(crate) struct Change<'p> {
     permit: Option<Permit<'p>>,
 }
 
-/// Why a change has no audit record. Each is nobody's deed on a tenant's things, or only a part of one that is recorded at its end.
+/// Why a change has no audit record. Each is nobody's action on a tenant's things, or only a part of one that is recorded at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unaudited {
     /// A person's own chat: what is asked and answered is never in the log.
@@ -68,7 +68,7 @@ impl Change<'_> {
         }
     }
 
-    /// The same for a platform deed that concerns one tenant, so that its owners see it in their own log.
+    /// The same for a platform action that concerns one tenant, so that its owners see it in their own log.
     pub(crate) fn entry_about(&self, tenant: &Name, object_kind: &str, object: impl ToString, object_name: impl ToString) -> Entry {
         Entry { tenant: Some(tenant.clone()), ..self.entry(object_kind, object, object_name) }
     }
@@ -109,7 +109,7 @@ async fn in_line(platform: &Platform) -> Result<Tx, Problem> {
     let trace = tracing::info_span!(
         target: TARGET, "change", otel.name = Empty, atelier.tenant = Empty, atelier.object_kind = Empty, atelier.object = Empty
     );
-    let tx = platform.store().begin(platform.now(), Door(())).await.doing("beginning a transaction")?;
+    let tx = platform.store().begin(platform.now(), WriteAccess(())).await.doing("beginning a transaction")?;
     Ok(tx.traced(trace))
 }
 
@@ -122,7 +122,7 @@ pub(crate) async fn as_leader(platform: &Platform, fence: &Fence) -> Result<Opti
 
 /// Beside the writers' line on PostgreSQL, for rows that are only added and that nothing else reads while deciding.
 pub(crate) async fn beside(platform: &Platform, at: Timestamp) -> store::Result<Tx> {
-    platform.store().begin_beside(at, Door(())).await
+    platform.store().begin_beside(at, WriteAccess(())).await
 }
 
 /// The same for a controller: only while it leads, and nobody takes the lease before this ends. For what tasks say in masses.

@@ -40,7 +40,7 @@ const ENDS: [&str; 4] = ["commit", "drop(tx)", "finish_failed", "save(tx"];
 const WAITS: [&str; 10] = [
     "blobs()",
     "engine()",
-    "deeds()",
+    "effects()",
     "leader.stop(",
     "spawn_blocking",
     "tokio::fs",
@@ -152,9 +152,9 @@ fn all_sql_that_writes_is_in_the_store() {
     assert_eq!(found, Vec::<String>::new());
 }
 
-/// The compiler holds the rest: a transaction is begun with a `Door`, and only `change.rs` makes one.
+/// The compiler holds the rest: a transaction is begun with `WriteAccess`, and only `change.rs` makes one.
 #[test]
-fn only_this_file_makes_a_door() {
-    let found: Vec<_> = sources().into_iter().filter(|(_, text)| text.contains("Door(())")).map(|(path, _)| path).collect();
+fn only_this_file_makes_write_access() {
+    let found: Vec<_> = sources().into_iter().filter(|(_, text)| text.contains("WriteAccess(())")).map(|(path, _)| path).collect();
     assert_eq!(found, ["change.rs"]);
 }

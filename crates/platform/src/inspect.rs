@@ -27,7 +27,7 @@ use domain::{
     inspect::{Finding, Report, rules::Rule},
     name::Name,
     problem::{Problem, ProblemKind},
-    store_location,
+    artefacts,
 };
 use futures::TryStreamExt;
 use judge::{Judge, Outcome, Split, Written, refusal};
@@ -115,7 +115,7 @@ async fn check(platform: &Platform, tenant: &Name, version: &DatasetVersion) -> 
 /// or this one would not be here.
 async fn clear_attempts(platform: &Platform, version: &DatasetVersion) -> Result<(), Problem> {
     let doing = "clearing up after an earlier check";
-    let folder = store_location::dataset_version(&version.tenant, version.id);
+    let folder = artefacts::dataset_version(&version.tenant, version.id);
     for name in platform.blobs().folders(&folder).await.doing(doing)? {
         if name.starts_with("judged-") && version.judgement.as_ref() != Some(&name) {
             platform.blobs().erase(&format!("{folder}/{name}")).await.doing(doing)?;
@@ -134,7 +134,7 @@ async fn pass(
 ) -> Result<(Judge, Outcome, u64), Problem> {
     let doing = "checking a dataset";
     let mut files = Files::open(blobs, tenant, id, judgement).await.doing(doing)?;
-    let mut original = blobs.stream(&store_location::dataset_original(tenant, id)).await.doing(doing)?;
+    let mut original = blobs.stream(&artefacts::dataset_original(tenant, id)).await.doing(doing)?;
     let mut refused = None;
     while refused.is_none()
         && let Some(piece) = original.try_next().await.doing(doing)?
@@ -165,10 +165,10 @@ impl Files {
     async fn open(blobs: &Blobs, tenant: &Name, id: DatasetVersionId, judgement: &str) -> Result<Self, BlobError> {
         let judgement = Some(judgement);
         Ok(Self {
-            verdicts: blobs.writer(&store_location::dataset_verdicts(tenant, id, judgement)).await?,
-            index: blobs.writer(&store_location::dataset_verdict_index(tenant, id, judgement)).await?,
-            train: blobs.writer(&store_location::dataset_train(tenant, id, judgement)).await?,
-            held_out: blobs.writer(&store_location::dataset_held_out(tenant, id, judgement)).await?,
+            verdicts: blobs.writer(&artefacts::dataset_verdicts(tenant, id, judgement)).await?,
+            index: blobs.writer(&artefacts::dataset_verdict_index(tenant, id, judgement)).await?,
+            train: blobs.writer(&artefacts::dataset_train(tenant, id, judgement)).await?,
+            held_out: blobs.writer(&artefacts::dataset_held_out(tenant, id, judgement)).await?,
         })
     }
 
@@ -252,7 +252,7 @@ async fn commit(
 /// The portal that took the upload is gone: nothing arrived, so nothing is kept.
 async fn abandon(platform: &Platform, job: &Claimed, version: DatasetVersion) -> Result<(), Problem> {
     let doing = "clearing up after an upload that broke off";
-    platform.blobs().erase(&store_location::dataset_version(&version.tenant, version.id)).await.doing(doing)?;
+    platform.blobs().erase(&artefacts::dataset_version(&version.tenant, version.id)).await.doing(doing)?;
     let mut tx = Change::by_system(platform).await?;
     if !jobs::finish(&mut tx, job).await.doing(doing)? {
         return Ok(());

@@ -52,7 +52,7 @@ pub(crate) async fn enqueue(
 }
 
 /// Commits a job that this process holds from the start: for work that goes on outside the database (bytes that arrive).
-/// When the process dies, whoever takes the job finds the work unfinished; [`let_go`] hands it on when it is done.
+/// When the process dies, whoever takes the job finds the work unfinished; [`hand_over`] hands it on when it is done.
 pub(crate) async fn enqueue_held(tx: &mut Tx, kind: &str, tenant: &Name, object: impl ToString) -> store::Result<Claimed> {
     let holder = uuid_at(tx.at()).simple().to_string();
     let claim = (holder.clone(), tx.at().plus(CLAIM));
@@ -67,8 +67,8 @@ fn row(at: Timestamp, kind: &str, tenant: Option<&Name>, object: String, payload
 }
 
 /// Hands a held job on to whoever does jobs. False when it is somebody else's by now: then roll back.
-pub(crate) async fn let_go(tx: &mut Tx, job: &Claimed) -> store::Result<bool> {
-    tx.let_go_of_job(&job.id, &job.holder).await
+pub(crate) async fn hand_over(tx: &mut Tx, job: &Claimed) -> store::Result<bool> {
+    tx.hand_over_job(&job.id, &job.holder).await
 }
 
 /// Whether this process still holds the job.
@@ -83,16 +83,16 @@ pub(crate) async fn finish(tx: &mut Tx, job: &Claimed) -> store::Result<bool> {
 
 impl Platform {
     /// Does the jobs that are due now, one after the other; returns how many were begun. `holder` names this process.
-    pub async fn work_off(&self, holder: &str) -> Result<u32, Problem> {
+    pub async fn run_due_jobs(&self, holder: &str) -> Result<u32, Problem> {
         let mut begun = 0;
-        while self.work_next(holder, u32::MAX).await? {
+        while self.run_next_job(holder, u32::MAX).await? {
             begun += 1;
         }
         Ok(begun)
     }
 
     /// Does one job; false when none is due. `most`: of one tenant's jobs this holder has at most so many at a time.
-    pub async fn work_next(&self, holder: &str, most: u32) -> Result<bool, Problem> {
+    pub async fn run_next_job(&self, holder: &str, most: u32) -> Result<bool, Problem> {
         let Some(job) = self.claim(holder, most).await? else { return Ok(false) };
         let trace =
             tracing::info_span!(target: TARGET, "job", otel.name = job.kind, atelier.object = job.object, atelier.attempt = job.attempts);

@@ -9,7 +9,7 @@ pub mod audit;
 pub mod base_models;
 pub mod blobs;
 mod cards;
-pub mod chain;
+pub mod lineage;
 mod change;
 pub mod chats;
 mod confirm;
@@ -38,7 +38,7 @@ pub mod usage;
 use domain::{
     counted,
     problem::{Problem, ProblemKind},
-    store_location::StoreLocation,
+    artefacts::ArtefactStore,
     time::Timestamp,
 };
 use engine::Engine;
@@ -57,7 +57,7 @@ use uuid::Uuid;
 pub struct Config {
     /// `sqlite:PATH`, `sqlite::memory:` or `postgres://...`.
     pub database_url: String,
-    pub store: StoreLocation,
+    pub store: ArtefactStore,
     pub engine: Engine,
     /// What tasks may use.
     pub task_limits: TaskLimits,
@@ -110,7 +110,7 @@ pub enum OpenError {
     Audit(Problem),
 }
 
-/// The portal without its doors: cheap to clone, one per process.
+/// The portal without its listeners: cheap to clone, one per process.
 #[derive(Clone)]
 pub struct Platform {
     inner: Arc<Inner>,
@@ -119,7 +119,7 @@ pub struct Platform {
 struct Inner {
     store: Store,
     blobs: blobs::Blobs,
-    location: StoreLocation,
+    location: ArtefactStore,
     engine: Engine,
     task_limits: TaskLimits,
     /// The way to servers that somebody else runs.
@@ -217,7 +217,7 @@ impl Platform {
         &self.inner.blobs
     }
     /// Where artefacts lie, as tasks are told.
-    pub(crate) fn location(&self) -> &StoreLocation {
+    pub(crate) fn location(&self) -> &ArtefactStore {
         &self.inner.location
     }
     pub(crate) fn engine(&self) -> &Engine {

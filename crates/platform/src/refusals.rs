@@ -1,5 +1,5 @@
 //! Refusals on their way into the audit log. They are written beside the answers, not before them, many in one transaction, so that
-//! hammering on a closed door neither holds up the house nor hides what happened: nothing is dropped, and what comes in masses is counted.
+//! a flood of refused attempts neither slows the portal down nor hides what happened: nothing is dropped, and what comes in masses is counted.
 
 use crate::{Platform, access::Origin, audit, change, problem::Doing};
 use domain::{
@@ -22,9 +22,9 @@ const ADDRESSES: usize = 4_096;
 /// How long a database that refuses is left alone.
 const AFTER_TROUBLE: Duration = Duration::from_secs(3);
 
-/// What somebody who is nobody here was refused.
+/// What was refused to somebody without a valid identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Door {
+pub enum Attempt {
     /// A sign-in that came to no session.
     SignIn,
     /// An API key that is unknown, revoked or expired.
@@ -40,8 +40,8 @@ pub(crate) struct Refusals {
 struct State {
     /// One record each.
     waiting: VecDeque<Entry>,
-    /// One record by door, address and minute.
-    counted: HashMap<(Door, String, i64), Counted>,
+    /// One record by kind, address and minute.
+    counted: HashMap<(Attempt, String, i64), Counted>,
     /// A task writes; it ends when nothing is left.
     writes: bool,
 }
@@ -70,14 +70,14 @@ impl State {
         }
     }
 
-    fn count(&mut self, door: Door, origin: &Origin, at: Timestamp) {
+    fn count(&mut self, attempt: Attempt, origin: &Origin, at: Timestamp) {
         let minute = at.0.div_euclid(MINUTE);
-        let mut key = (door, origin.from_ip.clone(), minute);
+        let mut key = (attempt, origin.from_ip.clone(), minute);
         if self.counted.len() >= ADDRESSES && !self.counted.contains_key(&key) {
             key.1 = "many addresses".into();
         }
         let from_ip = key.1.clone();
-        let counted = self.counted.entry(key).or_insert_with(|| Counted { first: entry(door, origin, from_ip, at), times: 0 });
+        let counted = self.counted.entry(key).or_insert_with(|| Counted { first: entry(attempt, origin, from_ip, at), times: 0 });
         counted.times += 1;
     }
 
@@ -103,10 +103,10 @@ impl State {
     }
 }
 
-fn entry(door: Door, origin: &Origin, from_ip: String, at: Timestamp) -> Entry {
-    let (actor_kind, actor_name, action, object_kind) = match door {
-        Door::SignIn => (ActorKind::Person, "nobody signed in", "session.sign_in", "session"),
-        Door::Key => (ActorKind::Key, "no valid key", "key.use", "key"),
+fn entry(attempt: Attempt, origin: &Origin, from_ip: String, at: Timestamp) -> Entry {
+    let (actor_kind, actor_name, action, object_kind) = match attempt {
+        Attempt::SignIn => (ActorKind::Person, "nobody signed in", "session.sign_in", "session"),
+        Attempt::Key => (ActorKind::Key, "no valid key", "key.use", "key"),
     };
     Entry {
         at,
@@ -137,9 +137,9 @@ impl Platform {
         self.see_to_refusals();
     }
 
-    /// Nobody we know was refused at a door: one record by door, address and minute, with the number of times, when the minute is over.
-    pub fn refused_at(&self, door: Door, origin: &Origin) {
-        self.refusals().count(door, origin, self.now());
+    /// An attempt without a valid identity was refused: one record by kind, address and minute, with the number of times, when the minute is over.
+    pub fn refused_attempt(&self, attempt: Attempt, origin: &Origin) {
+        self.refusals().count(attempt, origin, self.now());
         self.see_to_refusals();
     }
 
@@ -191,7 +191,7 @@ impl Platform {
         });
     }
 
-    /// Beside the line of writers: hammering on a door makes nobody wait who does something.
+    /// Beside the line of writers: a flood of refused attempts makes no writer wait.
     async fn write(&self, mut batch: Vec<Entry>) -> Result<(), Problem> {
         // In one order of chains, as everybody who writes into several; within a chain as they came.
         batch.sort_by(|a, b| a.tenant.cmp(&b.tenant));
@@ -223,10 +223,10 @@ mod tests {
     fn an_address_has_one_record_a_minute_and_only_when_the_minute_is_over() {
         let mut state = State::default();
         for _ in 0..50 {
-            state.count(Door::Key, &from("192.0.2.1"), Timestamp(61_000));
+            state.count(Attempt::Key, &from("192.0.2.1"), Timestamp(61_000));
         }
-        state.count(Door::SignIn, &from("192.0.2.1"), Timestamp(61_000));
-        state.count(Door::Key, &from("192.0.2.1"), Timestamp(120_000));
+        state.count(Attempt::SignIn, &from("192.0.2.1"), Timestamp(61_000));
+        state.count(Attempt::Key, &from("192.0.2.1"), Timestamp(120_000));
         assert_eq!((state.take(Timestamp(119_999)).len(), state.next(Timestamp(119_000))), (0, Some(1_000)));
         let mut told: Vec<_> = state.take(Timestamp(120_000)).into_iter().map(|e| (e.action, e.from_ip, e.detail.said())).collect();
         told.sort();
@@ -245,12 +245,12 @@ mod tests {
     fn memory_is_bounded_and_still_nothing_goes_uncounted() {
         let mut state = State::default();
         for i in 0..ADDRESSES + 10 {
-            state.count(Door::Key, &from(&format!("2001:db8::{i:x}")), Timestamp(0));
+            state.count(Attempt::Key, &from(&format!("2001:db8::{i:x}")), Timestamp(0));
         }
         assert_eq!(state.counted.len(), ADDRESSES + 1);
-        assert_eq!(state.counted[&(Door::Key, "many addresses".into(), 0)].times, 10);
+        assert_eq!(state.counted[&(Attempt::Key, "many addresses".into(), 0)].times, 10);
         for i in 0..QUEUE + 3 {
-            state.note(entry(Door::Key, &from("192.0.2.1"), i.to_string(), Timestamp(0)));
+            state.note(entry(Attempt::Key, &from("192.0.2.1"), i.to_string(), Timestamp(0)));
         }
         assert_eq!(state.waiting.len(), QUEUE);
         assert_eq!(state.waiting.back().unwrap().detail, Detail::OneOfRefusals { times: 4 });

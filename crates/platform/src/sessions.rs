@@ -118,7 +118,7 @@ impl Sessions<'_> {
             confirm(&mut tx, PersonId::from_uuid(self.platform.fresh_uuid()), &profile).await.doing(doing)?;
 
         let id = SessionId::from_uuid(self.platform.fresh_uuid());
-        let seal = |token: Option<String>, what| token.map(|t| self.platform.inner.token_key.seal(&place(id, what), &t));
+        let seal = |token: Option<String>, what| token.map(|t| self.platform.inner.token_key.seal(&bound_to(id, what), &t));
         let renew_at = profile.refresh_token.is_some().then(|| at.plus(self.every()));
         let session = NewSession {
             id,
@@ -186,7 +186,7 @@ impl Sessions<'_> {
         let actor = Actor { kind: ActorKind::Person, id: person.to_string(), name };
         let entry = entry(tx.at(), &actor, "session.sign_out", id.to_string(), origin);
         tx.commit(entry).await.doing(doing)?;
-        let id_token = id_token.and_then(|sealed| self.platform.inner.token_key.open(&place(id, ID_TOKEN), &sealed));
+        let id_token = id_token.and_then(|sealed| self.platform.inner.token_key.open(&bound_to(id, ID_TOKEN), &sealed));
         Ok(Some(SignedOut { id_token }))
     }
 }
@@ -213,7 +213,7 @@ const ID_TOKEN: &str = "id_token";
 const REFRESH_TOKEN: &str = "refresh_token";
 
 /// What a sealed token is bound to.
-fn place(session: SessionId, what: &str) -> String {
+fn bound_to(session: SessionId, what: &str) -> String {
     format!("{session} {what}")
 }
 

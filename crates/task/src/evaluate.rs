@@ -1,7 +1,7 @@
 //! Did it help? Base and tuned model answer the held-out rows; what counts is the same text, blanks at both ends aside.
 
 use crate::{
-    Task, catalogue,
+    Context, catalogue,
     failure::{Halt, TaskError},
     llamafactory as lf,
     program::{Ended, Next, Program, Stream},
@@ -13,9 +13,9 @@ use domain::{
         failure::{Cause, Failure},
         run::Reason,
     },
-    report::{Outcome, Phase, Said},
+    report::{Outcome, Phase, TaskMessage},
     run::{EvaluatedRow, LogLevel, Scores},
-    store_location,
+    artefacts,
     task_spec::Evaluate,
 };
 use serde::Deserialize;
@@ -26,7 +26,7 @@ use tokio::process::Command;
 const PROGRAM: &str = include_str!("../python/evaluate.py");
 const GRACE: Duration = Duration::from_secs(5);
 
-pub async fn evaluate(task: &Task, work: &Evaluate) -> Result<Outcome, Halt> {
+pub async fn evaluate(task: &Context, work: &Evaluate) -> Result<Outcome, Halt> {
     let python = task.machine.trainer_python()?;
     let folder = task.folder.join("work");
     let (rows, software) =
@@ -43,23 +43,23 @@ pub async fn evaluate(task: &Task, work: &Evaluate) -> Result<Outcome, Halt> {
     let lines: Vec<String> = answers.iter().filter_map(|row| serde_json::to_string(row).ok()).map(|line| line + "\n").collect();
     let path = folder.join("evaluated.jsonl");
     tokio::fs::write(&path, lines.concat()).await.map_err(TaskError::io("writing the judged answers"))?;
-    let target = store_location::run_evaluated_rows(&work.tenant, work.run, &work.folder);
+    let target = artefacts::run_evaluated_rows(&work.tenant, work.run, &work.folder);
     task.reporter.does(Phase::Upload, Reason::Evaluated { scores: Some(scores) });
-    let stored = task.unless_stopped(async { Ok(task.store.put_file(&path, &target).await?) }).await?;
+    let stored = task.unless_stopped(async { Ok(task.artefacts.put_file(&path, &target).await?) }).await?;
     Ok(Outcome { files: vec![stored], results: Default::default(), scores: Some(scores), software })
 }
 
 /// Fetches everything and writes the program and its settings. Returns how many rows there are.
-async fn prepare(task: &Task, work: &Evaluate, folder: &Path) -> Result<u64, Halt> {
+async fn prepare(task: &Context, work: &Evaluate, folder: &Path) -> Result<u64, Halt> {
     task.reporter.does(Phase::Prepare, Reason::FetchesModelsAndRows);
     for name in ["", "hf", "tmp", "board"] {
         tokio::fs::create_dir_all(folder.join(name)).await.map_err(TaskError::io("making the working folder"))?;
     }
     let rows = folder.join(lf::HELD_OUT_FILE);
-    task.store.fetch(&store_location::dataset_held_out(&work.tenant, work.dataset_version, work.judgement.as_deref()), &rows).await?;
-    task.store.fetch_folder(&store_location::base_model(work.base_model), &folder.join(lf::BASE), "The base model").await?;
-    let trained = store_location::run_output(&work.tenant, work.run, &work.weights);
-    task.store.fetch_folder(&trained, &folder.join("tuned"), "The trained model").await?;
+    task.artefacts.fetch(&artefacts::dataset_held_out(&work.tenant, work.dataset_version, work.judgement.as_deref()), &rows).await?;
+    task.artefacts.fetch_folder(&artefacts::base_model(work.base_model), &folder.join(lf::BASE), "The base model").await?;
+    let trained = artefacts::run_output(&work.tenant, work.run, &work.weights);
+    task.artefacts.fetch_folder(&trained, &folder.join("tuned"), "The trained model").await?;
 
     let text = tokio::fs::read_to_string(&rows).await.map_err(TaskError::io("reading the held-out rows"))?;
     let lora = work.weights_kind == WeightsKind::Adapter;
@@ -99,7 +99,7 @@ struct Done {
     phase: String,
 }
 
-async fn follow(task: &Task, python: &Path, folder: &Path, rows: u64) -> Result<(), Halt> {
+async fn follow(task: &Context, python: &Path, folder: &Path, rows: u64) -> Result<(), Halt> {
     let mut command = Command::new(python);
     command.args(["evaluate.py", "evaluate.json"]).current_dir(folder).env_clear().envs(lf::environment(&task.machine, python, folder));
     let mut program = Program::start(command).map_err(TaskError::io("starting the evaluation"))?;
@@ -111,7 +111,7 @@ async fn follow(task: &Task, python: &Path, folder: &Path, rows: u64) -> Result<
                     if let Ok(Done { done, total, phase }) = serde_json::from_str(&line) {
                         // Both models answer every row; the base goes first.
                         let before = if phase == "tuned" { total } else { 0 };
-                        task.reporter.say(Said::Evaluated { done: before + done, total: 2 * rows });
+                        task.reporter.say(TaskMessage::Evaluated { done: before + done, total: 2 * rows });
                     }
                 }
                 Next::Line(Stream::Err, line) => {

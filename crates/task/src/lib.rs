@@ -13,21 +13,21 @@ mod merge;
 mod program;
 mod reporter;
 mod serve;
-mod store;
+mod transfer;
 mod train;
 mod vllm;
 
 use domain::{
-    report::{Said, Verdict},
+    report::{TaskMessage, Verdict},
     run::LogLevel,
-    store_location,
+    artefacts,
     task_spec::{TaskSpec, Work},
 };
 use failure::Halt;
 use machine::Machine;
 use reporter::Reporter;
 use std::path::{Path, PathBuf};
-use store::Store;
+use transfer::Artefacts;
 
 /// Exit codes of `run`: the verdict in the store says more.
 pub const SUCCEEDED: i32 = 0;
@@ -38,16 +38,16 @@ pub const BAD_SPEC: i32 = 2;
 pub const STOPPED: i32 = 143;
 
 /// What every part of a task needs.
-struct Task {
+struct Context {
     /// Holds the spec; everything that the task makes lies below it.
     folder: PathBuf,
-    store: Store,
+    artefacts: Artefacts,
     reporter: Reporter,
     machine: Machine,
     stop: program::StopSign,
 }
 
-impl Task {
+impl Context {
     /// The work, unless it is told to stop first; then what was begun is dropped.
     async fn unless_stopped<T>(&self, work: impl Future<Output = Result<T, Halt>>) -> Result<T, Halt> {
         tokio::select! {
@@ -82,10 +82,10 @@ pub fn run(spec_path: &Path) -> i32 {
             Verdict::Stopped => STOPPED,
         };
         // The log first: who sees the verdict finds everything else in place.
-        let said = task.store.put_file(task.reporter.file(), &store_location::run_log(tenant, run, name)).await.map(drop);
+        let said = task.artefacts.put_file(task.reporter.file(), &artefacts::run_log(tenant, run, name)).await.map(drop);
         let said = match said {
             Ok(()) => {
-                task.store.put(&store_location::run_verdict(tenant, run, name), serde_json::to_vec(&verdict).unwrap_or_default()).await
+                task.artefacts.put(&artefacts::run_verdict(tenant, run, name), serde_json::to_vec(&verdict).unwrap_or_default()).await
             }
             error => error,
         };
@@ -93,7 +93,7 @@ pub fn run(spec_path: &Path) -> i32 {
             // The line below still tells the portal.
             task.reporter.log(LogLevel::Error, format!("The verdict could not be written to the store: {e}"));
         }
-        task.reporter.say(Said::Verdict { verdict });
+        task.reporter.say(TaskMessage::Verdict { verdict });
         code
     })
 }
@@ -113,17 +113,17 @@ pub fn serve(spec_path: &Path, port: u16) -> i32 {
     })
 }
 
-async fn begin(spec_path: &Path) -> Result<(TaskSpec, Task), i32> {
+async fn begin(spec_path: &Path) -> Result<(TaskSpec, Context), i32> {
     // First of all: a stop that comes while the inputs are fetched must not just kill.
     let stop = program::StopSign::listen().map_err(|e| bad_spec(&format!("Signals cannot be caught: {e}")))?;
     let text = std::fs::read(spec_path).map_err(|e| bad_spec(&format!("{} cannot be read: {e}", spec_path.display())))?;
     let spec: TaskSpec =
         serde_json::from_slice(&text).map_err(|e| bad_spec(&format!("{} is not a task spec: {e}", spec_path.display())))?;
     let folder = std::path::absolute(spec_path).ok().and_then(|p| p.parent().map(Path::to_owned)).unwrap_or_else(|| PathBuf::from("."));
-    let store = Store::open(&spec.store).map_err(|e| bad_spec(&format!("The store cannot be opened: {e}")))?;
+    let artefacts = Artefacts::open(&spec.store).map_err(|e| bad_spec(&format!("The store cannot be opened: {e}")))?;
     let reporter =
         Reporter::new(&folder.join("log.jsonl"), std::io::stdout()).map_err(|e| bad_spec(&format!("The log cannot be written: {e}")))?;
-    Ok((spec, Task { folder, store, reporter, machine: Machine::look(), stop }))
+    Ok((spec, Context { folder, artefacts, reporter, machine: Machine::look(), stop }))
 }
 
 fn bad_spec(sentence: &str) -> i32 {

@@ -2,11 +2,11 @@
 
 mod console;
 mod export;
-mod job;
+mod trainer_file;
 mod log;
 mod results;
 
-pub use job::{Job, dataset_info, job_file, job_text};
+pub use trainer_file::{PlatformKeys, dataset_info, trainer_file, yaml_text};
 
 pub(crate) use console::Console;
 pub(crate) use export::export_file;
@@ -16,11 +16,11 @@ pub(crate) use results::{adapter_config, numbers, results_to_keep, weights};
 use crate::machine::Machine;
 use std::path::{Path, PathBuf};
 
-/// Names inside the working folder; the job file names them relatively, so that no path of this machine gets into the results.
+/// Names inside the working folder; the trainer's file names them relatively, so that no path of this machine gets into the results.
 pub const BASE: &str = "base";
 pub const DATA: &str = "data";
 pub const OUT: &str = "out";
-pub const JOB: &str = "job.yaml";
+pub const TRAINER_FILE: &str = "job.yaml";
 pub const ADAPTER: &str = "adapter";
 pub const EXPORT: &str = "export.yaml";
 pub const TRAIN_FILE: &str = "train.jsonl";

@@ -1,7 +1,7 @@
 //! An adapter into the weights of its base model, by LLaMA-Factory's export: the result needs no adapter when it is served.
 
 use crate::{
-    Task, catalogue,
+    Context, catalogue,
     failure::{Halt, TaskError},
     llamafactory as lf,
     program::{Ended, Next, Program},
@@ -15,7 +15,7 @@ use domain::{
     },
     report::{Outcome, Phase},
     settings::FinetuningType,
-    store_location,
+    artefacts,
     task_spec::Merge,
 };
 use std::{path::Path, time::Duration};
@@ -24,7 +24,7 @@ use tokio::process::Command;
 /// Time for the export to end after SIGTERM, before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
 
-pub async fn merge(task: &Task, work: &Merge) -> Result<Outcome, Halt> {
+pub async fn merge(task: &Context, work: &Merge) -> Result<Outcome, Halt> {
     let python = task.machine.trainer_python()?;
     let folder = task.folder.join("work");
     let ((), software) =
@@ -40,21 +40,21 @@ pub async fn merge(task: &Task, work: &Merge) -> Result<Outcome, Halt> {
     Ok(Outcome { files, software, ..Outcome::default() })
 }
 
-async fn prepare(task: &Task, work: &Merge, folder: &Path) -> Result<(), Halt> {
+async fn prepare(task: &Context, work: &Merge, folder: &Path) -> Result<(), Halt> {
     task.reporter.does(Phase::Merge, Reason::FetchesAdapter);
     for name in ["", "hf", "tmp", "board"] {
         tokio::fs::create_dir_all(folder.join(name)).await.map_err(TaskError::io("making the working folder"))?;
     }
-    task.store.fetch_folder(&store_location::base_model(work.base_model), &folder.join(lf::BASE), "The base model").await?;
-    let adapter = store_location::run_output(&work.tenant, work.run, &work.adapter);
-    task.store.fetch_folder(&adapter, &folder.join(lf::ADAPTER), "The adapter").await?;
+    task.artefacts.fetch_folder(&artefacts::base_model(work.base_model), &folder.join(lf::BASE), "The base model").await?;
+    let adapter = artefacts::run_output(&work.tenant, work.run, &work.adapter);
+    task.artefacts.fetch_folder(&adapter, &folder.join(lf::ADAPTER), "The adapter").await?;
     let config = tokio::fs::read(folder.join(lf::BASE).join("config.json")).await.unwrap_or_default();
     let export = lf::export_file(&work.template, &serde_json::from_slice(&config).unwrap_or_default());
-    tokio::fs::write(folder.join(lf::EXPORT), lf::job_text(&export)).await.map_err(TaskError::io("writing the export's settings"))?;
+    tokio::fs::write(folder.join(lf::EXPORT), lf::yaml_text(&export)).await.map_err(TaskError::io("writing the export's settings"))?;
     Ok(())
 }
 
-async fn follow(task: &Task, python: &Path, folder: &Path) -> Result<(), Halt> {
+async fn follow(task: &Context, python: &Path, folder: &Path) -> Result<(), Halt> {
     let mut command = Command::new(lf::program(python));
     command.args(["export", lf::EXPORT]).current_dir(folder).env_clear().envs(lf::environment(&task.machine, python, folder));
     let mut export = Program::start(command).map_err(|e| {
@@ -81,12 +81,12 @@ async fn follow(task: &Task, python: &Path, folder: &Path) -> Result<(), Halt> {
     if ended == Ended::Exit(0) { Ok(()) } else { Err(catalogue::classify(ended, &console.errors()).into()) }
 }
 
-async fn upload(task: &Task, work: &Merge, folder: &Path) -> Result<Vec<StoredFile>, Halt> {
-    let target = store_location::run_output(&work.tenant, work.run, &work.folder);
+async fn upload(task: &Context, work: &Merge, folder: &Path) -> Result<Vec<StoredFile>, Halt> {
+    let target = artefacts::run_output(&work.tenant, work.run, &work.folder);
     let mut files = Vec::new();
     for path in lf::results_to_keep(&folder.join(lf::OUT), FinetuningType::Full) {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        files.push(task.store.put_file(&path, &format!("{target}/{name}")).await?);
+        files.push(task.artefacts.put_file(&path, &format!("{target}/{name}")).await?);
     }
     let bytes = files.iter().map(|f| f.bytes).sum();
     task.reporter.does(Phase::Upload, Reason::Stored { files: files.len() as u64, bytes });

@@ -2,7 +2,7 @@
 
 use domain::{
     reason::run::Reason,
-    report::{Line, Phase, Said},
+    report::{Line, Phase, TaskMessage},
     run::LogLevel,
     time::Timestamp,
 };
@@ -35,8 +35,8 @@ impl Reporter {
     }
 
     /// Neither a closed standard output nor a full disk may end the work: what counts goes to the store.
-    pub fn say(&self, said: Said) {
-        let Ok(mut line) = serde_json::to_vec(&Line { at: now(), said }) else { return };
+    pub fn say(&self, message: TaskMessage) {
+        let Ok(mut line) = serde_json::to_vec(&Line { at: now(), message }) else { return };
         line.push(b'\n');
         if let Ok(mut to) = self.to.lock() {
             let (file, out) = &mut *to;
@@ -47,12 +47,12 @@ impl Reporter {
 
     /// What a model server does now, in words.
     pub fn phase(&self, phase: Phase, detail: impl Into<String>) {
-        self.say(Said::Phase { phase, detail: detail.into(), reason: None });
+        self.say(TaskMessage::Phase { phase, detail: detail.into(), reason: None });
     }
 
     /// What a job does now.
     pub fn does(&self, phase: Phase, reason: Reason) {
-        self.say(Said::Phase { phase, detail: String::new(), reason: Some(reason) });
+        self.say(TaskMessage::Phase { phase, detail: String::new(), reason: Some(reason) });
     }
 
     pub fn log(&self, level: LogLevel, text: impl Into<String>) {
@@ -61,7 +61,7 @@ impl Reporter {
             Some((end, _)) => format!("{}…", &text[..end]),
             None => text,
         };
-        self.say(Said::Log { level, text });
+        self.say(TaskMessage::Log { level, text });
     }
 }
 
@@ -99,10 +99,10 @@ mod tests {
         reporter.does(Phase::Train, Reason::Trains { steps: 336, gpu: false });
         let text = std::fs::read_to_string(reporter.file()).unwrap();
         let lines: Vec<Line> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
-        assert!(matches!(&lines[0].said, Said::Log { text, .. } if text.chars().count() == LONGEST + 1));
+        assert!(matches!(&lines[0].message, TaskMessage::Log { text, .. } if text.chars().count() == LONGEST + 1));
         assert_eq!(
-            lines[1].said,
-            Said::Phase { phase: Phase::Train, detail: String::new(), reason: Some(Reason::Trains { steps: 336, gpu: false }) }
+            lines[1].message,
+            TaskMessage::Phase { phase: Phase::Train, detail: String::new(), reason: Some(Reason::Trains { steps: 336, gpu: false }) }
         );
     }
 }

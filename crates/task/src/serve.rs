@@ -4,7 +4,7 @@
 //! it so, however the file and the server have changed meanwhile.
 
 use crate::{
-    Task,
+    Context,
     failure::{Halt, TaskError},
     http::Http,
     program::{Ended, Next, Program},
@@ -16,9 +16,9 @@ use domain::{
         endpoint::AdapterReason,
         failure::{Cause, Failure},
     },
-    report::{AdapterFailure, Phase, Said},
+    report::{AdapterFailure, Phase, TaskMessage},
     run::LogLevel,
-    store_location,
+    artefacts,
     task_spec::{Serve, WantedAdapter, WantedAdapters, Weights},
 };
 use std::{
@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// and is ended after so many silences in a row. Together a little over a minute.
 const SILENCES: u32 = 3;
 
-pub async fn serve(task: &Task, work: &Serve, port: u16) -> i32 {
+pub async fn serve(task: &Context, work: &Serve, port: u16) -> i32 {
     match keep_serving(task, work, port).await {
         Ok(code) => code,
         Err(Halt::Stopped) => 0,
@@ -57,7 +57,7 @@ pub async fn serve(task: &Task, work: &Serve, port: u16) -> i32 {
 }
 
 /// Until the server ends. One that does not start with the parsers that we chose is started once more without them.
-async fn keep_serving(task: &Task, work: &Serve, port: u16) -> Result<i32, Halt> {
+async fn keep_serving(task: &Context, work: &Serve, port: u16) -> Result<i32, Halt> {
     let weights = fetch(task, work).await?;
     let mut parsers = Parsers::of(work, &weights);
     loop {
@@ -72,7 +72,7 @@ async fn keep_serving(task: &Task, work: &Serve, port: u16) -> Result<i32, Halt>
 }
 
 /// The folder of the weights, fetched anew: a new process begins with no adapters and trusts no earlier files.
-async fn fetch(task: &Task, work: &Serve) -> Result<PathBuf, Halt> {
+async fn fetch(task: &Context, work: &Serve) -> Result<PathBuf, Halt> {
     task.machine.vllm_python()?;
     task.reporter.phase(Phase::Loading, "fetching the weights");
     let folder = task.folder.join("work");
@@ -85,17 +85,17 @@ async fn fetch(task: &Task, work: &Serve) -> Result<PathBuf, Halt> {
             tokio::fs::create_dir_all(folder.join(name)).await.map_err(TaskError::io("making the working folder"))?;
         }
         let (from, what) = match work.weights {
-            Weights::Base { base_model } => (store_location::base_model(base_model), "The base model"),
-            Weights::Merged { version } => (store_location::model_version(&work.tenant, version), "The model version"),
+            Weights::Base { base_model } => (artefacts::base_model(base_model), "The base model"),
+            Weights::Merged { version } => (artefacts::model_version(&work.tenant, version), "The model version"),
         };
-        Ok(task.store.fetch_folder(&from, &weights, what).await?)
+        Ok(task.artefacts.fetch_folder(&from, &weights, what).await?)
     };
     let fetched = task.unless_stopped(fetch).await?;
     task.reporter.phase(Phase::Loading, format!("starting vLLM with {}", size(fetched.bytes)));
     Ok(weights)
 }
 
-fn start(task: &Task, work: &Serve, parsers: &Parsers, weights: &Path, port: u16) -> Result<Program, Halt> {
+fn start(task: &Context, work: &Serve, parsers: &Parsers, weights: &Path, port: u16) -> Result<Program, Halt> {
     let python = task.machine.vllm_python()?;
     let command = vllm::command(&task.machine, python, work, parsers, weights, &task.folder.join("work"), port);
     Program::start(command).map_err(|e| {
@@ -118,7 +118,7 @@ impl From<i32> for Ran {
 }
 
 /// Until the server ends or is told to.
-async fn run(task: &Task, work: &Serve, port: u16, mut server: Program) -> Ran {
+async fn run(task: &Context, work: &Serve, port: u16, mut server: Program) -> Ran {
     let mut last = VecDeque::new();
     let http = Http::to(port);
     let keeper = async {
@@ -173,7 +173,7 @@ async fn run(task: &Task, work: &Serve, port: u16, mut server: Program) -> Ran {
     }
 }
 
-async fn wait_until_ready(task: &Task, http: &Http) {
+async fn wait_until_ready(task: &Context, http: &Http) {
     let began = Instant::now();
     while !vllm::is_healthy(http, Duration::from_secs(2)).await {
         tokio::time::sleep(LOOK).await;
@@ -191,7 +191,7 @@ async fn falls_silent(http: &Http) {
 }
 
 /// Makes the adapters of a server what they should be. Never ends.
-async fn keep_adapters(task: &Task, work: &Serve, http: &Http) {
+async fn keep_adapters(task: &Context, work: &Serve, http: &Http) {
     let mut adapters = Adapters { folder: task.folder.join("work/adapters"), loaded: BTreeMap::new(), refused: BTreeMap::new() };
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -226,7 +226,7 @@ struct Adapters {
 }
 
 impl Adapters {
-    async fn make_so(&mut self, task: &Task, work: &Serve, http: &Http, wanted: &WantedAdapters) {
+    async fn make_so(&mut self, task: &Context, work: &Serve, http: &Http, wanted: &WantedAdapters) {
         let is_wanted = |adapter: &WantedAdapter| wanted.adapters.contains(adapter);
         self.refused.retain(|_, (adapter, ..)| is_wanted(adapter));
         let surplus: Vec<_> = self.loaded.values().filter(|a| !is_wanted(a)).cloned().collect();
@@ -265,17 +265,17 @@ impl Adapters {
         }
     }
 
-    async fn load(&self, task: &Task, work: &Serve, http: &Http, adapter: &WantedAdapter) -> Result<(), AdapterReason> {
+    async fn load(&self, task: &Context, work: &Serve, http: &Http, adapter: &WantedAdapter) -> Result<(), AdapterReason> {
         let folder = self.folder.join(adapter.version.to_string());
         // What a former try left.
         let _ = tokio::fs::remove_dir_all(&folder).await;
-        let from = store_location::model_version(&work.tenant, adapter.version);
-        task.store.fetch_folder(&from, &folder, "The adapter").await.map_err(|e| AdapterReason::NotFetched { error: e.to_string() })?;
+        let from = artefacts::model_version(&work.tenant, adapter.version);
+        task.artefacts.fetch_folder(&from, &folder, "The adapter").await.map_err(|e| AdapterReason::NotFetched { error: e.to_string() })?;
         vllm::load_adapter(http, &adapter.name, &folder).await
     }
 
-    fn state(&self) -> Said {
-        Said::Adapters {
+    fn state(&self) -> TaskMessage {
+        TaskMessage::Adapters {
             loaded: self.loaded.keys().cloned().collect(),
             failed: self.refused.values().map(|(a, reason, _)| AdapterFailure { name: a.name.clone(), reason: reason.clone() }).collect(),
         }

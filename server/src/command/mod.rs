@@ -8,7 +8,7 @@ mod tenant;
 mod usage;
 
 use crate::{
-    config::{Places, ServeArgs},
+    config::{Locations, ServeArgs},
     portal,
     traces::Traces,
 };
@@ -32,7 +32,7 @@ use tracing_subscriber::{
 #[command(name = "atelier", version)]
 struct Line {
     #[command(flatten)]
-    places: Places,
+    locations: Locations,
     #[command(subcommand)]
     command: Command,
 }
@@ -111,28 +111,28 @@ pub fn main() -> ExitCode {
                 Err(refused) => return in_words(Err(refused.into())),
             };
             log(traces.as_ref());
-            in_words(run(command, line.places))
+            in_words(run(command, line.locations))
         }
     }
 }
 
-fn run(command: Command, places: Places) -> anyhow::Result<ExitCode> {
+fn run(command: Command, locations: Locations) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot start")?;
     runtime.block_on(async {
         match command {
-            Command::Serve(args) => serve::serve(*args, places).await,
+            Command::Serve(args) => serve::serve(*args, locations).await,
             Command::Migrate => {
-                open(&places).await?;
+                open(&locations).await?;
                 println!("The database's schema is up to date.");
                 Ok(ExitCode::SUCCESS)
             }
-            Command::Doctor(args) => Ok(doctor::doctor(&args, &places).await),
-            Command::Tenant(command) => tenant::run(command, &open(&places).await?).await,
-            Command::BaseModel(command) => base_model::run(command, &open(&places).await?).await,
-            Command::Audit(command) => audit::run(command, &open(&places).await?).await,
-            Command::Usage(command) => usage::run(command, &open(&places).await?).await,
+            Command::Doctor(args) => Ok(doctor::doctor(&args, &locations).await),
+            Command::Tenant(command) => tenant::run(command, &open(&locations).await?).await,
+            Command::BaseModel(command) => base_model::run(command, &open(&locations).await?).await,
+            Command::Audit(command) => audit::run(command, &open(&locations).await?).await,
+            Command::Usage(command) => usage::run(command, &open(&locations).await?).await,
             Command::SignEverybodyOut => {
-                let ended = open(&places).await?.sign_everybody_out().await.map_err(said)?;
+                let ended = open(&locations).await?.sign_everybody_out().await.map_err(said)?;
                 println!("Sessions that ended: {ended}. Restart the portal if the key has changed.");
                 Ok(ExitCode::SUCCESS)
             }
@@ -142,17 +142,17 @@ fn run(command: Command, places: Places) -> anyhow::Result<ExitCode> {
 }
 
 /// The platform for a command on the server itself: same data, no listener.
-async fn open(places: &Places) -> anyhow::Result<Platform> {
+async fn open(locations: &Locations) -> anyhow::Result<Platform> {
     let config = platform::Config {
-        database_url: places.database_url()?,
-        store: places.store()?,
-        engine: portal::engine(places, std::env::current_exe()?)?,
+        database_url: locations.database_url()?,
+        store: locations.store()?,
+        engine: portal::engine(locations, std::env::current_exe()?)?,
         task_limits: Default::default(),
         outside_allowed: Default::default(),
         session_hours: platform::SESSION_HOURS,
         session_idle_minutes: platform::SESSION_IDLE_MINUTES,
         confirm_seconds: platform::CONFIRM_SECONDS,
-        token_key: places.token_key()?,
+        token_key: locations.token_key()?,
         upload_bytes: platform::UPLOAD_BYTES,
     };
     Platform::open(config, portal::now).await.context("The portal's data cannot be opened")

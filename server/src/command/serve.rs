@@ -1,7 +1,7 @@
 //! `atelier serve`: until SIGTERM or Ctrl-C; a second one ends it at once.
 
 use crate::{
-    config::{Places, ServeArgs},
+    config::{Locations, ServeArgs},
     portal,
 };
 use anyhow::Context;
@@ -9,11 +9,11 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-pub async fn serve(args: ServeArgs, places: Places) -> anyhow::Result<ExitCode> {
+pub async fn serve(args: ServeArgs, locations: Locations) -> anyhow::Result<ExitCode> {
     // Before anything starts: a signal that comes early must not be lost.
     let mut term = signal(SignalKind::terminate()).context("signals cannot be heard")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("signals cannot be heard")?;
-    let portal = portal::start(args, places, std::env::current_exe().context("the program does not know where it lies")?).await?;
+    let portal = portal::start(args, locations, std::env::current_exe().context("the program does not know where it lies")?).await?;
     let stop: CancellationToken = portal.stop.clone();
     tokio::spawn(async move {
         tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }

@@ -33,7 +33,7 @@ use std::{
 };
 
 /// Everything it answers: method and path.
-pub const DOORS: [(&str, &str); 8] = [
+pub const ROUTES: [(&str, &str); 8] = [
     ("GET", "/dev-idp/.well-known/openid-configuration"),
     ("GET", "/dev-idp/authorize"),
     ("GET", "/dev-idp/jwks"),

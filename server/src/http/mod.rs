@@ -1,5 +1,5 @@
-//! The web role's doors: pages and server functions of the app, and what is not a page (sign-in, uploads, events, files).
-//! Every door is counted as it is hung, so that a test can compare them all with the rights table.
+//! The web role's routes: pages and server functions of the app, and what is not a page (sign-in, uploads, events, files).
+//! Every route is listed as it is added, so that a test can compare them all with the rights table.
 
 pub mod card;
 mod dataset_file;
@@ -37,31 +37,31 @@ use tower_http::compression::CompressionLayer;
 pub const BODY_BYTES: usize = 2 * 1024 * 1024;
 
 /// Routes that know what they are.
-struct Doors {
+struct Routes {
     router: Router<Web>,
-    hung: BTreeSet<(String, String)>,
+    listed: BTreeSet<(String, String)>,
 }
 
-impl Doors {
+impl Routes {
     fn new() -> Self {
-        Self { router: Router::new(), hung: BTreeSet::new() }
+        Self { router: Router::new(), listed: BTreeSet::new() }
     }
-    fn hang(mut self, method: Method, path: &str, handler: MethodRouter<Web>) -> Self {
-        self.hung.insert((method.to_string(), path.to_owned()));
+    fn route(mut self, method: Method, path: &str, handler: MethodRouter<Web>) -> Self {
+        self.listed.insert((method.to_string(), path.to_owned()));
         self.router = self.router.route(path, handler);
         self
     }
     fn get<H: axum::handler::Handler<T, Web>, T: 'static>(self, path: &str, handler: H) -> Self {
-        self.hang(Method::GET, path, get(handler))
+        self.route(Method::GET, path, get(handler))
     }
     fn post<H: axum::handler::Handler<T, Web>, T: 'static>(self, path: &str, handler: H) -> Self {
-        self.hang(Method::POST, path, post(handler))
+        self.route(Method::POST, path, post(handler))
     }
 }
 
 /// Everything that the web role answers, and the list of it (method, path), sorted.
-pub fn web_routes(web: &Web, development: Option<Arc<DevProvider>>, tried: attempts::Doors) -> (Router, Vec<(String, String)>) {
-    let mut doors = Doors::new()
+pub fn web_routes(web: &Web, development: Option<Arc<DevProvider>>, tried: attempts::AttemptLimits) -> (Router, Vec<(String, String)>) {
+    let mut routes = Routes::new()
         .get("/auth/login", login::login)
         .get("/auth/callback", callback::callback)
         .post("/auth/logout", logout::logout)
@@ -72,11 +72,11 @@ pub fn web_routes(web: &Web, development: Option<Arc<DevProvider>>, tried: attem
         .post("/t/{tenant}/keys-new", key_form::key_form)
         .post("/t/{tenant}/playground/chat", playground::chat);
     // The platform counts the bytes against its own limit and the tenant's quota.
-    let uploads = Doors::new().hang(Method::POST, "/t/{tenant}/datasets-upload", post(uploads::upload).layer(DefaultBodyLimit::disable()));
+    let uploads = Routes::new().route(Method::POST, "/t/{tenant}/datasets-upload", post(uploads::upload).layer(DefaultBodyLimit::disable()));
     let (pages, listed) = pages::routes(web);
-    doors.hung.extend(listed);
-    doors.hung.extend(uploads.hung);
-    let inside = doors
+    routes.listed.extend(listed);
+    routes.listed.extend(uploads.listed);
+    let inside = routes
         .router
         .with_state(web.clone())
         .merge(pages)
@@ -90,11 +90,11 @@ pub fn web_routes(web: &Web, development: Option<Arc<DevProvider>>, tried: attem
         .layer(CompressionLayer::new());
     // These read no session, so nothing of the above is for them.
     let files = Router::new().route("/pkg/{*path}", get(static_files::file)).with_state(web.clone());
-    doors.hung.insert(("GET".into(), "/pkg/{*path}".into()));
+    routes.listed.insert(("GET".into(), "/pkg/{*path}".into()));
     let mut router = inside.merge(files);
     if let Some(provider) = development {
-        for (method, path) in crate::devprovider::DOORS {
-            doors.hung.insert((method.into(), path.into()));
+        for (method, path) in crate::devprovider::ROUTES {
+            routes.listed.insert((method.into(), path.into()));
         }
         router = router.merge(provider.routes());
     }
@@ -102,7 +102,7 @@ pub fn web_routes(web: &Web, development: Option<Arc<DevProvider>>, tried: attem
         .layer(from_fn_with_state(tried, attempts::sign_in))
         .layer(from_fn_with_state(web.clone(), host::check))
         .layer(from_fn_with_state(web.clone(), headers::harden));
-    (router, doors.hung.into_iter().collect())
+    (router, routes.listed.into_iter().collect())
 }
 
 /// Around everything, the gateway too: number, log, panics.

@@ -73,12 +73,12 @@ pub fn listed() -> Vec<AxumRouteListing> {
     PAGES.clone()
 }
 
-/// The router, and the list of its doors.
+/// The router, and the list of its routes.
 pub fn routes(web: &Web) -> (Router, Vec<(String, String)>) {
     let options = options(web);
     let pages = listed();
-    let mut doors: Vec<_> = pages.iter().flat_map(|p| p.methods().map(|m| (method_word(m).to_owned(), p.path().to_owned()))).collect();
-    doors.extend(server_fn::axum::server_fn_paths().map(|(path, method)| (method.to_string(), path.to_owned())));
+    let mut routes: Vec<_> = pages.iter().flat_map(|p| p.methods().map(|m| (method_word(m).to_owned(), p.path().to_owned()))).collect();
+    routes.extend(server_fn::axum::server_fn_paths().map(|(path, method)| (method.to_string(), path.to_owned())));
     let context = {
         let web = web.clone();
         move || provide(&web)
@@ -90,7 +90,7 @@ pub fn routes(web: &Web) -> (Router, Vec<(String, String)>) {
     };
     let router = Router::new().leptos_routes_with_context(&options, pages, context, shell).fallback(nowhere).with_state(options);
     let router = router.layer(from_fn(one_task::in_one_task)).layer(from_fn_with_state(web.clone(), returned::carry));
-    (router, doors)
+    (router, routes)
 }
 
 /// An address that nothing answers: the app's own page says so, with the right status.

@@ -12,7 +12,7 @@ use axum::{
     response::Response,
 };
 use domain::problem::{Problem, ProblemKind};
-use platform::{Platform, refusals::Door};
+use platform::{Platform, refusals::Attempt};
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr},
@@ -69,9 +69,9 @@ impl Attempts {
     }
 }
 
-/// The doors where somebody who is nobody yet may try.
+/// Limits where somebody who has not signed in may try: sign-in, and calls with a key.
 #[derive(Clone)]
-pub struct Doors {
+pub struct AttemptLimits {
     inner: Arc<Inner>,
 }
 
@@ -90,7 +90,7 @@ pub struct Most {
     pub refused_keys: u32,
 }
 
-impl Doors {
+impl AttemptLimits {
     pub fn new(platform: Platform, most: Most) -> Self {
         let inner = Inner {
             platform,
@@ -108,7 +108,7 @@ fn seen(request: &Request) -> Seen {
 }
 
 /// Around the web role. Beginning costs us a row and a call of the provider; being refused may be guessing.
-pub async fn sign_in(State(doors): State<Doors>, request: Request, next: Next) -> Response {
+pub async fn sign_in(State(limits): State<AttemptLimits>, request: Request, next: Next) -> Response {
     let begins = request.uri().path() == "/auth/login";
     let answers =
         request.uri().path() == "/auth/callback" || (request.uri().path() == "/dev-idp/authorize" && request.method() == Method::POST);
@@ -116,11 +116,11 @@ pub async fn sign_in(State(doors): State<Doors>, request: Request, next: Next) -
         return next.run(request).await;
     }
     let (seen, wants, now) = (seen(&request), Wants::of(request.headers()), Instant::now());
-    let Inner { platform, begun, refused_sign_ins, .. } = &*doors.inner;
+    let Inner { platform, begun, refused_sign_ins, .. } = &*limits.inner;
     let wait = refused_sign_ins.over(seen.from, now).or_else(|| if begins { begun.over(seen.from, now) } else { None });
     if let Some(seconds) = wait {
         if answers {
-            platform.refused_at(Door::SignIn, &seen.origin());
+            platform.refused_attempt(Attempt::SignIn, &seen.origin());
         }
         return too_many(seconds, wants);
     }
@@ -129,20 +129,20 @@ pub async fn sign_in(State(doors): State<Doors>, request: Request, next: Next) -
         begun.count(seen.from, now);
     } else if matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::UNPROCESSABLE_ENTITY) {
         refused_sign_ins.count(seen.from, now);
-        platform.refused_at(Door::SignIn, &seen.origin());
+        platform.refused_attempt(Attempt::SignIn, &seen.origin());
     }
     response
 }
 
 /// Around the gateway. A valid key is never refused for what its neighbours do: only the answer to an invalid one changes.
-pub async fn keys(State(doors): State<Doors>, request: Request, next: Next) -> Response {
+pub async fn keys(State(limits): State<AttemptLimits>, request: Request, next: Next) -> Response {
     let seen = seen(&request);
     let response = next.run(request).await;
     if response.status() != StatusCode::UNAUTHORIZED {
         return response;
     }
-    let (Inner { platform, refused_keys, .. }, now) = (&*doors.inner, Instant::now());
-    platform.refused_at(Door::Key, &seen.origin());
+    let (Inner { platform, refused_keys, .. }, now) = (&*limits.inner, Instant::now());
+    platform.refused_attempt(Attempt::Key, &seen.origin());
     let over = refused_keys.over(seen.from, now);
     refused_keys.count(seen.from, now);
     let Some(seconds) = over else { return response };

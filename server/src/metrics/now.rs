@@ -72,7 +72,7 @@ impl Now {
     }
 
     fn spool(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
-        let Some(spool) = self.spool.as_ref().map(UsageSink::standing) else { return Ok(()) };
+        let Some(spool) = self.spool.as_ref().map(UsageSink::status) else { return Ok(()) };
         gauge(encoder, "atelier_usage_spool_records", "Usage records that wait for the database", spool.records as f64)?;
         let bytes = |encoder: &mut DescriptorEncoder, name, help, bytes: u64| {
             let bytes = ConstGauge::new(bytes as f64);

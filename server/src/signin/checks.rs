@@ -8,7 +8,7 @@ pub const LEEWAY: i64 = 60;
 const SUBJECT_CHARS: usize = 255;
 
 /// The part of a token that is looked at here.
-pub struct Said<'a> {
+pub struct CheckedClaims<'a> {
     pub subject: &'a str,
     /// How many audiences it names; that we are among them is known.
     pub audiences: usize,
@@ -20,7 +20,7 @@ pub struct Said<'a> {
     pub not_before: Option<&'a Value>,
 }
 
-impl Said<'_> {
+impl CheckedClaims<'_> {
     /// `now` in seconds since 1970. The error is for the log.
     pub fn check(&self, client_id: &str, now: i64) -> Result<(), String> {
         if self.subject.trim().is_empty() {
@@ -59,10 +59,10 @@ mod tests {
 
     const NOW: i64 = 1_800_000_000;
 
-    fn good() -> Said<'static> {
-        Said { subject: "f:1:mira", audiences: 1, authorized_party: None, issued: NOW, not_before: None }
+    fn good() -> CheckedClaims<'static> {
+        CheckedClaims { subject: "f:1:mira", audiences: 1, authorized_party: None, issued: NOW, not_before: None }
     }
-    fn refused(said: &Said) -> String {
+    fn refused(said: &CheckedClaims) -> String {
         said.check("atelier", NOW).unwrap_err()
     }
 
@@ -70,26 +70,26 @@ mod tests {
     fn a_subject_must_name_somebody() {
         assert_eq!(good().check("atelier", NOW), Ok(()));
         for subject in ["", " \t", "a\0b", &"x".repeat(256)] {
-            assert!(refused(&Said { subject, ..good() }).contains("subject"), "{subject:?}");
+            assert!(refused(&CheckedClaims { subject, ..good() }).contains("subject"), "{subject:?}");
         }
-        assert!(Said { subject: &"ä".repeat(255), ..good() }.check("atelier", NOW).is_ok());
+        assert!(CheckedClaims { subject: &"ä".repeat(255), ..good() }.check("atelier", NOW).is_ok());
     }
 
     #[test]
     fn a_token_given_to_another_client_is_refused() {
-        assert!(Said { authorized_party: Some("atelier"), audiences: 3, ..good() }.check("atelier", NOW).is_ok());
-        assert!(refused(&Said { authorized_party: Some("wiki"), ..good() }).contains("another client"));
-        assert!(refused(&Said { authorized_party: Some("wiki"), audiences: 2, ..good() }).contains("another client"));
-        assert!(refused(&Said { audiences: 2, ..good() }).contains("azp"));
+        assert!(CheckedClaims { authorized_party: Some("atelier"), audiences: 3, ..good() }.check("atelier", NOW).is_ok());
+        assert!(refused(&CheckedClaims { authorized_party: Some("wiki"), ..good() }).contains("another client"));
+        assert!(refused(&CheckedClaims { authorized_party: Some("wiki"), audiences: 2, ..good() }).contains("another client"));
+        assert!(refused(&CheckedClaims { audiences: 2, ..good() }).contains("azp"));
     }
 
     #[test]
     fn a_token_of_the_future_is_refused_and_a_clock_a_minute_ahead_is_not() {
-        assert!(Said { issued: NOW + LEEWAY, ..good() }.check("atelier", NOW).is_ok());
-        assert!(refused(&Said { issued: NOW + LEEWAY + 1, ..good() }).contains("iat"));
+        assert!(CheckedClaims { issued: NOW + LEEWAY, ..good() }.check("atelier", NOW).is_ok());
+        assert!(refused(&CheckedClaims { issued: NOW + LEEWAY + 1, ..good() }).contains("iat"));
         let at = |n: i64| Value::from(n);
-        assert!(Said { not_before: Some(&at(NOW + LEEWAY)), ..good() }.check("atelier", NOW).is_ok());
-        assert!(refused(&Said { not_before: Some(&at(NOW + LEEWAY + 1)), ..good() }).contains("nbf"));
-        assert!(refused(&Said { not_before: Some(&Value::from("soon")), ..good() }).contains("nbf"));
+        assert!(CheckedClaims { not_before: Some(&at(NOW + LEEWAY)), ..good() }.check("atelier", NOW).is_ok());
+        assert!(refused(&CheckedClaims { not_before: Some(&at(NOW + LEEWAY + 1)), ..good() }).contains("nbf"));
+        assert!(refused(&CheckedClaims { not_before: Some(&Value::from("soon")), ..good() }).contains("nbf"));
     }
 }

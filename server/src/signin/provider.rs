@@ -267,7 +267,7 @@ impl Provider {
             _ => refused(&e),
         })?;
         let further = &claims.additional_claims().claims;
-        checks::Said {
+        checks::CheckedClaims {
             subject: claims.subject().as_str(),
             audiences: claims.audiences().len(),
             authorized_party: claims.authorized_party().map(|p| p.as_str()),

@@ -3,10 +3,10 @@
 //! Spans that go to the collector have a target of their own ([`domain::traces::TARGET`]): the log does not show them, and what the log
 //! shows does not go to the collector.
 
-mod caller;
+mod parent;
 mod sender;
 
-pub use caller::follow;
+pub use parent::follow;
 
 use domain::traces::TARGET;
 use opentelemetry::{KeyValue, trace::TracerProvider};

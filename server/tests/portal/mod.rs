@@ -3,7 +3,7 @@
 
 use clap::Parser;
 use server::{
-    config::{Places, ServeArgs},
+    config::{Locations, ServeArgs},
     portal,
 };
 use std::{collections::BTreeMap, path::Path};
@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, path::Path};
 #[derive(Parser)]
 struct Line {
     #[command(flatten)]
-    places: Places,
+    locations: Locations,
     #[command(flatten)]
     serve: ServeArgs,
 }
@@ -54,7 +54,7 @@ pub async fn start(data: &Path, flags: &[&str]) -> anyhow::Result<portal::Portal
     let _ = rustls::crypto::ring::default_provider().install_default();
     let data = data.display().to_string();
     let line = Line::try_parse_from([&["atelier", "--data", &data, "--listen", "127.0.0.1:0"], flags].concat())?;
-    portal::start(line.serve, line.places, env!("CARGO_BIN_EXE_atelier").into()).await
+    portal::start(line.serve, line.locations, env!("CARGO_BIN_EXE_atelier").into()).await
 }
 
 /// The head of the answer. What is not answered is named, instead of a test that never ends.

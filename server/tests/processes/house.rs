@@ -1,6 +1,6 @@
 //! A portal of its own with a stand-in for the model server, and a key to it.
 
-use super::{Portal, Setup, Tasks, person::Person, postgres::Postgres, prepare, programs::Programs, within, world};
+use super::{Portal, Setup, TaskFolders, person::Person, postgres::Postgres, prepare, programs::Programs, within, world};
 use serde_json::json;
 use std::{collections::BTreeSet, time::Duration};
 
@@ -14,7 +14,7 @@ pub struct House {
     pub portal: Option<Portal>,
     database_url: String,
     pub key: String,
-    _tasks: Tasks,
+    _tasks: TaskFolders,
     pub data: tempfile::TempDir,
 }
 
@@ -27,7 +27,7 @@ impl House {
     pub async fn with(postgres: Option<&Postgres>, flags: impl FnOnce(Setup) -> Setup) -> Self {
         prepare();
         let data = tempfile::tempdir().unwrap();
-        let tasks = Tasks(data.path().to_owned());
+        let tasks = TaskFolders(data.path().to_owned());
         let programs = Programs::standins(&data.path().join("programs"), 0.02);
         let mut setup = flags(Setup::new(data.path(), "portal")).with("--vllm-python", programs.python().display());
         if let Some(postgres) = postgres {

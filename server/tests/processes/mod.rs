@@ -134,9 +134,9 @@ impl Drop for Portal {
 }
 
 /// The tasks in a data folder. Ends them at the end, whatever becomes of the test: tasks outlive the portal on purpose.
-pub struct Tasks(pub PathBuf);
+pub struct TaskFolders(pub PathBuf);
 
-impl Tasks {
+impl TaskFolders {
     /// Folders of tasks whose name begins and ends so.
     pub fn folders(&self, prefix: &str, suffix: &str) -> Vec<PathBuf> {
         let mut found = Vec::new();
@@ -150,7 +150,7 @@ impl Tasks {
     }
 }
 
-impl Drop for Tasks {
+impl Drop for TaskFolders {
     fn drop(&mut self) {
         for folder in self.folders("", "") {
             let started = std::fs::read_to_string(folder.join("started.json")).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! A portal with two tenants that have one of everything each, so that every page has something to show. The programs are the stand-ins.
 
-use super::{Portal, Setup, Tasks, person::Person, prepare, programs::Programs, within, world};
+use super::{Portal, Setup, TaskFolders, person::Person, prepare, programs::Programs, within, world};
 use serde_json::json;
 use std::{path::PathBuf, time::Duration};
 
@@ -14,7 +14,7 @@ pub struct TwoTenants {
     pub programs: Programs,
     portal: Portal,
     log: PathBuf,
-    _tasks: Tasks,
+    _tasks: TaskFolders,
     _data: tempfile::TempDir,
 }
 
@@ -42,7 +42,7 @@ impl TwoTenants {
     pub async fn with(filter: &str, flags: &[(&str, &str)]) -> Self {
         prepare();
         let data = tempfile::tempdir().unwrap();
-        let tasks = Tasks(data.path().to_owned());
+        let tasks = TaskFolders(data.path().to_owned());
         let programs = Programs::standins(&data.path().join("programs"), 0.01);
         let setup = flags
             .iter()

@@ -22,7 +22,7 @@ impl axum::serve::Listener for Tls {
 
     async fn accept(&mut self) -> (Self::Io, SocketAddr) {
         loop {
-            // Who does not believe the certificate hangs up here.
+            // Who does not believe the certificate closes the connection here.
             if let Ok((io, from)) = self.tcp.accept().await
                 && let Ok(io) = self.acceptor.accept(io).await
             {

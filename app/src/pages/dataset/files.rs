@@ -31,7 +31,7 @@ pub fn Downloads(version: DatasetVersion) -> impl IntoView {
     .into_any()
 }
 
-/// Below the list of versions. Each deed is behind a fold, so that no single click does it.
+/// Below the list of versions. Each action is behind a fold, so that no single click does it.
 #[component]
 pub fn Removal(page: DatasetPage, delete: ServerAction<DeleteDataset>, erase: ServerAction<EraseDataset>) -> impl IntoView {
     let v = page.version;
@@ -53,7 +53,7 @@ pub fn Removal(page: DatasetPage, delete: ServerAction<DeleteDataset>, erase: Se
     let (delete_one, erase_one, delete_all) =
         (format!("Delete {called} for good"), format!("Erase the rows of {called} for good"), format!("Delete {name} for good"));
     let (hidden_one, hidden_all, hidden_erase) = (hidden(number), hidden(0), hidden(number));
-    let deeds = match page.delete_refused {
+    let actions = match page.delete_refused {
         Some(why) => view! { <p><Off class="sm" label="Delete" why/></p> }.into_any(),
         None => view! {
             {(used == 0).then(|| view! {
@@ -92,7 +92,7 @@ pub fn Removal(page: DatasetPage, delete: ServerAction<DeleteDataset>, erase: Se
             <header><h2 id="remove">"Delete"</h2></header>
             <ProblemSummary error=error_of(delete)/>
             <ProblemSummary error=error_of(erase)/>
-            {deeds}
+            {actions}
         </section>
     }
 }

@@ -74,7 +74,7 @@ fn shortened(text: &str) -> String {
 #[component]
 pub fn LineageRow(page: ModelPage, tenant: Signal<String>) -> impl IntoView {
     let (t, v) = (tenant.get_untracked(), page.version);
-    let serving: Vec<_> = page.places.into_iter().filter(|p| p.serves).collect();
+    let serving: Vec<_> = page.endpoints.into_iter().filter(|p| p.serves).collect();
     let nobody = serving.is_empty();
     view! {
         <section class="section" aria-labelledby="lin">

@@ -13,8 +13,8 @@ use leptos::prelude::*;
 #[component]
 pub fn Serving(page: ModelPage, tenant: Signal<String>, deploy: ServerAction<EndpointDeploy>) -> impl IntoView {
     let (t, v) = (tenant.get_untracked(), page.version.clone());
-    let serving: Vec<_> = page.places.iter().filter(|p| p.serves).cloned().collect();
-    let free: Vec<_> = page.places.iter().filter(|p| p.fits && !p.serves).cloned().collect();
+    let serving: Vec<_> = page.endpoints.iter().filter(|p| p.serves).cloned().collect();
+    let free: Vec<_> = page.endpoints.iter().filter(|p| p.fits && !p.serves).cloned().collect();
     let how = match v.kind {
         WeightsKind::Adapter => format!(
             "Loads onto a running endpoint of {} without a restart. Call it with the model name “{}”.",

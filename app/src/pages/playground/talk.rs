@@ -30,7 +30,7 @@ impl State {
 
 /// One model's answer as it comes. Counted references: it is made by a click and outlives the drawing that was clicked.
 #[derive(Clone)]
-pub struct Live {
+pub struct StreamedAnswer {
     pub model: String,
     pub text: ArcRwSignal<String>,
     pub state: ArcRwSignal<State>,
@@ -38,11 +38,11 @@ pub struct Live {
 
 /// A question that this page asked.
 #[derive(Clone)]
-pub struct Said {
+pub struct Question {
     /// Its place in the conversation.
     pub at: usize,
     pub question: String,
-    pub answers: Vec<Live>,
+    pub answers: Vec<StreamedAnswer>,
 }
 
 #[derive(Clone, Copy)]
@@ -55,7 +55,7 @@ pub struct Talk {
     /// Exchanges that the saved conversation holds, as far as this page has seen.
     saved: RwSignal<usize>,
     /// In order; those that the saved conversation holds are no longer shown.
-    asked: RwSignal<Vec<Said>>,
+    asked: RwSignal<Vec<Question>>,
     pub busy: RwSignal<bool>,
     pub problem: RwSignal<Option<AppError>>,
     /// What a screen reader is told: that an answer began, and that it ended.
@@ -97,7 +97,7 @@ impl Talk {
     }
 
     /// What was asked here and is not among the first `saved` exchanges of the conversation.
-    pub fn fresh(self, saved: usize) -> Vec<Said> {
+    pub fn fresh(self, saved: usize) -> Vec<Question> {
         self.asked.with(|all| all.iter().filter(|said| said.at >= saved).cloned().collect())
     }
 
@@ -142,7 +142,7 @@ pub fn tell_address(href: &str) {
 /// What the server's stream says.
 #[cfg(any(feature = "hydrate", test))]
 #[derive(Debug, PartialEq)]
-enum Heard {
+enum StreamEvent {
     Delta { model: String, text: String },
     Done(Answer),
     Failed { model: String, sentence: String },
@@ -152,13 +152,13 @@ enum Heard {
 /// Cuts a stream of server-sent events into what it says, wherever the pieces were cut.
 #[cfg(any(feature = "hydrate", test))]
 #[derive(Default)]
-struct Ear {
+struct EventReader {
     buffer: String,
 }
 
 #[cfg(any(feature = "hydrate", test))]
-impl Ear {
-    fn push(&mut self, piece: &str) -> Vec<Heard> {
+impl EventReader {
+    fn push(&mut self, piece: &str) -> Vec<StreamEvent> {
         self.buffer.push_str(&piece.replace('\r', ""));
         let mut out = Vec::new();
         while let Some(end) = self.buffer.find("\n\n") {
@@ -173,21 +173,21 @@ impl Ear {
 }
 
 #[cfg(any(feature = "hydrate", test))]
-fn hear(event: &str, data: &str) -> Option<Heard> {
+fn hear(event: &str, data: &str) -> Option<StreamEvent> {
     let json: serde_json::Value = serde_json::from_str(data).ok()?;
     let text = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
     Some(match event {
-        "delta" => Heard::Delta { model: text("model"), text: text("text") },
-        "done" => Heard::Done(serde_json::from_value(json).ok()?),
-        "failed" => Heard::Failed { model: text("model"), sentence: text("sentence") },
-        "saved" => Heard::Saved { chat: text("chat") },
+        "delta" => StreamEvent::Delta { model: text("model"), text: text("text") },
+        "done" => StreamEvent::Done(serde_json::from_value(json).ok()?),
+        "failed" => StreamEvent::Failed { model: text("model"), sentence: text("sentence") },
+        "saved" => StreamEvent::Saved { chat: text("chat") },
         _ => return None,
     })
 }
 
 #[cfg(feature = "hydrate")]
 mod browser {
-    use super::{Ear, Heard, Live, Said, State, Talk};
+    use super::{EventReader, StreamEvent, StreamedAnswer, Question, State, Talk};
     use crate::{
         api::{AppError, playground::playground_get},
         links,
@@ -229,9 +229,9 @@ mod browser {
             "temperature": talk.temperature.get_untracked().parse::<f64>().ok(),
             "max_tokens": talk.longest.get_untracked(),
         });
-        let answers: Vec<Live> = models
+        let answers: Vec<StreamedAnswer> = models
             .into_iter()
-            .map(|model| Live { model, text: ArcRwSignal::new(String::new()), state: ArcRwSignal::new(State::Waiting) })
+            .map(|model| StreamedAnswer { model, text: ArcRwSignal::new(String::new()), state: ArcRwSignal::new(State::Waiting) })
             .collect();
         talk.problem.set(None);
         talk.busy.set(true);
@@ -240,7 +240,7 @@ mod browser {
         let at = talk.asked.with_untracked(|all| all.last().map_or(0, |last| last.at + 1)).max(saved);
         talk.asked.update(|all| {
             all.retain(|said| said.at >= saved);
-            all.push(Said { at, question: question.clone(), answers: answers.clone() });
+            all.push(Question { at, question: question.clone(), answers: answers.clone() });
         });
         if let Some(area) = document().get_element_by_id("question").and_then(|e| e.dyn_into::<HtmlTextAreaElement>().ok()) {
             area.set_value("");
@@ -273,7 +273,7 @@ mod browser {
         }
     }
 
-    async fn find_stopped(talk: Talk, answers: &[Live], question: String) {
+    async fn find_stopped(talk: Talk, answers: &[StreamedAnswer], question: String) {
         for answer in answers {
             answer.state.update(|s| {
                 if s.goes_on() {
@@ -312,7 +312,7 @@ mod browser {
     }
 
     /// Sends the question and writes what comes into `answers`. The saved conversation's id, or none when it was stopped.
-    async fn follow(talk: Talk, answers: &[Live], body: String) -> Result<Option<String>, Problem> {
+    async fn follow(talk: Talk, answers: &[StreamedAnswer], body: String) -> Result<Option<String>, Problem> {
         let controller = AbortController::new().map_err(|_| away())?;
         let signal = controller.signal();
         talk.abort.set_value(Some(controller));
@@ -345,7 +345,7 @@ mod browser {
         let decoder = web_sys::TextDecoder::new().map_err(|_| away())?;
         let decode = web_sys::TextDecodeOptions::new();
         decode.set_stream(true);
-        let mut ear = Ear::default();
+        let mut reader = EventReader::default();
         let mut saved = None;
         loop {
             let piece = match JsFuture::from(reader.read()).await {
@@ -358,8 +358,8 @@ mod browser {
             }
             let Ok(bytes) = Reflect::get(&piece, &"value".into()).map(Uint8Array::from) else { break };
             let text = decoder.decode_with_js_u8_array_and_options(&bytes, &decode).unwrap_or_default();
-            for heard in ear.push(&text) {
-                tell(answers, heard, began, &mut saved);
+            for event in reader.push(&text) {
+                tell(answers, event, began, &mut saved);
             }
             scroll_down();
         }
@@ -373,10 +373,10 @@ mod browser {
         Ok(saved)
     }
 
-    fn tell(answers: &[Live], heard: Heard, began: f64, saved: &mut Option<String>) {
+    fn tell(answers: &[StreamedAnswer], event: StreamEvent, began: f64, saved: &mut Option<String>) {
         let of = |model: &str| answers.iter().filter(move |a| a.model == model || model.is_empty()).cloned().collect::<Vec<_>>();
-        match heard {
-            Heard::Delta { model, text } => {
+        match event {
+            StreamEvent::Delta { model, text } => {
                 for live in of(&model) {
                     if live.state.with_untracked(|s| *s == State::Waiting) {
                         live.state.set(State::Answering((js_sys::Date::now() - began) as u32));
@@ -384,17 +384,17 @@ mod browser {
                     live.text.update(|t| t.push_str(&text));
                 }
             }
-            Heard::Done(answer) => {
+            StreamEvent::Done(answer) => {
                 for live in of(&answer.model) {
                     live.state.set(State::Done(answer.clone()));
                 }
             }
-            Heard::Failed { model, sentence } => {
+            StreamEvent::Failed { model, sentence } => {
                 for live in of(&model) {
                     live.state.set(State::Failed(sentence.clone()));
                 }
             }
-            Heard::Saved { chat } => *saved = Some(chat),
+            StreamEvent::Saved { chat } => *saved = Some(chat),
         }
     }
 
@@ -418,15 +418,15 @@ mod tests {
     fn events_are_heard_whole_wherever_the_stream_was_cut() {
         let stream = "event: delta\ndata: {\"model\":\"a\",\"text\":\"Aar\"}\n\n: still here\n\nevent: failed\ndata: {\"model\":\"b\",\"sentence\":\"Stopped.\"}\n\nevent: saved\ndata: {\"chat\":\"chat_1\"}\n\n";
         let whole = [
-            Heard::Delta { model: "a".into(), text: "Aar".into() },
-            Heard::Failed { model: "b".into(), sentence: "Stopped.".into() },
-            Heard::Saved { chat: "chat_1".into() },
+            StreamEvent::Delta { model: "a".into(), text: "Aar".into() },
+            StreamEvent::Failed { model: "b".into(), sentence: "Stopped.".into() },
+            StreamEvent::Saved { chat: "chat_1".into() },
         ];
         for cut in 0..stream.len() {
-            let mut ear = Ear::default();
-            let mut heard = ear.push(&stream[..cut]);
-            heard.extend(ear.push(&stream[cut..]));
-            assert_eq!(heard, whole, "cut at {cut}");
+            let mut reader = EventReader::default();
+            let mut event = reader.push(&stream[..cut]);
+            event.extend(reader.push(&stream[cut..]));
+            assert_eq!(event, whole, "cut at {cut}");
         }
     }
 }

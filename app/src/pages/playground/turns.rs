@@ -1,6 +1,6 @@
 //! What was said: the saved turns, then the one under way.
 
-use super::talk::{Live, State, Talk};
+use super::talk::{StreamedAnswer, State, Talk};
 use crate::{
     api::playground::{ChatView, PlaygroundPage},
     ui::{Icon, copy::put, count},
@@ -67,8 +67,8 @@ fn Saved(answer: Answer, html: String) -> impl IntoView {
 }
 
 #[component]
-fn UnderWay(live: Live) -> impl IntoView {
-    let Live { model, text, state } = live;
+fn UnderWay(live: StreamedAnswer) -> impl IntoView {
+    let StreamedAnswer { model, text, state } = live;
     let (busy, word, caret) = (state.clone(), state.clone(), state.clone());
     view! {
         <article class="turn" aria-busy=move || busy.with(State::goes_on).to_string()>

@@ -3,7 +3,7 @@
 use super::{Typed, setting::Control, views::remember};
 use crate::{
     api::AppError,
-    ui::{Icon, Load, Sheet, form::Said, use_query},
+    ui::{Icon, Load, Sheet, form::FieldNote, use_query},
 };
 use domain::settings::{Catalogue, Entry, Group};
 use leptos::prelude::*;
@@ -203,7 +203,7 @@ fn Row(typed: Typed, entry: Entry, i: usize, changed: Memo<Vec<bool>>, found: Me
             (
                 view! {
                     <span class="control slim" class:invalid=move || typed.is_wrong(&wrong)><Control typed entry slim=true/></span>
-                    <span class="says" id=says>{move || problem().map(|problem| { let name = problem.field.clone(); view! { <Said name problem/> } })}</span>
+                    <span class="says" id=says>{move || problem().map(|problem| { let name = problem.field.clone(); view! { <FieldNote name problem/> } })}</span>
                 }
                 .into_any(),
                 view! {

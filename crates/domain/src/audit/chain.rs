@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 /// What stands before the first record of a chain.
 pub const FIRST_PREV: &str = "0000000000000000000000000000000000000000000000000000000000000000";
-/// The chain of deeds that are no tenant's.
+/// The chain of actions on no tenant.
 pub const PLATFORM: &str = "platform";
 /// One chain of everything, as it was kept before each tenant had its own. Closed: nothing is added.
 pub const FIRST_SEGMENT: &str = "first-segment";

@@ -60,7 +60,7 @@ pub enum Detail {
     RoleMissing {
         action: String,
     },
-    /// So many refusals at one door, from one address, within a minute.
+    /// So many refusals of one kind, from one address, within a minute.
     RefusedTimes {
         times: u64,
     },

@@ -43,7 +43,7 @@ impl Pass {
 }
 
 fn mac(secret: &[u8; 32], signed: &str) -> Hmac<Sha256> {
-    // HMAC takes keys of any length, so this cannot fail; a fresh default would be a wrong key, never an open door.
+    // HMAC takes keys of any length, so this cannot fail; a fresh default would be a wrong key, never an open access.
     // HMAC pads a short key with zeros to the hash's block; doing it here makes the constructor infallible.
     let mut block = [0; 64];
     block[..32].copy_from_slice(secret);

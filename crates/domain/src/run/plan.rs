@@ -1,6 +1,6 @@
 //! The plan of a run: made once, when it is launched, from what was asked for. The same request makes the same plan.
 
-use super::{Job, PortalJob, Reason, Resources, Step, StepId, StepKind, StepState, Work};
+use super::{ProcessWork, PortalWork, Reason, Resources, Step, StepId, StepKind, StepState, Work};
 use crate::{
     model::WeightsKind,
     settings::{FinetuningType, RunSettings},
@@ -26,10 +26,10 @@ const PROCESS: Resources = Resources { gpus: 0, cpu_millis: 1000, memory_bytes: 
 pub fn plan(wanted: &Wanted<'_>) -> Vec<Step> {
     let merges = wanted.result == WeightsKind::Merged && wanted.settings.finetuning_type() == FinetuningType::Lora;
     let weights = if merges { "merge" } else { "train" };
-    let train = || process("train", Job::Train);
-    let merge = process("merge", Job::Merge { adapter: id("train") });
-    let evaluate = process("evaluate", Job::Evaluate { weights: id(weights) });
-    let publish = Work::Portal { job: PortalJob::Publish { weights: id(weights), evaluation: Some(id("evaluate")) } };
+    let train = || process("train", ProcessWork::Train);
+    let merge = process("merge", ProcessWork::Merge { adapter: id("train") });
+    let evaluate = process("evaluate", ProcessWork::Evaluate { weights: id(weights) });
+    let publish = Work::Portal { work: PortalWork::Publish { weights: id(weights), evaluation: Some(id("evaluate")) } };
     let mut steps =
         vec![step("prepare", StepKind::Prepare, &[], train(), DAY / 2), step("train", StepKind::Train, &["prepare"], train(), 14 * DAY)];
     if merges {
@@ -50,8 +50,8 @@ fn id(text: &'static str) -> StepId {
     StepId::known(text)
 }
 
-fn process(name: &'static str, job: Job) -> Work {
-    Work::Process { process: id(name), job }
+fn process(name: &'static str, work: ProcessWork) -> Work {
+    Work::Process { process: id(name), work }
 }
 
 fn step(name: &'static str, kind: StepKind, needs: &[&'static str], work: Work, deadline: i64) -> Step {

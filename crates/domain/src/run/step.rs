@@ -154,15 +154,22 @@ impl StepState {
 pub enum Work {
     /// A process. Steps that name the same one are its parts, in the order of the plan: they start together, and the process itself
     /// says which part it has come to.
-    Process { process: StepId, job: Job },
+    Process {
+        process: StepId,
+        #[serde(rename = "job")]
+        work: ProcessWork,
+    },
     /// The portal itself, in a moment in which it cannot be stopped.
-    Portal { job: PortalJob },
+    Portal {
+        #[serde(rename = "job")]
+        work: PortalWork,
+    },
 }
 
 /// What a process is started for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Job {
+pub enum ProcessWork {
     Train,
     /// The adapter that a step has left, into the weights of the base model.
     Merge {
@@ -176,7 +183,7 @@ pub enum Job {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum PortalJob {
+pub enum PortalWork {
     /// Makes a model version of the weights that a step has left; `evaluation`: the step with the answers, where there is one.
     Publish { weights: StepId, evaluation: Option<StepId> },
 }

@@ -3,7 +3,7 @@ use crate::{
     ids::{BaseModelId, DatasetVersionId, PersonId, RunId},
     model::WeightsKind,
     reason::failure::Cause,
-    run::{Job, PortalJob, Resources, plan::Wanted},
+    run::{ProcessWork, PortalWork, Resources, plan::Wanted},
     settings::RunSettings,
 };
 use proptest::prelude::*;
@@ -167,10 +167,10 @@ fn plans() -> impl Strategy<Value = Vec<Step>> {
             let needs: Vec<StepId> = steps.iter().enumerate().filter(|(n, _)| needs >> n & 1 == 1).map(|(_, s)| s.id.clone()).collect();
             let before = steps.last().map(|s| (s.id.clone(), s.work.clone()));
             let (work, needs) = match (kind, before) {
-                (0, _) => (Work::Portal { job: PortalJob::Publish { weights: own.clone(), evaluation: None } }, needs),
+                (0, _) => (Work::Portal { work: PortalWork::Publish { weights: own.clone(), evaluation: None } }, needs),
                 // Part of the process of the step before, which it then needs.
-                (_, Some((before, Work::Process { process, job }))) if joins => (Work::Process { process, job }, vec![before]),
-                _ => (Work::Process { process: own.clone(), job: Job::Train }, needs),
+                (_, Some((before, Work::Process { process, work }))) if joins => (Work::Process { process, work }, vec![before]),
+                _ => (Work::Process { process: own.clone(), work: ProcessWork::Train }, needs),
             };
             let left_out = kind == 3 && matches!(&work, Work::Process { process, .. } if *process == own);
             let kind = [StepKind::Publish, StepKind::Prepare, StepKind::Train, StepKind::Evaluate][kind as usize];

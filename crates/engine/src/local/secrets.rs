@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-fn place(root: &Path, tenant: &Name, name: &str) -> Result<PathBuf, Error> {
+fn file_of(root: &Path, tenant: &Name, name: &str) -> Result<PathBuf, Error> {
     if !folder::is_task_name(name) {
         return Err(Error::BadName(name.chars().take(80).collect()));
     }
@@ -19,7 +19,7 @@ fn place(root: &Path, tenant: &Name, name: &str) -> Result<PathBuf, Error> {
 }
 
 pub fn put(root: &Path, tenant: &Name, name: &str, secret: &str) -> Result<(), Error> {
-    let path = place(root, tenant, name)?;
+    let path = file_of(root, tenant, name)?;
     let write = || -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(path.parent().unwrap_or(root))?;
         folder::write_atomically(&path, secret.as_bytes())
@@ -28,7 +28,7 @@ pub fn put(root: &Path, tenant: &Name, name: &str, secret: &str) -> Result<(), E
 }
 
 pub fn remove(root: &Path, tenant: &Name, name: &str) -> Result<(), Error> {
-    match std::fs::remove_file(place(root, tenant, name)?) {
+    match std::fs::remove_file(file_of(root, tenant, name)?) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(because(format!("forgetting the secret {name}"))(e)),
         _ => Ok(()),
     }
@@ -40,7 +40,7 @@ pub fn missing(root: &Path, tenant: &Name, wanted: &[SecretRef]) -> Result<Optio
         if !folder::is_task_name(&secret.file) {
             return Err(Error::BadName(secret.file.chars().take(80).collect()));
         }
-        if !place(root, tenant, &secret.name)?.exists() {
+        if !file_of(root, tenant, &secret.name)?.exists() {
             return Ok(Some(PendingCause::Secret { secret: secret.name.clone() }));
         }
     }
@@ -50,7 +50,7 @@ pub fn missing(root: &Path, tenant: &Name, wanted: &[SecretRef]) -> Result<Optio
 /// Copies them into a task's folder. Only under the lock, before the task starts.
 pub fn hand_over(root: &Path, tenant: &Name, wanted: &[SecretRef], to: &Path) -> Result<(), Error> {
     for secret in wanted {
-        let path = place(root, tenant, &secret.name)?;
+        let path = file_of(root, tenant, &secret.name)?;
         let copy = || -> io::Result<()> {
             DirBuilder::new().recursive(true).mode(0o700).create(to)?;
             folder::write_atomically(&to.join(&secret.file), &std::fs::read(&path)?)

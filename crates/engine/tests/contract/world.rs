@@ -18,7 +18,7 @@ impl World {
         Task {
             tenant: "acme".parse().unwrap(),
             name: name.into(),
-            kind: TaskKind::Job,
+            kind: TaskKind::Batch,
             runtime: Runtime::Trainer,
             args: vec!["task".into(), "run".into()],
             spec: script.into(),

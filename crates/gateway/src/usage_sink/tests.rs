@@ -257,15 +257,15 @@ async fn how_many_records_wait_and_for_how_long_is_known_also_of_those_that_a_pr
         record(&sink, n);
     }
     let bytes = sink.waiting_bytes();
-    assert_eq!(sink.standing(), SpoolStanding { records: 3, bytes, max_bytes: 1 << 30, oldest: None });
+    assert_eq!(sink.status(), SpoolStatus { records: 3, bytes, max_bytes: 1 << 30, oldest: None });
     drop((sink, receiver));
     let (sink, mut receiver) = UsageSink::open(config(folder.path())).unwrap();
-    assert_eq!((sink.standing().records, sink.standing().bytes), (3, bytes), "left by the one before");
+    assert_eq!((sink.status().records, sink.status().bytes), (3, bytes), "left by the one before");
     record(&sink, 4);
     assert_eq!(receiver.next_batch(2, Duration::ZERO).await.len(), 2);
-    assert_eq!(sink.standing().oldest, Some(Timestamp(101)), "when the oldest of the batch ended");
+    assert_eq!(sink.status().oldest, Some(Timestamp(101)), "when the oldest of the batch ended");
     receiver.confirm();
-    assert_eq!((sink.standing().records, sink.standing().oldest), (2, None));
+    assert_eq!((sink.status().records, sink.status().oldest), (2, None));
     all(&mut receiver).await;
-    assert_eq!((sink.standing().records, sink.standing().bytes), (0, 0));
+    assert_eq!((sink.status().records, sink.status().bytes), (0, 0));
 }

@@ -268,8 +268,8 @@ impl Drop for Guard {
     }
 }
 
-/// A server that accepts, reads a little and hangs up; counts how often.
-pub async fn hangs_up() -> (Arc<AtomicUsize>, String) {
+/// A server that accepts, reads a little and closes the connection; counts how often.
+pub async fn closes_early() -> (Arc<AtomicUsize>, String) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let count = Arc::new(AtomicUsize::new(0));

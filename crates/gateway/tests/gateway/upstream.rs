@@ -1,7 +1,7 @@
 //! Model servers that refuse, fail or are not there.
 
 use crate::{
-    double::hangs_up,
+    double::closes_early,
     world::{World, chat, name, route},
 };
 use serde_json::json;
@@ -56,7 +56,7 @@ async fn a_model_server_that_is_not_there_is_a_503_that_says_when_to_come_back()
 #[tokio::test]
 async fn a_model_server_that_hangs_up_is_tried_once_more_and_no_more() {
     let mut world = World::start().await;
-    let (count, address) = hangs_up().await;
+    let (count, address) = closes_early().await;
     world.change(|d| {
         d.tenants.get_mut(&name("acme")).unwrap().routes.insert("helpdesk".into(), route(Some(&address), "helpdesk"));
     });

@@ -16,7 +16,7 @@ use domain::{
         checkpoint::{Checkpoint, LastCheckpoint},
     },
     problem::{Problem, ProblemKind},
-    store_location,
+    artefacts,
     time::Timestamp,
 };
 
@@ -129,7 +129,7 @@ impl Platform {
     /// The newest checkpoint of the artefact store; empty when there is none, or none that was signed with the present key.
     pub(super) async fn newest_signed(&self) -> Result<Signed, Problem> {
         let doing = "reading the newest checkpoint";
-        let listed = self.blobs().list(store_location::audit_checkpoints()).await.doing(doing)?;
+        let listed = self.blobs().list(artefacts::audit_checkpoints()).await.doing(doing)?;
         let Some(path) = listed.into_iter().rev().map(|l| l.path).find(|path| made_at(path).is_some()) else {
             return Ok(Signed::default());
         };
@@ -160,10 +160,10 @@ impl Platform {
         if let Some(at) = before.at
             && before.notes.iter().map(|(_, c)| c).eq(&now)
         {
-            let path = format!("{}/{}", store_location::audit_checkpoints(), file_name(at));
+            let path = format!("{}/{}", artefacts::audit_checkpoints(), file_name(at));
             return Ok(Written { path, text, fresh: false });
         }
-        let path = format!("{}/{}", store_location::audit_checkpoints(), file_name(self.now()));
+        let path = format!("{}/{}", artefacts::audit_checkpoints(), file_name(self.now()));
         self.blobs().put(&path, text.clone()).await.doing("writing a checkpoint")?;
         Ok(Written { path, text, fresh: true })
     }

@@ -2,9 +2,9 @@
 
 use super::{
     Halt, Leader,
-    endpoint_hearing::{Heard, hear},
+    endpoint_output::{Heard, hear},
     external, output,
-    tasks::{self, GRACE, Place},
+    tasks::{self, GRACE, TaskBuilder},
 };
 use crate::{
     audit, directory, events,
@@ -158,8 +158,8 @@ async fn start(leader: &Leader, record: &EndpointRecord, name: &str) -> Result<(
         None => None,
     };
     let base = base.ok_or_else(|| Problem::not_found("The base model"))?;
-    let task = Place { location: leader.platform.location(), limits: leader.platform.task_limits() }.serve(record, &base);
-    match leader.deeds().await?.apply(&task).await {
+    let task = TaskBuilder { location: leader.platform.location(), limits: leader.platform.task_limits() }.serve(record, &base);
+    match leader.effects().await?.apply(&task).await {
         Ok(()) | Err(EngineError::Different { .. }) => put_adapters(leader, record, name).await,
         Err(err) => {
             tracing::error!(endpoint = %e.id, error = %err, "a model server could not be started");
@@ -192,7 +192,7 @@ async fn put_adapters(leader: &Leader, record: &EndpointRecord, task: &str) -> R
     if leader.memory(|m| m.adapters.get(task) == Some(&wanted)) {
         return Ok(());
     }
-    leader.deeds().await?.put_file(task, "adapters.json", &wanted).await.doing("handing adapters to a model server")?;
+    leader.effects().await?.put_file(task, "adapters.json", &wanted).await.doing("handing adapters to a model server")?;
     leader.memory(|m| m.adapters.insert(task.to_owned(), wanted));
     Ok(())
 }
@@ -209,7 +209,7 @@ async fn read(leader: &Leader, record: &EndpointRecord, task: &str, address: Opt
         let mut tx = leader.begin().await?;
         let Some(before) = tx.endpoint(tenant, id).await.doing("reading an endpoint")? else { return Ok(()) };
         if (before.launch, &before.output) != (known.launch, &known.output) {
-            return Err(Halt::Deposed);
+            return Err(Halt::LeaseLost);
         }
         let mut now = before.clone();
         let mut heard = Heard::default();

@@ -1,11 +1,11 @@
 //! Controllers: they compare rows with what the engine sees, and act, as often as they like, without knowing why they woke.
 //!
 //! Of several processes one leads, by a lease in the database; every commit of the leader first makes sure, in the same
-//! transaction, that the lease is still its own, so a deposed one changes nothing. Jobs need no leader: a claim is enough.
+//! transaction, that the lease is still its own, so one that has lost it changes nothing. Jobs need no leader: a claim is enough.
 
 mod checkpoints;
 mod ending;
-mod endpoint_hearing;
+mod endpoint_output;
 mod endpoints;
 mod external;
 mod output;
@@ -51,7 +51,7 @@ const AFTER_TROUBLE: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(crate) enum Halt {
     /// Another controller leads by now.
-    Deposed,
+    LeaseLost,
     Trouble(Problem),
 }
 
@@ -66,7 +66,7 @@ impl From<Problem> for Halt {
 pub(crate) struct Leader {
     platform: Platform,
     fence: Fence,
-    /// Refuses this leader once a later one has begun; see [`Leader::deeds`].
+    /// Refuses this leader once a later one has begun; see [`Leader::effects`].
     engine: Engine,
     memory: Arc<Mutex<Memory>>,
 }
@@ -87,17 +87,17 @@ impl Leader {
 
     /// A transaction that only the leader gets.
     async fn begin(&self) -> Result<Tx, Halt> {
-        change::as_leader(&self.platform, &self.fence).await?.ok_or(Halt::Deposed)
+        change::as_leader(&self.platform, &self.fence).await?.ok_or(Halt::LeaseLost)
     }
 
     /// The same beside the writers' line, for what tasks say in masses: log lines, points of curves, evaluated rows.
     async fn beside(&self) -> Result<Tx, Halt> {
-        change::beside_as_leader(&self.platform, &self.fence).await?.ok_or(Halt::Deposed)
+        change::beside_as_leader(&self.platform, &self.fence).await?.ok_or(Halt::LeaseLost)
     }
 
-    /// The engine, for deeds: the only way to start, stop, remove or hand over anything. The look at the lease comes right before;
+    /// The engine, for effects: the only way to start, stop, remove or hand over anything. The look at the lease comes right before;
     /// whoever freezes after it and is succeeded meanwhile, is refused by the engine itself, which knows the latest term.
-    async fn deeds(&self) -> Result<&Engine, Halt> {
+    async fn effects(&self) -> Result<&Engine, Halt> {
         self.begin().await?;
         Ok(&self.engine)
     }
@@ -109,7 +109,7 @@ impl Leader {
     /// Asks a task to end, once per term. Remembered only when it was asked: a stop that failed is tried again.
     async fn stop(&self, task: &str, grace: Duration) -> Result<(), Halt> {
         if !self.memory(|m| m.stopping.contains(task)) {
-            self.deeds().await?.stop(task, grace).await.doing("stopping a process")?;
+            self.effects().await?.stop(task, grace).await.doing("stopping a process")?;
             self.memory(|m| m.stopping.insert(task.to_owned()));
         }
         Ok(())
@@ -144,7 +144,7 @@ impl Platform {
         loop {
             revisions.mark_unchanged();
             let jobs = revisions.borrow().jobs;
-            let due = match self.work_next(holder, 1).await {
+            let due = match self.run_next_job(holder, 1).await {
                 Ok(true) => continue,
                 // What is due already waits for the other hand, and is told when that is free.
                 Ok(false) => self.store().next_job_due().await.doing("reading when a job is due"),

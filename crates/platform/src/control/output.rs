@@ -1,7 +1,7 @@
 //! What a line of a process's output means for its run. Pure: the run as it is, the line, and what follows.
 
 use domain::{
-    report::{Line, Said, Verdict},
+    report::{Line, TaskMessage, Verdict},
     run::{LogLevel, LogLine, MetricPoint, Reason, Run, StepId},
     time::Timestamp,
 };
@@ -25,7 +25,7 @@ pub(super) fn line(raw: &[u8], now: Timestamp) -> Option<Line> {
         return None;
     }
     let read = serde_json::from_slice(raw).ok();
-    read.or_else(|| Some(Line { at: now, said: Said::Log { level: LogLevel::Info, text: String::from_utf8_lossy(raw).into_owned() } }))
+    read.or_else(|| Some(Line { at: now, message: TaskMessage::Log { level: LogLevel::Info, text: String::from_utf8_lossy(raw).into_owned() } }))
 }
 
 /// Text that every database takes: without NUL, not endless.
@@ -35,25 +35,25 @@ pub(super) fn clean(text: &str) -> String {
 
 /// A line of the process that works on `unit`.
 pub(super) fn apply(run: &mut Run, unit: &StepId, line: Line) -> Beside {
-    let Line { at, said } = line;
+    let Line { at, message } = line;
     let mut beside = Beside::default();
-    match said {
-        Said::Phase { phase, detail, reason } => {
+    match message {
+        TaskMessage::Phase { phase, detail, reason } => {
             let told = || (!detail.is_empty()).then(|| Reason::Told { text: clean(&detail) });
             run.enter(unit, phase.step(), reason.or_else(told), at);
         }
-        Said::Progress { step, total_steps, metric } => {
+        TaskMessage::Progress { step, total_steps, metric } => {
             run.progressed(unit, step, total_steps, at);
             beside.metric = metric;
         }
-        Said::Evaluated { done, total } => run.tell(unit, Reason::Answered { done, total }),
-        Said::Log { level, text } => {
+        TaskMessage::Evaluated { done, total } => run.tell(unit, Reason::Answered { done, total }),
+        TaskMessage::Log { level, text } => {
             let step = run.part(unit).map_or(unit, |part| &part.id).clone();
             beside.log = Some(LogLine { number: 0, at, step, level, text: clean(&text) });
         }
         // Only model servers speak of adapters.
-        Said::Adapters { .. } => {}
-        Said::Verdict { verdict } => beside.verdict = Some(verdict),
+        TaskMessage::Adapters { .. } => {}
+        TaskMessage::Verdict { verdict } => beside.verdict = Some(verdict),
     }
     beside
 }

@@ -18,7 +18,7 @@ use domain::{
     problem::Problem,
     reason::failure::{Cause, Failure},
     run::{EvaluatedRow, Reason, Run, StepId},
-    store_location,
+    artefacts,
 };
 use futures::TryStreamExt;
 
@@ -31,10 +31,10 @@ pub(super) async fn publish(leader: &Leader, run: &Run, unit: &StepId, weights: 
     if files.is_empty() {
         return lost(leader, run, unit, Cause::OutputMissing { file: None }).await;
     }
-    let from = store_location::run_output(&run.tenant, run.id, &run.folder_of(weights));
+    let from = artefacts::run_output(&run.tenant, run.id, &run.folder_of(weights));
     let version = ModelVersionId::from_uuid(run.id.uuid());
     for file in &files {
-        let to = store_location::model_version(&run.tenant, version);
+        let to = artefacts::model_version(&run.tenant, version);
         if let Err(cause) = copy(leader, &from, &to, file).await? {
             return lost(leader, run, unit, cause).await;
         }
@@ -107,7 +107,7 @@ async fn copy(leader: &Leader, from: &str, to: &str, file: &StoredFile) -> Resul
         Err(BlobError::Missing { .. } | BlobError::BadPath { .. }) => {
             return Ok(Err(Cause::OutputMissing { file: Some(file.path.clone()) }));
         }
-        Err(e) => return Err(Err::<(), _>(e).doing("copying a model file").map_or_else(Halt::from, |()| Halt::Deposed)),
+        Err(e) => return Err(Err::<(), _>(e).doing("copying a model file").map_or_else(Halt::from, |()| Halt::LeaseLost)),
     }
     let mut stream = blobs.stream(&to).await.doing("reading a model file")?;
     let (mut hasher, mut bytes) = (blake3::Hasher::new(), 0);
@@ -122,7 +122,7 @@ async fn copy(leader: &Leader, from: &str, to: &str, file: &StoredFile) -> Resul
 }
 
 async fn evaluated_rows(leader: &Leader, run: &Run, step: &StepId) -> Result<Result<Vec<EvaluatedRow>, Cause>, Halt> {
-    let path = store_location::run_evaluated_rows(&run.tenant, run.id, &run.folder_of(step));
+    let path = artefacts::run_evaluated_rows(&run.tenant, run.id, &run.folder_of(step));
     let Some(bytes) = leader.platform.blobs().bytes_if_any(&path).await.doing("reading the evaluated rows")? else {
         return Ok(Err(Cause::EvaluatedRowsMissing));
     };

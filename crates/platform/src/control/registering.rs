@@ -11,7 +11,7 @@ use domain::{
     audit::Detail,
     base_model::{BaseModel, BaseModelState, StoredFile},
     problem::{Problem, ProblemKind},
-    store_location,
+    artefacts,
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -36,7 +36,7 @@ pub(crate) async fn work(platform: &Platform, job: &Claimed) -> Result<(), Probl
     if model.state != BaseModelState::Registering {
         return close(platform, job, None).await;
     }
-    match copy(platform, &what, &store_location::base_model(id)).await {
+    match copy(platform, &what, &artefacts::base_model(id)).await {
         Ok(files) => {
             model.digest = files_digest(&files);
             model.files = files;

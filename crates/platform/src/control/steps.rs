@@ -1,5 +1,5 @@
 //! Executes the plan of an admitted run, whatever is in it: starts what may start, follows what is at work, and writes what became of it.
-//! What a step's job is, [`super::work`] knows; which change a run allows, `domain::run` decides.
+//! What a step's work is, [`super::work`] knows; which change a run allows, `domain::run` decides.
 
 mod process;
 
@@ -11,7 +11,7 @@ use domain::{
     ids::RunId,
     name::Name,
     reason::failure::{Cause, Failure},
-    run::{LogLevel, LogLine, PortalJob, Run, RunState, Step, StepId, StepState, Work},
+    run::{LogLevel, LogLine, PortalWork, Run, RunState, Step, StepId, StepState, Work},
 };
 use std::{collections::BTreeSet, time::Duration};
 
@@ -36,10 +36,10 @@ async fn advance(leader: &Leader, run: &Run) -> Result<(), Halt> {
         let Some(step) = run.part(&unit) else { continue };
         let done = match &step.work {
             Work::Process { .. } => process::work(leader, run, step).await,
-            Work::Portal { job } => by_portal(leader, run, step, job).await,
+            Work::Portal { work } => by_portal(leader, run, step, work).await,
         };
         match done {
-            Err(Halt::Deposed) => return Err(Halt::Deposed),
+            Err(Halt::LeaseLost) => return Err(Halt::LeaseLost),
             Err(halt) => trouble = Err(halt),
             Ok(()) => {}
         }
@@ -47,7 +47,7 @@ async fn advance(leader: &Leader, run: &Run) -> Result<(), Halt> {
     trouble
 }
 
-async fn by_portal(leader: &Leader, run: &Run, step: &Step, job: &PortalJob) -> Result<(), Halt> {
+async fn by_portal(leader: &Leader, run: &Run, step: &Step, work: &PortalWork) -> Result<(), Halt> {
     // Committed before anything is done: from here on the run cannot be stopped.
     if step.state == StepState::Pending && !begin(leader, run, step).await? {
         return Ok(());
@@ -56,7 +56,7 @@ async fn by_portal(leader: &Leader, run: &Run, step: &Step, job: &PortalJob) -> 
     let began = step.started_at.unwrap_or_else(|| leader.platform.now());
     let left = step.deadline.map_or(i64::MAX, |allowed| allowed - leader.platform.now().since(began));
     let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
-    match tokio::time::timeout(left, work::by_portal(leader, run, unit, job)).await {
+    match tokio::time::timeout(left, work::by_portal(leader, run, unit, work)).await {
         Ok(done) => done,
         Err(_) => fail(leader.begin().await?, run, unit, too_long(step)).await,
     }
@@ -69,8 +69,8 @@ async fn begin(leader: &Leader, run: &Run, step: &Step) -> Result<bool, Halt> {
     if now.start(step.unit(), tx.at()).is_err() {
         return Ok(false);
     }
-    if let Work::Portal { job } = &step.work {
-        now.enter(step.unit(), None, Some(work::does(job)), tx.at());
+    if let Work::Portal { work } = &step.work {
+        now.enter(step.unit(), None, Some(work::does(work)), tx.at());
     }
     tx.save_run(&now).await.doing("writing a run")?;
     commit(tx, &run.tenant, run.id, &[Topic::Run]).await?;

@@ -31,7 +31,7 @@ pub(super) async fn sweep(leader: Leader) -> Result<(), Halt> {
 }
 
 pub(super) async fn remove(leader: &Leader, task: &str) -> Result<(), Halt> {
-    leader.deeds().await?.remove(task).await.doing("removing a finished process’s folder")?;
+    leader.effects().await?.remove(task).await.doing("removing a finished process’s folder")?;
     leader.memory(|m| {
         m.stopping.remove(task);
         m.adapters.remove(task);

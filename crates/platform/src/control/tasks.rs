@@ -9,7 +9,7 @@ use domain::{
     name::Name,
     run::{Run, Step, StepId},
     serving::ParserChoice,
-    store_location::StoreLocation,
+    artefacts::ArtefactStore,
     task_spec::{Evaluate, Merge, Serve, TaskSpec, Train, Weights, Work},
 };
 use engine::{Resources, Runtime, Task, TaskKind};
@@ -42,15 +42,15 @@ pub(crate) fn endpoint_of(task: &str) -> Option<(EndpointId, u32)> {
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 /// Where tasks find artefacts, and what they may use; the same for all of them.
-pub(crate) struct Place<'a> {
-    pub location: &'a StoreLocation,
+pub(crate) struct TaskBuilder<'a> {
+    pub location: &'a ArtefactStore,
     pub limits: &'a TaskLimits,
 }
 
-impl Place<'_> {
+impl TaskBuilder<'_> {
     fn task(&self, tenant: &Name, name: String, kind: TaskKind, deadline: Option<Duration>, work: Work) -> Task {
         let (args, runtime) = match kind {
-            TaskKind::Job => (["task", "run"], Runtime::Trainer),
+            TaskKind::Batch => (["task", "run"], Runtime::Trainer),
             TaskKind::Server => (["task", "serve"], Runtime::Vllm),
         };
         let spec = TaskSpec { store: self.location.clone(), work };
@@ -82,7 +82,7 @@ impl Place<'_> {
             train_rows,
             settings: run.settings.clone(),
         });
-        self.task(&run.tenant, run_task(run.id, &step.folder()), TaskKind::Job, deadline(run, step, self.limits), work)
+        self.task(&run.tenant, run_task(run.id, &step.folder()), TaskKind::Batch, deadline(run, step, self.limits), work)
     }
 
     /// The adapter that the step `adapter` has left, into the weights of its base.
@@ -95,7 +95,7 @@ impl Place<'_> {
             template: base.template.clone(),
             adapter: run.folder_of(adapter),
         });
-        self.task(&run.tenant, run_task(run.id, &step.folder()), TaskKind::Job, deadline(run, step, self.limits), work)
+        self.task(&run.tenant, run_task(run.id, &step.folder()), TaskKind::Batch, deadline(run, step, self.limits), work)
     }
 
     /// Base against the weights that the step `weights` has left.
@@ -110,7 +110,7 @@ impl Place<'_> {
             weights: run.folder_of(weights),
             weights_kind: run.weights_of(weights),
         });
-        self.task(&run.tenant, run_task(run.id, &step.folder()), TaskKind::Job, deadline(run, step, self.limits), work)
+        self.task(&run.tenant, run_task(run.id, &step.folder()), TaskKind::Batch, deadline(run, step, self.limits), work)
     }
 
     pub(crate) fn serve(&self, record: &EndpointRecord, base: &BaseModel) -> Task {

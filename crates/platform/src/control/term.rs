@@ -155,7 +155,7 @@ impl Term {
                 }
                 return self.queue.end(key, looked.next, now);
             }
-            Ok((id, Err(Halt::Deposed))) => (id, None),
+            Ok((id, Err(Halt::LeaseLost))) => (id, None),
             Ok((id, Err(Halt::Trouble(problem)))) => (id, Some(problem.sentence)),
             Err(broke_off) => (broke_off.id(), Some(broke_off.to_string())),
         };

@@ -1,13 +1,13 @@
 //! Who leads, and what one who no longer does can still do: nothing.
 
 use super::*;
-use domain::{store_location::StoreLocation, time::Timestamp};
+use domain::{artefacts::ArtefactStore, time::Timestamp};
 use engine::{Engine, local::LocalEngine};
 
 async fn platform(folder: &std::path::Path) -> Platform {
     let config = crate::Config {
         database_url: "sqlite::memory:".into(),
-        store: StoreLocation::Local { root: folder.join("store").display().to_string() },
+        store: ArtefactStore::Local { root: folder.join("store").display().to_string() },
         engine: Engine::Local(LocalEngine::new(folder.join("tasks"), "/bin/false".into(), Default::default())),
         task_limits: Default::default(),
         outside_allowed: Default::default(),
@@ -41,7 +41,7 @@ async fn a_lease_is_renewed_by_its_holder_and_taken_only_after_its_end() {
 }
 
 #[tokio::test]
-async fn a_deposed_leader_gets_no_transaction() {
+async fn a_leader_whose_lease_is_lost_gets_no_transaction() {
     let folder = tempfile::tempdir().unwrap();
     let platform = platform(folder.path()).await;
     let now = platform.now();
@@ -52,13 +52,13 @@ async fn a_deposed_leader_gets_no_transaction() {
     let later = now.plus(LEASE_LASTS + 1);
     assert!(leader.begin().await.is_ok());
     platform.store().take_lease(LEASE, "b", later, later.plus(LEASE_LASTS)).await.unwrap().unwrap();
-    assert!(matches!(leader.begin().await, Err(Halt::Deposed)));
-    assert!(matches!(leader.deeds().await, Err(Halt::Deposed)));
+    assert!(matches!(leader.begin().await, Err(Halt::LeaseLost)));
+    assert!(matches!(leader.effects().await, Err(Halt::LeaseLost)));
 }
 
-/// The lease is somebody else's, who has not touched the engine yet: only the look before the deed keeps hands off.
+/// The lease is somebody else's, who has not touched the engine yet: only the look before the effect prevents it.
 #[tokio::test]
-async fn a_deposed_leader_does_no_deed() {
+async fn a_leader_whose_lease_is_lost_has_no_effect_on_the_engine() {
     let folder = tempfile::tempdir().unwrap();
     let platform = platform(folder.path()).await;
     let now = platform.now();
@@ -68,9 +68,9 @@ async fn a_deposed_leader_does_no_deed() {
     let later = now.plus(LEASE_LASTS + 1);
     platform.store().take_lease(LEASE, "b", later, later.plus(LEASE_LASTS)).await.unwrap().unwrap();
     let before = std::fs::read_dir(folder.path().join("tasks")).unwrap().count();
-    assert!(matches!(leader.stop("run-1-train", Duration::ZERO).await, Err(Halt::Deposed)));
-    assert!(matches!(sweep::remove(&leader, "run-1-train").await, Err(Halt::Deposed)));
-    assert!(matches!(leader.deeds().await, Err(Halt::Deposed)));
+    assert!(matches!(leader.stop("run-1-train", Duration::ZERO).await, Err(Halt::LeaseLost)));
+    assert!(matches!(sweep::remove(&leader, "run-1-train").await, Err(Halt::LeaseLost)));
+    assert!(matches!(leader.effects().await, Err(Halt::LeaseLost)));
     assert!(!leader.memory(|m| m.stopping.contains("run-1-train")), "what was not done is not remembered");
     assert_eq!(std::fs::read_dir(folder.path().join("tasks")).unwrap().count(), before);
 }
@@ -83,14 +83,14 @@ async fn a_leader_that_thaws_after_its_successor_has_begun_is_refused_by_the_eng
     let now = platform.now();
     let fence = platform.store().take_lease(LEASE, "a", now, now.plus(LEASE_LASTS)).await.unwrap().unwrap();
     let old = platform.begin_term("a", &fence).await.unwrap().leader;
-    let hands = old.deeds().await.unwrap().clone();
+    let hands = old.effects().await.unwrap().clone();
     let later = now.plus(LEASE_LASTS + 1);
     let next = platform.store().take_lease(LEASE, "b", later, later.plus(LEASE_LASTS)).await.unwrap().unwrap();
     assert!(platform.begin_term("b", &next).await.is_some());
     let task = engine::Task {
         tenant: "acme".parse().unwrap(),
         name: "run-1-train".into(),
-        kind: engine::TaskKind::Job,
+        kind: engine::TaskKind::Batch,
         runtime: engine::Runtime::Trainer,
         args: Vec::new(),
         spec: String::new(),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use domain::{
     dataset::{Container, DatasetFile, DatasetVersion},
     problem::Problem,
-    store_location,
+    artefacts,
 };
 use futures::stream::BoxStream;
 
@@ -30,10 +30,10 @@ impl Datasets<'_> {
         }
         let judgement = version.judgement.as_deref();
         let path = match file {
-            DatasetFile::Original => store_location::dataset_original(&version.tenant, version.id),
-            DatasetFile::Verdicts => store_location::dataset_verdicts(&version.tenant, version.id, judgement),
-            DatasetFile::Train => store_location::dataset_train(&version.tenant, version.id, judgement),
-            DatasetFile::HeldOut => store_location::dataset_held_out(&version.tenant, version.id, judgement),
+            DatasetFile::Original => artefacts::dataset_original(&version.tenant, version.id),
+            DatasetFile::Verdicts => artefacts::dataset_verdicts(&version.tenant, version.id, judgement),
+            DatasetFile::Train => artefacts::dataset_train(&version.tenant, version.id, judgement),
+            DatasetFile::HeldOut => artefacts::dataset_held_out(&version.tenant, version.id, judgement),
         };
         let doing = "reading a file of a dataset";
         let blobs = self.scope.platform().blobs();

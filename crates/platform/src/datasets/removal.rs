@@ -12,7 +12,7 @@ use domain::{
     name::Name,
     policy::Action,
     problem::Problem,
-    store_location,
+    artefacts,
 };
 
 impl Datasets<'_> {
@@ -86,10 +86,10 @@ impl Datasets<'_> {
         }
     }
 
-    /// The deed is done when the rows are; files that cannot be removed now are swept later.
+    /// It is done when the rows are; files that cannot be removed now are swept later.
     async fn remove_files(&self, versions: &[DatasetVersion]) {
         for version in versions {
-            let folder = store_location::dataset_version(&version.tenant, version.id);
+            let folder = artefacts::dataset_version(&version.tenant, version.id);
             if let Err(error) = self.scope.platform().blobs().erase(&folder).await {
                 tracing::warn!(%error, folder, "files of a deleted dataset are removed later");
             }

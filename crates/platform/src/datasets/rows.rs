@@ -12,7 +12,7 @@ use domain::{
     dataset::{DatasetVersion, Format},
     inspect::{Report, RowFilter, RowPage, RowVerdict, rules::judge},
     problem::Problem,
-    store_location,
+    artefacts,
 };
 use futures::{StreamExt, stream::BoxStream};
 
@@ -41,7 +41,7 @@ impl Datasets<'_> {
         let judgement = version.judgement.as_deref();
         match index(blobs, version).await? {
             Some(blocks) => {
-                let path = store_location::dataset_verdicts(&version.tenant, version.id, judgement);
+                let path = artefacts::dataset_verdicts(&version.tenant, version.id, judgement);
                 for block in blocks {
                     // Of both parts of a filter together a block only knows a bound: it is skipped when nothing is in it.
                     let matching = block.matching(filter.accepted, filter.rule.as_deref());
@@ -70,7 +70,7 @@ impl Datasets<'_> {
         if row.bytes == 0 || !row.raw.is_empty() {
             return Ok(());
         }
-        let path = store_location::dataset_original(&version.tenant, version.id);
+        let path = artefacts::dataset_original(&version.tenant, version.id);
         let whole = row.bytes <= SHOWN;
         let end = if whole { row.bytes } else { RAW as u64 * 4 };
         let bytes = self.scope.platform().blobs().range(&path, row.at..row.at + end).await?;
@@ -129,7 +129,7 @@ impl<'a> Page<'a> {
 
 /// `None` = there is none: it was judged before there was.
 async fn index(blobs: &Blobs, version: &DatasetVersion) -> Result<Option<Vec<Block>>, BlobError> {
-    let path = store_location::dataset_verdict_index(&version.tenant, version.id, version.judgement.as_deref());
+    let path = artefacts::dataset_verdict_index(&version.tenant, version.id, version.judgement.as_deref());
     let Some(bytes) = blobs.bytes_if_any(&path).await? else { return Ok(None) };
     Ok(bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty()).map(|line| serde_json::from_slice(line).ok()).collect())
 }
@@ -142,7 +142,7 @@ struct Verdicts {
 
 impl Verdicts {
     async fn open(blobs: &Blobs, version: &DatasetVersion) -> Result<Self, BlobError> {
-        let path = store_location::dataset_verdicts(&version.tenant, version.id, version.judgement.as_deref());
+        let path = artefacts::dataset_verdicts(&version.tenant, version.id, version.judgement.as_deref());
         let stream = blobs.stream(&path).await?;
         Ok(Self { stream, rest: Vec::new() })
     }

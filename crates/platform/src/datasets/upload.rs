@@ -23,7 +23,7 @@ use domain::{
     name::Name,
     policy::Action,
     problem::{FieldProblem, Problem, ProblemKind},
-    size, store_location,
+    size, artefacts,
 };
 use futures::{Stream, StreamExt};
 
@@ -169,7 +169,7 @@ impl Datasets<'_> {
     ) -> Result<(u64, String), Problem> {
         let doing = "storing an upload";
         let platform = self.scope.platform();
-        let mut writer = platform.blobs().writer(&store_location::dataset_original(&version.tenant, version.id)).await.doing(doing)?;
+        let mut writer = platform.blobs().writer(&artefacts::dataset_original(&version.tenant, version.id)).await.doing(doing)?;
         let mut hash = blake3::Hasher::new();
         let (mut bytes, mut promised) = (0u64, version.bytes);
         while let Some(piece) = body.next().await {
@@ -249,7 +249,7 @@ impl Datasets<'_> {
         if others.saturating_add(bytes) > quota {
             return Err(over_quota(tenant, others, bytes, quota));
         }
-        if !jobs::let_go(&mut tx, job).await.doing(doing)? {
+        if !jobs::hand_over(&mut tx, job).await.doing(doing)? {
             return Err(Problem::conflict("The upload took a break of more than a minute and was given up.").next("Upload the file again."));
         }
         let reason = Some("Every row is being checked.".to_owned());
@@ -275,7 +275,7 @@ async fn clear_up(platform: &Platform, version: &DatasetVersion, job: &Claimed) 
             drop(tx);
         }
         if platform.store().dataset_version(&version.tenant, version.id).await.doing(doing)?.is_none() {
-            platform.blobs().erase(&store_location::dataset_version(&version.tenant, version.id)).await.doing(doing)?;
+            platform.blobs().erase(&artefacts::dataset_version(&version.tenant, version.id)).await.doing(doing)?;
         }
         Ok(())
     }

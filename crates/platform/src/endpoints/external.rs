@@ -37,15 +37,15 @@ pub struct Offer {
 
 /// The key of an external endpoint, as it is kept in the database.
 fn sealed_key(keys: &TokenKey, endpoint: EndpointId, key: &str) -> String {
-    keys.seal(&place(endpoint), key)
+    keys.seal(&bound_to(endpoint), key)
 }
 
 /// None: it was sealed with another key of this portal.
 pub(crate) fn opened_key(keys: &TokenKey, endpoint: EndpointId, sealed: &str) -> Option<String> {
-    keys.open(&place(endpoint), sealed)
+    keys.open(&bound_to(endpoint), sealed)
 }
 
-fn place(endpoint: EndpointId) -> String {
+fn bound_to(endpoint: EndpointId) -> String {
     format!("key of external endpoint {endpoint}")
 }
 

@@ -8,7 +8,7 @@ use crate::blobs::{BlobError, Blobs};
 use domain::{
     ids::BaseModelId,
     inspect::{Conversation, rules::CONTROL_TOKENS},
-    store_location,
+    artefacts,
 };
 use minijinja::{Environment, Error, ErrorKind, Value, context};
 use serde_json::Value as Json;
@@ -28,7 +28,7 @@ impl TokenCounter {
     /// Reads `tokenizer.json`, `tokenizer_config.json` and `chat_template.jinja` of a base model. The inner error is a
     /// sentence: the files are there but cannot be used.
     pub async fn load(blobs: &Blobs, model: BaseModelId) -> Result<Result<Self, String>, BlobError> {
-        let folder = store_location::base_model(model);
+        let folder = artefacts::base_model(model);
         let Some(tokenizer) = blobs.bytes_if_any(&format!("{folder}/tokenizer.json")).await? else {
             return Ok(Err("The base model has no tokenizer.json.".into()));
         };

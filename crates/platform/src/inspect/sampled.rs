@@ -1,5 +1,5 @@
-//! A map of numbers that were mixed well (hashes), of bounded size: when it is full, every second number is let go of, by the number
-//! itself, and no such number is taken any more. So what remains is a fair sample, and equal numbers are kept or let go of together.
+//! A map of numbers that were mixed well (hashes), of bounded size: when it is full, every second number is dropped, by the number
+//! itself, and no such number is taken any more. So what remains is a fair sample, and equal numbers are kept or dropped together.
 
 use std::{
     collections::{HashMap, hash_map::Entry},

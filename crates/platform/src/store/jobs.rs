@@ -30,8 +30,8 @@ impl Tx {
             .execute(db).await.map(drop))
     }
 
-    /// Lets go of a job, so that it is done now. False when somebody else holds it by now.
-    pub(crate) async fn let_go_of_job(&mut self, id: &str, holder: &str) -> Result<bool> {
+    /// Gives up the claim on a job, so that it is done now. False when somebody else holds it by now.
+    pub(crate) async fn hand_over_job(&mut self, id: &str, holder: &str) -> Result<bool> {
         let sql = "UPDATE jobs SET claimed_by = NULL, claimed_until = NULL, run_after = $3 WHERE id = $1 AND claimed_by = $2";
         let now = self.at().0;
         self.jobs_changed();

@@ -1,4 +1,4 @@
-//! Who leads. One row a lease; its fence grows with each new holder, and a commit that checks it cannot come from a deposed one.
+//! Who leads. One row a lease; its fence grows with each new holder, and a commit that checks it cannot come from an earlier one.
 
 use super::{Open, Result, Store, Tx, in_tx};
 use domain::time::Timestamp;

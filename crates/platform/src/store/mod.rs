@@ -12,7 +12,7 @@
 
 mod audit;
 mod base_models;
-mod chain;
+mod lineage;
 mod chats;
 mod connect;
 mod datasets;
@@ -46,7 +46,7 @@ pub(crate) use people::Membership;
 pub(crate) use sessions::{NewSession, SessionRow};
 pub(crate) use usage_hours::Hours;
 
-use crate::{change::Door, freshness::DatabasePool};
+use crate::{change::WriteAccess, freshness::DatabasePool};
 use domain::{audit::Entry, time::Timestamp};
 use marks::Marks;
 use revisions::Wakeups;
@@ -131,7 +131,7 @@ pub enum ConnectError {
 
 impl Store {
     /// A transaction that may write, in its turn. `at` is the time of everything that is written in it.
-    pub(crate) async fn begin(&self, at: Timestamp, _: Door) -> Result<Tx> {
+    pub(crate) async fn begin(&self, at: Timestamp, _: WriteAccess) -> Result<Tx> {
         self.in_line(at).await
     }
 
@@ -156,7 +156,7 @@ impl Store {
 
     /// A transaction that only adds rows which nothing else reads while deciding, and takes no number: beside the line on
     /// PostgreSQL. SQLite has one writer anyway.
-    pub(crate) async fn begin_beside(&self, at: Timestamp, _: Door) -> Result<Tx> {
+    pub(crate) async fn begin_beside(&self, at: Timestamp, _: WriteAccess) -> Result<Tx> {
         self.beside_the_line(at).await
     }
 

@@ -55,13 +55,13 @@ macro_rules! on_both_databases {
 }
 
 on_both_databases!(
-    a_job_is_finished_let_go_and_kept_only_by_whoever_claims_it_now,
+    a_job_is_finished_handed_over_and_kept_only_by_whoever_claims_it_now,
     a_fence_of_an_earlier_term_holds_nothing_also_for_the_same_holder,
     the_second_writer_waits_for_the_first,
     a_rollback_that_fails_costs_one_connection_and_no_later_change,
 );
 
-async fn a_job_is_finished_let_go_and_kept_only_by_whoever_claims_it_now(two: Two) {
+async fn a_job_is_finished_handed_over_and_kept_only_by_whoever_claims_it_now(two: Two) {
     let job = JobRow {
         id: "j1".into(),
         kind: "test".into(),
@@ -84,7 +84,7 @@ async fn a_job_is_finished_let_go_and_kept_only_by_whoever_claims_it_now(two: Tw
     assert!(!two.one.renew_job("j1", "slow", later.plus(DAY)).await.unwrap());
     two.one.release_job("j1", "slow", later, true).await.unwrap();
     let mut tx = two.one.in_line(later).await.unwrap();
-    assert!(!tx.let_go_of_job("j1", "slow").await.unwrap());
+    assert!(!tx.hand_over_job("j1", "slow").await.unwrap());
     assert!(!tx.delete_job("j1", "slow").await.unwrap());
     tx.commit().await.unwrap();
     assert!(two.one.claim_job("third", 2, later, later.plus(MINUTE)).await.unwrap().is_none(), "the quick one still holds it");

@@ -3,19 +3,19 @@
 use crate::house::{House, until};
 use domain::{
     card::Origin,
-    chain::{Chain, Link},
+    lineage::{LineageStrip, Link},
     endpoint::{AdapterState, EndpointState},
     model::Stage,
     problem::ProblemKind,
     run::RunState,
 };
-use platform::{chain::At, endpoints::Deploy};
+use platform::{lineage::At, endpoints::Deploy};
 
 crate::on_each_database!(stages_cards_and_the_strip_follow_the_record);
 
-fn texts(chain: &Chain) -> Vec<String> {
-    assert_eq!(chain.links.iter().map(|l| l.link).collect::<Vec<_>>(), Link::ALL);
-    chain.links.iter().map(|l| format!("{}{}", if l.here { "> " } else { "" }, l.text)).collect()
+fn texts(strip: &LineageStrip) -> Vec<String> {
+    assert_eq!(strip.links.iter().map(|l| l.link).collect::<Vec<_>>(), Link::ALL);
+    strip.links.iter().map(|l| format!("{}{}", if l.here { "> " } else { "" }, l.text)).collect()
 }
 
 async fn stages_cards_and_the_strip_follow_the_record(house: House) {
@@ -23,12 +23,12 @@ async fn stages_cards_and_the_strip_follow_the_record(house: House) {
     let p = &house.platform;
     let data = house.dataset(&scope, "facts", 20).await;
     assert_eq!(
-        texts(&p.chain(&scope, At::DatasetVersion(data.id)).await.unwrap()),
+        texts(&p.lineage_strip(&scope, At::DatasetVersion(data.id)).await.unwrap()),
         ["> facts v1", "no run yet", "no model yet", "not deployed", "nothing to call yet", "no requests, 7 d"]
     );
     let run = house.launch(&scope, "facts-1", 42).await;
     assert_eq!(
-        texts(&p.chain(&scope, At::Run(run.id)).await.unwrap())[..4],
+        texts(&p.lineage_strip(&scope, At::Run(run.id)).await.unwrap())[..4],
         ["facts v1", "> facts-1", "assistant, not yet registered", "not deployed"]
     );
     let _controller = house.controller("a");
@@ -79,8 +79,8 @@ async fn stages_cards_and_the_strip_follow_the_record(house: House) {
     .await;
     assert_eq!(models.list().await.unwrap()[0].endpoints, std::slice::from_ref(&made.name));
     for at in [At::DatasetVersion(data.id), At::Run(run.id), At::ModelVersion(version.id), At::Endpoint(made.id)] {
-        let chain = p.chain(&scope, at).await.unwrap();
-        let hrefs: Vec<_> = chain.links.iter().map(|l| l.href.clone().unwrap_or_default()).collect();
+        let strip = p.lineage_strip(&scope, at).await.unwrap();
+        let hrefs: Vec<_> = strip.links.iter().map(|l| l.href.clone().unwrap_or_default()).collect();
         assert_eq!(
             hrefs,
             [
@@ -93,8 +93,8 @@ async fn stages_cards_and_the_strip_follow_the_record(house: House) {
             ],
             "{at:?}"
         );
-        assert_eq!(chain.links.iter().filter(|l| l.here).count(), 1, "{at:?}");
+        assert_eq!(strip.links.iter().filter(|l| l.here).count(), 1, "{at:?}");
     }
-    let whole = p.chain(&scope, At::Usage).await.unwrap();
+    let whole = p.lineage_strip(&scope, At::Usage).await.unwrap();
     assert_eq!(texts(&whole), ["1 dataset", "1 run", "1 model", "1 endpoint", "0 keys", "> no requests, 7 d"]);
 }

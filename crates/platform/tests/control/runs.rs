@@ -96,13 +96,13 @@ async fn a_run_goes_the_whole_way_and_leaves_a_version_with_its_evidence(house: 
     let version = house.platform.models(&scope).version("assistant", None).await.unwrap();
     assert_eq!((version.number, version.run, Some(version.id)), (1, run.id, run.model_version));
     assert_eq!(version.files[0].path, "adapter_model.safetensors");
-    let stored = house.folder.path().join("store").join(domain::store_location::model_version(&version.tenant, version.id));
+    let stored = house.folder.path().join("store").join(domain::artefacts::model_version(&version.tenant, version.id));
     assert_eq!(std::fs::read_to_string(stored.join("adapter_model.safetensors")).unwrap(), "weights");
     assert_eq!(version.card.get("evaluation").unwrap().value.split(" held-out").next(), Some("1 of 2"));
     assert_eq!(version.card.get("software").unwrap().value, "trainer 1.2.3");
     assert_eq!(version.card.get("intended_use").unwrap().origin, domain::card::Origin::Missing);
 
-    // The same model again is its next version; what ended is cleared away; every deed is in the audit log.
+    // The same model again is its next version; what ended is cleared away; every action is in the audit log.
     let second = house.launch(&scope, "facts-2", 42).await;
     assert_eq!(house.run_until(&scope, &second, ended).await.state, RunState::Succeeded);
     assert_eq!(house.platform.models(&scope).get("assistant").await.unwrap().1.iter().map(|v| v.number).collect::<Vec<_>>(), [2, 1]);
@@ -331,7 +331,7 @@ async fn data_that_a_run_uses_is_erased_only_when_it_has_ended_and_never_deleted
     let erased = datasets.erase("facts", 1).await.unwrap();
     assert!(erased.erased_at.is_some() && erased.reason.as_deref().unwrap().contains("erased by mira"));
     assert_eq!((&erased.digest, &erased.report, erased.bytes + erased.judged_bytes), (&version.digest, &version.report, 0));
-    let folder = house.folder.path().join("store").join(domain::store_location::dataset_version(&version.tenant, version.id));
+    let folder = house.folder.path().join("store").join(domain::artefacts::dataset_version(&version.tenant, version.id));
     assert!(!folder.exists());
     assert_eq!(datasets.rows("facts", 1, RowFilter { limit: 5, ..RowFilter::default() }).await.unwrap().rows, []);
     for file in domain::dataset::DatasetFile::ALL {

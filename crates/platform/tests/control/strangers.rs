@@ -12,7 +12,7 @@ use domain::{
 };
 use platform::{
     base_models::NewBaseModel,
-    chain::At,
+    lineage::At,
     endpoints::{Deploy, NewEndpoint},
     runs::{EvaluatedFilter, RunFilter},
 };
@@ -92,10 +92,10 @@ async fn strangers_meet_not_found_and_viewers_a_refusal(house: House) {
     .await;
     strange!("endpoints.start", ("helpdesk", "nothing"), |by, name| p.endpoints(by).start(name));
     strange!("chats.get", (chat.id, no_chat), |by, id| p.chats(by).get(id));
-    strange!("chain of a dataset", (data.id, no_data), |by, id| p.chain(by, At::DatasetVersion(id)));
-    strange!("chain of a run", (run.id, no_run), |by, id| p.chain(by, At::Run(id)));
-    strange!("chain of a version", (version.id, no_version), |by, id| p.chain(by, At::ModelVersion(id)));
-    strange!("chain of an endpoint", (endpoint.id, no_endpoint), |by, id| p.chain(by, At::Endpoint(id)));
+    strange!("chain of a dataset", (data.id, no_data), |by, id| p.lineage_strip(by, At::DatasetVersion(id)));
+    strange!("chain of a run", (run.id, no_run), |by, id| p.lineage_strip(by, At::Run(id)));
+    strange!("chain of a version", (version.id, no_version), |by, id| p.lineage_strip(by, At::ModelVersion(id)));
+    strange!("chain of an endpoint", (endpoint.id, no_endpoint), |by, id| p.lineage_strip(by, At::Endpoint(id)));
     drop(controller);
     assert_eq!(p.runs(&other).list(RunFilter::default()).await.unwrap().len(), 0);
     assert_eq!(p.models(&other).list().await.unwrap().len(), 0);
@@ -132,7 +132,7 @@ async fn strangers_meet_not_found_and_viewers_a_refusal(house: House) {
     assert_eq!(kind(p.chats(&viewer).get(chat.id).await), Some(ProblemKind::NotFound));
     assert_eq!(kind(p.chats(&viewer).save(chat.clone()).await), Some(ProblemKind::NotFound));
     assert_eq!(kind(p.chats(&viewer).delete(chat.id).await), Some(ProblemKind::NotFound));
-    assert_eq!(kind(p.chain(&scope, At::Endpoint(EndpointId::from_uuid(uuid::Uuid::nil()))).await), Some(ProblemKind::NotFound));
+    assert_eq!(kind(p.lineage_strip(&scope, At::Endpoint(EndpointId::from_uuid(uuid::Uuid::nil()))).await), Some(ProblemKind::NotFound));
 
     // Base models: read by members and the platform's people, registered by the admin alone.
     let auditor = house.caller("ada", &[], Some(PlatformRole::Auditor)).await;

@@ -345,14 +345,14 @@ fn noon() -> domain::time::Timestamp {
 }
 
 async fn who_is_nobody_is_counted_by_door_address_and_minute(world: World) {
-    use platform::{access::Origin, refusals::Door};
+    use platform::{access::Origin, refusals::Attempt};
     let platform = world.replica(noon).await;
     let from = |ip: &str| Origin { request_id: "req_1".into(), from_ip: ip.into() };
     for _ in 0..50 {
-        platform.refused_at(Door::Key, &from("198.51.100.7"));
+        platform.refused_attempt(Attempt::Key, &from("198.51.100.7"));
     }
-    platform.refused_at(Door::Key, &from("198.51.100.8"));
-    platform.refused_at(Door::SignIn, &from("198.51.100.7"));
+    platform.refused_attempt(Attempt::Key, &from("198.51.100.8"));
+    platform.refused_attempt(Attempt::SignIn, &from("198.51.100.7"));
     platform.write_refusals().await.unwrap();
     let auditor = world.caller("aud", &[], Some(PlatformRole::Auditor)).await.platform_scope().unwrap();
     let all = AuditFilter { limit: 100, ..AuditFilter::default() };

@@ -8,7 +8,7 @@ use domain::{
     inspect::RowFilter,
     people::Role,
     problem::ProblemKind,
-    store_location,
+    artefacts,
     tenant::Quota,
     time::{HOUR, Timestamp},
 };
@@ -124,7 +124,7 @@ async fn what_killed_writers_leave_is_counted_and_swept_by_owner_and_age(world: 
     let version = world.dataset(&scope, "facts", &rows(20)).await;
     let checking = world.upload(&scope, "next", &rows(20)).await.unwrap();
     let before = on_disk(&world);
-    let folder = |id| world.store_folder().join(store_location::dataset_version(&version.tenant, id));
+    let folder = |id| world.store_folder().join(artefacts::dataset_version(&version.tenant, id));
     let gone = folder("dsv_00000000000000000000000000000009".parse().unwrap());
     // Of an upload and of a judging that were killed, of a version that is no more, of a run that is no more.
     let dead = [
@@ -148,7 +148,7 @@ async fn what_killed_writers_leave_is_counted_and_swept_by_owner_and_age(world: 
     assert!(alive.exists() && dead.iter().all(|file| !file.exists()));
     assert_eq!((stored(&world, &scope).await, on_disk(&world)), (before + 100_000, before + 100_000));
     // The judge of that version clears up after the one before it.
-    world.platform.work_off("tests").await.unwrap();
+    world.platform.run_due_jobs("tests").await.unwrap();
     assert!(!alive.exists());
     later.sweep_store().await.unwrap();
     assert_eq!(stored(&world, &scope).await, on_disk(&world));
@@ -192,7 +192,7 @@ async fn a_version_that_nothing_uses_is_deleted_and_its_record_stays(world: Worl
     assert_eq!(kind(datasets.delete("facts", Some(3)).await), ProblemKind::Conflict);
     world.upload(&scope, "facts", &rows(7)).await.unwrap();
     datasets.delete("facts", Some(4)).await.unwrap();
-    assert_eq!(world.platform.work_off("tests").await.unwrap(), 1, "its job finds nothing to do");
+    assert_eq!(world.platform.run_due_jobs("tests").await.unwrap(), 1, "its job finds nothing to do");
     assert_eq!(kind(datasets.version("facts", Some(4)).await), ProblemKind::NotFound);
 
     // The whole dataset, and its name is free.

@@ -6,7 +6,7 @@ use domain::{
     inspect::RowFilter,
     people::Role,
     problem::ProblemKind,
-    store_location,
+    artefacts,
     tenant::Quota,
     time::{MINUTE, Timestamp},
 };
@@ -63,16 +63,16 @@ async fn a_file_is_stored_hashed_judged_and_ready(world: World) {
     let version = world.upload(&scope, "facts", &file).await.unwrap();
     assert_eq!((version.state, version.number, version.bytes), (VersionState::Checking, 1, file.len() as u64));
     assert_eq!(version.digest.as_deref(), Some(blake3::hash(file.as_bytes()).to_hex().as_str()));
-    assert_eq!(read(&world, &store_location::dataset_original(&version.tenant, version.id)), file);
+    assert_eq!(read(&world, &artefacts::dataset_original(&version.tenant, version.id)), file);
 
-    assert_eq!(world.platform.work_off("tests").await.unwrap(), 1);
+    assert_eq!(world.platform.run_due_jobs("tests").await.unwrap(), 1);
     let version = world.platform.datasets(&scope).version("facts", None).await.unwrap();
     let report = version.report.clone().unwrap();
     assert_eq!((version.state, version.reason.as_deref(), version.format), (VersionState::Ready, None, Some(Format::OpenaiMessages)));
     assert_eq!((report.rows, report.accepted, report.rejected, report.turns), (101, 100, 1, 200));
     assert_eq!((report.findings[0].rule.as_str(), report.findings[0].lines.as_slice()), ("DS-JSON", &[101][..]));
-    let train = read(&world, &store_location::dataset_train(&version.tenant, version.id, version.judgement.as_deref()));
-    let held_out = read(&world, &store_location::dataset_held_out(&version.tenant, version.id, version.judgement.as_deref()));
+    let train = read(&world, &artefacts::dataset_train(&version.tenant, version.id, version.judgement.as_deref()));
+    let held_out = read(&world, &artefacts::dataset_held_out(&version.tenant, version.id, version.judgement.as_deref()));
     assert_eq!((train.lines().count() as u64, held_out.lines().count() as u64), (report.train_rows, report.held_out_rows));
     assert!(report.held_out_rows > 5 && report.train_rows > 50);
     assert!(train.lines().chain(held_out.lines()).all(|l| file.contains(&l[14..l.len() - 2])));
@@ -152,7 +152,7 @@ async fn every_bad_file_is_rejected_with_its_reason(world: World) {
     let latin = b"{\"instruction\":\"gr\xfc\xdf\",\"output\":\"x\"}\n{\"instruction\":\"a\",\"output\":\"b\"}\n";
     let body = futures::stream::iter([Piece::Ok(bytes::Bytes::from_static(latin))]);
     let version = world.platform.datasets(&scope).upload(upload("latin"), body).await.unwrap();
-    world.platform.work_off("tests").await.unwrap();
+    world.platform.run_due_jobs("tests").await.unwrap();
     let page = world.platform.datasets(&scope).rows("latin", version.number, RowFilter { limit: 9, ..Default::default() }).await.unwrap();
     assert_eq!((page.rows[0].line, page.rows[0].findings[0].rule.as_str(), page.rows[1].accepted), (1, "DS-ENCODING", true));
     assert!(page.rows[0].findings[0].sentence.contains("Byte 19"), "{:?}", page.rows[0].findings);
@@ -185,7 +185,7 @@ async fn an_upload_that_breaks_off_leaves_nothing(world: World) {
     let list = world.platform.datasets(&scope).list().await.unwrap();
     assert_eq!((list.len(), list[0].latest.as_ref().unwrap().number), (1, 1));
     assert_eq!(objects(&world), before);
-    assert_eq!(world.platform.work_off("tests").await.unwrap(), 0);
+    assert_eq!(world.platform.run_due_jobs("tests").await.unwrap(), 0);
 }
 
 fn in_two_minutes() -> Timestamp {
@@ -204,8 +204,8 @@ async fn an_upload_whose_portal_died_is_cleared_up(world: World) {
     let version = world.platform.datasets(&scope).version("facts", None).await.unwrap();
     assert_eq!(version.state, VersionState::Uploading);
     // Not before its claim has ended: it might only be slow.
-    assert_eq!(world.platform.work_off("tests").await.unwrap(), 0);
-    assert_eq!(world.replica(in_two_minutes).await.work_off("tests").await.unwrap(), 1);
+    assert_eq!(world.platform.run_due_jobs("tests").await.unwrap(), 0);
+    assert_eq!(world.replica(in_two_minutes).await.run_due_jobs("tests").await.unwrap(), 1);
     assert!(world.platform.datasets(&scope).list().await.unwrap().is_empty());
     assert!(objects(&world).is_empty());
 }
@@ -236,17 +236,17 @@ async fn an_inspection_that_is_done_twice_changes_nothing(world: World) {
     let version = world.upload(&scope, "facts", &rows(50)).await.unwrap();
     // Two controllers at the same time: one does it.
     let other = world.replica(now).await;
-    let (a, b) = tokio::join!(world.platform.work_off("a"), other.work_off("b"));
+    let (a, b) = tokio::join!(world.platform.run_due_jobs("a"), other.run_due_jobs("b"));
     assert_eq!(a.unwrap() + b.unwrap(), 1);
     let first = world.platform.datasets(&scope).by_version_id(version.id).await.unwrap();
-    let verdicts = read(&world, &store_location::dataset_verdicts(&version.tenant, version.id, first.judgement.as_deref()));
+    let verdicts = read(&world, &artefacts::dataset_verdicts(&version.tenant, version.id, first.judgement.as_deref()));
     // The answer to the commit was lost: the job is there again.
     let again = format!(
         "INSERT INTO jobs (id, kind, tenant, object, payload_json, attempts, run_after) VALUES ('again', 'inspect', 'acme', '{}', 'null', 0, 0)",
         version.id
     );
     world.execute(again).await.unwrap();
-    assert_eq!(world.platform.work_off("a").await.unwrap(), 1);
+    assert_eq!(world.platform.run_due_jobs("a").await.unwrap(), 1);
     assert_eq!(world.platform.datasets(&scope).by_version_id(version.id).await.unwrap(), first);
     // Killed before the commit: judged again, with the same result.
     world.execute(format!("UPDATE dataset_versions SET state = 'checking', report_json = NULL WHERE id = '{}'", version.id)).await.unwrap();
@@ -255,10 +255,10 @@ async fn an_inspection_that_is_done_twice_changes_nothing(world: World) {
         version.id
     );
     world.execute(again).await.unwrap();
-    world.platform.work_off("a").await.unwrap();
+    world.platform.run_due_jobs("a").await.unwrap();
     let second = world.platform.datasets(&scope).by_version_id(version.id).await.unwrap();
     assert_ne!(second.judgement, first.judgement, "each judging has files of its own");
-    assert_eq!(read(&world, &store_location::dataset_verdicts(&version.tenant, version.id, second.judgement.as_deref())), verdicts);
+    assert_eq!(read(&world, &artefacts::dataset_verdicts(&version.tenant, version.id, second.judgement.as_deref())), verdicts);
     assert_eq!(DatasetVersion { judgement: first.judgement.clone(), ..second }, first);
 }
 
@@ -280,7 +280,7 @@ async fn tokens_are_counted_by_the_base_models_tokenizer(world: World) {
     }
     let with = NewUpload { tokenizer: Some("tiny".into()), ..upload("facts") };
     let version = world.platform.datasets(&scope).upload(with, pieces(&rows(10))).await.unwrap();
-    world.platform.work_off("tests").await.unwrap();
+    world.platform.run_due_jobs("tests").await.unwrap();
     let report = world.platform.datasets(&scope).by_version_id(version.id).await.unwrap().report.unwrap();
     assert_eq!((report.accepted, report.findings.len(), report.histogram.iter().map(|b| b.rows).sum::<u64>()), (10, 0, 10));
     assert!(report.longest_tokens >= 10 && report.tokens >= 100 && report.tokens <= 10 * u64::from(report.longest_tokens), "{report:?}");
@@ -291,7 +291,7 @@ async fn tokens_are_counted_by_the_base_models_tokenizer(world: World) {
     let with = NewUpload { tokenizer: Some("tiny".into()), ..upload("ends") };
     let row = r#"{"instruction":"a","output":"b<|endoftext|>"}"#;
     world.platform.datasets(&scope).upload(with, pieces(row)).await.unwrap();
-    world.platform.work_off("tests").await.unwrap();
+    world.platform.run_due_jobs("tests").await.unwrap();
     assert_eq!(world.platform.datasets(&scope).version("ends", None).await.unwrap().state, VersionState::Rejected);
 }
 

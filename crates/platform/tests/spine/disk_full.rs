@@ -102,7 +102,7 @@ async fn a_full_disk_refuses_the_upload_and_only_delays_the_inspection(world: Wo
     let now = async || world.platform.datasets(&scope).by_version_id(version.id).await.unwrap();
     // Many more times than a file that is at fault is tried.
     for _ in 0..12 {
-        assert_eq!(world.platform.work_off("tests").await.unwrap(), 1);
+        assert_eq!(world.platform.run_due_jobs("tests").await.unwrap(), 1);
         world.execute("UPDATE jobs SET run_after = 0").await.unwrap();
     }
     let waiting = now().await;
@@ -110,9 +110,9 @@ async fn a_full_disk_refuses_the_upload_and_only_delays_the_inspection(world: Wo
     let reason = waiting.reason.unwrap();
     assert!(reason.contains("disk") && reason.contains("full") && reason.contains("checked again by itself"), "{reason}");
     std::fs::remove_file(&filler).unwrap();
-    world.replica(in_an_hour).await.work_off("tests").await.unwrap();
+    world.replica(in_an_hour).await.run_due_jobs("tests").await.unwrap();
     assert_eq!((now().await.state, now().await.reason), (VersionState::Ready, None));
     // What the twelve had written is gone.
-    let folder = world.store_folder().join(domain::store_location::dataset_version(&version.tenant, version.id));
+    let folder = world.store_folder().join(domain::artefacts::dataset_version(&version.tenant, version.id));
     assert_eq!(std::fs::read_dir(folder).unwrap().count(), 2, "the original, and one judging");
 }

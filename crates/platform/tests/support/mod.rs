@@ -10,7 +10,7 @@ use domain::{
     dataset::DatasetVersion,
     people::{PlatformRole, Role},
     problem::{Problem, ProblemKind},
-    store_location::StoreLocation,
+    artefacts::ArtefactStore,
     tenant::Quota,
     time::Timestamp,
 };
@@ -50,7 +50,7 @@ pub async fn postgres() -> Option<World> {
 
 impl World {
     pub async fn open(folder: TempDir, database_url: String) -> Self {
-        let store = StoreLocation::Local { root: folder.path().join("store").display().to_string() };
+        let store = ArtefactStore::Local { root: folder.path().join("store").display().to_string() };
         let engine =
             engine::Engine::Local(engine::local::LocalEngine::new(folder.path().join("tasks"), "/bin/false".into(), Default::default()));
         let config = Config {
@@ -123,7 +123,7 @@ impl World {
     /// Uploads and judges a file.
     pub async fn dataset(&self, scope: &Scope, name: &str, file: &str) -> DatasetVersion {
         let version = self.upload(scope, name, file).await.unwrap();
-        self.platform.work_off("tests").await.unwrap();
+        self.platform.run_due_jobs("tests").await.unwrap();
         self.platform.datasets(scope).by_version_id(version.id).await.unwrap()
     }
 
@@ -148,7 +148,7 @@ pub fn profile(name: &str, memberships: &[(&str, Role)], platform_role: Option<P
     }
 }
 
-/// What the audit log says of every deed of this kind, oldest first.
+/// What the audit log says of every action of this kind, oldest first.
 pub async fn audit_words(world: &World, action: &str) -> Vec<String> {
     let filter = AuditFilter { action: Some(action.into()), limit: 100, ..AuditFilter::default() };
     let records = world.platform.platform_audit(&PlatformScope::command_line()).page(filter).await.unwrap();

@@ -3,9 +3,9 @@
 use domain::{
     ids::{BaseModelId, DatasetVersionId, EndpointId, ModelVersionId, RunId},
     model::WeightsKind,
-    report::{Line, Phase, Said, Verdict},
+    report::{Line, Phase, TaskMessage, Verdict},
     settings::{FinetuningType, RunSettings},
-    store_location::{self, StoreLocation},
+    artefacts::{self, ArtefactStore},
     task_spec::{Evaluate, Merge, Serve, TaskSpec, Train, Weights, Work},
 };
 use std::{
@@ -54,15 +54,15 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/world");
         let world = Self { folder, train_rows: rows as u64, held_out_rows: 8 };
-        let base = world.stored(&store_location::base_model(BASE));
+        let base = world.stored(&artefacts::base_model(BASE));
         std::fs::create_dir_all(&base).unwrap();
         for entry in std::fs::read_dir(examples.join("base-model")).unwrap().flatten() {
             std::fs::copy(entry.path(), base.join(entry.file_name())).unwrap();
         }
         let text = std::fs::read_to_string(examples.join("datasets/lumenta-facts.jsonl")).unwrap();
         let lines: Vec<_> = text.lines().collect();
-        world.put(&store_location::dataset_train(&tenant(), DATA, None), &(lines[..rows].join("\n") + "\n"));
-        world.put(&store_location::dataset_held_out(&tenant(), DATA, None), &(lines[rows..rows + 8].join("\n") + "\n"));
+        world.put(&artefacts::dataset_train(&tenant(), DATA, None), &(lines[..rows].join("\n") + "\n"));
+        world.put(&artefacts::dataset_held_out(&tenant(), DATA, None), &(lines[rows..rows + 8].join("\n") + "\n"));
         world
     }
 
@@ -78,7 +78,7 @@ impl World {
         self.folder.path().join("tasks").join(name)
     }
     pub fn result(&self, name: &str) -> PathBuf {
-        self.stored(&store_location::run_task(&tenant(), RUN, "train")).join("output").join(name)
+        self.stored(&artefacts::run_task(&tenant(), RUN, "train")).join("output").join(name)
     }
 
     pub fn train(&self, settings: RunSettings) -> Process {
@@ -154,14 +154,14 @@ impl World {
         self.start(name, Work::Serve(work), Some(port))
     }
     pub fn verdict(&self, task: &str) -> Verdict {
-        let path = self.stored(&store_location::run_verdict(&tenant(), RUN, task));
+        let path = self.stored(&artefacts::run_verdict(&tenant(), RUN, task));
         serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
     }
 
     fn start(&self, name: &str, work: Work, port: Option<u16>) -> Process {
         let folder = self.task_folder(name);
         std::fs::create_dir_all(&folder).unwrap();
-        let store = StoreLocation::Local { root: self.folder.path().join("store").to_string_lossy().into_owned() };
+        let store = ArtefactStore::Local { root: self.folder.path().join("store").to_string_lossy().into_owned() };
         let spec = folder.join("spec.json");
         std::fs::write(&spec, serde_json::to_vec(&TaskSpec { store, work }).unwrap()).unwrap();
         let output = folder.join("output");
@@ -191,25 +191,25 @@ impl Process {
     pub fn pid(&self) -> i32 {
         self.child.id().cast_signed()
     }
-    pub fn lines(&self) -> Vec<Said> {
+    pub fn lines(&self) -> Vec<TaskMessage> {
         let text = std::fs::read_to_string(&self.output).unwrap();
         // The test harness of the called executable says a line or two of its own.
-        text.lines().filter_map(|l| serde_json::from_str::<Line>(l).ok()).map(|l| l.said).collect()
+        text.lines().filter_map(|l| serde_json::from_str::<Line>(l).ok()).map(|l| l.message).collect()
     }
     pub fn phases(&self) -> Vec<Phase> {
         let mut out: Vec<_> =
-            self.lines().iter().filter_map(|s| if let Said::Phase { phase, .. } = s { Some(*phase) } else { None }).collect();
+            self.lines().iter().filter_map(|s| if let TaskMessage::Phase { phase, .. } = s { Some(*phase) } else { None }).collect();
         out.dedup();
         out
     }
     pub fn log(&self) -> String {
         self.lines()
             .iter()
-            .filter_map(|s| if let Said::Log { level, text } = s { Some(format!("{level:?} {text}\n")) } else { None })
+            .filter_map(|s| if let TaskMessage::Log { level, text } = s { Some(format!("{level:?} {text}\n")) } else { None })
             .collect()
     }
     /// Waits for something that it says.
-    pub fn wait_for<T>(&mut self, what: &str, seconds: u64, find: impl Fn(&Said) -> Option<T>) -> T {
+    pub fn wait_for<T>(&mut self, what: &str, seconds: u64, find: impl Fn(&TaskMessage) -> Option<T>) -> T {
         let until = Instant::now() + Duration::from_secs(seconds);
         loop {
             if let Some(found) = self.lines().iter().find_map(&find) {

@@ -51,7 +51,7 @@ macro_rules! row {
 }
 
 row!(Openai<'a> { messages: Vec<Message<'a>> });
-row!(Sharegpt<'a> { conversations: Vec<Said<'a>>, system: Option<Text<'a>> });
+row!(Sharegpt<'a> { conversations: Vec<SharegptTurn<'a>>, system: Option<Text<'a>> });
 row!(Alpaca<'a> { instruction: Text<'a>, output: Text<'a>, input: Option<Text<'a>>, system: Option<Text<'a>> });
 
 #[derive(Deserialize)]
@@ -65,7 +65,7 @@ struct Message<'a> {
 }
 
 #[derive(Deserialize)]
-struct Said<'a> {
+struct SharegptTurn<'a> {
     #[serde(borrow)]
     from: Text<'a>,
     #[serde(borrow)]

@@ -136,8 +136,8 @@ fn alpaca(row: &Row, found: &mut Found) -> Vec<Message> {
             let number = i + 1;
             match pair.as_array().map(Vec::as_slice) {
                 Some([question, answer]) => {
-                    out.push(said("user", text(question, &format!("Question {number} of “history”"), found), found));
-                    out.push(said("assistant", text(answer, &format!("Answer {number} of “history”"), found), found));
+                    out.push(message("user", text(question, &format!("Question {number} of “history”"), found), found));
+                    out.push(message("assistant", text(answer, &format!("Answer {number} of “history”"), found), found));
                 }
                 _ => found.add(Rule::Shape, format!("Entry {number} of “history” is not a pair of question and answer.")),
             }
@@ -155,13 +155,13 @@ fn alpaca(row: &Row, found: &mut Found) -> Vec<Message> {
     if let (Some(instruction), Some(output)) = (instruction, output) {
         // As LLaMA-Factory joins them.
         let question = [instruction, input].into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join("\n");
-        out.push(said("user", question, found));
-        out.push(said("assistant", output, found));
+        out.push(message("user", question, found));
+        out.push(message("assistant", output, found));
     }
     out
 }
 
-fn said(role: &str, content: String, found: &mut Found) -> Message {
+fn message(role: &str, content: String, found: &mut Found) -> Message {
     if content.trim().is_empty() {
         let what = if role == "user" { "The question" } else { "The answer" };
         found.add(Rule::Empty, format!("{what} is empty."));

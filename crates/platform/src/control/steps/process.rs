@@ -11,7 +11,7 @@ use domain::{
     reason::failure::{Cause, Failure},
     report::Verdict,
     run::{Reason, Run, RunState, Step, StepId, StepState, Work},
-    store_location,
+    artefacts,
     time::SECOND,
 };
 use engine::{Cursor, End, Error as EngineError, TaskState};
@@ -79,7 +79,7 @@ async fn still_running(leader: &Leader, run: &Run, step: &Step) -> Result<Option
 
 async fn start(leader: &Leader, run: &Run, step: &Step) -> Result<(), Halt> {
     let task = work::task(leader, run, step).await?;
-    match leader.deeds().await?.apply(&task).await {
+    match leader.effects().await?.apply(&task).await {
         // Under our name there is only ever our task; another text comes from another version of this program.
         Ok(()) | Err(EngineError::Different { .. }) => {
             let seen = leader.platform.engine().observe(&task.name).await.doing("looking at a process")?;
@@ -92,7 +92,7 @@ async fn start(leader: &Leader, run: &Run, step: &Step) -> Result<(), Halt> {
         Err(e) => {
             let now = leader.platform.now();
             if now.since(step.started_at.unwrap_or(now)) < START_PATIENCE {
-                return Err(Err::<(), _>(e).doing("starting a process").map_or_else(Halt::from, |()| Halt::Deposed));
+                return Err(Err::<(), _>(e).doing("starting a process").map_or_else(Halt::from, |()| Halt::LeaseLost));
             }
             let failure = Failure::of(Cause::NotStarted { error: e.to_string() });
             fail(leader.begin().await?, run, step.unit(), failure).await
@@ -143,7 +143,7 @@ pub(super) async fn read(leader: &Leader, run: &Run, unit: &StepId, folder: &str
         let beside = !std::mem::take(&mut in_line) && only_telemetry(leader, run, unit, &bytes).await?;
         let mut tx = if beside { leader.beside().await? } else { leader.begin().await? };
         if !tx.advance_reading(tenant, id, folder, from, to).await.doing("noting how far the output was read")? {
-            return Err(Halt::Deposed);
+            return Err(Halt::LeaseLost);
         }
         let Some(before) = tx.run(tenant, id).await.doing("reading a run")? else { return Ok(true) };
         let mut now = before.clone();
@@ -218,7 +218,7 @@ async fn decide(mut tx: Tx, mut run: Run, unit: &StepId, verdict: Verdict) -> Re
 
 /// The process is gone and its output is read. Its stored verdict decides; without one, the way it ended.
 async fn conclude(leader: &Leader, run: &Run, step: &Step, end: &End) -> Result<(), Halt> {
-    let path = store_location::run_verdict(&run.tenant, run.id, &step.folder());
+    let path = artefacts::run_verdict(&run.tenant, run.id, &step.folder());
     let stored = leader.platform.blobs().bytes_if_any(&path).await.doing("reading a verdict")?;
     let verdict: Option<Verdict> = stored.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let last = leader.platform.store().last_log_lines(&run.tenant, run.id, 20).await.doing("reading the log")?;

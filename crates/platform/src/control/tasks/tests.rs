@@ -153,23 +153,23 @@ fn matches(file: &str, committed: &str, task: &Task) {
     assert_eq!(shown, committed, "tests/golden/{file} differs; set ATELIER_WRITE_GOLDEN=1 to write it, and review the diff");
 }
 
-fn golden(check: impl Fn(&Place<'_>)) {
-    let location = StoreLocation::Local { root: "/srv/atelier/store".into() };
+fn golden(check: impl Fn(&TaskBuilder<'_>)) {
+    let location = ArtefactStore::Local { root: "/srv/atelier/store".into() };
     let limits = TaskLimits { memory: Some(16 << 30), run: Some(Duration::from_secs(6 * 3600)) };
-    check(&Place { location: &location, limits: &limits });
+    check(&TaskBuilder { location: &location, limits: &limits });
 }
 
 #[test]
 fn training_is_the_committed_task() {
     let run = run(FinetuningType::Lora);
-    let task = |p: &Place<'_>| p.train(&run, step(&run, "prepare"), &base(), &version());
+    let task = |p: &TaskBuilder<'_>| p.train(&run, step(&run, "prepare"), &base(), &version());
     golden(|p| matches("train.json", include_str!("../../../tests/golden/train.json"), &task(p)));
 }
 
 #[test]
 fn merging_is_the_committed_task_and_what_it_leaves_is_what_is_evaluated() {
     let run = run(FinetuningType::Lora);
-    let task = |p: &Place<'_>| p.merge(&run, step(&run, "merge"), &base(), &"train".parse().unwrap());
+    let task = |p: &TaskBuilder<'_>| p.merge(&run, step(&run, "merge"), &base(), &"train".parse().unwrap());
     golden(|p| matches("merge.json", include_str!("../../../tests/golden/merge.json"), &task(p)));
     let [train, merge] = ["train", "merge"].map(|id| run.weights_of(&id.parse().unwrap()));
     assert_eq!((train, merge), (WeightsKind::Adapter, WeightsKind::Merged));
@@ -178,7 +178,7 @@ fn merging_is_the_committed_task_and_what_it_leaves_is_what_is_evaluated() {
 #[test]
 fn evaluation_is_the_committed_task() {
     let run = run(FinetuningType::Full);
-    let task = |p: &Place<'_>| p.evaluate(&run, step(&run, "evaluate"), &version(), &"train".parse().unwrap());
+    let task = |p: &TaskBuilder<'_>| p.evaluate(&run, step(&run, "evaluate"), &version(), &"train".parse().unwrap());
     golden(|p| matches("evaluate.json", include_str!("../../../tests/golden/evaluate.json"), &task(p)));
 }
 

@@ -11,7 +11,7 @@ use domain::{
     people::{PlatformRole, Role},
     run::{NewRun, Run},
     settings::preset,
-    store_location::StoreLocation,
+    artefacts::ArtefactStore,
     tenant::Quota,
     time::Timestamp,
 };
@@ -155,7 +155,7 @@ impl House {
     async fn register(&self, name: &str) {
         let new = NewBaseModel { folder: self.model_folder(), name: name.into(), licence: "Apache-2.0".into(), template: None };
         self.platform.base_models().register_as_system(new).await.unwrap();
-        self.platform.work_off("test").await.unwrap();
+        self.platform.run_due_jobs("test").await.unwrap();
         let model = self.platform.base_models().get(name).await.unwrap();
         assert_eq!(model.state, domain::base_model::BaseModelState::Ready, "{:?}", model.reason);
     }
@@ -173,7 +173,7 @@ impl House {
         let new = NewUpload { name: name.into(), file_name: "rows.jsonl".into(), held_out_percent, documentation, ..NewUpload::default() };
         let body = futures::stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from(text))]);
         self.platform.datasets(scope).upload(new, body).await.unwrap();
-        self.platform.work_off("test").await.unwrap();
+        self.platform.run_due_jobs("test").await.unwrap();
         let version = self.platform.datasets(scope).version(name, None).await.unwrap();
         assert_eq!(version.state, VersionState::Ready, "{:?}", version.reason);
         version
@@ -261,7 +261,7 @@ async fn open(folder: &Path, database: &str) -> Platform {
     ]);
     let config = Config {
         database_url: database.into(),
-        store: StoreLocation::Local { root: folder.join("store").display().to_string() },
+        store: ArtefactStore::Local { root: folder.join("store").display().to_string() },
         engine: Engine::Local(LocalEngine::new(folder.join("tasks"), folder.join("program"), env)),
         task_limits: Default::default(),
         outside_allowed: outside::Allowed::of(["127.0.0.1"]).unwrap(),

@@ -1,32 +1,32 @@
-//! The chain under the top bar: dataset, run, model, endpoint, keys, usage. Navigation, always in the same place.
+//! The lineage strip under the top bar: dataset, run, model, endpoint, keys, usage. Navigation, always in the same place.
 
 use super::{
     load::{drawn_once, is_lost},
     page::{use_tenant, use_whole_query},
 };
-use crate::api::chain::chain;
-use domain::chain::ChainLink;
+use crate::api::lineage_strip::lineage_strip;
+use domain::lineage::LineageLink;
 use leptos::prelude::*;
 use leptos_router::hooks::use_location;
 
 /// The strip for where one stands, which the address tells: server and browser then ask for the same, before the page itself is known.
 #[component]
-pub fn ChainStrip() -> impl IntoView {
+pub fn LineageStrip() -> impl IntoView {
     let (tenant, path, query) = (use_tenant(), use_location().pathname, use_whole_query());
-    let at = Memo::new(move |_| query.with(|q| path.with(|p| place(p, |key| q.get(key).unwrap_or_default()))));
-    let links = Resource::new(move || (tenant.get(), at.get()), |(tenant, at)| chain(tenant, at));
+    let at = Memo::new(move |_| query.with(|q| path.with(|p| at_of(p, |key| q.get(key).unwrap_or_default()))));
+    let links = Resource::new(move || (tenant.get(), at.get()), |(tenant, at)| lineage_strip(tenant, at));
     super::on_change(tenant, String::new(), move || links.refetch());
     // Shown on while the server cannot be reached.
-    let before = StoredValue::new(None::<Vec<ChainLink>>);
+    let before = StoredValue::new(None::<Vec<LineageLink>>);
     let shown = move || match links.get()? {
-        Ok(chain) => {
-            before.try_set_value(Some(chain.links.clone()));
-            Some(chain.links)
+        Ok(strip) => {
+            before.try_set_value(Some(strip.links.clone()));
+            Some(strip.links)
         }
         Err(error) => is_lost(&error).then(|| before.try_get_value().flatten()).flatten(),
     };
     view! {
-        <nav class="chain" aria-label="Lineage">
+        <nav class="lineage-strip" aria-label="Lineage">
             <Transition>
                 <ol>
                     {move || shown().map(|links| drawn_once(move || links.into_iter().map(station).collect_view()))}
@@ -36,9 +36,9 @@ pub fn ChainStrip() -> impl IntoView {
     }
 }
 
-/// What `api::chain` wants to know: empty, `datasets`, `dataset/NAME/V`, `run_..`, `model/NAME/V`, `endpoint/NAME`, `keys` or `usage`.
+/// What `api::lineage_strip` wants to know: empty, `datasets`, `dataset/NAME/V`, `run_..`, `model/NAME/V`, `endpoint/NAME`, `keys` or `usage`.
 /// V is empty for the newest version.
-fn place(path: &str, query: impl Fn(&str) -> String) -> String {
+fn at_of(path: &str, query: impl Fn(&str) -> String) -> String {
     let parts: Vec<&str> = path.trim_matches('/').split('/').skip(2).collect();
     match parts.as_slice() {
         ["datasets" | "datasets-new"] => "datasets".into(),
@@ -53,7 +53,7 @@ fn place(path: &str, query: impl Fn(&str) -> String) -> String {
     }
 }
 
-fn station(link: ChainLink) -> impl IntoView {
+fn station(link: LineageLink) -> impl IntoView {
     let label = link.link.label();
     let text = view! { <small>{label}</small><span class:mono=link.name>{link.text}</span> };
     match link.href {
@@ -67,9 +67,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_tells_the_place_on_the_chain() {
-        let at = |path: &str| place(path, |key| if key == "v" { "3".into() } else { "run_1".into() });
-        let places = [
+    fn the_address_tells_where_the_page_stands() {
+        let at = |path: &str| at_of(path, |key| if key == "v" { "3".into() } else { "run_1".into() });
+        let found = [
             "/t/a/datasets/facts",
             "/t/a/runs/run_9",
             "/t/a/runs-new",
@@ -79,6 +79,6 @@ mod tests {
             "/t/a",
         ]
         .map(at);
-        assert_eq!(places, ["dataset/facts/3", "run_9", "run_1", "model/m/3", "endpoint/e", "keys", ""]);
+        assert_eq!(found, ["dataset/facts/3", "run_9", "run_1", "model/m/3", "endpoint/e", "keys", ""]);
     }
 }

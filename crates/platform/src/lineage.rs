@@ -2,7 +2,7 @@
 
 use crate::{Platform, access::Scope, counted::counted, problem::Doing};
 use domain::{
-    chain::{Chain, ChainLink, Link},
+    lineage::{LineageStrip, LineageLink, Link},
     dataset::DatasetVersion,
     endpoint::Endpoint,
     ids::{DatasetVersionId, EndpointId, ModelVersionId, RunId},
@@ -46,7 +46,7 @@ impl At {
     }
 }
 
-/// The things that hang together, as far as there are any.
+/// The things that belong together, as far as there are any.
 #[derive(Default)]
 struct Things {
     data: Option<DatasetVersion>,
@@ -56,7 +56,7 @@ struct Things {
 }
 
 impl Platform {
-    pub async fn chain(&self, scope: &Scope, at: At) -> Result<Chain, Problem> {
+    pub async fn lineage_strip(&self, scope: &Scope, at: At) -> Result<LineageStrip, Problem> {
         scope.permit(Action::TenantRead)?;
         let links = match at {
             At::DatasetVersion(_) | At::Run(_) | At::ModelVersion(_) | At::Endpoint(_) => self.around(scope, at).await?,
@@ -65,7 +65,7 @@ impl Platform {
         let links = Link::ALL
             .into_iter()
             .zip(links)
-            .map(|(link, (text, href))| ChainLink {
+            .map(|(link, (text, href))| LineageLink {
                 link,
                 text,
                 // An address below a list is that of one thing.
@@ -74,7 +74,7 @@ impl Platform {
                 here: at.link() == Some(link),
             })
             .collect();
-        Ok(Chain { links })
+        Ok(LineageStrip { links })
     }
 
     /// How many there are of each.

@@ -5,15 +5,15 @@ use leptos::prelude::*;
 
 /// `at`: empty, `datasets`, `dataset/NAME/V`, a run's id, `model/NAME/V`, `endpoint/NAME`, `keys` or `usage`; an empty V is the newest version.
 #[server(prefix = "/rpc", endpoint = "chain", output = Wire)]
-pub async fn chain(tenant: String, at: String) -> Result<domain::chain::Chain, AppError> {
+pub async fn lineage_strip(tenant: String, at: String) -> Result<domain::lineage::LineageStrip, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
-    let at = place(&platform, &scope, &at).await?;
-    Ok(platform.chain(&scope, at).await?)
+    let at = at_of(&platform, &scope, &at).await?;
+    Ok(platform.lineage_strip(&scope, at).await?)
 }
 
 #[cfg(feature = "ssr")]
-async fn place(platform: &platform::Platform, scope: &platform::access::Scope, at: &str) -> Result<platform::chain::At, AppError> {
-    use platform::chain::At;
+async fn at_of(platform: &platform::Platform, scope: &platform::access::Scope, at: &str) -> Result<platform::lineage::At, AppError> {
+    use platform::lineage::At;
     let parts: Vec<&str> = at.split('/').collect();
     Ok(match parts.as_slice() {
         ["datasets"] => At::Datasets,

@@ -1,4 +1,4 @@
-//! The job file and the data description.
+//! The trainer's file and the data description.
 
 use super::{BASE, DATA, OUT};
 use domain::settings::{RunSettings, catalogue, yaml_float};
@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 /// What the platform knows beside the person's settings.
 #[derive(Clone, Copy, Debug)]
-pub struct Job<'a> {
+pub struct PlatformKeys<'a> {
     /// LLaMA-Factory's template name.
     pub template: &'a str,
     pub train_rows: u64,
@@ -17,25 +17,25 @@ pub struct Job<'a> {
 
 /// All keys of `job.yaml`: what the catalogue makes of the settings, and what only this step knows. Relative paths: the trainer runs
 /// in its working folder.
-pub fn job_file(settings: &RunSettings, job: Job<'_>) -> Value {
+pub fn trainer_file(settings: &RunSettings, ours: PlatformKeys<'_>) -> Value {
     let mut keys: Map<_, _> = catalogue().trainer_file(settings).into_iter().map(|(key, value)| (key.to_owned(), json!(value))).collect();
     // Packed rows make fewer steps than can be known here; the curves still need their points.
     let points = if settings.packs() { 1000 } else { 100 };
-    let ours = json!({
+    let keys_of_this_step = json!({
         "model_name_or_path": BASE,
-        "template": job.template,
+        "template": ours.template,
         "dataset_dir": DATA,
         "dataset": "train",
         "output_dir": OUT,
-        "logging_steps": (settings.total_steps(job.train_rows) / points).max(1),
-        "bf16": job.gpu,
-        "use_cpu": !job.gpu,
+        "logging_steps": (settings.total_steps(ours.train_rows) / points).max(1),
+        "bf16": ours.gpu,
+        "use_cpu": !ours.gpu,
         // Less memory for more time: right on a GPU, pointless for what fits a CPU.
-        "disable_gradient_checkpointing": !job.gpu,
-        "dataloader_pin_memory": job.gpu,
+        "disable_gradient_checkpointing": !ours.gpu,
+        "dataloader_pin_memory": ours.gpu,
     });
-    keys.extend(ours.as_object().cloned().unwrap_or_default());
-    if job.held_out_rows > 0 {
+    keys.extend(keys_of_this_step.as_object().cloned().unwrap_or_default());
+    if ours.held_out_rows > 0 {
         keys.insert("eval_dataset".into(), "held_out".into());
         keys.insert("eval_strategy".into(), "epoch".into());
         keys.insert("per_device_eval_batch_size".into(), settings.per_device_train_batch_size().into());
@@ -45,8 +45,8 @@ pub fn job_file(settings: &RunSettings, job: Job<'_>) -> Value {
 
 /// JSON in a `.yaml` file is valid YAML with every string quoted: `no` stays a text. Only floats differ:
 /// YAML readers take `1e-5` for a text, and `1.0e-5` for a number.
-pub fn job_text(job: &Value) -> String {
-    let Value::Object(keys) = job else { return job.to_string() };
+pub fn yaml_text(file: &Value) -> String {
+    let Value::Object(keys) = file else { return file.to_string() };
     let lines: Vec<_> = keys
         .iter()
         .map(|(key, value)| {
@@ -86,10 +86,10 @@ mod tests {
     use super::*;
     use domain::settings::preset;
 
-    const CPU: Job<'static> = Job { template: "qwen3_nothink", train_rows: 329, held_out_rows: 51, gpu: false };
+    const CPU: PlatformKeys<'static> = PlatformKeys { template: "qwen3_nothink", train_rows: 329, held_out_rows: 51, gpu: false };
 
     #[test]
-    fn the_job_file_of_the_demo_run() {
+    fn the_trainers_file_of_the_demo_run() {
         let settings = preset("tiny-lora").unwrap().with("num_train_epochs", 16.0).with("learning_rate", 1e-5);
         let golden = r#"{
   "bf16": false,
@@ -128,7 +128,7 @@ mod tests {
   "warmup_steps": 10
 }
 "#;
-        assert_eq!(sorted(&job_text(&job_file(&settings, CPU))), sorted(golden));
+        assert_eq!(sorted(&yaml_text(&trainer_file(&settings, CPU))), sorted(golden));
     }
 
     /// By lines: the order of keys is serde_json's choice, and depends on features that other crates switch on.
@@ -142,7 +142,7 @@ mod tests {
     fn what_the_page_shows_is_what_the_trainer_gets() {
         for method in ["lora", "full"] {
             let settings = preset("lora").unwrap().with("finetuning_type", method).with("learning_rate", 3e-5).with("weight_decay", 0.1);
-            let written = job_text(&job_file(&settings, CPU)).replace('"', "");
+            let written = yaml_text(&trainer_file(&settings, CPU)).replace('"', "");
             let shown = catalogue().document(&settings, "about").text();
             for line in shown.lines().skip(1) {
                 assert!(written.lines().any(|w| w.trim().trim_end_matches(',') == line), "“{line}” is shown but not written in\n{written}");
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn every_key_that_is_written_is_the_trainers_and_none_that_this_step_adds_is_a_persons() {
         let chosen = preset("lora").unwrap();
-        for (key, _) in job_file(&chosen, CPU).as_object().unwrap() {
+        for (key, _) in trainer_file(&chosen, CPU).as_object().unwrap() {
             let entry = catalogue().entry(key).unwrap_or_else(|| panic!("the trainer has no key {key}"));
             assert_eq!(entry.is_persons(), chosen.get(key).is_some(), "{key}");
         }
@@ -161,9 +161,9 @@ mod tests {
 
     #[test]
     fn a_gpu_gets_its_own_flags_and_no_held_out_rows_no_evaluation() {
-        let job = job_file(&preset("full").unwrap(), Job { gpu: true, held_out_rows: 0, ..CPU });
-        assert_eq!((&job["bf16"], &job["use_cpu"], &job["disable_gradient_checkpointing"]), (&json!(true), &json!(false), &json!(false)));
-        assert!(job.get("eval_dataset").is_none() && job.get("eval_strategy").is_none() && job.get("lora_rank").is_none());
+        let file = trainer_file(&preset("full").unwrap(), PlatformKeys { gpu: true, held_out_rows: 0, ..CPU });
+        assert_eq!((&file["bf16"], &file["use_cpu"], &file["disable_gradient_checkpointing"]), (&json!(true), &json!(false), &json!(false)));
+        assert!(file.get("eval_dataset").is_none() && file.get("eval_strategy").is_none() && file.get("lora_rank").is_none());
         assert!(dataset_info(false).get("held_out").is_none());
         assert_eq!(dataset_info(true)["held_out"]["file_name"], "held_out.jsonl");
     }

@@ -5,7 +5,7 @@ use crate::secret_file;
 use clap::Args;
 use domain::{
     environment::{self, PythonEnvironment},
-    store_location::StoreLocation,
+    artefacts::ArtefactStore,
 };
 use platform::sealing::TokenKey;
 use std::{
@@ -15,7 +15,7 @@ use std::{
 
 /// For every command.
 #[derive(Args, Clone, Debug)]
-pub struct Places {
+pub struct Locations {
     /// Folder of everything that the portal keeps, unless told otherwise below.
     #[arg(long = "data", env = "ATELIER_DATA", default_value = "./data", global = true)]
     pub data: PathBuf,
@@ -37,7 +37,7 @@ pub struct Places {
     pub vllm_python: Option<PathBuf>,
 }
 
-impl Places {
+impl Locations {
     /// The data folder with its parents, made if needed, as an absolute path: tasks run in other folders.
     pub fn data_folder(&self) -> Result<PathBuf, Refused> {
         std::fs::create_dir_all(&self.data)
@@ -52,14 +52,14 @@ impl Places {
         }
     }
 
-    pub fn store(&self) -> Result<StoreLocation, Refused> {
+    pub fn store(&self) -> Result<ArtefactStore, Refused> {
         let folder = match &self.store {
             Some(folder) => folder.clone(),
             None => self.data_folder()?.join("store"),
         };
         std::fs::create_dir_all(&folder).map_err(|e| Refused(format!("The store {} cannot be made: {e}.", folder.display())))?;
         let root = folder.canonicalize().map_err(|e| Refused(format!("The store {} cannot be read: {e}.", folder.display())))?;
-        Ok(StoreLocation::Local { root: root.display().to_string() })
+        Ok(ArtefactStore::Local { root: root.display().to_string() })
     }
 
     /// The key of the issuer's tokens. One that was named must be there: replicas that each made their own could not read each other's.
@@ -150,43 +150,43 @@ mod tests {
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
-        places: Places,
+        locations: Locations,
     }
 
     #[test]
     fn the_key_of_tokens_is_made_once_in_the_data_folder_and_one_that_is_named_must_be_there() {
         let data = tempfile::tempdir().unwrap();
-        let places = |flags: &[&str]| {
+        let locations = |flags: &[&str]| {
             let data = data.path().display().to_string();
-            Line::try_parse_from([&["atelier", "--data", &data], flags].concat()).unwrap().places
+            Line::try_parse_from([&["atelier", "--data", &data], flags].concat()).unwrap().locations
         };
-        places(&[]).token_key().unwrap();
+        locations(&[]).token_key().unwrap();
         let made = std::fs::read_to_string(data.path().join("token.key")).unwrap();
-        places(&[]).token_key().unwrap();
+        locations(&[]).token_key().unwrap();
         assert_eq!((made.trim().len(), &std::fs::read_to_string(data.path().join("token.key")).unwrap()), (64, &made));
         let named = data.path().join("other").display().to_string();
-        assert!(places(&["--token-key", &named]).token_key().unwrap_err().0.contains("cannot be read"));
+        assert!(locations(&["--token-key", &named]).token_key().unwrap_err().0.contains("cannot be read"));
         std::fs::write(&named, "short").unwrap();
-        let refused = places(&["--token-key", &named]).token_key().unwrap_err();
+        let refused = locations(&["--token-key", &named]).token_key().unwrap_err();
         assert!(refused.0.contains("openssl rand -hex 32") && !refused.0.contains("short"), "{refused}");
     }
 
     #[test]
     fn a_python_that_was_named_goes_before_the_installed_one_and_a_broken_off_installation_is_none() {
-        let places = |flags: &[&str]| Line::try_parse_from([&["atelier"], flags].concat()).unwrap().places;
+        let locations = |flags: &[&str]| Line::try_parse_from([&["atelier"], flags].concat()).unwrap().locations;
         let cache = tempfile::tempdir().unwrap();
         let folder = cache.path().join(environment::TRAINER.folder());
         let python = folder.join(environment::PYTHON);
         std::fs::create_dir_all(python.parent().unwrap()).unwrap();
         std::fs::write(&python, "").unwrap();
         // Not through the environment: a machine on which tests run may name both.
-        let unnamed = Places { trainer_python: None, vllm_python: None, ..places(&[]) };
+        let unnamed = Locations { trainer_python: None, vllm_python: None, ..locations(&[]) };
         assert_eq!(unnamed.python_in(Some(cache.path()), &environment::TRAINER), None);
         std::fs::write(folder.join(environment::WHOLE), "").unwrap();
         assert_eq!(unnamed.python_in(Some(cache.path()), &environment::TRAINER), Some(Python::Installed(python)));
         assert_eq!(unnamed.python_in(Some(cache.path()), &environment::MODEL_SERVER), None);
         assert_eq!(unnamed.python_in(None, &environment::TRAINER), None);
-        let named = places(&["--trainer-python", "/opt/t/bin/python"]);
+        let named = locations(&["--trainer-python", "/opt/t/bin/python"]);
         assert_eq!(named.python_in(Some(cache.path()), &environment::TRAINER), Some(Python::Named("/opt/t/bin/python".into())));
     }
 }

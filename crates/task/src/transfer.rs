@@ -2,7 +2,7 @@
 
 use crate::failure::TaskError;
 use bytes::Bytes;
-use domain::{base_model::StoredFile, store_location::StoreLocation};
+use domain::{base_model::StoredFile, artefacts::ArtefactStore};
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart, local::LocalFileSystem, path::Path as ObjectPath};
 use std::{
@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const PART: usize = 8 * 1024 * 1024;
 
-pub struct Store {
+pub struct Artefacts {
     objects: Arc<dyn ObjectStore>,
     /// Where the objects are files of this machine.
     root: Option<PathBuf>,
@@ -27,10 +27,10 @@ pub struct Fetched {
     pub bytes: u64,
 }
 
-impl Store {
-    pub fn open(location: &StoreLocation) -> Result<Self, TaskError> {
+impl Artefacts {
+    pub fn open(location: &ArtefactStore) -> Result<Self, TaskError> {
         match location {
-            StoreLocation::Local { root } => {
+            ArtefactStore::Local { root } => {
                 let doing = format!("opening the store {root}");
                 let root = std::path::absolute(root).map_err(TaskError::io(doing.clone()))?;
                 // With `fsync`, of each file and of the folder that names it: the verdict says that the weights are there, and it
@@ -164,14 +164,14 @@ mod syncs;
 mod tests {
     use super::*;
 
-    fn store(root: &Path) -> Store {
-        Store::open(&StoreLocation::Local { root: root.to_string_lossy().into_owned() }).unwrap()
+    fn artefacts(root: &Path) -> Artefacts {
+        Artefacts::open(&ArtefactStore::Local { root: root.to_string_lossy().into_owned() }).unwrap()
     }
 
     #[tokio::test]
     async fn weights_are_linked_and_small_files_are_copied() {
         let (root, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let store = store(root.path());
+        let store = artefacts(root.path());
         for (name, text) in
             [("base-models/b/model.safetensors", "weights"), ("base-models/b/config.json", "{}"), ("base-models/b2/other.json", "{}")]
         {
@@ -189,7 +189,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_not_there_is_missing_and_named() {
         let root = tempfile::tempdir().unwrap();
-        let store = store(root.path());
+        let store = artefacts(root.path());
         let error = store.fetch_folder("base-models/none", &root.path().join("x"), "The base model").await.unwrap_err();
         assert_eq!(error.to_string(), "The base model is not in the store");
         assert!(matches!(store.fetch("t/a/none", &root.path().join("y")).await, Err(TaskError::Missing(_))));
@@ -201,7 +201,7 @@ mod tests {
         let bytes: Vec<u8> = (0..PART * 2 + 17).map(|i| (i % 251) as u8).collect();
         let from = here.path().join("big");
         std::fs::write(&from, &bytes).unwrap();
-        let stored = store(root.path()).put_file(&from, "t/a/runs/r/big.bin").await.unwrap();
+        let stored = artefacts(root.path()).put_file(&from, "t/a/runs/r/big.bin").await.unwrap();
         assert_eq!(
             stored,
             StoredFile { path: "big.bin".into(), bytes: bytes.len() as u64, digest: blake3::hash(&bytes).to_hex().to_string() }
@@ -216,7 +216,7 @@ mod tests {
             let root = std::env::var("STORE_ROOT").unwrap();
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             return runtime.block_on(async {
-                let store = store(Path::new(&root));
+                let store = artefacts(Path::new(&root));
                 let from = Path::new(&root).join("from");
                 std::fs::write(&from, "weights").unwrap();
                 store.put_file(&from, "t/a/runs/r/model.safetensors").await.unwrap();
@@ -225,7 +225,7 @@ mod tests {
         }
         let root = tempfile::tempdir().unwrap();
         let root = root.path().canonicalize().unwrap();
-        let name = "store::tests::what_is_stored_is_on_the_disk_before_it_has_its_name_and_its_name_before_it_is_told";
+        let name = "transfer::tests::what_is_stored_is_on_the_disk_before_it_has_its_name_and_its_name_before_it_is_told";
         let said = syncs::of_test(name, &[("STORE_ROOT", root.display().to_string())]);
         let folder = root.join("t/a/runs/r").display().to_string();
         for file in ["model.safetensors", "verdict.json"] {
@@ -240,7 +240,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_lies_otherwise_on_the_disk_is_not_reported_as_stored() {
         let root = tempfile::tempdir().unwrap();
-        let store = store(root.path());
+        let store = artefacts(root.path());
         let from = root.path().join("from");
         std::fs::write(&from, "weights").unwrap();
         let (_, digest) = store.send(&from, "t/a/runs/r/w.bin").await.unwrap();

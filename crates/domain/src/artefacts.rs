@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum StoreLocation {
+pub enum ArtefactStore {
     /// A folder on this machine or on a shared volume.
     Local { root: String },
 }

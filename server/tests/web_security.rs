@@ -24,7 +24,7 @@ async fn another_site_can_make_a_browser_send_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_of_others_is_not_found_whatever_the_door() {
+async fn a_tenant_of_others_is_not_found_on_any_route() {
     let portal = TestPortal::start().await;
     let mut otto = portal.signed_in("otto").await;
     assert_eq!(otto.get("/t/velkor").await.status, 200);

@@ -29,7 +29,7 @@ impl Link {
 
 /// One place of the strip. Without `href` the thing does not exist yet, and `text` says so ("not deployed").
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChainLink {
+pub struct LineageLink {
     pub link: Link,
     pub text: String,
     /// `text` is the name of one thing; otherwise it counts, or says that there is none.
@@ -41,6 +41,6 @@ pub struct ChainLink {
 
 /// Always all six, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Chain {
-    pub links: Vec<ChainLink>,
+pub struct LineageStrip {
+    pub links: Vec<LineageLink>,
 }
