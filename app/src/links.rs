@@ -1,6 +1,8 @@
 //! Every address of the portal, made in one place. Parts are names and ids, which need no escaping in a path;
 //! what people type goes through [`query`].
 
+use domain::lineage::Target;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::fmt::Display;
 
 pub fn home(tenant: &impl Display) -> String {
@@ -22,6 +24,10 @@ pub fn dataset_version(tenant: &impl Display, name: &impl Display, number: u32) 
 /// A plain link to the bytes.
 pub fn dataset_file(tenant: &impl Display, name: &impl Display, number: u32, file: domain::dataset::DatasetFile) -> String {
     format!("/t/{tenant}/datasets/{name}/files/{}?v={number}", file.word())
+}
+/// Where a file is posted that becomes a version.
+pub fn datasets_upload(tenant: &impl Display) -> String {
+    format!("/t/{tenant}/datasets-upload")
 }
 pub fn runs(tenant: &impl Display) -> String {
     format!("/t/{tenant}/runs")
@@ -64,6 +70,14 @@ pub fn playground(tenant: &impl Display) -> String {
 }
 pub fn chat(tenant: &impl Display, id: &impl Display) -> String {
     format!("/t/{tenant}/playground/{id}")
+}
+/// Where a question is posted.
+pub fn playground_ask(tenant: &impl Display) -> String {
+    format!("/t/{tenant}/playground/chat")
+}
+/// The stream of what changes.
+pub fn events(tenant: &impl Display) -> String {
+    format!("/t/{tenant}/events")
 }
 pub fn keys(tenant: &impl Display) -> String {
     format!("/t/{tenant}/keys")
@@ -108,9 +122,34 @@ pub fn admin_set_aside_file() -> String {
 pub fn admin_audit() -> String {
     "/admin/audit".into()
 }
+/// What a link of the lineage strip leads to.
+pub fn target(tenant: &impl Display, target: &Target) -> String {
+    match target {
+        Target::Datasets => datasets(tenant),
+        Target::DatasetVersion { name, number } => dataset_version(tenant, name, *number),
+        Target::Runs => runs(tenant),
+        Target::Run(id) => run(tenant, id),
+        Target::Models => models(tenant),
+        Target::ModelVersion { name, number } => model_version(tenant, name, *number),
+        Target::Endpoints => endpoints(tenant),
+        Target::Endpoint(name) => endpoint(tenant, name),
+        Target::Keys => keys(tenant),
+        Target::Usage => usage(tenant),
+    }
+}
+
+/// The tenant in a path of ours.
+pub fn tenant_of(path: &str) -> Option<&str> {
+    path.strip_prefix("/t/")?.split(['/', '?']).next().filter(|t| !t.is_empty())
+}
+
 /// Through the identity provider and back to `return_to`, a path of ours.
 pub fn sign_in(return_to: &str) -> String {
     with("/auth/login".into(), &[("return_to", return_to)])
+}
+/// Where signing out is posted.
+pub fn sign_out() -> String {
+    "/auth/logout".into()
 }
 /// The page that offers signing in, and leads back to `return_to`.
 pub fn login(return_to: &str) -> String {
@@ -129,21 +168,23 @@ pub fn with(path: String, pairs: &[(&str, &str)]) -> String {
     out
 }
 
-/// A value for a query string: everything but letters, digits and `-_.~/` as `%XX`.
+/// What stands in a query string as it is; everything else becomes `%XX`.
+const IN_A_QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
+
+/// A value for a query string.
 pub fn query(value: &str) -> String {
-    let mut out = String::with_capacity(value.len());
-    for b in value.bytes() {
-        match b {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => out.push(char::from(b)),
-            _ => out.push_str(&format!("%{b:02X}")),
-        }
-    }
-    out
+    utf8_percent_encode(value, IN_A_QUERY).to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_tenant_is_read_from_where_it_is_written() {
+        assert_eq!([home(&"acme"), usage(&"acme")].map(|path| tenant_of(&path).map(str::to_owned)), [Some("acme".into()), Some("acme".into())]);
+        assert_eq!(["/t/", "/admin/tenants", "/login"].map(tenant_of), [None, None, None]);
+    }
 
     #[test]
     fn a_value_cannot_add_parameters_or_lines() {

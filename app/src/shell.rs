@@ -85,7 +85,7 @@ fn events_so_far() -> Option<String> {
     #[cfg(feature = "ssr")]
     {
         let parts = use_context::<http::request::Parts>()?;
-        let tenant = parts.uri.path().strip_prefix("/t/")?.split('/').next()?.parse().ok()?;
+        let tenant = crate::links::tenant_of(parts.uri.path())?.parse().ok()?;
         let platform = crate::api::platform().ok()?;
         Some(platform.seal_place(&tenant, platform.latest_event()))
     }

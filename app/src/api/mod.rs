@@ -213,15 +213,6 @@ mod on_server {
         if kind == ProblemKind::Unavailable {
             options.insert_header(header::RETRY_AFTER, http::HeaderValue::from_static(super::RETRY_AFTER));
         }
-        options.set_status(match kind {
-            ProblemKind::NotFound => StatusCode::NOT_FOUND,
-            ProblemKind::Forbidden => StatusCode::FORBIDDEN,
-            ProblemKind::Unauthenticated => StatusCode::UNAUTHORIZED,
-            ProblemKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
-            ProblemKind::Conflict => StatusCode::CONFLICT,
-            ProblemKind::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
-            ProblemKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            ProblemKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        });
+        options.set_status(StatusCode::from_u16(kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
     }
 }

@@ -38,7 +38,7 @@ fn Body(form: UploadForm, tenant: String, name: String) -> impl IntoView {
     let error = Signal::derive(move || upload.error());
     let problems = fields_of(error);
     let of = format!("upload {tenant}/{name}");
-    let action = format!("/t/{tenant}/datasets-upload");
+    let action = links::datasets_upload(&tenant);
     let further = !name.is_empty();
     let refused = form.upload_refused.clone();
     let share = percent(form.stored, form.quota);

@@ -72,7 +72,7 @@ fn Ask(
     let some = RwSignal::new(typed.may == "some");
     let (whose_choices, whose_typed) = (choices.clone(), typed.clone());
     // Where a narrow column may break it.
-    let (host, path) = choices.base_url.split_at(choices.base_url.find("/t/").unwrap_or(choices.base_url.len()));
+    let (host, path) = choices.base_url.split_at(choices.base_url.find(&links::home(&"")).unwrap_or(choices.base_url.len()));
     let (host, path) = (host.to_owned(), path.to_owned());
     view! {
         <header class="head"><div><h1>"New API key"</h1><p>"API keys let applications call this tenant's models. A key is shown once; only its hash is stored."</p></div></header>

@@ -2,6 +2,7 @@
 
 use crate::{
     api::tenants_home::{Outside, get_no_access},
+    links,
     ui::{Icon, Load},
 };
 use domain::people::GROUPS_KEPT;
@@ -35,7 +36,7 @@ pub fn NoAccess() -> impl IntoView {
                         }
                     }
                 </Load>
-                <form method="post" action="/auth/logout"><button type="submit" class="btn"><Icon name="left"/>"Sign out and use another account"</button></form>
+                <form method="post" action=links::sign_out()><button type="submit" class="btn"><Icon name="left"/>"Sign out and use another account"</button></form>
             </main>
         </div>
     }

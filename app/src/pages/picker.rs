@@ -51,7 +51,7 @@ fn Choice(who: Whoami, choose: bool) -> impl IntoView {
                 <li class="item"><a class="title" href=links::admin_tenants()>"Platform"</a><span class="end small subtle">{role.word()}</span></li>
             })}
         </ul>
-        <form method="post" action="/auth/logout"><button type="submit" class="btn"><Icon name="left"/>"Sign out"</button></form>
+        <form method="post" action=links::sign_out()><button type="submit" class="btn"><Icon name="left"/>"Sign out"</button></form>
     }
     .into_any()
 }

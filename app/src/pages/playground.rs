@@ -126,7 +126,7 @@ fn Room(
     };
     let shown = move |i: usize| seats.with(|s| s.get(i).cloned().unwrap_or_default());
     view! {
-        <form class="play" id="play" method="post" action=move || format!("/t/{}/playground/chat", tenant.get()) on:submit=move |ev| talk.send(ev)>
+        <form class="play" id="play" method="post" action=move || links::playground_ask(&tenant.get()) on:submit=move |ev| talk.send(ev)>
             <input type="hidden" name="chat" value=move || talk.chat.get()/>
             <header class="play-bar">
                 <h1>"Playground"</h1>

@@ -4,8 +4,11 @@ use super::{
     load::{drawn_once, is_lost},
     page::{use_tenant, use_whole_query},
 };
-use crate::api::lineage_strip::lineage_strip;
-use domain::lineage::LineageLink;
+use crate::{api::lineage_strip::lineage_strip, links};
+use domain::{
+    lineage::{LineageLink, Target},
+    name::Name,
+};
 use leptos::prelude::*;
 use leptos_router::hooks::use_location;
 
@@ -14,14 +17,14 @@ use leptos_router::hooks::use_location;
 pub fn LineageStrip() -> impl IntoView {
     let (tenant, path, query) = (use_tenant(), use_location().pathname, use_whole_query());
     let at = Memo::new(move |_| query.with(|q| path.with(|p| at_of(p, |key| q.get(key).unwrap_or_default()))));
-    let links = Resource::new(move || (tenant.get(), at.get()), |(tenant, at)| lineage_strip(tenant, at));
-    super::on_change(tenant, String::new(), move || links.refetch());
+    let strip = Resource::new(move || (tenant.get(), at.get()), |(tenant, at)| lineage_strip(tenant, at));
+    super::on_change(tenant, String::new(), move || strip.refetch());
     // Shown on while the server cannot be reached.
-    let before = StoredValue::new(None::<Vec<LineageLink>>);
-    let shown = move || match links.get()? {
+    let before = StoredValue::new(None);
+    let shown = move || match strip.get()? {
         Ok(strip) => {
-            before.try_set_value(Some(strip.links.clone()));
-            Some(strip.links)
+            before.try_set_value(Some(strip.clone()));
+            Some(strip)
         }
         Err(error) => is_lost(&error).then(|| before.try_get_value().flatten()).flatten(),
     };
@@ -29,7 +32,9 @@ pub fn LineageStrip() -> impl IntoView {
         <nav class="lineage-strip" aria-label="Lineage">
             <Transition>
                 <ol>
-                    {move || shown().map(|links| drawn_once(move || links.into_iter().map(station).collect_view()))}
+                    {move || shown().map(|strip| drawn_once(move || {
+                        strip.links.into_iter().map(|link| station(&strip.tenant, link)).collect_view()
+                    }))}
                 </ol>
             </Transition>
         </nav>
@@ -53,10 +58,11 @@ fn at_of(path: &str, query: impl Fn(&str) -> String) -> String {
     }
 }
 
-fn station(link: LineageLink) -> impl IntoView {
+fn station(tenant: &Name, link: LineageLink) -> impl IntoView + use<> {
     let label = link.link.label();
-    let text = view! { <small>{label}</small><span class:mono=link.name>{link.text}</span> };
-    match link.href {
+    let is_one = link.target.as_ref().is_some_and(Target::is_one);
+    let text = view! { <small>{label}</small><span class:mono=is_one>{link.text}</span> };
+    match link.target.map(|target| links::target(tenant, &target)) {
         Some(href) => view! { <li><a href=href aria-current=link.here.then_some("page")>{text}</a></li> }.into_any(),
         None => view! { <li><span class="none">{text}</span></li> }.into_any(),
     }

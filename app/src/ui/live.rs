@@ -73,6 +73,7 @@ pub(super) fn LostBar() -> impl IntoView {
 #[cfg(feature = "hydrate")]
 mod stream {
     use super::Live;
+    use crate::links;
     use domain::event::{Event, Topic};
     use leptos::{leptos_dom::helpers::TimeoutHandle, prelude::*};
     use std::{cell::Cell, rc::Rc, time::Duration};
@@ -142,8 +143,8 @@ mod stream {
         Effect::new(move |earlier: Option<()>| {
             let after = earlier.is_none().then(drawn_after).flatten();
             let Some(tenant) = place.get().filter(|t| !t.is_empty()) else { return };
-            let query = after.as_ref().map(|seq| format!("?after={seq}")).unwrap_or_default();
-            let Ok(source) = web_sys::EventSource::new(&format!("/t/{tenant}/events{query}")) else { return };
+            let stream = links::with(links::events(&tenant), &[("after", after.as_deref().unwrap_or_default())]);
+            let Ok(source) = web_sys::EventSource::new(&stream) else { return };
             let unheard = Cell::new(after.is_none());
             let heard = Closure::<dyn Fn(web_sys::MessageEvent)>::new(move |event: web_sys::MessageEvent| {
                 let Some(text) = event.data().as_string() else { return };

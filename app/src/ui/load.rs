@@ -233,8 +233,7 @@ pub fn Refusal(error: AppError) -> impl IntoView {
 /// The home of the tenant that an address belongs to, unless it is that home.
 fn home_of(here: &str) -> Option<String> {
     let path = here.split('?').next().unwrap_or_default();
-    let tenant = path.strip_prefix("/t/")?.split('/').next().filter(|t| !t.is_empty())?;
-    let home = links::home(&tenant);
+    let home = links::home(&links::tenant_of(path)?);
     (home != path).then_some(home)
 }
 

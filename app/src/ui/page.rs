@@ -182,7 +182,7 @@ pub(crate) fn provide_frame() -> Signal<Option<String>> {
         });
     }
     let path = use_location().pathname;
-    let place = Memo::new(move |_| path.with(|p| place_of(p)));
+    let place = Memo::new(move |_| path.with(|p| scope_of(p)));
     // Bar and rail do not go away because the server could not be reached for a moment.
     let before = StoredValue::new(None::<(Option<String>, Frame)>);
     let data = Resource::new(
@@ -221,13 +221,9 @@ pub(crate) fn keep_frame_fresh() {
 }
 
 /// The tenant of a path; an empty one for pages outside of tenants, none for pages that nobody needs to be signed in for.
-fn place_of(path: &str) -> Option<String> {
-    let mut parts = path.trim_start_matches('/').split('/');
-    match parts.next() {
-        Some("t") => parts.next().map(str::to_owned),
-        Some("admin") => Some(String::new()),
-        _ => None,
-    }
+fn scope_of(path: &str) -> Option<String> {
+    let outside = || (path == "/admin" || path.starts_with("/admin/")).then(String::new);
+    crate::links::tenant_of(path).map(str::to_owned).or_else(outside)
 }
 
 #[cfg(test)]
@@ -236,8 +232,8 @@ mod tests {
 
     #[test]
     fn the_frame_follows_the_tenant_in_the_address() {
-        assert_eq!(place_of("/t/lumenta/runs/run_1"), Some("lumenta".into()));
-        assert_eq!(place_of("/admin/tenants"), Some(String::new()));
-        assert_eq!(place_of("/login"), None);
+        assert_eq!(scope_of("/t/lumenta/runs/run_1"), Some("lumenta".into()));
+        assert_eq!(scope_of("/admin/tenants"), Some(String::new()));
+        assert_eq!(scope_of("/login"), None);
     }
 }

@@ -74,7 +74,7 @@ fn Account(frame: Frame) -> impl IntoView {
             <hr/>
             <a href="/?choose=1"><Icon name="tenants"/>"Tenants"</a>
             {who.platform_role.map(|_| view! { <a href=links::admin_tenants()><Icon name="server"/>"Platform"</a> })}
-            <form method="post" action="/auth/logout"><button type="submit"><Icon name="left"/>"Sign out"</button></form>
+            <form method="post" action=links::sign_out()><button type="submit"><Icon name="left"/>"Sign out"</button></form>
         </div>
     }
 }

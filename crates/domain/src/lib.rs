@@ -8,6 +8,7 @@ pub mod base_model;
 pub mod call_rules;
 pub mod card;
 pub mod lineage;
+pub mod causes;
 pub mod chat;
 pub mod confirmation;
 pub mod counted;

@@ -25,6 +25,22 @@ pub enum ProblemKind {
     Internal,
 }
 
+impl ProblemKind {
+    /// The status of an HTTP answer that tells of it.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::NotFound => 404,
+            Self::Forbidden => 403,
+            Self::Unauthenticated => 401,
+            Self::Invalid => 422,
+            Self::Conflict => 409,
+            Self::QuotaExceeded => 429,
+            Self::Unavailable => 503,
+            Self::Internal => 500,
+        }
+    }
+}
+
 /// One wrong field of a form or of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldProblem {

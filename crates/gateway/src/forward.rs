@@ -3,7 +3,10 @@
 
 use crate::{GatewayConfig, errors::Refusal};
 use bytes::Bytes;
-use domain::directory::{Route, UpstreamKey};
+use domain::{
+    causes,
+    directory::{Route, UpstreamKey},
+};
 use http::{HeaderValue, Method, Request, Response, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -66,12 +69,12 @@ impl Upstreams {
             match self.client.request(request).await {
                 Ok(response) => return Ok(response),
                 Err(e) if e.is_connect() => {
-                    tracing::warn!(upstream, error = %chain(&e), "the model server cannot be reached");
+                    tracing::warn!(upstream, error = %causes::in_words(&e), "the model server cannot be reached");
                     return Err(Refusal::unreachable());
                 }
                 Err(e) if !retried && cut_off(&e) && started.elapsed() < STALE_SHOWS_WITHIN => retried = true,
                 Err(e) => {
-                    tracing::warn!(upstream, error = %chain(&e), "the model server broke off before it answered");
+                    tracing::warn!(upstream, error = %causes::in_words(&e), "the model server broke off before it answered");
                     return Err(Refusal::upstream_died());
                 }
             }
@@ -122,14 +125,4 @@ fn request(uri: Uri, body: Bytes) -> Request<Full<Bytes>> {
 fn cut_off(error: &hyper_util::client::legacy::Error) -> bool {
     let source = std::error::Error::source(error).and_then(|s| s.downcast_ref::<hyper::Error>());
     source.is_some_and(|e| e.is_incomplete_message() || e.is_canceled())
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text = format!("{text}: {source}");
-        next = source.source();
-    }
-    text
 }

@@ -9,7 +9,7 @@ mod resolver;
 pub use addresses::{Allowed, NotAnAddress};
 
 use bytes::Bytes;
-use domain::reason::endpoint::OutsideTrouble;
+use domain::{causes::causes, reason::endpoint::OutsideTrouble};
 use http::{HeaderValue, Request, Response, Uri, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -103,8 +103,7 @@ fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
 
 /// What an error means for whoever runs the endpoint.
 fn trouble(error: &(dyn Error + 'static), connecting: bool) -> OutsideTrouble {
-    let mut next = Some(error);
-    while let Some(e) = next {
+    for e in causes(error) {
         if let Some(refused) = e.downcast_ref::<resolver::Unresolved>() {
             return refused.trouble();
         }
@@ -122,7 +121,6 @@ fn trouble(error: &(dyn Error + 'static), connecting: bool) -> OutsideTrouble {
                 return inner;
             }
         }
-        next = e.source();
     }
     if connecting { OutsideTrouble::NoConnection } else { OutsideTrouble::Garbled }
 }

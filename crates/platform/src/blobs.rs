@@ -5,7 +5,7 @@ mod disk;
 pub use disk::OnDisk;
 
 use bytes::{Bytes, BytesMut};
-use domain::artefacts::ArtefactStore;
+use domain::{artefacts::ArtefactStore, causes::causes};
 use futures::{
     Stream, StreamExt, TryStreamExt,
     stream::{self, BoxStream},
@@ -42,15 +42,9 @@ impl From<object_store::Error> for BlobError {
 }
 
 fn is_full(e: &object_store::Error) -> bool {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(e);
-    while let Some(cause) = next {
-        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-            use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-            return matches!(io.kind(), StorageFull | QuotaExceeded);
-        }
-        next = cause.source();
-    }
-    false
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    let io = causes(e).find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.is_some_and(|io| matches!(io.kind(), StorageFull | QuotaExceeded))
 }
 
 #[derive(Clone)]

@@ -2,7 +2,7 @@
 
 use crate::{Platform, access::Scope, counted::counted, problem::Doing};
 use domain::{
-    lineage::{LineageStrip, LineageLink, Link},
+    lineage::{LineageLink, LineageStrip, Link, Target},
     dataset::DatasetVersion,
     endpoint::Endpoint,
     ids::{DatasetVersionId, EndpointId, ModelVersionId, RunId},
@@ -46,6 +46,9 @@ impl At {
     }
 }
 
+/// What a link says, and where it leads.
+type Told = (String, Option<Target>);
+
 /// The things that belong together, as far as there are any.
 #[derive(Default)]
 struct Things {
@@ -65,35 +68,28 @@ impl Platform {
         let links = Link::ALL
             .into_iter()
             .zip(links)
-            .map(|(link, (text, href))| LineageLink {
-                link,
-                text,
-                // An address below a list is that of one thing.
-                name: href.as_ref().is_some_and(|h| h.contains('/')),
-                href: href.map(|h| format!("/t/{}/{h}", scope.tenant_name())),
-                here: at.link() == Some(link),
-            })
+            .map(|(link, (text, target))| LineageLink { link, text, target, here: at.link() == Some(link) })
             .collect();
-        Ok(LineageStrip { links })
+        Ok(LineageStrip { tenant: scope.tenant_name().clone(), links })
     }
 
     /// How many there are of each.
-    async fn counts(&self, scope: &Scope) -> Result<[(String, Option<String>); 6], Problem> {
+    async fn counts(&self, scope: &Scope) -> Result<[Told; 6], Problem> {
         let counts = self.store().rail_counts(scope.tenant_name()).await.doing("reading what the tenant holds")?;
         let keys = counted(self.keys_that_call(scope, None).await?, "key", "keys");
         let requests = self.requests(scope, &Things::default()).await?;
-        let listed = |n: u32, one: &str, many: &str, href: &str| (counted(u64::from(n), one, many), Some(href.to_owned()));
+        let listed = |n: u32, one: &str, many: &str, list: Target| (counted(u64::from(n), one, many), Some(list));
         Ok([
-            listed(counts.datasets, "dataset", "datasets", "datasets"),
-            listed(counts.runs, "run", "runs", "runs"),
-            listed(counts.models, "model", "models", "models"),
-            listed(counts.endpoints, "endpoint", "endpoints", "endpoints"),
+            listed(counts.datasets, "dataset", "datasets", Target::Datasets),
+            listed(counts.runs, "run", "runs", Target::Runs),
+            listed(counts.models, "model", "models", Target::Models),
+            listed(counts.endpoints, "endpoint", "endpoints", Target::Endpoints),
             (keys, keys_page(scope)),
-            (usage(requests), Some("usage".into())),
+            (usage(requests), Some(Target::Usage)),
         ])
     }
 
-    async fn around(&self, scope: &Scope, at: At) -> Result<[(String, Option<String>); 6], Problem> {
+    async fn around(&self, scope: &Scope, at: At) -> Result<[Told; 6], Problem> {
         let things = self.things(scope, at).await?;
         let keys = self.keys_that_call(scope, things.version.as_ref()).await?;
         let requests = self.requests(scope, &things).await?;
@@ -101,21 +97,27 @@ impl Platform {
         let no_run = || ("no run yet".to_owned(), None);
         let data = data.map_or_else(
             || ("no dataset".into(), None),
-            |d| (format!("{} v{}", d.dataset_name, d.number), Some(format!("datasets/{}?v={}", d.dataset_name, d.number))),
+            |d| {
+                let text = format!("{} v{}", d.dataset_name, d.number);
+                (text, Some(Target::DatasetVersion { name: d.dataset_name, number: d.number }))
+            },
         );
         let model = match (&version, &run) {
-            (Some(v), _) => (format!("{} v{}", v.model_name, v.number), Some(format!("models/{}?v={}", v.model_name, v.number))),
+            (Some(v), _) => {
+                let target = Target::ModelVersion { name: v.model_name.clone(), number: v.number };
+                (format!("{} v{}", v.model_name, v.number), Some(target))
+            }
             (None, Some(r)) if r.state.is_final() && r.state != RunState::Succeeded => ("nothing made".into(), None),
             (None, Some(r)) => (format!("{}, not yet registered", r.model_name), None),
             (None, None) if endpoint.is_some() => ("base model only".into(), None),
             (None, None) => ("no model yet".into(), None),
         };
-        let run = run.map_or_else(no_run, |r| (r.name.to_string(), Some(format!("runs/{}", r.id))));
+        let run = run.map_or_else(no_run, |r| (r.name.to_string(), Some(Target::Run(r.id))));
         let callable = endpoint.is_some();
         let endpoint =
-            endpoint.map_or_else(|| ("not deployed".into(), None), |e| (e.name.to_string(), Some(format!("endpoints/{}", e.name))));
+            endpoint.map_or_else(|| ("not deployed".into(), None), |e| (e.name.to_string(), Some(Target::Endpoint(e.name))));
         let keys = if callable { (counted(keys, "key", "keys"), keys_page(scope)) } else { ("nothing to call yet".into(), None) };
-        Ok([data, run, model, endpoint, keys, (usage(requests), Some("usage".into()))])
+        Ok([data, run, model, endpoint, keys, (usage(requests), Some(Target::Usage))])
     }
 
     async fn things(&self, scope: &Scope, at: At) -> Result<Things, Problem> {
@@ -194,8 +196,8 @@ impl Platform {
 }
 
 /// Keys are counted for everybody, and listed for those who may read them.
-fn keys_page(scope: &Scope) -> Option<String> {
-    scope.may(Action::KeyRead).then(|| "keys".into())
+fn keys_page(scope: &Scope) -> Option<Target> {
+    scope.may(Action::KeyRead).then_some(Target::Keys)
 }
 
 fn usage(requests: u64) -> String {

@@ -1,7 +1,10 @@
 //! The two faces of an error: a short sentence for the person, and the whole chain of causes once in the log.
 
 use crate::blobs::BlobError;
-use domain::problem::{Problem, ProblemKind};
+use domain::{
+    causes,
+    problem::{Problem, ProblemKind},
+};
 use std::error::Error;
 
 /// `result.doing("reading the runs")?`: what was being done when a database, the artefact store or the engine failed.
@@ -91,42 +94,27 @@ impl<T> Doing<T> for Result<T, engine::Error> {
 
 /// Our fault: the chain goes into the log, the person gets a sentence without it.
 pub(crate) fn internal(e: &dyn Error, doing: &str) -> Problem {
-    tracing::error!(doing, chain = chain(e), "failed");
+    tracing::error!(doing, chain = causes::in_words(e), "failed");
     Problem::new(ProblemKind::Internal, format!("Something went wrong on our side while {doing}."))
         .next("Try again; if it stays, give the request number to whoever runs this portal.")
 }
 
 /// A part that is needed does not answer.
 pub(crate) fn unavailable(part: &str, e: &dyn Error, doing: &str) -> Problem {
-    tracing::error!(doing, chain = chain(e), "a part does not answer");
+    tracing::error!(doing, chain = causes::in_words(e), "a part does not answer");
     Problem::new(ProblemKind::Unavailable, format!("{part} does not answer now.")).next("Nothing was changed. Try again in a moment.")
 }
 
 fn busy(e: &dyn Error, doing: &str) -> Problem {
-    tracing::warn!(doing, chain = chain(e), "waited too long for the database");
+    tracing::warn!(doing, chain = causes::in_words(e), "waited too long for the database");
     Problem::new(ProblemKind::Unavailable, "Another change takes longer than usual, so this one was not made.")
         .next("Nothing was changed. Try again in a few seconds.")
 }
 
 fn full(whose: &str, e: &dyn Error, doing: &str) -> Problem {
-    tracing::error!(doing, chain = chain(e), "the disk is full");
+    tracing::error!(doing, chain = causes::in_words(e), "the disk is full");
     Problem::new(ProblemKind::Unavailable, format!("The disk of the {whose} is full, so nothing was stored."))
         .next("Ask whoever runs this portal to free space, then try again.")
-}
-
-/// All causes, outermost first.
-fn chain(e: &dyn Error) -> String {
-    let mut text = e.to_string();
-    let mut next = e.source();
-    while let Some(cause) = next {
-        let said = cause.to_string();
-        if !text.ends_with(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        next = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]
@@ -141,12 +129,5 @@ mod tests {
         let problem = broken.doing("reading a secret table").unwrap_err();
         assert_eq!(problem.kind, ProblemKind::Internal);
         assert!(problem.sentence.contains("while reading a secret table"), "{problem}");
-    }
-
-    #[test]
-    fn the_chain_names_every_cause_once() {
-        let io = std::io::Error::other("inner");
-        let text = chain(&sqlx::Error::Io(io));
-        assert_eq!(text.matches("inner").count(), 1, "{text}");
     }
 }

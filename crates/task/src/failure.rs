@@ -1,6 +1,9 @@
 //! Why a task does not go on.
 
-use domain::reason::failure::{Cause, Failure};
+use domain::{
+    causes::causes,
+    reason::failure::{Cause, Failure},
+};
 
 /// A task that does not go on.
 #[derive(Debug)]
@@ -36,12 +39,7 @@ impl TaskError {
 
 impl From<TaskError> for Failure {
     fn from(error: TaskError) -> Self {
-        let mut evidence = vec![error.to_string()];
-        let mut source = std::error::Error::source(&error);
-        while let Some(e) = source {
-            evidence.push(e.to_string());
-            source = e.source();
-        }
+        let evidence: Vec<String> = causes(&error).map(ToString::to_string).collect();
         let cause = if evidence.iter().any(|e| e.contains("No space left on device") || e.contains("Disk quota exceeded")) {
             Cause::DiskFull
         } else if let TaskError::Missing(what) = &error {

@@ -21,16 +21,7 @@ impl Wants {
 }
 
 pub fn status(kind: ProblemKind) -> StatusCode {
-    match kind {
-        ProblemKind::NotFound => StatusCode::NOT_FOUND,
-        ProblemKind::Forbidden => StatusCode::FORBIDDEN,
-        ProblemKind::Unauthenticated => StatusCode::UNAUTHORIZED,
-        ProblemKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
-        ProblemKind::Conflict => StatusCode::CONFLICT,
-        ProblemKind::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
-        ProblemKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        ProblemKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-    }
+    StatusCode::from_u16(kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// Whoever meets a part that does not answer is told when to come back.
@@ -44,7 +35,7 @@ fn may_try_again(kind: ProblemKind, mut response: Response) -> Response {
 pub fn answer(problem: &Problem, wants: Wants) -> Response {
     match wants {
         Wants::Json => may_try_again(problem.kind, (status(problem.kind), axum::Json(problem)).into_response()),
-        Wants::Html if problem.kind == ProblemKind::Unauthenticated => Page::of(problem).link("/login", "Sign in").response(),
+        Wants::Html if problem.kind == ProblemKind::Unauthenticated => Page::of(problem).link(&app::links::login(""), "Sign in").response(),
         Wants::Html => Page::of(problem).link("/", "Go to the start").response(),
     }
 }

@@ -14,6 +14,7 @@ use axum::{
 };
 use bytes::Bytes;
 use domain::{
+    causes::causes,
     dataset::{DatasetVersion, Documentation, PersonalData},
     problem::{Problem, ProblemKind},
 };
@@ -161,8 +162,7 @@ async fn text_of(name: &str, field: &mut Field<'_>) -> Result<String, Problem> {
 
 /// In the words of what ended the body, where that is known: the listener's limit of silence, say.
 fn why(error: &MultipartError) -> String {
-    let causes = std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |e| e.source());
-    let known = causes.filter_map(|e| e.downcast_ref::<BrokenOff>()).next();
+    let known = causes(error).find_map(|e| e.downcast_ref::<BrokenOff>());
     known.map_or_else(|| error.to_string(), BrokenOff::to_string)
 }
 

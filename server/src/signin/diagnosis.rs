@@ -4,11 +4,12 @@
 use super::{
     claims::GroupRules,
     discovery::Description,
-    http::{Http, HttpError, causes},
+    http::{Http, HttpError},
     provider::ALGORITHMS,
 };
 use crate::finding::Finding;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use domain::causes;
 use openidconnect::{
     HttpRequest, HttpResponse,
     core::CoreJsonWebKeySet,
@@ -176,7 +177,7 @@ fn other_paths(issuer: &str) -> Vec<String> {
 
 /// Why no answer came, and what to look at.
 fn unreachable(issuer: &str, e: &HttpError) -> Wrong {
-    let chain = causes(e);
+    let chain = causes::in_words(e);
     let is = |words: &[&str]| words.iter().any(|w| chain.contains(w));
     let silent = matches!(e, HttpError::Sent(e) if e.is_timeout());
     let (what, next) = if is(&["UnknownIssuer"]) {
@@ -230,7 +231,7 @@ async fn keys(http: &Http, description: &Value) -> Finding {
             _ => Finding::Missing(format!("{at} holds no key that can be used"), next()),
         },
         Ok(answer) => Finding::Missing(format!("the keys at {at} answer with status {}", answer.status().as_u16()), next()),
-        Err(e) => Finding::Missing(format!("the keys at {at} cannot be read ({})", causes(&e)), next()),
+        Err(e) => Finding::Missing(format!("the keys at {at} cannot be read ({})", causes::in_words(&e)), next()),
     }
 }
 

@@ -1,7 +1,8 @@
 //! What the provider says of itself, and its keys: asked once for everybody, used while it is away, and not asked again at once after
 //! it failed.
 
-use super::http::{Http, causes};
+use super::http::Http;
+use domain::causes;
 use futures::{
     FutureExt,
     future::{BoxFuture, Shared},
@@ -192,7 +193,7 @@ impl Discovery {
     async fn really_ask(&self) -> Asked {
         let issuer = IssuerUrl::new(self.issuer.clone()).map_err(|e| Arc::from(e.to_string()))?;
         match tokio::time::timeout(WITHIN, Description::discover_async(issuer, &self.http)).await {
-            Ok(found) => found.map(Arc::new).map_err(|e| causes(&e).into()),
+            Ok(found) => found.map(Arc::new).map_err(|e| causes::in_words(&e).into()),
             Err(_) => Err(format!("no whole answer within {} s", WITHIN.as_secs()).into()),
         }
     }

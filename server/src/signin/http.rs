@@ -88,15 +88,3 @@ pub fn roots(file: &Path) -> anyhow::Result<Vec<reqwest::Certificate>> {
     );
     Ok(roots)
 }
-
-/// The error with everything that caused it, for the log.
-pub fn causes(e: &dyn std::error::Error) -> String {
-    let mut text = e.to_string();
-    let mut next = e.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
-}

@@ -25,5 +25,5 @@ pub async fn logout(State(web): State<Web>, Extension(seen): Extension<Seen>, he
         Some(token) => sign_in.provider.sign_out_url(Some(&token)).await,
         None => None,
     };
-    (out, Redirect::to(to.as_deref().unwrap_or("/login"))).into_response()
+    (out, Redirect::to(&to.unwrap_or_else(|| app::links::login("")))).into_response()
 }

@@ -10,10 +10,13 @@ use super::{
     claims::GroupRules,
     diagnosis,
     discovery::{Description, Discovery},
-    http::{Http, causes},
+    http::Http,
 };
 use crate::finding::Finding;
-use domain::one_line::{self, one_line};
+use domain::{
+    causes,
+    one_line::{self, one_line},
+};
 use openidconnect::{
     AccessTokenHash, AdditionalClaims, AuthorizationCode, ClaimsVerificationError, Client, ClientId, ClientSecret, CsrfToken,
     EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet, IdTokenFields, LogoutRequest, Nonce, OAuth2TokenResponse,
@@ -216,8 +219,8 @@ impl Provider {
             .await
             .map_err(|e| match e {
                 openidconnect::RequestTokenError::ServerResponse(said) => ProviderError::Refused(said.to_string()),
-                openidconnect::RequestTokenError::Request(e) => self.away(causes(&e)),
-                other => ProviderError::Refused(causes(&other)),
+                openidconnect::RequestTokenError::Request(e) => self.away(causes::in_words(&e)),
+                other => ProviderError::Refused(causes::in_words(&other)),
             })?;
         self.person(&client, &tokens, Some(&Nonce::new(nonce))).await
     }
@@ -249,7 +252,7 @@ impl Provider {
         tokens: &StandardTokenResponse<Fields, CoreTokenType>,
         nonce: Option<&Nonce>,
     ) -> Result<Vouched, Unbelieved> {
-        let refused = |e: &dyn std::error::Error| Unbelieved::Other(causes(e));
+        let refused = |e: &dyn std::error::Error| Unbelieved::Other(causes::in_words(e));
         let id_token = tokens.id_token().ok_or_else(|| Unbelieved::Other("no ID token came".into()))?;
         // Further audiences are believed when the token says that it was given to us; `checks` looks at that.
         let verifier = client.id_token_verifier().set_allowed_algs(ALGORITHMS).set_other_audience_verifier_fn(|_| true);
@@ -263,7 +266,7 @@ impl Provider {
                 SignatureVerificationError::NoMatchingKey
                 | SignatureVerificationError::AmbiguousKeyId(_)
                 | SignatureVerificationError::CryptoError(_),
-            ) => Unbelieved::Key(causes(&e)),
+            ) => Unbelieved::Key(causes::in_words(&e)),
             _ => refused(&e),
         })?;
         let further = &claims.additional_claims().claims;

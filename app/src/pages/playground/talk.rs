@@ -325,7 +325,7 @@ mod browser {
         init.set_headers(&headers);
         init.set_body(&JsValue::from_str(&body));
         init.set_signal(Some(&signal));
-        let url = format!("/t/{}/playground/chat", talk.tenant.get_untracked());
+        let url = links::playground_ask(&talk.tenant.get_untracked());
         let began = js_sys::Date::now();
         let response: Response = match JsFuture::from(window().fetch_with_str_and_init(&url, &init)).await {
             Ok(response) => response.dyn_into().map_err(|_| away())?,

@@ -3,7 +3,7 @@
 use crate::house::{House, until};
 use domain::{
     card::Origin,
-    lineage::{LineageStrip, Link},
+    lineage::{LineageStrip, Link, Target},
     endpoint::{AdapterState, EndpointState},
     model::Stage,
     problem::ProblemKind,
@@ -80,16 +80,16 @@ async fn stages_cards_and_the_strip_follow_the_record(house: House) {
     assert_eq!(models.list().await.unwrap()[0].endpoints, std::slice::from_ref(&made.name));
     for at in [At::DatasetVersion(data.id), At::Run(run.id), At::ModelVersion(version.id), At::Endpoint(made.id)] {
         let strip = p.lineage_strip(&scope, at).await.unwrap();
-        let hrefs: Vec<_> = strip.links.iter().map(|l| l.href.clone().unwrap_or_default()).collect();
+        let targets: Vec<_> = strip.links.iter().filter_map(|l| l.target.clone()).collect();
         assert_eq!(
-            hrefs,
+            targets,
             [
-                "/t/lumenta/datasets/facts?v=1".to_owned(),
-                format!("/t/lumenta/runs/{}", run.id),
-                "/t/lumenta/models/assistant?v=1".to_owned(),
-                format!("/t/lumenta/endpoints/{}", made.name),
-                "/t/lumenta/keys".to_owned(),
-                "/t/lumenta/usage".to_owned(),
+                Target::DatasetVersion { name: "facts".parse().unwrap(), number: 1 },
+                Target::Run(run.id),
+                Target::ModelVersion { name: "assistant".parse().unwrap(), number: 1 },
+                Target::Endpoint(made.name.clone()),
+                Target::Keys,
+                Target::Usage,
             ],
             "{at:?}"
         );

@@ -1,7 +1,7 @@
 //! Asking the provider again with a refresh token.
 
 use super::{Provider, ProviderError, Vouched};
-use crate::signin::http::causes;
+use domain::causes;
 use openidconnect::{
     OAuth2TokenResponse, RefreshToken, RequestTokenError, StandardErrorResponse, TokenResponse,
     core::{CoreErrorResponseType, CoreErrorResponseType::Extension},
@@ -35,7 +35,7 @@ impl Provider {
         let request = client.exchange_refresh_token(&token).map_err(|e| RenewError::Away(e.to_string()))?;
         let tokens = request.request_async(&self.http).await.map_err(|e| match e {
             RequestTokenError::ServerResponse(said) if is_about_the_person(&said) => RenewError::Refused(said.to_string()),
-            other => RenewError::Away(causes(&other)),
+            other => RenewError::Away(causes::in_words(&other)),
         })?;
         let refresh_token = tokens.refresh_token().map(|t| t.secret().clone());
         if tokens.id_token().is_none() {
