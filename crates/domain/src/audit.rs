@@ -15,7 +15,8 @@ pub use detail::{Detail, SessionEnd};
 use crate::{name::Name, time::Timestamp};
 use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 #[serde(rename_all = "snake_case")]
 pub enum ActorKind {
     Person,
@@ -24,18 +25,7 @@ pub enum ActorKind {
     System,
 }
 
-impl ActorKind {
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Person => "person",
-            Self::Key => "key",
-            Self::System => "system",
-        }
-    }
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Person, Self::Key, Self::System].into_iter().find(|s| s.word() == word)
-    }
-}
+worded!(ActorKind);
 
 /// What happened, before it has a place in the chain.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,8 @@
 use crate::{ids::BaseModelId, name::Name, time::Timestamp};
 use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 #[serde(rename_all = "snake_case")]
 pub enum BaseModelState {
     /// Files are being copied into the store and hashed.
@@ -13,18 +14,7 @@ pub enum BaseModelState {
     Broken,
 }
 
-impl BaseModelState {
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Registering => "registering",
-            Self::Ready => "ready",
-            Self::Broken => "broken",
-        }
-    }
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Registering, Self::Ready, Self::Broken].into_iter().find(|s| s.word() == word)
-    }
-}
+worded!(BaseModelState);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredFile {

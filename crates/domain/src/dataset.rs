@@ -10,7 +10,8 @@ use crate::{
 use serde::{Deserialize, Serialize};
 
 /// The row formats that are read. Named as LLaMA-Factory and OpenAI name them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
     /// `{"messages":[{"role","content"},..]}`
@@ -21,24 +22,16 @@ pub enum Format {
     Alpaca,
 }
 
+worded!(Format);
+
 impl Format {
     pub const ALL: [Format; 3] = [Format::OpenaiMessages, Format::Sharegpt, Format::Alpaca];
-    pub const fn word(self) -> &'static str {
-        match self {
-            Format::OpenaiMessages => "openai_messages",
-            Format::Sharegpt => "sharegpt",
-            Format::Alpaca => "alpaca",
-        }
-    }
     pub const fn label(self) -> &'static str {
         match self {
             Format::OpenaiMessages => "OpenAI messages",
             Format::Sharegpt => "sharegpt",
             Format::Alpaca => "alpaca",
         }
-    }
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|f| f.word() == word)
     }
 }
 
@@ -50,7 +43,8 @@ pub enum Container {
     Jsonl,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 #[serde(rename_all = "snake_case")]
 pub enum VersionState {
     /// Bytes are arriving.
@@ -63,19 +57,7 @@ pub enum VersionState {
     Rejected,
 }
 
-impl VersionState {
-    pub const fn word(self) -> &'static str {
-        match self {
-            VersionState::Uploading => "uploading",
-            VersionState::Checking => "checking",
-            VersionState::Ready => "ready",
-            VersionState::Rejected => "rejected",
-        }
-    }
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Uploading, Self::Checking, Self::Ready, Self::Rejected].into_iter().find(|s| s.word() == word)
-    }
-}
+worded!(VersionState);
 
 /// What a person says about the data (mission A3). Empty strings are gaps, and are shown as gaps.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,7 +75,8 @@ pub struct Documentation {
     pub notes: String,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 #[serde(rename_all = "snake_case")]
 pub enum PersonalData {
     /// Nobody has said yet.
@@ -104,16 +87,10 @@ pub enum PersonalData {
     Yes,
 }
 
+worded!(PersonalData);
+
 impl PersonalData {
     pub const ALL: [PersonalData; 4] = [Self::Unknown, Self::None, Self::Pseudonymised, Self::Yes];
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::None => "none",
-            Self::Pseudonymised => "pseudonymised",
-            Self::Yes => "yes",
-        }
-    }
     pub const fn label(self) -> &'static str {
         match self {
             Self::Unknown => "not stated",
@@ -121,9 +98,6 @@ impl PersonalData {
             Self::Pseudonymised => "pseudonymised",
             Self::Yes => "yes",
         }
-    }
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|p| p.word() == word)
     }
 }
 
@@ -229,7 +203,8 @@ impl DatasetVersion {
 }
 
 /// What can be downloaded of a version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "kebab-case", const_into_str)]
 #[serde(rename_all = "snake_case")]
 pub enum DatasetFile {
     /// The bytes as uploaded.
@@ -242,17 +217,11 @@ pub enum DatasetFile {
     HeldOut,
 }
 
+// As in addresses.
+worded!(DatasetFile);
+
 impl DatasetFile {
     pub const ALL: [DatasetFile; 4] = [Self::Original, Self::Train, Self::HeldOut, Self::Verdicts];
-    /// As in addresses.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Original => "original",
-            Self::Verdicts => "verdicts",
-            Self::Train => "train",
-            Self::HeldOut => "held-out",
-        }
-    }
     pub const fn label(self) -> &'static str {
         match self {
             Self::Original => "Original file",
@@ -260,9 +229,6 @@ impl DatasetFile {
             Self::Train => "Training rows",
             Self::HeldOut => "Held-out rows",
         }
-    }
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|f| f.word() == word)
     }
 }
 

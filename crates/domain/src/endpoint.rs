@@ -12,7 +12,8 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 #[serde(rename_all = "snake_case")]
 pub enum EndpointState {
     /// Asked for; nothing started yet.
@@ -28,26 +29,14 @@ pub enum EndpointState {
     Failed,
 }
 
+worded!(EndpointState);
+
 impl EndpointState {
     pub const ALL: [EndpointState; 7] =
         [Self::Wanted, Self::Starting, Self::Ready, Self::Degraded, Self::Stopping, Self::Stopped, Self::Failed];
     /// Whether a server process is there, or should be.
     pub const fn wants_server(self) -> bool {
         matches!(self, Self::Wanted | Self::Starting | Self::Ready | Self::Degraded)
-    }
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Wanted => "wanted",
-            Self::Starting => "starting",
-            Self::Ready => "ready",
-            Self::Degraded => "degraded",
-            Self::Stopping => "stopping",
-            Self::Stopped => "stopped",
-            Self::Failed => "failed",
-        }
-    }
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|s| s.word() == word)
     }
     /// Counts against the quota: something runs or should run.
     pub const fn is_wanted(self) -> bool {
@@ -95,7 +84,8 @@ impl EndpointState {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 #[serde(rename_all = "snake_case")]
 pub enum AdapterState {
     /// Asked for; the server has not loaded it yet.
@@ -104,18 +94,7 @@ pub enum AdapterState {
     Failed,
 }
 
-impl AdapterState {
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Loading => "loading",
-            Self::Ready => "ready",
-            Self::Failed => "failed",
-        }
-    }
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Loading, Self::Ready, Self::Failed].into_iter().find(|s| s.word() == word)
-    }
-}
+worded!(AdapterState);
 
 /// A model version on an endpoint. Clients call it by the model's name; one version of a model per tenant answers to that name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,7 +16,8 @@ pub struct Event {
     pub object: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 #[serde(rename_all = "snake_case")]
 pub enum Topic {
     DatasetVersion,
@@ -29,21 +30,9 @@ pub enum Topic {
     Tenant,
 }
 
+worded!(Topic);
+
 impl Topic {
     pub const ALL: [Topic; 7] =
         [Self::DatasetVersion, Self::Run, Self::RunLive, Self::ModelVersion, Self::Endpoint, Self::Key, Self::Tenant];
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::DatasetVersion => "dataset_version",
-            Self::Run => "run",
-            Self::RunLive => "run_live",
-            Self::ModelVersion => "model_version",
-            Self::Endpoint => "endpoint",
-            Self::Key => "key",
-            Self::Tenant => "tenant",
-        }
-    }
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|t| t.word() == word)
-    }
 }

@@ -3,6 +3,9 @@
 //! Pure Rust that also runs in the browser: no I/O, no clock, no randomness. Time and ids are arguments.
 //! Every struct here is plain data that pages, the database layer, the task runner and the gateway share.
 
+#[macro_use]
+mod words;
+
 pub mod audit;
 pub mod base_model;
 pub mod call_rules;

@@ -11,7 +11,8 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     Candidate,
@@ -19,21 +20,14 @@ pub enum Stage {
     Archived,
 }
 
+worded!(Stage);
+
 impl Stage {
     pub const ALL: [Stage; 3] = [Self::Candidate, Self::Approved, Self::Archived];
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Candidate => "candidate",
-            Self::Approved => "approved",
-            Self::Archived => "archived",
-        }
-    }
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|s| s.word() == word)
-    }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 #[serde(rename_all = "snake_case")]
 pub enum WeightsKind {
     #[default]
@@ -43,22 +37,15 @@ pub enum WeightsKind {
     Merged,
 }
 
+worded!(WeightsKind);
+
 impl WeightsKind {
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Adapter => "adapter",
-            Self::Merged => "merged",
-        }
-    }
     /// As people read it.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Adapter => "adapter",
             Self::Merged => "full weights",
         }
-    }
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Adapter, Self::Merged].into_iter().find(|s| s.word() == word)
     }
 }
 

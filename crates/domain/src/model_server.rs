@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 #[serde(rename_all = "snake_case")]
 pub enum ModelServer {
     #[default]
@@ -11,6 +12,8 @@ pub enum ModelServer {
     /// A server with OpenAI's interface that somebody else runs.
     External,
 }
+
+worded!(ModelServer);
 
 /// What a model server can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,15 +57,6 @@ pub enum WeightsFormat {
 impl ModelServer {
     pub const ALL: [ModelServer; 2] = [Self::Vllm, Self::External];
 
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Vllm => "vllm",
-            Self::External => "external",
-        }
-    }
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|s| s.word() == word)
-    }
     /// As people call it.
     pub const fn label(self) -> &'static str {
         match self {

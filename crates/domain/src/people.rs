@@ -4,7 +4,8 @@ use crate::{ids::PersonId, name::Name, time::Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// What a person may do inside one tenant. Ordered: an owner may do all that an engineer may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     Viewer,
@@ -12,8 +13,11 @@ pub enum Role {
     Owner,
 }
 
+worded!(Role);
+
 /// What a person may do on the platform, across tenants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 #[serde(rename_all = "snake_case")]
 pub enum PlatformRole {
     /// Manages tenants and base models. Sees no tenant's data.
@@ -22,30 +26,10 @@ pub enum PlatformRole {
     Auditor,
 }
 
+worded!(PlatformRole);
+
 impl Role {
     pub const ALL: [Role; 3] = [Role::Viewer, Role::Engineer, Role::Owner];
-    pub const fn word(self) -> &'static str {
-        match self {
-            Role::Viewer => "viewer",
-            Role::Engineer => "engineer",
-            Role::Owner => "owner",
-        }
-    }
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|r| r.word() == word)
-    }
-}
-
-impl PlatformRole {
-    pub const fn word(self) -> &'static str {
-        match self {
-            PlatformRole::Admin => "admin",
-            PlatformRole::Auditor => "auditor",
-        }
-    }
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Admin, Self::Auditor].into_iter().find(|r| r.word() == word)
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

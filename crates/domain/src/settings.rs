@@ -22,24 +22,15 @@ pub use views::{Difference, Shown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 #[serde(rename_all = "snake_case")]
 pub enum FinetuningType {
     Lora,
     Full,
 }
 
-impl FinetuningType {
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Lora => "lora",
-            Self::Full => "full",
-        }
-    }
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Lora, Self::Full].into_iter().find(|t| t.word() == word)
-    }
-}
+worded!(FinetuningType);
 
 /// What a person chose, by the trainer's keys. What is not in it has the trainer's default; everything else in the trainer's file
 /// (paths, devices, reporting) is the platform's. Any map can be held, also one that an older version stored: [`Catalogue::check`] judges.

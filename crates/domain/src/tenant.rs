@@ -3,7 +3,8 @@
 use crate::{name::Name, problem::FieldProblem, time::Timestamp};
 use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 #[serde(rename_all = "snake_case")]
 pub enum TenantState {
     Active,
@@ -11,17 +12,7 @@ pub enum TenantState {
     Suspended,
 }
 
-impl TenantState {
-    pub const fn word(self) -> &'static str {
-        match self {
-            TenantState::Active => "active",
-            TenantState::Suspended => "suspended",
-        }
-    }
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Active, Self::Suspended].into_iter().find(|s| s.word() == word)
-    }
-}
+worded!(TenantState);
 
 /// What a tenant may hold at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

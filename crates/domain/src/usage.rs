@@ -70,7 +70,8 @@ pub struct SetAside {
 }
 
 /// By what a usage table is broken down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 #[serde(rename_all = "snake_case")]
 pub enum UsageBy {
     Day,
@@ -81,20 +82,10 @@ pub enum UsageBy {
     Member,
 }
 
+worded!(UsageBy);
+
 impl UsageBy {
     pub const ALL: [UsageBy; 5] = [Self::Day, Self::Model, Self::Version, Self::Key, Self::Member];
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Day => "day",
-            Self::Model => "model",
-            Self::Version => "version",
-            Self::Key => "key",
-            Self::Member => "member",
-        }
-    }
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|b| b.word() == word)
-    }
 }
 
 /// One line of a usage table.

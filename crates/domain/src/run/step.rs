@@ -51,7 +51,8 @@ impl fmt::Display for StepId {
 }
 
 /// What a step is to a person. The kind of work that is done, not its place in a plan: two steps may be of one kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 #[serde(rename_all = "snake_case")]
 pub enum StepKind {
     Prepare,
@@ -62,20 +63,10 @@ pub enum StepKind {
     Publish,
 }
 
+worded!(StepKind);
+
 impl StepKind {
     pub const ALL: [StepKind; 5] = [Self::Prepare, Self::Train, Self::Merge, Self::Evaluate, Self::Publish];
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Prepare => "prepare",
-            Self::Train => "train",
-            Self::Merge => "merge",
-            Self::Evaluate => "evaluate",
-            Self::Publish => "publish",
-        }
-    }
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|s| s.word() == word)
-    }
     /// As a step of the plan is headed.
     pub const fn label(self) -> &'static str {
         match self {
@@ -108,7 +99,8 @@ impl StepKind {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 #[serde(rename_all = "snake_case")]
 pub enum StepState {
     Pending,
@@ -123,22 +115,10 @@ pub enum StepState {
     Stopped,
 }
 
+worded!(StepState);
+
 impl StepState {
     pub const ALL: [StepState; 7] = [Self::Pending, Self::Starting, Self::Running, Self::Done, Self::Failed, Self::Skipped, Self::Stopped];
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Starting => "starting",
-            Self::Running => "running",
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Skipped => "skipped",
-            Self::Stopped => "stopped",
-        }
-    }
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|s| s.word() == word)
-    }
     /// Something is at work on it.
     pub const fn is_active(self) -> bool {
         matches!(self, Self::Starting | Self::Running)

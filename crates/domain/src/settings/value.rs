@@ -14,7 +14,8 @@ pub enum SettingValue {
 }
 
 /// What a key takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     Bool,
@@ -22,6 +23,7 @@ pub enum Kind {
     Float,
     /// One of the listed words.
     Choice,
+    #[strum(serialize = "str")]
     Text,
     /// Names separated by commas.
     List,
@@ -29,19 +31,10 @@ pub enum Kind {
     Map,
 }
 
+// As the trainer's documentation calls it.
+word!(Kind);
+
 impl Kind {
-    /// As the trainer's documentation calls it.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Bool => "bool",
-            Self::Int => "int",
-            Self::Float => "float",
-            Self::Choice => "choice",
-            Self::Text => "str",
-            Self::List => "list",
-            Self::Map => "map",
-        }
-    }
 
     /// What was typed, as a value of this kind; none if it cannot be one. A decimal comma is understood.
     pub fn read(self, raw: &str) -> Option<SettingValue> {
