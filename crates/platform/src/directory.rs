@@ -6,7 +6,7 @@ use crate::{
     endpoints::opened_key,
     problem::Doing,
     sealing::TokenKey,
-    store::{self, DirectoryAttachment, DirectoryEndpoint, DirectoryRows, Tx},
+    store::{DirectoryAttachment, DirectoryEndpoint, DirectoryRows},
 };
 use domain::{
     confirmation,
@@ -27,12 +27,6 @@ use tokio::sync::watch;
 const AGAIN: Duration = Duration::from_secs(1);
 /// How far clocks of replicas may differ.
 const CLOCKS_DIFFER: i64 = MINUTE;
-
-/// Part of every change of tenants, members, keys, endpoints and attachments.
-pub(crate) async fn changed(tx: &mut Tx) -> store::Result<()> {
-    tx.directory_changed();
-    Ok(())
-}
 
 impl Platform {
     /// One consistent read.

@@ -197,7 +197,6 @@ impl Endpoints<'_> {
                 self.insert(&mut tx, &name, base, Some(version.id)).await?
             }
         };
-        tx.changed(self.tenant(), Topic::ModelVersion, version.id);
         self.commit(tx, record, Detail::Served { model: version.model_name, version: version.number }).await
     }
 

@@ -5,10 +5,9 @@ use crate::{
     Platform,
     access::Scope,
     problem::Doing,
-    store::{self, Tx},
 };
 use domain::{
-    event::{Event, Topic},
+    event::Event,
     name::Name,
     policy::Action,
     problem::Problem,
@@ -29,12 +28,6 @@ const WAITING: usize = 256;
 const AGAIN: Duration = Duration::from_secs(1);
 /// What a place in the stream of events is sealed for.
 const PLACE: &str = "a place in the events of";
-
-/// Says, with the change itself, that `object` changed.
-pub(crate) async fn tell(tx: &mut Tx, tenant: &Name, topic: Topic, object: impl ToString) -> store::Result<()> {
-    tx.changed(tenant, topic, object);
-    Ok(())
-}
 
 /// Who listens in this process.
 pub(crate) struct Listeners {

@@ -13,7 +13,6 @@ use domain::{
     audit::Detail,
     base_model::{BaseModel, BaseModelState},
     dataset::{DatasetVersion, VersionState},
-    event::Topic,
     ids::RunId,
     model::WeightsKind,
     name::Name,
@@ -178,7 +177,6 @@ impl Runs<'_> {
         let mut entry = tx.entry("run", id, &found.name);
         entry.detail =
             Detail::RunLaunched { base_model: found.base.name, dataset: found.version.dataset_name, version: found.version.number };
-        tx.changed(tenant, Topic::Run, id);
         tx.commit(entry).await.doing("launching the run")?;
         self.get(id).await
     }
@@ -192,7 +190,6 @@ impl Runs<'_> {
         run.cancel(&self.scope.person().name, tx.at()).map_err(|refused| Problem::conflict(refused.to_string()))?;
         tx.save_run(&run).await.doing("writing the run")?;
         let entry = tx.entry("run", id, &run.name);
-        tx.changed(tenant, Topic::Run, id);
         tx.commit(entry).await.doing("cancelling the run")?;
         Ok(run)
     }
@@ -219,8 +216,6 @@ impl Runs<'_> {
         tx.save_run(&now).await.doing("writing the run")?;
         let mut entry = tx.entry("run", id, &now.name);
         entry.detail = Detail::StepTriedAgain { step: step.to_string(), attempt: now.step(&step).map_or(1, |s| s.attempt) };
-        tx.changed(tenant, Topic::Run, id);
-        tx.changed(tenant, Topic::RunLive, id);
         tx.commit(entry).await.doing("having the step tried again")?;
         Ok(now)
     }

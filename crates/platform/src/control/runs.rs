@@ -1,8 +1,8 @@
 //! Gives free slots to queued runs, and tells the others what they wait for. What an admitted run does is [`super::steps`]'.
 
 use super::{Halt, Leader, queue};
-use crate::{events, problem::Doing, store::Tx};
-use domain::{event::Topic, ids::RunId, name::Name, run::RunState};
+use crate::{problem::Doing, store::Tx};
+use domain::{name::Name, run::RunState};
 use std::collections::BTreeMap;
 
 pub(super) async fn admit(leader: Leader) -> Result<(), Halt> {
@@ -22,7 +22,7 @@ pub(super) async fn admit(leader: Leader) -> Result<(), Halt> {
                 queue::Turn::Wait(reason) => {
                     let mut tx = leader.begin().await?;
                     if tx.set_waiting_reason(&name, queued.id, &reason).await.doing("saying why a run waits")? {
-                        commit(tx, &name, queued.id, &[Topic::Run]).await?;
+                        commit(tx).await?;
                     }
                 }
                 queue::Turn::Start => {
@@ -32,7 +32,7 @@ pub(super) async fn admit(leader: Leader) -> Result<(), Halt> {
                         continue;
                     }
                     tx.save_run(&run).await.doing("starting a run")?;
-                    commit(tx, &name, queued.id, &[Topic::Run]).await?;
+                    commit(tx).await?;
                 }
             }
         }
@@ -40,10 +40,7 @@ pub(super) async fn admit(leader: Leader) -> Result<(), Halt> {
     Ok(())
 }
 
-/// Commits a change of a run, and lets open pages know.
-pub(super) async fn commit(mut tx: Tx, tenant: &Name, run: RunId, topics: &[Topic]) -> Result<(), Halt> {
-    for topic in topics {
-        events::tell(&mut tx, tenant, *topic, run).await.doing("telling of a run")?;
-    }
+/// Commits a change of a run.
+pub(super) async fn commit(tx: Tx) -> Result<(), Halt> {
     Ok(tx.commit().await.doing("writing a run")?)
 }

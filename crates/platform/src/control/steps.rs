@@ -7,7 +7,6 @@ use super::{Halt, Leader, runs::commit, tasks, tasks::GRACE, work};
 use crate::{audit, problem::Doing, store::Tx};
 use domain::{
     audit::Detail,
-    event::Topic,
     ids::RunId,
     name::Name,
     reason::failure::{Cause, Failure},
@@ -73,7 +72,7 @@ async fn begin(leader: &Leader, run: &Run, step: &Step) -> Result<bool, Halt> {
         now.enter(step.unit(), None, Some(work::does(work)), tx.at());
     }
     tx.save_run(&now).await.doing("writing a run")?;
-    commit(tx, &run.tenant, run.id, &[Topic::Run]).await?;
+    commit(tx).await?;
     Ok(true)
 }
 
@@ -101,7 +100,7 @@ async fn stop(leader: &Leader, run: &Run) -> Result<(), Halt> {
     tx.save_run(&now).await.doing("writing a run")?;
     let entry = audit::by_system(tx.at(), Some(&now.tenant), "run.cancelled", "run", now.id, &now.name);
     audit::append(&mut tx, entry).await.doing("writing the audit record")?;
-    commit(tx, &now.tenant, now.id, &[Topic::Run]).await?;
+    commit(tx).await?;
     Ok(())
 }
 
@@ -132,5 +131,5 @@ async fn fail_as(mut tx: Tx, mut run: Run, unit: &StepId, failure: Failure) -> R
     let mut entry = audit::by_system(tx.at(), Some(&run.tenant), "run.failed", "run", run.id, &run.name);
     entry.detail = Detail::RunFailed { step: step.to_string(), cause };
     audit::append(&mut tx, entry).await.doing("writing the audit record")?;
-    commit(tx, &run.tenant, run.id, &[Topic::Run, Topic::RunLive]).await
+    commit(tx).await
 }

@@ -282,6 +282,7 @@ impl Tx {
             .execute(db).await.map(|done| done.rows_affected()))?;
         if written == 1 {
             self.routes_changed(&e.tenant, e.id);
+            self.served_changed(e);
         }
         Ok(written == 1)
     }
@@ -310,6 +311,7 @@ impl Tx {
         };
         if is_news {
             self.directory_changed();
+            self.served_changed(e);
         }
         in_tx!(self, db => sqlx::query(sql)
             .bind(e.tenant.as_str())
@@ -403,6 +405,13 @@ impl Tx {
     fn attachment_changed(&mut self, tenant: &Name, endpoint: EndpointId, version: ModelVersionId) {
         self.changed(tenant, Topic::ModelVersion, version);
         self.routes_changed(tenant, endpoint);
+    }
+
+    /// The page of full weights says where they answer.
+    fn served_changed(&mut self, e: &Endpoint) {
+        if let Some(version) = e.merged_version {
+            self.changed(&e.tenant, Topic::ModelVersion, version);
+        }
     }
 
     fn routes_changed(&mut self, tenant: &Name, endpoint: EndpointId) {

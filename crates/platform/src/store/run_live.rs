@@ -2,6 +2,7 @@
 
 use super::{Result, Store, Tx, at, in_tx, on_both, parsed, word};
 use domain::{
+    event::Topic,
     ids::RunId,
     name::Name,
     run::{EvaluatedRow, LogLevel, LogLine, MetricPoint},
@@ -168,6 +169,9 @@ impl Tx {
 
     /// Lines in the order of their numbers.
     pub(crate) async fn append_log(&mut self, tenant: &Name, run: RunId, lines: &[LogLine]) -> Result<()> {
+        if !lines.is_empty() {
+            self.changed(tenant, Topic::RunLive, run);
+        }
         for lines in lines.chunks(ROWS) {
             in_tx!(self, db => log_query(tenant, run, lines).build().execute(db).await.map(drop))?;
         }
@@ -176,6 +180,9 @@ impl Tx {
 
     /// A point that is logged again (after a resume) replaces the earlier one.
     pub(crate) async fn put_metrics(&mut self, tenant: &Name, run: RunId, points: &[MetricPoint]) -> Result<()> {
+        if !points.is_empty() {
+            self.changed(tenant, Topic::RunLive, run);
+        }
         // One statement may write each row once.
         let last: BTreeMap<(u64, &str), &MetricPoint> = points.iter().map(|m| ((m.step, part(m)), m)).collect();
         let points: Vec<&MetricPoint> = last.into_values().collect();
@@ -188,6 +195,7 @@ impl Tx {
     /// The curves of a training that is tried again begin anew.
     pub(crate) async fn forget_metrics(&mut self, tenant: &Name, run: RunId) -> Result<()> {
         let sql = "DELETE FROM run_metrics WHERE tenant = $1 AND run = $2";
+        self.changed(tenant, Topic::RunLive, run);
         in_tx!(self, db => sqlx::query(sql).bind(tenant.as_str()).bind(run.to_string()).execute(db).await.map(drop))
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Result, Store, Tx, at, count, from_json, in_tx, json, on_both, parsed, word};
 use domain::{
+    event::Topic,
     ids::{BaseModelId, DatasetVersionId, ModelVersionId, PersonId, RunId},
     name::Name,
     report::Outcome,
@@ -302,6 +303,7 @@ impl Tx {
                 .bind(json(&step.reason))
                 .execute(db).await.map(|_| ()))?;
         }
+        self.changed(run.tenant, Topic::Run, run.id);
         Ok(true)
     }
 
@@ -337,7 +339,16 @@ impl Tx {
                 .bind(step.ended_at.map(|t| t.0))
                 .execute(db).await.map(|_| ()))?;
         }
+        self.changed(&run.tenant, Topic::Run, run.id);
         Ok(())
+    }
+
+    /// Only how far a run has come; nothing else of it has changed.
+    pub(crate) async fn save_progress(&mut self, run: &Run) -> Result<()> {
+        let sql = "UPDATE runs SET progress_json = $3 WHERE tenant = $1 AND id = $2";
+        self.changed(&run.tenant, Topic::RunLive, run.id);
+        in_tx!(self, db => sqlx::query(sql)
+            .bind(run.tenant.as_str()).bind(run.id.to_string()).bind(run.progress.as_ref().map(json)).execute(db).await.map(drop))
     }
 
     pub(crate) async fn run_results(&mut self, tenant: &Name, id: RunId) -> Result<Results> {
@@ -356,6 +367,9 @@ impl Tx {
     pub(crate) async fn set_waiting_reason(&mut self, tenant: &Name, id: RunId, reason: &Reason) -> Result<bool> {
         let sql = "UPDATE runs SET reason = $3 WHERE tenant = $1 AND id = $2 AND state = 'queued'";
         let changed = in_tx!(self, db => sqlx::query(sql).bind(tenant.as_str()).bind(id.to_string()).bind(json(reason)).execute(db).await.map(|d| d.rows_affected()))?;
+        if changed == 1 {
+            self.changed(tenant, Topic::Run, id);
+        }
         Ok(changed == 1)
     }
 }

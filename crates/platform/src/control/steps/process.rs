@@ -7,7 +7,6 @@ use crate::{
     store::Tx,
 };
 use domain::{
-    event::Topic,
     reason::failure::{Cause, Failure},
     report::Verdict,
     run::{Reason, Run, RunState, Step, StepId, StepState, Work},
@@ -110,7 +109,7 @@ async fn tell(leader: &Leader, run: &Run, step: &Step, reason: Reason) -> Result
         return Ok(());
     }
     tx.save_run(&now).await.doing("writing a run")?;
-    commit(tx, &run.tenant, run.id, &[Topic::Run]).await
+    commit(tx).await
 }
 
 async fn begin_reading(leader: &Leader, run: &Run, step: &Step) -> Result<(), Halt> {
@@ -119,7 +118,7 @@ async fn begin_reading(leader: &Leader, run: &Run, step: &Step) -> Result<(), Ha
     let Some(mut run) = tx.run(&run.tenant, run.id).await.doing("reading a run")? else { return Ok(()) };
     run.tell(step.unit(), Reason::Started);
     tx.save_run(&run).await.doing("writing a run")?;
-    commit(tx, &run.tenant, run.id, &[Topic::Run]).await?;
+    commit(tx).await?;
     Ok(())
 }
 
@@ -183,12 +182,7 @@ pub(super) async fn read(leader: &Leader, run: &Run, unit: &StepId, folder: &str
         if live || progressed {
             topics.push(Topic::RunLive);
         }
-        commit(tx, tenant, id, &topics).await?;
-    }
-}
-
-/// Whether this output says nothing but lines and points: it changes nothing of the run, and ends nothing.
-async fn only_telemetry(leader: &Leader, run: &Run, unit: &StepId, bytes: &[u8]) -> Result<bool, Halt> {
+        commit(tx) -> Result<bool, Halt> {
     let Some(before) = leader.platform.store().run(&run.tenant, run.id).await.doing("reading a run")? else { return Ok(false) };
     let (mut now, at) = (before.clone(), leader.platform.now());
     let mut lines = bytes.split(|b| *b == b'\n').filter_map(|raw| output::line(raw, at));
@@ -213,7 +207,7 @@ async fn decide(mut tx: Tx, mut run: Run, unit: &StepId, verdict: Verdict) -> Re
     results.insert(unit.to_string(), outcome);
     tx.save_run_results(&run.tenant, run.id, &results).await.doing("writing a run’s results")?;
     tx.save_run(&run).await.doing("writing a run")?;
-    commit(tx, &run.tenant, run.id, &[Topic::Run, Topic::RunLive]).await
+    commit(tx).await
 }
 
 /// The process is gone and its output is read. Its stored verdict decides; without one, the way it ended.
