@@ -232,14 +232,6 @@ pub struct Draft {
     pub launch_refused: Option<String>,
 }
 
-#[cfg(feature = "ssr")]
-fn free_name(dataset: &str, taken: &[Run]) -> String {
-    // A name has at most 63 letters.
-    let stem = dataset.get(..52).unwrap_or(dataset).trim_end_matches(['-', '.']);
-    let free = |name: &String| !taken.iter().any(|r| r.name.as_str() == name);
-    (1..).map(|n: u32| format!("{stem}-{n}")).find(free).unwrap_or_default()
-}
-
 /// A fresh form: from a run (`from`), from a preset, on a dataset (`name` or `name@3`). Each may be empty.
 #[server(prefix = "/rpc", endpoint = "runs/draft", output = Wire)]
 pub async fn get_draft(tenant: String, from: String, preset: String, dataset: String) -> Result<Draft, AppError> {
@@ -271,6 +263,7 @@ pub async fn get_draft(tenant: String, from: String, preset: String, dataset: St
     let wanted = if dataset.is_empty() && parent.is_none() { super::last_dataset(&tenant).unwrap_or_default() } else { dataset };
     let before = if wanted.is_empty() { form.dataset.clone() } else { std::mem::replace(&mut form.dataset, wanted) };
     let taken = platform.runs(&scope).list(Default::default()).await?;
+    let is_free = |name: &domain::name::Name| taken.iter().all(|r| r.name != *name);
     // The newest of each dataset, and the one that was asked for.
     let mut datasets: Vec<DataChoice> = Vec::new();
     for v in platform.datasets(&scope).versions().await?.into_iter().filter(|v| v.state == VersionState::Ready) {
@@ -284,7 +277,7 @@ pub async fn get_draft(tenant: String, from: String, preset: String, dataset: St
                 held_out_rows: r.map_or(0, |r| r.held_out_rows),
                 tokens: r.map_or(0, |r| r.tokens),
                 left_out: r.map_or(0, |r| r.rejected),
-                run_name: free_name(v.dataset_name.as_str(), &taken),
+                run_name: domain::name::Name::numbered(v.dataset_name.as_str(), 1).find(is_free).map(String::from).unwrap_or_default(),
             });
         }
     }

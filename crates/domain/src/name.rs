@@ -39,6 +39,23 @@ impl Name {
             && !text.contains("..")
     }
 
+    /// `stem-2`, `stem-3` ... for whoever looks for one that is free; none for a stem that no name begins with.
+    pub fn numbered(stem: &str, from: u32) -> impl Iterator<Item = Name> + use<> {
+        // Room for a dash and ten digits.
+        let stem: String = stem.chars().take(63 - 11).collect();
+        let stem = stem.trim_end_matches(['-', '.']).to_owned();
+        (from..).map_while(move |n| format!("{stem}-{n}").parse().ok())
+    }
+
+    /// The first number after this name that is free: after `facts-7` comes `facts-8`.
+    pub fn next(name: &str, is_free: impl Fn(&Name) -> bool) -> Option<Name> {
+        let (stem, from) = match name.rsplit_once('-') {
+            Some((stem, number)) if !stem.is_empty() => number.parse().map_or((name, 1), |n| (stem, n)),
+            _ => (name, 1),
+        };
+        Self::numbered(stem, from).find(is_free)
+    }
+
     /// The nearest valid name to any text (a file name, a title), if one is left at all.
     pub fn suggest(text: &str) -> Option<Name> {
         let mut out = String::new();
@@ -97,6 +114,16 @@ mod tests {
         for bad in ["", "-a", "a-", "A", "a..b", "../x", "a/b", "ä", &"a".repeat(64)] {
             assert!(bad.parse::<Name>().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn the_next_free_name_counts_on_from_the_last_one() {
+        let taken = ["facts-7", "facts-8"];
+        let next = |name: &str| Name::next(name, |n| !taken.contains(&n.as_str())).map(String::from);
+        assert_eq!(next("facts-7").as_deref(), Some("facts-9"));
+        assert_eq!(next("facts").as_deref(), Some("facts-1"));
+        assert!(next(&"a".repeat(63)).is_some());
+        assert_eq!(next("Ä"), None);
     }
 
     proptest! {

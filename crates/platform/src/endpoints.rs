@@ -12,7 +12,6 @@ use domain::{
     audit::Detail,
     base_model::{BaseModel, BaseModelState},
     endpoint::{Endpoint, EndpointEvent, EndpointLogLine, EndpointState, ServedBase},
-    event::Topic,
     ids::{EndpointId, ModelVersionId},
     model::{ModelVersion, Stage, WeightsKind},
     model_server::ModelServer,
@@ -155,7 +154,8 @@ impl Endpoints<'_> {
                 Some(found) => found,
                 None => {
                     let name = self.free_name(&mut tx, base.name.as_str()).await?;
-                    self.insert(&mut tx, &name, base, None).await?
+                    let fresh = self.of_base(&name, tx.at(), base, None);
+                    self.insert(&mut tx, fresh).await?
                 }
             },
         };
@@ -194,7 +194,8 @@ impl Endpoints<'_> {
                     Some(text) => endpoint_name(text).map_err(|problem| Problem::invalid(vec![problem]))?,
                     None => self.free_name(&mut tx, &format!("{}-v{}", version.model_name, version.number)).await?,
                 };
-                self.insert(&mut tx, &name, base, Some(version.id)).await?
+                let fresh = self.of_base(&name, tx.at(), base, Some(version.id));
+                self.insert(&mut tx, fresh).await?
             }
         };
         self.commit(tx, record, Detail::Served { model: version.model_name, version: version.number }).await
@@ -280,29 +281,41 @@ impl Endpoints<'_> {
         Err(Problem::new(ProblemKind::QuotaExceeded, sentence).next("Stop one, or ask the platform admin for a larger quota."))
     }
 
-    async fn insert(&self, tx: &mut Tx, name: &Name, base: &BaseModel, merged: Option<ModelVersionId>) -> Result<EndpointRecord, Problem> {
-        self.has_room(tx).await?;
-        let endpoint = Endpoint {
+    /// A new endpoint that serves nothing yet.
+    fn fresh(&self, name: &Name, at: Timestamp, model_server: ModelServer, reason: EndpointReason) -> Endpoint {
+        Endpoint {
             id: EndpointId::from_uuid(self.platform().fresh_uuid()),
             tenant: self.tenant().clone(),
             name: name.clone(),
             state: EndpointState::Wanted,
-            reason: EndpointReason::WaitsForStart,
-            model_server: ModelServer::Vllm,
-            base: Some(ServedBase { id: base.id, name: base.name.clone() }),
+            reason,
+            model_server,
+            base: None,
             external: None,
-            merged_version: merged,
+            merged_version: None,
             revision: 1,
             attachments: Vec::new(),
             address: None,
             restarts: 0,
             created_by: self.scope.person().id,
             created_by_name: self.scope.person().name.clone(),
-            created_at: tx.at(),
+            created_at: at,
             ready_at: None,
             settings: ServingSettings::default(),
-        };
+        }
+    }
+
+    /// One that serves a base model here, or full weights made from it.
+    fn of_base(&self, name: &Name, at: Timestamp, base: &BaseModel, merged_version: Option<ModelVersionId>) -> Endpoint {
+        let served = ServedBase { id: base.id, name: base.name.clone() };
+        Endpoint { base: Some(served), merged_version, ..self.fresh(name, at, ModelServer::Vllm, EndpointReason::WaitsForStart) }
+    }
+
+    /// Writes a new endpoint, if the quota has room for it and nobody has its name.
+    async fn insert(&self, tx: &mut Tx, endpoint: Endpoint) -> Result<EndpointRecord, Problem> {
+        self.has_room(tx).await?;
         if !tx.insert_endpoint(&endpoint).await.doing("writing the endpoint")? {
+            let name = &endpoint.name;
             let free = self.free_name(tx, name.as_str()).await?;
             let problem = FieldProblem::new("name", format!("There is already an endpoint “{name}”.")).suggesting(free.as_str());
             return Err(Problem::invalid(vec![problem]));
@@ -325,12 +338,8 @@ impl Endpoints<'_> {
     }
 
     async fn free_name(&self, tx: &mut Tx, like: &str) -> Result<Name, Problem> {
-        let like: String = like.chars().take(55).collect();
-        for n in 1..1000_u32 {
-            let text = if n == 1 { like.clone() } else { format!("{like}-{n}") };
-            if let Some(name) = text.parse::<Name>().ok().or_else(|| Name::suggest(&text))
-                && tx.endpoint_by_name(self.tenant(), &name).await.doing("looking for a name")?.is_none()
-            {
+        for name in like.parse().ok().into_iter().chain(Name::numbered(like, 2).take(1000)) {
+            if tx.endpoint_by_name(self.tenant(), &name).await.doing("looking for a name")?.is_none() {
                 return Ok(name);
             }
         }

@@ -369,27 +369,5 @@ fn name_taken(name: &Name, taken: &[Name]) -> FieldProblem {
 
 /// `facts-7` becomes `facts-8`, or the first number after it that nobody has.
 fn next_free(name: &str, taken: &[Name]) -> String {
-    let (stem, from) = match name.rsplit_once('-') {
-        Some((stem, number)) if !stem.is_empty() => number.parse::<u32>().map_or((name, 1), |n| (stem, n)),
-        _ => (name, 1),
-    };
-    let stem: String = stem.chars().take(52).collect();
-    let stem = stem.trim_end_matches(['-', '.']);
-    (from..)
-        .map(|n| format!("{stem}-{n}"))
-        .find(|candidate| taken.iter().all(|t| t.as_str() != candidate))
-        .unwrap_or_else(|| stem.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_next_free_name_counts_on_from_the_last_one() {
-        let taken: Vec<Name> = ["facts-7", "facts-8"].iter().map(|t| t.parse().unwrap()).collect();
-        assert_eq!(next_free("facts-7", &taken), "facts-9");
-        assert_eq!(next_free("facts", &taken), "facts-1");
-        assert!(next_free(&"a".repeat(63), &[]).parse::<Name>().is_ok());
-    }
+    Name::next(name, |candidate| !taken.contains(candidate)).map_or_else(|| name.to_owned(), String::from)
 }

@@ -2,19 +2,18 @@
 
 use super::{
     Halt, Leader,
-    endpoint_output::{Heard, hear},
+    endpoint_output::{self, Beside},
     external, output,
     tasks::{self, GRACE, TaskBuilder},
 };
 use crate::{
-    audit, directory, events,
+    audit,
     problem::Doing,
     store::{self, Tx, endpoints::EndpointRecord},
 };
 use domain::{
     audit::Detail,
     endpoint::{AdapterState, EndpointEvent, EndpointState},
-    event::Topic,
     ids::EndpointId,
     name::Name,
     problem::Problem,
@@ -66,13 +65,9 @@ async fn bring_forward(leader: &Leader, record: &EndpointRecord) -> Result<(), H
     }
 }
 
-/// Writes the endpoint with what changed around it. `routes`: whether clients may notice.
-async fn save(mut tx: Tx, record: &EndpointRecord, routes: bool) -> Result<(), Halt> {
+/// Writes the endpoint with what changed around it.
+async fn save(mut tx: Tx, record: &EndpointRecord) -> Result<(), Halt> {
     tx.save_endpoint(record).await.doing("writing an endpoint")?;
-    if routes {
-        directory::changed(&mut tx).await.doing("telling the gateway")?;
-    }
-    events::tell(&mut tx, &record.endpoint.tenant, Topic::Endpoint, record.endpoint.id).await.doing("telling of an endpoint")?;
     Ok(tx.commit().await.doing("writing an endpoint")?)
 }
 
@@ -105,7 +100,7 @@ async fn launch(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {
     let mut lines = vec![(tx.at(), LogLevel::Info, format!("Starting the model server, time {}.", now.launch))];
     lines.extend(unheld.map(|text| (tx.at(), LogLevel::Warning, text)));
     tx.append_endpoint_log(&e.tenant, e.id, &lines).await.doing("writing a server’s log")?;
-    save(tx, &now, true).await?;
+    save(tx, &now).await?;
     Ok(())
 }
 
@@ -179,7 +174,7 @@ async fn say(leader: &Leader, seen: &EndpointRecord, reason: EndpointReason) -> 
         return Ok(());
     }
     now.endpoint.reason = reason;
-    save(tx, &now, false).await
+    save(tx, &now).await
 }
 
 /// Hands the server the adapters that it should have, whenever they differ from what it was handed last.
@@ -211,23 +206,21 @@ async fn read(leader: &Leader, record: &EndpointRecord, task: &str, address: Opt
         if (before.launch, &before.output) != (known.launch, &known.output) {
             return Err(Halt::LeaseLost);
         }
-        let mut now = before.clone();
-        let mut heard = Heard::default();
+        let mut now = before;
+        let mut beside = Beside::default();
         let at = tx.at();
         for line in read.bytes.split(|b| *b == b'\n').filter_map(|raw| output::line(raw, at)) {
-            hear(&mut now, line, &mut heard);
+            endpoint_output::apply(&mut now, line, &mut beside);
         }
         now.output = read.next;
         if now.endpoint.state == EndpointState::Ready {
             now.endpoint.address = address.map(str::to_owned);
         }
-        tx.append_endpoint_log(tenant, id, &heard.log).await.doing("writing a server’s log")?;
-        for (version, state, reason) in &heard.adapters {
+        tx.append_endpoint_log(tenant, id, &beside.log).await.doing("writing a server’s log")?;
+        for (version, state, reason) in &beside.adapters {
             tx.set_attachment(tenant, id, *version, *state, reason.as_ref()).await.doing("writing an adapter’s state")?;
         }
-        let routes =
-            !heard.adapters.is_empty() || now.endpoint.state != before.endpoint.state || now.endpoint.address != before.endpoint.address;
-        save(tx, &now, routes).await?;
+        save(tx, &now).await?;
     }
 }
 
@@ -277,7 +270,7 @@ async fn died(leader: &Leader, seen: &EndpointRecord, how: Option<ServerEnd>) ->
     tx.append_endpoint_log(tenant, id, &[line]).await.doing("writing a server’s log")?;
     no_longer_serves(&mut tx, &mut now).await?;
     now.endpoint.ready_at = None;
-    save(tx, &now, true).await
+    save(tx, &now).await
 }
 
 /// 1, 2, 4 .. 30 s.
@@ -308,7 +301,7 @@ async fn hold(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {
                 return Ok(());
             }
             now.endpoint.reason = EndpointReason::TenantSuspended;
-            save(tx, &now, false).await
+            save(tx, &now).await
         }
         _ => Ok(()),
     }
@@ -327,7 +320,7 @@ async fn put_aside(leader: &Leader, seen: &EndpointRecord, reason: EndpointReaso
     tx.append_endpoint_log(tenant, id, &[line]).await.doing("writing a server’s log")?;
     no_longer_serves(&mut tx, &mut now).await?;
     now.endpoint.ready_at = None;
-    save(tx, &now, true).await?;
+    save(tx, &now).await?;
     Ok(())
 }
 
@@ -348,7 +341,7 @@ async fn stop(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {
     now.endpoint.reason = EndpointReason::Stopped;
     now.endpoint.ready_at = None;
     no_longer_serves(&mut tx, &mut now).await?;
-    save(tx, &now, true).await
+    save(tx, &now).await
 }
 
 #[cfg(test)]

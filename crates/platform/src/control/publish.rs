@@ -6,14 +6,13 @@ use crate::{
     audit,
     blobs::BlobError,
     cards::{self, Evidence},
-    events, models,
+    models,
     problem::Doing,
     store::models::InsertVersion,
 };
 use domain::{
     audit::Detail,
     base_model::StoredFile,
-    event::Topic,
     ids::{ModelId, ModelVersionId},
     problem::Problem,
     reason::failure::{Cause, Failure},
@@ -91,8 +90,6 @@ pub(super) async fn publish(leader: &Leader, run: &Run, unit: &StepId, weights: 
         audit::by_system(at, Some(&now.tenant), "model.publish", "model_version", version, format!("{} v{number}", now.model_name));
     entry.detail = Detail::ModelPublished { run: now.name.clone(), digest: digest.clone() };
     audit::append(&mut tx, entry).await.doing("writing the audit record")?;
-    events::tell(&mut tx, &now.tenant, Topic::Run, now.id).await.doing("telling of the run")?;
-    events::tell(&mut tx, &now.tenant, Topic::ModelVersion, version).await.doing("telling of the version")?;
     tx.commit().await.doing("registering the model version")?;
     // A slot is free.
     Ok(())

@@ -5,15 +5,14 @@ use super::{Endpoints, endpoint_name, not_found};
 use crate::{change::Change, problem::Doing, sealing::TokenKey, store::endpoints::EndpointRecord};
 use domain::{
     audit::Detail,
-    endpoint::{Endpoint, EndpointState},
+    endpoint::Endpoint,
     external::{self, External},
     ids::EndpointId,
     model_server::ModelServer,
     name::Name,
     policy::Action,
-    problem::{FieldProblem, Problem},
+    problem::Problem,
     reason::endpoint::EndpointReason,
-    serving::ServingSettings,
 };
 
 /// What a person enters.
@@ -61,36 +60,12 @@ impl Endpoints<'_> {
         let key = external::key(&new.key).map_err(&mut checked).ok();
         let (Some(name), Some(address), Some(key)) = (name, address, key) else { return Err(Problem::invalid(wrong)) };
         let mut tx = Change::begin(self.platform(), &permit).await?;
-        self.has_room(&mut tx).await?;
-        let endpoint = Endpoint {
-            id: EndpointId::from_uuid(self.platform().fresh_uuid()),
-            tenant: self.tenant().clone(),
-            name: name.clone(),
-            state: EndpointState::Wanted,
-            reason: EndpointReason::NotAskedYet,
-            model_server: ModelServer::External,
-            base: None,
-            external: Some(External { address: address.clone(), has_key: key.is_some(), models: Vec::new(), checked: None }),
-            merged_version: None,
-            revision: 1,
-            attachments: Vec::new(),
-            address: None,
-            restarts: 0,
-            created_by: self.scope.person().id,
-            created_by_name: self.scope.person().name.clone(),
-            created_at: tx.at(),
-            ready_at: None,
-            settings: ServingSettings::default(),
-        };
-        if !tx.insert_endpoint(&endpoint).await.doing("writing the endpoint")? {
-            let free = self.free_name(&mut tx, name.as_str()).await?;
-            let problem = FieldProblem::new("name", format!("There is already an endpoint “{name}”.")).suggesting(free.as_str());
-            return Err(Problem::invalid(vec![problem]));
-        }
+        let external = External { address: address.clone(), has_key: key.is_some(), models: Vec::new(), checked: None };
+        let fresh = self.fresh(&name, tx.at(), ModelServer::External, EndpointReason::NotAskedYet);
+        let record = self.insert(&mut tx, Endpoint { external: Some(external), ..fresh }).await?;
         let added = Detail::ExternalAdded { address, with_key: key.is_some() };
-        let sealed = key.map(|key| sealed_key(&self.platform().inner.token_key, endpoint.id, &key));
-        tx.set_external_key(self.tenant(), endpoint.id, sealed.as_deref()).await.doing("keeping the server’s key")?;
-        let record = EndpointRecord::new(endpoint);
+        let sealed = key.map(|key| sealed_key(&self.platform().inner.token_key, record.endpoint.id, &key));
+        tx.set_external_key(self.tenant(), record.endpoint.id, sealed.as_deref()).await.doing("keeping the server’s key")?;
         tx.save_endpoint(&record).await.doing("writing the endpoint")?;
         self.commit(tx, record, added).await
     }

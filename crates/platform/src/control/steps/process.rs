@@ -158,7 +158,6 @@ pub(super) async fn read(leader: &Leader, run: &Run, unit: &StepId, folder: &str
             in_line = true;
             continue;
         }
-        let live = !lines.is_empty() || !points.is_empty();
         if !lines.is_empty() {
             let last = tx.last_log_number(tenant, id).await.doing("reading the log’s length")?;
             for (line, number) in lines.iter_mut().zip(last + 1..) {
@@ -171,18 +170,17 @@ pub(super) async fn read(leader: &Leader, run: &Run, unit: &StepId, folder: &str
             decide(tx, now, unit, verdict).await?;
             return Ok(true);
         }
-        let progressed = now.progress != before.progress;
-        let mut topics = Vec::new();
-        if now != before {
-            tx.save_run(&now).await.doing("writing a run")?;
-        }
         if (&now.state, &now.steps, &now.reason) != (&before.state, &before.steps, &before.reason) {
-            topics.push(Topic::Run);
+            tx.save_run(&now).await.doing("writing a run")?;
+        } else if now.progress != before.progress {
+            tx.save_progress(&now).await.doing("writing how far a run has come")?;
         }
-        if live || progressed {
-            topics.push(Topic::RunLive);
-        }
-        commit(tx) -> Result<bool, Halt> {
+        commit(tx).await?;
+    }
+}
+
+/// Whether this output says nothing but lines and points: it changes nothing of the run, and ends nothing.
+async fn only_telemetry(leader: &Leader, run: &Run, unit: &StepId, bytes: &[u8]) -> Result<bool, Halt> {
     let Some(before) = leader.platform.store().run(&run.tenant, run.id).await.doing("reading a run")? else { return Ok(false) };
     let (mut now, at) = (before.clone(), leader.platform.now());
     let mut lines = bytes.split(|b| *b == b'\n').filter_map(|raw| output::line(raw, at));
