@@ -1,5 +1,5 @@
 //! Base models: registered from a folder on the server, then usable by every tenant. What a folder must hold is in [`folder`];
-//! copying and hashing is `control::registering`'s job.
+//! copying and hashing is `jobs::base_model_files`'.
 
 mod folder;
 
@@ -7,7 +7,6 @@ use crate::{
     Platform,
     access::{Caller, PlatformScope, shortened},
     change::Change,
-    control::registering,
     jobs,
     problem::Doing,
 };
@@ -99,10 +98,11 @@ impl BaseModels<'_> {
         if !written.doing("writing the base model")? {
             return Err(taken());
         }
-        let job = registering::Registering { folder: new.folder, files: found.files };
-        jobs::enqueue(&mut tx, registering::JOB, None, model.id, &job).await.doing("writing the job")?;
+        let folder = new.folder.display().to_string();
+        let job = Job::RegisterBaseModel { model: model.id, folder: new.folder, files: found.files };
+        jobs::enqueue(&mut tx, &job).await.doing("writing the job")?;
         let mut entry = tx.entry("base_model", model.id, &model.name);
-        entry.detail = Detail::BaseModelAsked { architecture: model.architecture.clone(), folder: job.folder.display().to_string() };
+        entry.detail = Detail::BaseModelAsked { architecture: model.architecture.clone(), folder };
         tx.commit(entry).await.doing("registering the base model")?;
         Ok(model)
     }

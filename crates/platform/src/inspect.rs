@@ -32,14 +32,8 @@ use domain::{
 use futures::TryStreamExt;
 use judge::{Judge, Outcome, Split, Written, refusal};
 
-/// The kind of these jobs; their object is the dataset version.
-pub(crate) const JOB: &str = "inspect";
-
 /// Does one job: judges the version, or clears up after an upload whose portal died.
-pub(crate) async fn work(platform: &Platform, job: &Claimed) -> Result<(), Problem> {
-    let lost = || Problem::new(ProblemKind::Internal, format!("The job {} does not name a dataset version.", job.id));
-    let tenant = job.tenant.as_ref().ok_or_else(lost)?;
-    let id: DatasetVersionId = job.object.parse().map_err(|_| lost())?;
+pub(crate) async fn work(platform: &Platform, job: &Claimed, tenant: &Name, id: DatasetVersionId) -> Result<(), Problem> {
     let version = platform.store().dataset_version(tenant, id).await.doing("reading the dataset version")?;
     match version {
         Some(version) if version.state == VersionState::Checking => {

@@ -1,20 +1,23 @@
 //! Work that follows from a change and was committed with it. Any controller role takes a job, keeps it by renewing its
 //! claim, and finishes it in the transaction of the result; a job whose worker died is free again after a minute.
 
+mod base_model_files;
+pub(crate) mod job;
+
+pub(crate) use job::Job;
+
 use crate::{
-    Platform,
-    control::registering,
-    inspect,
+    Platform, inspect,
     problem::Doing,
     store::{self, JobRow, Tx},
     uuid_at,
 };
 use domain::{
-    name::Name,
     problem::{Problem, ProblemKind},
     time::{MINUTE, SECOND, Timestamp},
     traces::TARGET,
 };
+use job::Columns;
 use std::time::Duration;
 use tracing::Instrument;
 
@@ -30,40 +33,28 @@ pub(crate) const MOST_ATTEMPTS: u32 = 8;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Claimed {
     pub id: String,
-    pub kind: String,
-    pub tenant: Option<Name>,
-    /// Id of what it is about.
-    pub object: String,
-    pub payload: String,
     /// How often it was begun, this time included.
     pub attempts: u32,
     pub holder: String,
 }
 
 /// Commits a job with the change that it follows from.
-pub(crate) async fn enqueue(
-    tx: &mut Tx,
-    kind: &str,
-    tenant: Option<&Name>,
-    object: impl ToString,
-    payload: &impl serde::Serialize,
-) -> store::Result<()> {
-    tx.insert_job(&row(tx.at(), kind, tenant, object.to_string(), store::json(payload), None)).await
+pub(crate) async fn enqueue(tx: &mut Tx, job: &Job) -> store::Result<()> {
+    tx.insert_job(&row(tx.at(), job, None)?).await
 }
 
 /// Commits a job that this process holds from the start: for work that goes on outside the database (bytes that arrive).
 /// When the process dies, whoever takes the job finds the work unfinished; [`hand_over`] hands it on when it is done.
-pub(crate) async fn enqueue_held(tx: &mut Tx, kind: &str, tenant: &Name, object: impl ToString) -> store::Result<Claimed> {
+pub(crate) async fn enqueue_held(tx: &mut Tx, job: &Job) -> store::Result<Claimed> {
     let holder = uuid_at(tx.at()).simple().to_string();
-    let claim = (holder.clone(), tx.at().plus(CLAIM));
-    let row = row(tx.at(), kind, Some(tenant), object.to_string(), "null".into(), Some(claim));
+    let row = row(tx.at(), job, Some((holder.clone(), tx.at().plus(CLAIM))))?;
     tx.insert_job(&row).await?;
-    Ok(Claimed { id: row.id, kind: row.kind, tenant: row.tenant, object: row.object, payload: row.payload, attempts: 0, holder })
+    Ok(Claimed { id: row.id, attempts: 0, holder })
 }
 
-fn row(at: Timestamp, kind: &str, tenant: Option<&Name>, object: String, payload: String, claim: Option<(String, Timestamp)>) -> JobRow {
-    let id = uuid_at(at).simple().to_string();
-    JobRow { id, kind: kind.to_owned(), tenant: tenant.cloned(), object, payload, attempts: 0, run_after: at, claim }
+fn row(at: Timestamp, job: &Job, claim: Option<(String, Timestamp)>) -> store::Result<JobRow> {
+    let columns = job.columns().map_err(|e| sqlx::Error::Encode(Box::new(e)))?;
+    Ok(JobRow { id: uuid_at(at).simple().to_string(), columns, attempts: 0, run_after: at, claim })
 }
 
 /// Hands a held job on to whoever does jobs. False when it is somebody else's by now: then roll back.
@@ -93,44 +84,37 @@ impl Platform {
 
     /// Does one job; false when none is due. `most`: of one tenant's jobs this holder has at most so many at a time.
     pub async fn run_next_job(&self, holder: &str, most: u32) -> Result<bool, Problem> {
-        let Some(job) = self.claim(holder, most).await? else { return Ok(false) };
-        let trace =
-            tracing::info_span!(target: TARGET, "job", otel.name = job.kind, atelier.object = job.object, atelier.attempt = job.attempts);
+        let Some((held, columns)) = self.claim(holder, most).await? else { return Ok(false) };
+        let trace = tracing::info_span!(
+            target: TARGET, "job", otel.name = columns.kind, atelier.object = columns.object, atelier.attempt = held.attempts
+        );
         let done = tokio::select! {
-            done = self.work(&job).instrument(trace) => done,
-            () = self.keep_claim(&job) => {
-                tracing::warn!(job = job.id, "another process took this job over");
+            done = self.work(&held, &columns).instrument(trace) => done,
+            () = self.keep_claim(&held) => {
+                tracing::warn!(job = held.id, "another process took this job over");
                 return Ok(true);
             }
         };
         if let Err(problem) = done {
-            tracing::warn!(job = job.id, kind = job.kind, attempt = job.attempts, %problem, "a job failed; it is tried again");
-            self.put_back(&job, &problem).await?;
+            tracing::warn!(job = held.id, kind = columns.kind, attempt = held.attempts, %problem, "a job failed; it is tried again");
+            self.put_back(&held, &problem).await?;
         }
         Ok(true)
     }
 
     /// One arm per kind. Each may run twice, at any time, and finishes its job in its own transaction.
-    async fn work(&self, job: &Claimed) -> Result<(), Problem> {
-        match job.kind.as_str() {
-            inspect::JOB => inspect::work(self, job).await,
-            registering::JOB => registering::work(self, job).await,
-            other => Err(Problem::new(ProblemKind::Internal, format!("No part of this program does jobs of kind “{other}”."))),
+    async fn work(&self, held: &Claimed, columns: &Columns) -> Result<(), Problem> {
+        let unknown = |e| Problem::new(ProblemKind::Internal, format!("This program cannot do a job of kind “{}”: {e}.", columns.kind));
+        match Job::of(columns).map_err(unknown)? {
+            Job::Inspect { tenant, version } => inspect::work(self, held, &tenant, version).await,
+            Job::RegisterBaseModel { model, folder, files } => base_model_files::work(self, held, model, &folder, &files).await,
         }
     }
 
-    async fn claim(&self, holder: &str, most: u32) -> Result<Option<Claimed>, Problem> {
+    async fn claim(&self, holder: &str, most: u32) -> Result<Option<(Claimed, Columns)>, Problem> {
         let now = self.now();
         let row = self.store().claim_job(holder, most, now, now.plus(CLAIM)).await.doing("taking a job")?;
-        Ok(row.map(|r| Claimed {
-            id: r.id,
-            kind: r.kind,
-            tenant: r.tenant,
-            object: r.object,
-            payload: r.payload,
-            attempts: r.attempts,
-            holder: holder.to_owned(),
-        }))
+        Ok(row.map(|r| (Claimed { id: r.id, attempts: r.attempts, holder: holder.to_owned() }, r.columns)))
     }
 
     /// Ends only when the claim is lost. A database that is away for a while loses nothing: the commit checks the claim.

@@ -345,7 +345,7 @@ mod browser {
         let decoder = web_sys::TextDecoder::new().map_err(|_| away())?;
         let decode = web_sys::TextDecodeOptions::new();
         decode.set_stream(true);
-        let mut reader = EventReader::default();
+        let mut events = EventReader::default();
         let mut saved = None;
         loop {
             let piece = match JsFuture::from(reader.read()).await {
@@ -358,7 +358,7 @@ mod browser {
             }
             let Ok(bytes) = Reflect::get(&piece, &"value".into()).map(Uint8Array::from) else { break };
             let text = decoder.decode_with_js_u8_array_and_options(&bytes, &decode).unwrap_or_default();
-            for event in reader.push(&text) {
+            for event in events.push(&text) {
                 tell(answers, event, began, &mut saved);
             }
             scroll_down();

@@ -11,7 +11,6 @@ mod external;
 mod output;
 mod publish;
 mod queue;
-pub(crate) mod registering;
 mod runs;
 mod steps;
 mod sweep;

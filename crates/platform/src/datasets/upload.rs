@@ -10,7 +10,7 @@ use crate::{
     access::Permit,
     change::{Change, Unaudited},
     inspect,
-    jobs::{self, Claimed},
+    jobs::{self, Claimed, Job},
     problem::Doing,
     tenants::storage_used_up,
 };
@@ -155,7 +155,7 @@ impl Datasets<'_> {
             created_at: tx.at(),
         };
         tx.insert_dataset_version(&version).await.doing(doing)?;
-        let job = jobs::enqueue_held(&mut tx, inspect::JOB, tenant, version.id).await.doing(doing)?;
+        let job = jobs::enqueue_held(&mut tx, &Job::Inspect { tenant: tenant.clone(), version: version.id }).await.doing(doing)?;
         tx.commit_unaudited(Unaudited::UploadArriving).await.doing(doing)?;
         Ok((version, job))
     }

@@ -1,31 +1,30 @@
 //! The jobs table.
 
 use super::{Result, Store, Tx, at, count, in_tx, on_both, parsed, revisions::Told};
+use crate::jobs::job::Columns;
 use domain::{name::Name, time::Timestamp};
 
 pub(crate) struct JobRow {
     pub id: String,
-    pub kind: String,
-    pub tenant: Option<Name>,
-    pub object: String,
-    pub payload: String,
+    pub columns: Columns,
     pub attempts: u32,
     pub run_after: Timestamp,
     /// Who holds it from the start, and until when.
     pub claim: Option<(String, Timestamp)>,
 }
 
-type Columns = (String, String, Option<String>, String, String, i64, i64);
+type Row = (String, String, Option<String>, String, String, i64, i64);
 
 impl Tx {
     pub(crate) async fn insert_job(&mut self, j: &JobRow) -> Result<()> {
         let sql = "INSERT INTO jobs (id, kind, tenant, object, payload_json, attempts, run_after, claimed_by, claimed_until) \
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
         let (holder, until) = j.claim.as_ref().map(|(holder, until)| (holder.as_str(), until.0)).unzip();
-        let tenant = j.tenant.as_ref().map(Name::as_str);
+        let Columns { kind, tenant, object, payload } = &j.columns;
+        let tenant = tenant.as_ref().map(Name::as_str);
         self.jobs_changed();
         in_tx!(self, db => sqlx::query(sql)
-            .bind(&j.id).bind(&j.kind).bind(tenant).bind(&j.object).bind(&j.payload).bind(i64::from(j.attempts)).bind(j.run_after.0)
+            .bind(&j.id).bind(kind).bind(tenant).bind(object).bind(payload).bind(i64::from(j.attempts)).bind(j.run_after.0)
             .bind(holder).bind(until)
             .execute(db).await.map(drop))
     }
@@ -76,7 +75,7 @@ impl Store {
              (SELECT COUNT(*) FROM jobs h WHERE h.claimed_by = $1 AND h.claimed_until > $2 AND COALESCE(h.tenant, '') = COALESCE(j.tenant, '')) < $4 \
              ORDER BY COALESCE(t.begun_at, 0), j.run_after, j.id LIMIT 1) \
             RETURNING id, kind, tenant, object, payload_json, attempts, run_after";
-        let row: Option<Columns> =
+        let row: Option<Row> =
             in_tx!(tx, db => sqlx::query_as(sql).bind(holder).bind(now.0).bind(until.0).bind(i64::from(most)).fetch_optional(db).await)?;
         let Some((id, kind, tenant, object, payload, attempts, run_after)) = row else { return Ok(None) };
         // Two turns in one millisecond still come one after the other.
@@ -87,7 +86,7 @@ impl Store {
         tx.commit().await?;
         let tenant = tenant.map(|t| parsed(&t)).transpose()?;
         let claim = Some((holder.to_owned(), until));
-        Ok(Some(JobRow { id, kind, tenant, object, payload, attempts: count(attempts)?, run_after: at(run_after), claim }))
+        Ok(Some(JobRow { id, columns: Columns { kind, tenant, object, payload }, attempts: count(attempts)?, run_after: at(run_after), claim }))
     }
 
     /// False when the claim is somebody else's by now.

@@ -1,7 +1,7 @@
 //! What keeps several processes apart: the line of writers, fences, claims, and what each connection is told.
 
 use super::{jobs::JobRow, leases::Fence, *};
-use crate::problem::Trouble;
+use crate::{jobs::job::Columns, problem::Trouble};
 use domain::time::{DAY, MINUTE, SECOND};
 use tempfile::TempDir;
 
@@ -62,16 +62,8 @@ on_both_databases!(
 );
 
 async fn a_job_is_finished_handed_over_and_kept_only_by_whoever_claims_it_now(two: Two) {
-    let job = JobRow {
-        id: "j1".into(),
-        kind: "test".into(),
-        tenant: None,
-        object: "x".into(),
-        payload: "null".into(),
-        attempts: 0,
-        run_after: NOW,
-        claim: None,
-    };
+    let columns = Columns { kind: "test".into(), object: "x".into(), payload: "null".into(), ..Columns::default() };
+    let job = JobRow { id: "j1".into(), columns, attempts: 0, run_after: NOW, claim: None };
     let mut tx = two.one.in_line(NOW).await.unwrap();
     tx.insert_job(&job).await.unwrap();
     tx.commit().await.unwrap();

@@ -10,33 +10,21 @@ use crate::{
 use domain::{
     audit::Detail,
     base_model::{BaseModel, BaseModelState, StoredFile},
-    problem::{Problem, ProblemKind},
+    ids::BaseModelId,
+    problem::Problem,
     artefacts,
 };
-use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::Path;
 use tokio::io::AsyncReadExt;
 
-pub(crate) const JOB: &str = "register_base_model";
-
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Registering {
-    pub folder: PathBuf,
-    /// Names in the folder.
-    pub files: Vec<String>,
-}
-
-pub(crate) async fn work(platform: &Platform, job: &Claimed) -> Result<(), Problem> {
-    let broken = |e: &dyn std::fmt::Display| Problem::new(ProblemKind::Internal, format!("A job cannot be read: {e}."));
-    let what: Registering = serde_json::from_str(&job.payload).map_err(|e| broken(&e))?;
-    let id = job.object.parse().map_err(|e| broken(&e))?;
+pub(super) async fn work(platform: &Platform, job: &Claimed, id: BaseModelId, folder: &Path, files: &[String]) -> Result<(), Problem> {
     let Some(mut model) = platform.store().base_model(id).await.doing("reading the base model")? else {
         return close(platform, job, None).await;
     };
     if model.state != BaseModelState::Registering {
         return close(platform, job, None).await;
     }
-    match copy(platform, &what, &artefacts::base_model(id)).await {
+    match copy(platform, folder, files, &artefacts::base_model(id)).await {
         Ok(files) => {
             model.digest = files_digest(&files);
             model.files = files;
@@ -82,12 +70,12 @@ enum Trouble {
     Folder(String),
 }
 
-async fn copy(platform: &Platform, what: &Registering, to: &str) -> Result<Vec<StoredFile>, Trouble> {
+async fn copy(platform: &Platform, folder: &Path, files: &[String], to: &str) -> Result<Vec<StoredFile>, Trouble> {
     let mut out = Vec::new();
     let mut buffer = vec![0; 1024 * 1024];
-    for name in &what.files {
+    for name in files {
         let unreadable = |e: std::io::Error| Trouble::Folder(format!("The file {name} cannot be read: {e}."));
-        let mut file = tokio::fs::File::open(what.folder.join(name)).await.map_err(unreadable)?;
+        let mut file = tokio::fs::File::open(folder.join(name)).await.map_err(unreadable)?;
         let doing = "copying a base model’s file";
         let mut writer = platform.blobs().writer(&format!("{to}/{name}")).await.doing(doing).map_err(Trouble::Store)?;
         let mut hasher = blake3::Hasher::new();
