@@ -182,7 +182,10 @@ mod tests {
 
     #[test]
     fn the_tenant_is_read_from_where_it_is_written() {
-        assert_eq!([home(&"acme"), usage(&"acme")].map(|path| tenant_of(&path).map(str::to_owned)), [Some("acme".into()), Some("acme".into())]);
+        assert_eq!(
+            [home(&"acme"), usage(&"acme")].map(|path| tenant_of(&path).map(str::to_owned)),
+            [Some("acme".into()), Some("acme".into())]
+        );
         assert_eq!(["/t/", "/admin/tenants", "/login"].map(tenant_of), [None, None, None]);
     }
 

@@ -4,7 +4,7 @@
 mod processes;
 
 use processes::{
-    Portal, Setup, Tasks,
+    Portal, Setup, TaskFolders,
     person::{No, Person},
     prepare,
     programs::Programs,
@@ -78,7 +78,7 @@ struct Story {
 impl Story {
     async fn tell(data: &Path, programs: &Programs, pace: Pace) -> Self {
         prepare();
-        let tasks = Tasks(data.to_owned());
+        let tasks = TaskFolders(data.to_owned());
         let setup = Setup::new(data, "portal").with("--trainer-python", programs.python().display());
         let address = setup.address.clone();
         let mut portal = setup.start().await;

@@ -8,7 +8,7 @@ use domain::{
     policy::{self, Action},
 };
 use portal::{Answer, Browser, TestPortal};
-use server::rights::{ROUTES, Needs, needs};
+use server::rights::{Needs, ROUTES, needs};
 use std::collections::BTreeSet;
 
 /// Somebody who comes to the tenant `lumenta`: sign-in name, role there, role on the platform.

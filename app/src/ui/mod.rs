@@ -1,11 +1,11 @@
 //! The parts that pages are made of. Classes come from `style/`; what is plain HTML with a class has no component here.
 
-pub mod lineage_strip;
 pub mod chart;
 pub mod copy;
 pub mod draft;
 pub mod form;
 pub mod icon;
+pub mod lineage_strip;
 pub mod live;
 pub mod load;
 pub mod number;
@@ -20,11 +20,11 @@ pub mod theme;
 pub mod topbar;
 pub mod uploads;
 
-pub use lineage_strip::LineageStrip;
 pub use copy::Copy;
 pub use draft::Draft;
 pub use form::{Field, ProblemSummary};
 pub use icon::Icon;
+pub use lineage_strip::LineageStrip;
 pub use live::on_change;
 pub use load::{Load, LoadOnce, Refusal};
 pub use number::{bytes, count, short_id};

@@ -4,7 +4,7 @@ use std::error::Error;
 
 /// The error itself, then what caused it, down to the innermost.
 pub fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |e| e.source())
+    std::iter::successors(Some(error), |&e| e.source())
 }
 
 /// All of them in one line for the log, outermost first; what an error says of its cause by itself is not said again.

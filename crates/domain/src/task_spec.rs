@@ -1,12 +1,12 @@
 //! What a task is told to do: one JSON file, made by the platform, read by `atelier task`.
 
 use crate::{
+    artefacts::ArtefactStore,
     ids::{BaseModelId, DatasetVersionId, EndpointId, ModelVersionId, RunId},
     model::WeightsKind,
     name::Name,
     serving::ParserChoice,
     settings::RunSettings,
-    artefacts::ArtefactStore,
 };
 use serde::{Deserialize, Serialize};
 

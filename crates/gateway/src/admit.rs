@@ -4,7 +4,7 @@ use crate::{
     asked::{Asked, Demand},
     authenticate::Authenticated,
     errors::Refusal,
-    limits::{Ask, Ledger, OverLimit, Reservation, RateLimits, What},
+    limits::{Ask, Ledger, OverLimit, RateLimits, Reservation, What},
 };
 use domain::{directory::Route, serving::is_guarded};
 use std::sync::Arc;

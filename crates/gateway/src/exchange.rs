@@ -213,7 +213,13 @@ impl Exchange {
     }
 
     /// Within the limits by the length of its prompt; where that does not fit, by the count of the model's own tokenizer.
-    async fn admit(&self, caller: &Authenticated<'_>, asked: &Asked<'_>, route: &Route, upstream: &str) -> Result<(Admitted, Demand), Refusal> {
+    async fn admit(
+        &self,
+        caller: &Authenticated<'_>,
+        asked: &Asked<'_>,
+        route: &Route,
+        upstream: &str,
+    ) -> Result<(Admitted, Demand), Refusal> {
         let reserve = |demand: &Demand, prompt| {
             let default = self.inner.config.default_max_tokens;
             caller.reserve(demand, prompt, route.context, &self.inner.ledger, default)

@@ -96,7 +96,8 @@ mod tests {
         let tenant: Name = "acme".parse().unwrap();
         let mut entry = TenantEntry::default();
         (entry.calls.concurrent_calls, entry.calls.concurrent_calls_per_member) = (3, 2);
-        let caller = |person| Authenticated { tenant: &tenant, entry: &entry, key: None, person: PersonId::from_uuid(Uuid::from_u128(person)) };
+        let caller =
+            |person| Authenticated { tenant: &tenant, entry: &entry, key: None, person: PersonId::from_uuid(Uuid::from_u128(person)) };
         let first = under_way.enter(&caller(1)).ok().unwrap();
         let second = under_way.enter(&caller(1)).ok().unwrap();
         assert!(under_way.enter(&caller(1)).err().unwrap().message.contains("2 calls of this member"));

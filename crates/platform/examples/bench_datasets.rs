@@ -4,7 +4,7 @@
 //!     bench_datasets take FILE              uploads and judges it; says CPU seconds and peak memory of each part
 
 use bytes::Bytes;
-use domain::{people::Role, artefacts::ArtefactStore, tenant::Quota, time::Timestamp};
+use domain::{artefacts::ArtefactStore, people::Role, tenant::Quota, time::Timestamp};
 use futures::StreamExt;
 use platform::{
     Config, Platform, SESSION_HOURS,

@@ -7,7 +7,7 @@ use crate::{
     Platform,
     access::{Caller, PlatformScope, shortened},
     change::Change,
-    jobs,
+    jobs::{self, Job},
     problem::Doing,
 };
 use domain::{

@@ -20,6 +20,7 @@ use domain::{
     problem::{FieldProblem, Problem, ProblemKind},
     reason::endpoint::EndpointReason,
     serving::ServingSettings,
+    time::Timestamp,
 };
 
 mod external;
@@ -101,7 +102,8 @@ impl Endpoints<'_> {
         }
         let (Some(name), Some(base), true) = (name, base, wrong.is_empty()) else { return Err(Problem::invalid(wrong)) };
         let mut tx = Change::begin(self.platform(), &permit).await?;
-        let record = self.insert(&mut tx, &name, &base, None).await?;
+        let fresh = self.of_base(&name, tx.at(), &base, None);
+        let record = self.insert(&mut tx, fresh).await?;
         self.commit(tx, record, Detail::EndpointCreated { base_model: base.name }).await
     }
 

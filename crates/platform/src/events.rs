@@ -1,17 +1,8 @@
 //! What changed, for open pages and for the controllers: written with the change, read once by each process, told to whoever listens to
 //! that tenant.
 
-use crate::{
-    Platform,
-    access::Scope,
-    problem::Doing,
-};
-use domain::{
-    event::Event,
-    name::Name,
-    policy::Action,
-    problem::Problem,
-};
+use crate::{Platform, access::Scope, problem::Doing, store};
+use domain::{event::Event, name::Name, policy::Action, problem::Problem};
 use std::{
     collections::HashMap,
     future::Future,

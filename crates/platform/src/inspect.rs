@@ -21,13 +21,13 @@ use crate::{
 };
 use count::TokenCounter;
 use domain::{
+    artefacts,
     audit::Detail,
     dataset::{DatasetVersion, VersionState},
     ids::DatasetVersionId,
     inspect::{Finding, Report, rules::Rule},
     name::Name,
     problem::{Problem, ProblemKind},
-    artefacts,
 };
 use futures::TryStreamExt;
 use judge::{Judge, Outcome, Split, Written, refusal};

@@ -9,7 +9,6 @@ pub mod audit;
 pub mod base_models;
 pub mod blobs;
 mod cards;
-pub mod lineage;
 mod change;
 pub mod chats;
 mod confirm;
@@ -23,6 +22,7 @@ pub mod inspect;
 pub mod jobs;
 pub mod keys;
 pub mod leftovers;
+pub mod lineage;
 pub mod members;
 pub mod models;
 mod problem;
@@ -36,9 +36,9 @@ pub mod tenants;
 pub mod usage;
 
 use domain::{
+    artefacts::ArtefactStore,
     counted,
     problem::{Problem, ProblemKind},
-    artefacts::ArtefactStore,
     time::Timestamp,
 };
 use engine::Engine;

@@ -2,11 +2,11 @@
 
 use crate::{Platform, access::Scope, counted::counted, problem::Doing};
 use domain::{
-    lineage::{LineageLink, LineageStrip, Link, Target},
     dataset::DatasetVersion,
     endpoint::Endpoint,
     ids::{DatasetVersionId, EndpointId, ModelVersionId, RunId},
     key::KeyState,
+    lineage::{LineageLink, LineageStrip, Link, Target},
     model::ModelVersion,
     policy::Action,
     problem::Problem,
@@ -114,8 +114,7 @@ impl Platform {
         };
         let run = run.map_or_else(no_run, |r| (r.name.to_string(), Some(Target::Run(r.id))));
         let callable = endpoint.is_some();
-        let endpoint =
-            endpoint.map_or_else(|| ("not deployed".into(), None), |e| (e.name.to_string(), Some(Target::Endpoint(e.name))));
+        let endpoint = endpoint.map_or_else(|| ("not deployed".into(), None), |e| (e.name.to_string(), Some(Target::Endpoint(e.name))));
         let keys = if callable { (counted(keys, "key", "keys"), keys_page(scope)) } else { ("nothing to call yet".into(), None) };
         Ok([data, run, model, endpoint, keys, (usage(requests), Some(Target::Usage))])
     }

@@ -8,6 +8,7 @@ use crate::{
     train,
 };
 use domain::{
+    artefacts,
     model::WeightsKind,
     reason::{
         failure::{Cause, Failure},
@@ -15,7 +16,6 @@ use domain::{
     },
     report::{Outcome, Phase, TaskMessage},
     run::{EvaluatedRow, LogLevel, Scores},
-    artefacts,
     task_spec::Evaluate,
 };
 use serde::Deserialize;

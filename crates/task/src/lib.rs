@@ -13,14 +13,14 @@ mod merge;
 mod program;
 mod reporter;
 mod serve;
-mod transfer;
 mod train;
+mod transfer;
 mod vllm;
 
 use domain::{
+    artefacts,
     report::{TaskMessage, Verdict},
     run::LogLevel,
-    artefacts,
     task_spec::{TaskSpec, Work},
 };
 use failure::Halt;

@@ -2,9 +2,9 @@
 
 mod console;
 mod export;
-mod trainer_file;
 mod log;
 mod results;
+mod trainer_file;
 
 pub use trainer_file::{PlatformKeys, dataset_info, trainer_file, yaml_text};
 

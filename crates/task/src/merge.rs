@@ -8,6 +8,7 @@ use crate::{
     train,
 };
 use domain::{
+    artefacts,
     base_model::StoredFile,
     reason::{
         failure::{Cause, Failure},
@@ -15,7 +16,6 @@ use domain::{
     },
     report::{Outcome, Phase},
     settings::FinetuningType,
-    artefacts,
     task_spec::Merge,
 };
 use std::{path::Path, time::Duration};

@@ -12,13 +12,13 @@ use crate::{
     vllm::{self, Parsers},
 };
 use domain::{
+    artefacts,
     reason::{
         endpoint::AdapterReason,
         failure::{Cause, Failure},
     },
     report::{AdapterFailure, Phase, TaskMessage},
     run::LogLevel,
-    artefacts,
     task_spec::{Serve, WantedAdapter, WantedAdapters, Weights},
 };
 use std::{

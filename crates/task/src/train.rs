@@ -8,6 +8,7 @@ use crate::{
     reporter::now,
 };
 use domain::{
+    artefacts,
     reason::{
         failure::{Cause, Failure},
         run::Reason,
@@ -15,7 +16,6 @@ use domain::{
     report::{Outcome, Phase, TaskMessage},
     run::LogLevel,
     settings::FinetuningType,
-    artefacts,
     task_spec::Train,
 };
 use std::{
@@ -59,7 +59,12 @@ async fn prepare(task: &Context, work: &Train, folder: &Path) -> Result<Option<u
             .fetch(&artefacts::dataset_held_out(&work.tenant, work.dataset_version, judgement), &data.join(lf::HELD_OUT_FILE))
             .await?;
     }
-    let ours = lf::PlatformKeys { template: &work.template, train_rows: work.train_rows, held_out_rows: work.held_out_rows, gpu: task.machine.gpu };
+    let ours = lf::PlatformKeys {
+        template: &work.template,
+        train_rows: work.train_rows,
+        held_out_rows: work.held_out_rows,
+        gpu: task.machine.gpu,
+    };
     write(&data.join("dataset_info.json"), lf::dataset_info(work.held_out_rows > 0).to_string()).await?;
     write(&folder.join(lf::TRAINER_FILE), lf::yaml_text(&lf::trainer_file(&work.settings, ours))).await?;
     let inputs = Reason::TrainingInputs { bytes: base.bytes, train_rows: work.train_rows, held_out_rows: work.held_out_rows };

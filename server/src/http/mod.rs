@@ -72,7 +72,8 @@ pub fn web_routes(web: &Web, development: Option<Arc<DevProvider>>, tried: attem
         .post("/t/{tenant}/keys-new", key_form::key_form)
         .post("/t/{tenant}/playground/chat", playground::chat);
     // The platform counts the bytes against its own limit and the tenant's quota.
-    let uploads = Routes::new().route(Method::POST, "/t/{tenant}/datasets-upload", post(uploads::upload).layer(DefaultBodyLimit::disable()));
+    let uploads =
+        Routes::new().route(Method::POST, "/t/{tenant}/datasets-upload", post(uploads::upload).layer(DefaultBodyLimit::disable()));
     let (pages, listed) = pages::routes(web);
     routes.listed.extend(listed);
     routes.listed.extend(uploads.listed);

@@ -46,7 +46,8 @@ fn no_such_address() -> Problem {
 
 /// A body that fell silent; or one that is too large, which `layers::body` around this one says in its own words.
 fn broken_off(error: &(dyn std::error::Error + 'static), wants: problem_page::Wants) -> Response {
-    let silent = causes(error).filter_map(|e| e.downcast_ref()).find_map(|e| if let BrokenOff::Silent(limit) = e { Some(*limit) } else { None });
+    let silent =
+        causes(error).filter_map(|e| e.downcast_ref()).find_map(|e| if let BrokenOff::Silent(limit) = e { Some(*limit) } else { None });
     let Some(limit) = silent else {
         let problem = Problem::new(ProblemKind::Invalid, "The request broke off, so nothing was done.").next("Send it again.");
         return problem_page::answer(&problem, wants);

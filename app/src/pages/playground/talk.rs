@@ -187,7 +187,7 @@ fn hear(event: &str, data: &str) -> Option<StreamEvent> {
 
 #[cfg(feature = "hydrate")]
 mod browser {
-    use super::{EventReader, StreamEvent, StreamedAnswer, Question, State, Talk};
+    use super::{EventReader, Question, State, StreamEvent, StreamedAnswer, Talk};
     use crate::{
         api::{AppError, playground::playground_get},
         links,

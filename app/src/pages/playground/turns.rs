@@ -1,6 +1,6 @@
 //! What was said: the saved turns, then the one under way.
 
-use super::talk::{StreamedAnswer, State, Talk};
+use super::talk::{State, StreamedAnswer, Talk};
 use crate::{
     api::playground::{ChatView, PlaygroundPage},
     ui::{Icon, copy::put, count},

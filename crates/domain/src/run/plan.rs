@@ -1,6 +1,6 @@
 //! The plan of a run: made once, when it is launched, from what was asked for. The same request makes the same plan.
 
-use super::{ProcessWork, PortalWork, Reason, Resources, Step, StepId, StepKind, StepState, Work};
+use super::{PortalWork, ProcessWork, Reason, Resources, Step, StepId, StepKind, StepState, Work};
 use crate::{
     model::WeightsKind,
     settings::{FinetuningType, RunSettings},

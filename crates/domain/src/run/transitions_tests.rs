@@ -3,7 +3,7 @@ use crate::{
     ids::{BaseModelId, DatasetVersionId, PersonId, RunId},
     model::WeightsKind,
     reason::failure::Cause,
-    run::{ProcessWork, PortalWork, Resources, plan::Wanted},
+    run::{PortalWork, ProcessWork, Resources, plan::Wanted},
     settings::RunSettings,
 };
 use proptest::prelude::*;

@@ -35,7 +35,6 @@ pub enum Kind {
 word!(Kind);
 
 impl Kind {
-
     /// What was typed, as a value of this kind; none if it cannot be one. A decimal comma is understood.
     pub fn read(self, raw: &str) -> Option<SettingValue> {
         let raw = raw.trim();

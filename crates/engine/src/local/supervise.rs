@@ -8,14 +8,14 @@ use super::{
 };
 use crate::Error;
 use std::{
-    io,
-    os::{
-        fd::{AsRawFd, OwnedFd},
-        unix::process::ExitStatusExt,
-    },
+    io::{self, Read},
+    os::unix::{net::UnixStream, process::ExitStatusExt},
     path::Path,
     process::{Command, ExitStatus, Stdio},
-    sync::atomic::{AtomicI32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -34,7 +34,7 @@ pub fn supervise(folder: &Path) -> i32 {
 }
 
 fn run(folder: &Folder) -> Result<(), Error> {
-    let signals = Signals::catch().map_err(because("catching signals"))?;
+    let mut signals = Signals::catch().map_err(because("catching signals"))?;
     let applied = folder.applied()?.ok_or_else(|| Error::Unknown(folder.name().to_owned()))?;
     let launch = folder.launch()?;
     // Children whose parent dies become ours, so that none is left when the command has ended.
@@ -70,7 +70,7 @@ fn run(folder: &Folder) -> Result<(), Error> {
         }
     };
     let limits = Limits { deadline: applied.task.deadline.map(|d| Instant::now() + d), grace: applied.task.grace };
-    let (status, overdue) = wait(&mut child, folder, &signals, &limits).map_err(because("waiting for the command"))?;
+    let (status, overdue) = wait(&mut child, folder, &mut signals, &limits).map_err(because("waiting for the command"))?;
     // What the command started and left behind ends with it.
     let me = myself.pid;
     let until = Instant::now() + Duration::from_secs(5);
@@ -107,7 +107,7 @@ struct Limits {
 
 /// Waits for the command; true = it was ended at its deadline. SIGTERM to us goes on to its group; when the grace time is over, all its
 /// processes are killed.
-fn wait(child: &mut std::process::Child, folder: &Folder, signals: &Signals, limits: &Limits) -> io::Result<(ExitStatus, bool)> {
+fn wait(child: &mut std::process::Child, folder: &Folder, signals: &mut Signals, limits: &Limits) -> io::Result<(ExitStatus, bool)> {
     let group = child.id().cast_signed();
     let mut deadline = limits.deadline;
     let (mut kill_at, mut overdue) = (None::<Instant>, false);
@@ -163,54 +163,33 @@ fn reap_strangers_but(command: i32) {
     }
 }
 
-/// SIGTERM, SIGINT, SIGHUP and SIGCHLD as bytes in a pipe: works in whatever thread they arrive.
+/// SIGTERM, SIGINT, SIGHUP and SIGCHLD wake whoever waits, in whatever thread they arrive.
 struct Signals {
-    pipe: OwnedFd,
-}
-
-static PIPE: AtomicI32 = AtomicI32::new(-1);
-
-extern "C" fn on_signal(signal: libc::c_int) {
-    let byte = [u8::try_from(signal).unwrap_or(0)];
-    // SAFETY: write is allowed in a signal handler; the pipe does not block, and a full pipe already wakes the reader.
-    unsafe { libc::write(PIPE.load(Ordering::Relaxed), byte.as_ptr().cast(), 1) };
+    woken: UnixStream,
+    /// We were asked to end since the last look.
+    asked: Arc<AtomicBool>,
 }
 
 impl Signals {
     fn catch() -> io::Result<Self> {
-        let (pipe, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC | nix::fcntl::OFlag::O_NONBLOCK)?;
-        PIPE.store(write.as_raw_fd(), Ordering::Relaxed);
-        // The handler writes to it until the process ends.
-        std::mem::forget(write);
-        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGCHLD] {
-            // SAFETY: the handler does nothing but write.
-            unsafe {
-                let mut action = std::mem::zeroed::<libc::sigaction>();
-                action.sa_sigaction = on_signal as *const () as usize;
-                action.sa_flags = libc::SA_RESTART;
-                if libc::sigaction(signal, &raw const action, std::ptr::null_mut()) != 0 {
-                    return Err(io::Error::last_os_error());
-                }
-            }
+        let (woken, wake) = UnixStream::pair()?;
+        let asked = Arc::new(AtomicBool::new(false));
+        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+            // First, so that whoever is woken sees it.
+            signal_hook::flag::register(signal, asked.clone())?;
+            signal_hook::low_level::pipe::register(signal, wake.try_clone()?)?;
         }
-        Ok(Self { pipe })
+        signal_hook::low_level::pipe::register(libc::SIGCHLD, wake)?;
+        Ok(Self { woken, asked })
     }
 
     /// Until a signal comes or the time is over. True = we were asked to end.
-    fn wait(&self, at_most: Option<Duration>) -> io::Result<bool> {
-        let timeout = at_most.map_or(-1, |d| i32::try_from(d.as_millis() + 1).unwrap_or(i32::MAX));
-        let mut poll = libc::pollfd { fd: self.pipe.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        // SAFETY: one valid pollfd.
-        if unsafe { libc::poll(&raw mut poll, 1, timeout) } < 0 {
-            let e = io::Error::last_os_error();
-            return if e.kind() == io::ErrorKind::Interrupted { Ok(false) } else { Err(e) };
+    fn wait(&mut self, at_most: Option<Duration>) -> io::Result<bool> {
+        // None = as long as it takes; 0 would be refused.
+        self.woken.set_read_timeout(at_most.map(|d| d + Duration::from_millis(1)))?;
+        match self.woken.read(&mut [0; 64]) {
+            Err(e) if !matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted) => Err(e),
+            _ => Ok(self.asked.swap(false, Ordering::AcqRel)),
         }
-        let mut bytes = [0_u8; 64];
-        let read = match nix::unistd::read(&self.pipe, &mut bytes) {
-            Ok(n) => n,
-            Err(nix::errno::Errno::EAGAIN) => 0,
-            Err(e) => return Err(e.into()),
-        };
-        Ok(bytes[..read].iter().any(|b| i32::from(*b) != libc::SIGCHLD))
     }
 }

@@ -2,17 +2,18 @@
 
 use super::{LocalEngine, because, folder};
 use crate::Error;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
+use futures::{FutureExt, StreamExt};
+use inotify::{Event, EventMask, EventStream, Inotify, WatchDescriptor, WatchMask, Watches};
 use std::{
     collections::{BTreeSet, HashMap},
+    ffi::OsStr,
     io,
-    os::fd::{AsFd, AsRawFd, RawFd},
     path::Path,
 };
-use tokio::io::{Interest, unix::AsyncFd};
 
 pub struct Watch {
-    inotify: AsyncFd<Fd>,
+    events: EventStream<[u8; 4096]>,
+    watches: Watches,
     engine: LocalEngine,
     root: WatchDescriptor,
     folders: HashMap<WatchDescriptor, String>,
@@ -20,31 +21,18 @@ pub struct Watch {
     changed: BTreeSet<String>,
 }
 
-struct Fd(Inotify);
-
-impl AsRawFd for Fd {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_fd().as_raw_fd()
-    }
-}
-
 impl Watch {
     pub fn begin(engine: &LocalEngine) -> Result<Self, Error> {
-        let doing = because("watching the tasks");
         // The folder that is watched has to be there.
         drop(folder::lock(&engine.root)?);
-        let begun = || -> io::Result<(Inotify, WatchDescriptor)> {
-            let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-            let root = inotify.add_watch(
-                &engine.root,
-                AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_MOVED_FROM | AddWatchFlags::IN_DELETE,
-            )?;
-            Ok((inotify, root))
+        let begun = || -> io::Result<_> {
+            let inotify = Inotify::init()?;
+            let mut watches = inotify.watches();
+            let root = watches.add(&engine.root, WatchMask::CREATE | WatchMask::MOVED_TO | WatchMask::MOVED_FROM | WatchMask::DELETE)?;
+            Ok((inotify.into_event_stream([0; 4096])?, watches, root))
         };
-        let (inotify, root) = begun().map_err(&doing)?;
-        // SAFETY: `Fd` owns the one descriptor that it shows, and closes it when it is dropped.
-        let inotify = unsafe { AsyncFd::register_with_interest(Fd(inotify), Interest::READABLE) }.map_err(|e| doing(e.into()))?;
-        let mut watch = Self { inotify, engine: engine.clone(), root, folders: HashMap::new(), changed: BTreeSet::new() };
+        let (events, watches, root) = begun().map_err(because("watching the tasks"))?;
+        let mut watch = Self { events, watches, engine: engine.clone(), root, folders: HashMap::new(), changed: BTreeSet::new() };
         for name in engine.names()? {
             watch.follow(&name);
         }
@@ -52,43 +40,37 @@ impl Watch {
     }
 
     pub async fn next(&mut self) -> Result<BTreeSet<String>, Error> {
-        let doing = because("watching the tasks");
-        loop {
-            if !self.changed.is_empty() {
-                return Ok(std::mem::take(&mut self.changed));
-            }
-            let mut ready = self.inotify.readable().await.map_err(&doing)?;
-            match self.inotify.get_ref().0.read_events() {
-                Ok(events) => {
-                    drop(ready);
-                    for event in events {
-                        self.see(event.wd, event.mask, event.name.as_deref().and_then(|n| n.to_str()))?;
-                    }
-                }
-                Err(nix::errno::Errno::EAGAIN) => ready.clear_ready(),
-                Err(nix::errno::Errno::EINTR) => {}
-                Err(e) => return Err(doing(e.into())),
+        while self.changed.is_empty() {
+            // It never ends.
+            let mut seen = self.events.next().await;
+            // What came together is told together.
+            while let Some(event) = seen {
+                self.see(&event.map_err(because("watching the tasks"))?)?;
+                seen = self.events.next().now_or_never().flatten();
             }
         }
+        Ok(std::mem::take(&mut self.changed))
     }
 
-    fn see(&mut self, at: WatchDescriptor, what: AddWatchFlags, name: Option<&str>) -> Result<(), Error> {
-        if what.contains(AddWatchFlags::IN_Q_OVERFLOW) {
+    fn see<N: AsRef<OsStr>>(&mut self, event: &Event<N>) -> Result<(), Error> {
+        let (at, what) = (&event.wd, event.mask);
+        let name = event.name.as_ref().and_then(|n| n.as_ref().to_str());
+        if what.contains(EventMask::Q_OVERFLOW) {
             // Some were lost, and nobody knows which.
             for name in self.engine.names()? {
                 self.follow(&name);
                 self.changed.insert(name);
             }
-        } else if at == self.root {
+        } else if *at == self.root {
             if let Some(name) = name.filter(|n| folder::is_task_name(n)) {
-                if what.intersects(AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO) {
+                if what.intersects(EventMask::CREATE | EventMask::MOVED_TO) {
                     self.follow(name);
                 }
                 self.changed.insert(name.to_owned());
             }
-        } else if what.contains(AddWatchFlags::IN_IGNORED) {
-            self.folders.remove(&at);
-        } else if let Some(task) = self.folders.get(&at)
+        } else if what.contains(EventMask::IGNORED) {
+            self.folders.remove(at);
+        } else if let Some(task) = self.folders.get(at)
             && name.is_none_or(|n| !n.starts_with('.'))
         {
             self.changed.insert(task.clone());
@@ -99,8 +81,8 @@ impl Watch {
     /// A folder that is gone by now is told by the root's watch.
     fn follow(&mut self, name: &str) {
         let path: &Path = &self.engine.root.join(name);
-        let what = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_ONLYDIR;
-        if let Ok(at) = self.inotify.get_ref().0.add_watch(path, what) {
+        let what = WatchMask::CREATE | WatchMask::MOVED_TO | WatchMask::MODIFY | WatchMask::ONLYDIR;
+        if let Ok(at) = self.watches.add(path, what) {
             self.folders.insert(at, name.to_owned());
         }
     }

@@ -11,12 +11,12 @@ use super::{
 use crate::{Platform, change::Change, problem::Doing, random};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::{
+    artefacts,
     audit::{
         Detail, Verification,
         checkpoint::{Checkpoint, LastCheckpoint},
     },
     problem::{Problem, ProblemKind},
-    artefacts,
     time::Timestamp,
 };
 

@@ -31,7 +31,7 @@ impl OnDisk {
 impl Blobs {
     /// All files below a folder, sorted by path; empty when there is no such folder.
     pub async fn on_disk(&self, folder: &str) -> Result<Vec<OnDisk>, BlobError> {
-        let (root, folder) = (self.root.clone(), self.on_disk(folder)?);
+        let (root, folder) = (self.root.clone(), self.file_path(folder)?);
         blocking(move || {
             let mut found = Vec::new();
             walk(&root, &folder, &mut found)?;
@@ -43,7 +43,7 @@ impl Blobs {
 
     /// Names of the folders right below a folder; empty when there is no such folder.
     pub async fn folders(&self, folder: &str) -> Result<Vec<String>, BlobError> {
-        let folder = self.on_disk(folder)?;
+        let folder = self.file_path(folder)?;
         blocking(move || {
             let entries = match std::fs::read_dir(folder) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -57,7 +57,7 @@ impl Blobs {
 
     /// Removes one file of [`Blobs::on_disk`], finished or not, and its folder when that is empty now; fine when it is gone.
     pub async fn remove_from_disk(&self, path: &str) -> Result<(), BlobError> {
-        let file = self.on_disk(path)?;
+        let file = self.file_path(path)?;
         blocking(move || {
             gone_is_fine(std::fs::remove_file(&file))?;
             // Not empty is the usual case; a writer that needs it makes it again.
@@ -69,12 +69,12 @@ impl Blobs {
 
     /// Removes a folder with everything in it, unfinished objects too; fine when it is gone.
     pub async fn erase(&self, folder: &str) -> Result<(), BlobError> {
-        let folder = self.on_disk(folder)?;
+        let folder = self.file_path(folder)?;
         blocking(move || gone_is_fine(std::fs::remove_dir_all(folder))).await
     }
 
     /// A path below the root: plain names only, so that nothing leads out of the store.
-    fn on_disk(&self, path: &str) -> Result<PathBuf, BlobError> {
+    fn file_path(&self, path: &str) -> Result<PathBuf, BlobError> {
         let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', '\0']);
         if !path.split('/').all(plain) {
             return Err(BlobError::BadPath { path: path.to_owned() });

@@ -25,7 +25,9 @@ pub(super) fn line(raw: &[u8], now: Timestamp) -> Option<Line> {
         return None;
     }
     let read = serde_json::from_slice(raw).ok();
-    read.or_else(|| Some(Line { at: now, message: TaskMessage::Log { level: LogLevel::Info, text: String::from_utf8_lossy(raw).into_owned() } }))
+    read.or_else(|| {
+        Some(Line { at: now, message: TaskMessage::Log { level: LogLevel::Info, text: String::from_utf8_lossy(raw).into_owned() } })
+    })
 }
 
 /// Text that every database takes: without NUL, not endless.

@@ -11,13 +11,13 @@ use crate::{
     store::models::InsertVersion,
 };
 use domain::{
+    artefacts,
     audit::Detail,
     base_model::StoredFile,
     ids::{ModelId, ModelVersionId},
     problem::Problem,
     reason::failure::{Cause, Failure},
     run::{EvaluatedRow, Reason, Run, StepId},
-    artefacts,
 };
 use futures::TryStreamExt;
 

@@ -3,13 +3,13 @@
 use crate::TaskLimits;
 use crate::store::endpoints::EndpointRecord;
 use domain::{
+    artefacts::ArtefactStore,
     base_model::BaseModel,
     dataset::DatasetVersion,
     ids::{EndpointId, RunId},
     name::Name,
     run::{Run, Step, StepId},
     serving::ParserChoice,
-    artefacts::ArtefactStore,
     task_spec::{Evaluate, Merge, Serve, TaskSpec, Train, Weights, Work},
 };
 use engine::{Resources, Runtime, Task, TaskKind};

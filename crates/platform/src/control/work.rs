@@ -5,7 +5,7 @@ use crate::problem::Doing;
 use domain::{
     problem::Problem,
     report::Outcome,
-    run::{ProcessWork, PortalWork, Reason, Run, Step, StepId, Work},
+    run::{PortalWork, ProcessWork, Reason, Run, Step, StepId, Work},
     time::Timestamp,
 };
 use engine::Task;

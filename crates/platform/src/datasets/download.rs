@@ -4,9 +4,9 @@ use super::{Datasets, called};
 use crate::{blobs::BlobError, problem::Doing};
 use bytes::Bytes;
 use domain::{
+    artefacts,
     dataset::{Container, DatasetFile, DatasetVersion},
     problem::Problem,
-    artefacts,
 };
 use futures::stream::BoxStream;
 

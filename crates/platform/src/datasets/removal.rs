@@ -7,12 +7,12 @@
 use super::{Datasets, called, not_found};
 use crate::{change::Change, problem::Doing};
 use domain::{
+    artefacts,
     audit::{Detail, Entry},
     dataset::{DatasetVersion, VersionState},
     name::Name,
     policy::Action,
     problem::Problem,
-    artefacts,
 };
 
 impl Datasets<'_> {

@@ -9,10 +9,10 @@ use crate::{
 };
 use bytes::Bytes;
 use domain::{
+    artefacts,
     dataset::{DatasetVersion, Format},
     inspect::{Report, RowFilter, RowPage, RowVerdict, rules::judge},
     problem::Problem,
-    artefacts,
 };
 use futures::{StreamExt, stream::BoxStream};
 

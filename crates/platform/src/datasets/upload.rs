@@ -9,13 +9,13 @@ use crate::{
     Platform,
     access::Permit,
     change::{Change, Unaudited},
-    inspect,
     jobs::{self, Claimed, Job},
     problem::Doing,
     tenants::storage_used_up,
 };
 use bytes::Bytes;
 use domain::{
+    artefacts,
     audit::Detail,
     base_model::BaseModelState,
     dataset::{Dataset, DatasetVersion, Documentation, VersionState},
@@ -23,7 +23,7 @@ use domain::{
     name::Name,
     policy::Action,
     problem::{FieldProblem, Problem, ProblemKind},
-    size, artefacts,
+    size,
 };
 use futures::{Stream, StreamExt};
 

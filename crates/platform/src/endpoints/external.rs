@@ -11,7 +11,7 @@ use domain::{
     model_server::ModelServer,
     name::Name,
     policy::Action,
-    problem::Problem,
+    problem::{FieldProblem, Problem},
     reason::endpoint::EndpointReason,
 };
 

@@ -6,9 +6,9 @@
 
 use crate::blobs::{BlobError, Blobs};
 use domain::{
+    artefacts,
     ids::BaseModelId,
     inspect::{Conversation, rules::CONTROL_TOKENS},
-    artefacts,
 };
 use minijinja::{Environment, Error, ErrorKind, Value, context};
 use serde_json::Value as Json;

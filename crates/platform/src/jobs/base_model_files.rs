@@ -8,11 +8,11 @@ use crate::{
     problem::Doing,
 };
 use domain::{
+    artefacts,
     audit::Detail,
     base_model::{BaseModel, BaseModelState, StoredFile},
     ids::BaseModelId,
     problem::Problem,
-    artefacts,
 };
 use std::path::Path;
 use tokio::io::AsyncReadExt;

@@ -1,7 +1,7 @@
 //! A session that is confirmed again: its refresh token is handed to one process at a time, which asks the provider and says what
 //! came of it.
 
-use super::{ID_TOKEN, Profile, REFRESH_TOKEN, Sessions, entry, place};
+use super::{ID_TOKEN, Profile, REFRESH_TOKEN, Sessions, bound_to, entry};
 use crate::{
     access::{Actor, Origin},
     change::{Change, Unaudited},
@@ -47,7 +47,7 @@ impl Sessions<'_> {
         let Some(row) = store.take_renewal(session, now, now.plus(ASKING_LASTS)).await.doing("confirming a session")? else {
             return Ok(None);
         };
-        let opened = self.platform.inner.token_key.open(&place(session, REFRESH_TOKEN), &row.refresh_token_sealed);
+        let opened = self.platform.inner.token_key.open(&bound_to(session, REFRESH_TOKEN), &row.refresh_token_sealed);
         let (issuer, subject, person, person_name) = (row.issuer, row.subject, row.person, row.person_name);
         let renewal = Renewal { session, issuer, subject, refresh_token: opened.clone().unwrap_or_default(), person, person_name };
         if opened.is_none() {
@@ -80,7 +80,7 @@ impl Sessions<'_> {
             }
             None => confirm_as_before(&mut tx, renewal.person).await.doing(doing)?,
         }
-        let seal = |token: Option<String>, what| token.map(|t| key.seal(&place(renewal.session, what), &t));
+        let seal = |token: Option<String>, what| token.map(|t| key.seal(&bound_to(renewal.session, what), &t));
         let id_token = seal(renewed.profile.and_then(|p| p.id_token), ID_TOKEN);
         let refresh_token = seal(renewed.refresh_token, REFRESH_TOKEN);
         let next = tx.at().plus(self.every());

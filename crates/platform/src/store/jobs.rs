@@ -86,7 +86,13 @@ impl Store {
         tx.commit().await?;
         let tenant = tenant.map(|t| parsed(&t)).transpose()?;
         let claim = Some((holder.to_owned(), until));
-        Ok(Some(JobRow { id, columns: Columns { kind, tenant, object, payload }, attempts: count(attempts)?, run_after: at(run_after), claim }))
+        Ok(Some(JobRow {
+            id,
+            columns: Columns { kind, tenant, object, payload },
+            attempts: count(attempts)?,
+            run_after: at(run_after),
+            claim,
+        }))
     }
 
     /// False when the claim is somebody else's by now.

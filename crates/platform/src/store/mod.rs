@@ -12,7 +12,6 @@
 
 mod audit;
 mod base_models;
-mod lineage;
 mod chats;
 mod connect;
 mod datasets;
@@ -22,6 +21,7 @@ mod events;
 mod jobs;
 mod keys;
 pub(crate) mod leases;
+mod lineage;
 mod marks;
 pub(crate) mod models;
 mod people;

@@ -3,13 +3,13 @@
 use crate::house::{House, until};
 use domain::{
     card::Origin,
-    lineage::{LineageStrip, Link, Target},
     endpoint::{AdapterState, EndpointState},
+    lineage::{LineageStrip, Link, Target},
     model::Stage,
     problem::ProblemKind,
     run::RunState,
 };
-use platform::{lineage::At, endpoints::Deploy};
+use platform::{endpoints::Deploy, lineage::At};
 
 crate::on_each_database!(stages_cards_and_the_strip_follow_the_record);
 

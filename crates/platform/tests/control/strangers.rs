@@ -12,8 +12,8 @@ use domain::{
 };
 use platform::{
     base_models::NewBaseModel,
-    lineage::At,
     endpoints::{Deploy, NewEndpoint},
+    lineage::At,
     runs::{EvaluatedFilter, RunFilter},
 };
 

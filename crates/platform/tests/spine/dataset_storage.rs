@@ -4,11 +4,11 @@
 use crate::support::{Piece, World, kind, now, pieces, rows};
 use bytes::Bytes;
 use domain::{
+    artefacts,
     dataset::{DatasetFile, VersionState},
     inspect::RowFilter,
     people::Role,
     problem::ProblemKind,
-    artefacts,
     tenant::Quota,
     time::{HOUR, Timestamp},
 };

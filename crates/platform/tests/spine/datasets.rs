@@ -2,11 +2,11 @@
 
 use crate::support::{Piece, World, kind, now, pieces, rows};
 use domain::{
+    artefacts,
     dataset::{DatasetVersion, Documentation, Format, PersonalData, VersionState},
     inspect::RowFilter,
     people::Role,
     problem::ProblemKind,
-    artefacts,
     tenant::Quota,
     time::{MINUTE, Timestamp},
 };

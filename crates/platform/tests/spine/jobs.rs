@@ -2,9 +2,9 @@
 
 use crate::support::{World, now, rows};
 use domain::{
+    artefacts,
     dataset::VersionState,
     people::Role,
-    artefacts,
     time::{HOUR, Timestamp},
 };
 

@@ -7,10 +7,10 @@ pub mod postgres;
 pub mod strangers;
 
 use domain::{
+    artefacts::ArtefactStore,
     dataset::DatasetVersion,
     people::{PlatformRole, Role},
     problem::{Problem, ProblemKind},
-    artefacts::ArtefactStore,
     tenant::Quota,
     time::Timestamp,
 };

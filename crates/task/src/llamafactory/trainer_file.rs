@@ -162,7 +162,10 @@ mod tests {
     #[test]
     fn a_gpu_gets_its_own_flags_and_no_held_out_rows_no_evaluation() {
         let file = trainer_file(&preset("full").unwrap(), PlatformKeys { gpu: true, held_out_rows: 0, ..CPU });
-        assert_eq!((&file["bf16"], &file["use_cpu"], &file["disable_gradient_checkpointing"]), (&json!(true), &json!(false), &json!(false)));
+        assert_eq!(
+            (&file["bf16"], &file["use_cpu"], &file["disable_gradient_checkpointing"]),
+            (&json!(true), &json!(false), &json!(false))
+        );
         assert!(file.get("eval_dataset").is_none() && file.get("eval_strategy").is_none() && file.get("lora_rank").is_none());
         assert!(dataset_info(false).get("held_out").is_none());
         assert_eq!(dataset_info(true)["held_out"]["file_name"], "held_out.jsonl");

@@ -1,11 +1,11 @@
 //! A store with the demo's base model and dataset, and the task as a process of its own: this very test executable, called again.
 
 use domain::{
+    artefacts::{self, ArtefactStore},
     ids::{BaseModelId, DatasetVersionId, EndpointId, ModelVersionId, RunId},
     model::WeightsKind,
     report::{Line, Phase, TaskMessage, Verdict},
     settings::{FinetuningType, RunSettings},
-    artefacts::{self, ArtefactStore},
     task_spec::{Evaluate, Merge, Serve, TaskSpec, Train, Weights, Work},
 };
 use std::{

@@ -1,7 +1,8 @@
 //! One model's answer: the call to the gateway, told on as it streams.
 
-use super::{Told, asked::Asked, stream::DataLines};
+use super::{Told, asked::Asked};
 use domain::{chat::Answer, inspect::Message};
+use eventsource_stream::{EventStreamError, Eventsource};
 use futures::StreamExt;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -96,32 +97,37 @@ async fn listen(
     let Begun::Answering(response) = response else {
         return Err("This conversation is longer than the model’s context. Start a new chat, or ask a shorter question.".into());
     };
-    let mut bytes = response.bytes_stream();
-    let mut lines = DataLines::default();
+    // The gateway lets no event pass that is longer than it allows.
+    let mut events = response.bytes_stream().eventsource();
     loop {
-        let piece = tokio::select! {
-            piece = tokio::time::timeout(SILENCE, bytes.next()) => piece.map_err(|_| "The model stopped responding. The partial answer is kept.".to_owned())?,
+        let event = tokio::select! {
+            event = tokio::time::timeout(SILENCE, events.next()) => event.map_err(|_| "The model stopped responding. The partial answer is kept.".to_owned())?,
             // The page was closed or the person pressed stop: the call ends, what came is kept.
             () = to.closed() => return Err("Stopped before the end.".into()),
         };
-        let Some(piece) = piece else { return Err("The answer was cut off. The partial answer is kept.".into()) };
-        let piece = piece.map_err(|_| "The answer was cut off. The partial answer is kept.".to_owned())?;
-        for data in lines.push(&piece).map_err(|_| "The model sent something that cannot be read.".to_owned())? {
-            if data == "[DONE]" {
-                return Ok(());
+        let data = match event {
+            Some(Ok(event)) => event.data,
+            Some(Err(EventStreamError::Utf8(_) | EventStreamError::Parser(_))) => {
+                return Err("The model sent something that cannot be read.".into());
             }
-            let Ok(chunk) = serde_json::from_str::<Chunk>(&data) else { continue };
-            if let Some(error) = chunk.error {
-                return Err(message(&error).unwrap_or_else(|| "The model server reported an error.".into()));
+            Some(Err(EventStreamError::Transport(_))) | None => {
+                return Err("The answer was cut off. The partial answer is kept.".into());
             }
-            if let Some(usage) = chunk.usage {
-                answer.completion_tokens = Some(usage.completion_tokens);
-            }
-            for text in chunk.choices.into_iter().filter_map(|c| c.delta.content).filter(|t| !t.is_empty()) {
-                answer.first_token_ms.get_or_insert_with(|| milliseconds(began));
-                answer.content.push_str(&text);
-                let _ = to.send(Told::Delta { model: answer.model.clone(), text }).await;
-            }
+        };
+        if data.trim() == "[DONE]" {
+            return Ok(());
+        }
+        let Ok(chunk) = serde_json::from_str::<Chunk>(&data) else { continue };
+        if let Some(error) = chunk.error {
+            return Err(message(&error).unwrap_or_else(|| "The model server reported an error.".into()));
+        }
+        if let Some(usage) = chunk.usage {
+            answer.completion_tokens = Some(usage.completion_tokens);
+        }
+        for text in chunk.choices.into_iter().filter_map(|c| c.delta.content).filter(|t| !t.is_empty()) {
+            answer.first_token_ms.get_or_insert_with(|| milliseconds(began));
+            answer.content.push_str(&text);
+            let _ = to.send(Told::Delta { model: answer.model.clone(), text }).await;
         }
     }
 }

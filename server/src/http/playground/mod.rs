@@ -3,7 +3,6 @@
 
 mod asked;
 mod call;
-mod stream;
 
 use super::problem_page::{self, Page, Wants};
 use crate::{layers::caller::SignedIn, web::Web};

@@ -7,10 +7,10 @@ use crate::{
     store::Tx,
 };
 use domain::{
+    artefacts,
     reason::failure::{Cause, Failure},
     report::Verdict,
     run::{Reason, Run, RunState, Step, StepId, StepState, Work},
-    artefacts,
     time::SECOND,
 };
 use engine::{Cursor, End, Error as EngineError, TaskState};

@@ -7,11 +7,11 @@ pub mod postgres;
 pub mod strangers;
 
 use domain::{
+    artefacts::ArtefactStore,
     dataset::{DatasetVersion, Documentation, PersonalData, VersionState},
     people::{PlatformRole, Role},
     run::{NewRun, Run},
     settings::preset,
-    artefacts::ArtefactStore,
     tenant::Quota,
     time::Timestamp,
 };
