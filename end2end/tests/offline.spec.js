@@ -1,6 +1,7 @@
 // A server that cannot be reached for a while takes nothing away from the page.
 import { change } from './change.js';
 import { expect, open, test } from './visitor.js';
+import { wire } from './wire.js';
 
 for (const [name, path, shows] of [
   ['a run', ({ tenant, run }) => `/t/${tenant}/runs/${run}`, (page) => page.getByRole('heading', { name: 'Plan' })],
@@ -39,3 +40,27 @@ for (const [name, path, shows] of [
     page.watch.quiet();
   });
 }
+
+test('a page whose wire is cut, event stream and all, keeps what it shows and learns what happened meanwhile', async ({ visit, demo }) => {
+  const cable = await wire();
+  try {
+    const page = await visit('engineer', { proxy: cable.proxy });
+    const other = await visit('owner');
+    page.watch.expecting(/ERR_/);
+    await open(page, `/t/${demo.tenant}/keys`);
+    const label = `while cut ${Date.now()}`;
+    cable.cut();
+    await expect(page.getByText('Live updates lost, trying again')).toBeVisible({ timeout: 30_000 });
+    await change(other, demo, label);
+    await page.waitForTimeout(10_000);
+    await expect(page.getByRole('table')).toBeVisible();
+    await expect(page.getByText(label)).toHaveCount(0);
+    cable.mend();
+    await expect(page.getByText('Live updates lost, trying again')).toHaveCount(0, { timeout: 60_000 });
+    // Nothing happens after the mending that would tell the page.
+    await expect(page.getByText(label)).toBeVisible({ timeout: 30_000 });
+    page.watch.quiet();
+  } finally {
+    await cable.close();
+  }
+});

@@ -12,6 +12,7 @@ mod port;
 mod run;
 mod screens;
 mod served;
+mod sizes;
 mod suite;
 mod visitor;
 mod web;
@@ -68,6 +69,8 @@ enum Command {
         /// Files or patterns; default: domain, gateway, and of platform access, store and control.
         files: Vec<String>,
     },
+    /// What the browser's program consists of, by page and crate.
+    Sizes,
     /// A picture of every page on the demo's data.
     Screens {
         /// Where the pictures go.
@@ -103,6 +106,7 @@ fn run_task() -> Result<()> {
         Command::Test => suite::whole(),
         Command::TestQuick => suite::quick(),
         Command::Mutants { files } => mutants::mutants(&files),
+        Command::Sizes => sizes::sizes(),
         Command::Screens { dir } => screens::screens(&dir),
     }
 }

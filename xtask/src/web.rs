@@ -42,30 +42,14 @@ pub fn web(release: bool) -> Result<PathBuf> {
 pub fn web_with(release: bool, finish: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     // Beside the compiler: both take their seconds.
     let styled = std::thread::spawn(|| css(false));
-    let profile = if release { "wasm-release" } else { "dev" };
-    let started = Instant::now();
-    run(cargo().current_dir(root()).args(["build", "-p", "frontend", "--lib", "--target", "wasm32-unknown-unknown", "--profile", profile]))
-        .context("the frontend does not build")?;
-    println!("  frontend: {:.1?}", started.elapsed());
-
-    let built = target().join("wasm32-unknown-unknown").join(if release { "wasm-release" } else { "debug" }).join("frontend.wasm");
+    let built = module(release)?;
     let site = site();
     let pkg = site.join("pkg.next");
     if pkg.exists() {
         fs::remove_dir_all(&pkg)?;
     }
     fs::create_dir_all(pkg.join("fonts"))?;
-    let started = Instant::now();
-    wasm_bindgen_cli_support::Bindgen::new()
-        .web(true)?
-        .input_path(&built)
-        .out_name(NAME)
-        .typescript(false)
-        .omit_default_module_path(false)
-        .remove_producers_section(release)
-        .generate(&pkg)
-        .context("wasm-bindgen")?;
-    println!("  wasm-bindgen: {:.1?}", started.elapsed());
+    bind(&built, &pkg, release)?;
     if release {
         let module = pkg.join(format!("{NAME}_bg.wasm"));
         let bytes = fs::read(&module)?;
@@ -92,6 +76,45 @@ pub fn web_with(release: bool, finish: impl FnOnce(&Path) -> Result<()>) -> Resu
     }
     fs::rename(&pkg, &served)?;
     Ok(site)
+}
+
+/// Compiles the frontend and says where the module is.
+fn module(release: bool) -> Result<PathBuf> {
+    let profile = if release { "wasm-release" } else { "dev" };
+    let started = Instant::now();
+    run(cargo().current_dir(root()).args(["build", "-p", "frontend", "--lib", "--target", "wasm32-unknown-unknown", "--profile", profile]))
+        .context("the frontend does not build")?;
+    println!("  frontend: {:.1?}", started.elapsed());
+    Ok(target().join("wasm32-unknown-unknown").join(if release { "wasm-release" } else { "debug" }).join("frontend.wasm"))
+}
+
+/// Writes the module and its glue as browsers load them.
+fn bind(module: &Path, pkg: &Path, release: bool) -> Result<()> {
+    let started = Instant::now();
+    wasm_bindgen_cli_support::Bindgen::new()
+        .web(true)?
+        .input_path(module)
+        .out_name(NAME)
+        .typescript(false)
+        .omit_default_module_path(false)
+        .remove_producers_section(release)
+        .generate(pkg)
+        .context("wasm-bindgen")?;
+    println!("  wasm-bindgen: {:.1?}", started.elapsed());
+    Ok(())
+}
+
+/// The program as it is shipped, with the names that [`web`] drops.
+pub fn named_module() -> Result<Vec<u8>> {
+    let named = target().join("named");
+    fs::create_dir_all(&named)?;
+    bind(&module(true)?, &named, true)?;
+    Ok(fs::read(named.join(format!("{NAME}_bg.wasm")))?)
+}
+
+/// Bytes that a browser loads of this module.
+pub fn compressed_size(module: &[u8]) -> Result<usize> {
+    Ok(compressed(&stripped(module).context("the wasm module is cut short")?, SHIPPED)?.len())
 }
 
 /// The module without its custom sections (names, producers): they only help debuggers. None when it is cut short.
@@ -189,11 +212,16 @@ fn compress(path: &Path, quality: i32) -> Result<()> {
         return Ok(());
     };
     let data = fs::read(path)?;
+    let out = compressed(&data, quality)?;
+    println!("  {:>9} -> {:>8} br  {}", data.len(), out.len(), path.display());
+    Ok(fs::write(path.with_extension(format!("{extension}.br")), out)?)
+}
+
+fn compressed(data: &[u8], quality: i32) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     let how = brotli::enc::BrotliEncoderParams { quality, lgwin: 24, ..Default::default() };
     brotli::BrotliCompress(&mut &data[..], &mut out, &how)?;
-    println!("  {:>9} -> {:>8} br  {}", data.len(), out.len(), path.display());
-    Ok(fs::write(path.with_extension(format!("{extension}.br")), out)?)
+    Ok(out)
 }
 
 #[cfg(test)]
