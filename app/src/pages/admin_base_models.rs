@@ -45,7 +45,7 @@ fn List(models: Vec<BaseModel>) -> impl IntoView {
                     view! {
                         <tr>
                             <th scope="row" class="mono">{m.name.to_string()}</th>
-                            <td><StateWord status=m.state/>{m.reason.map(|r| view! { <small>{r}</small> })}</td>
+                            <td><StateWord status=m.state/>{m.reason.map(|r| view! { <small>{r.said()}</small> })}</td>
                             <td>{parameters(m.parameters)}<small>{size}</small></td>
                             <td class="drop">{m.architecture}</td>
                             <td class="drop">{count(m.context)}", "{m.template}</td>

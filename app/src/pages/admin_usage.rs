@@ -69,7 +69,7 @@ fn line(aside: SetAside) -> impl IntoView {
             <td class="nowrap drop"><When at=call.at/></td>
             <td class="num drop">{count(u64::from(call.prompt_tokens))}</td>
             <td class="num drop">{count(u64::from(call.completion_tokens))}</td>
-            <td data-label="reason">{reason}</td>
+            <td data-label="reason">{reason.said()}</td>
         </tr>
     }
 }

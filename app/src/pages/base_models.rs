@@ -43,7 +43,7 @@ fn Table(models: Vec<BaseModel>, tenant: String) -> impl IntoView {
                         view! {
                             <tr>
                                 <th scope="row"><span class="mono">{m.name.to_string()}</span><small>{m.architecture}</small></th>
-                                <td><StateWord status=m.state/>{m.reason.map(|r| view! { <small class="wrap">{r}</small> })}</td>
+                                <td><StateWord status=m.state/>{m.reason.map(|r| view! { <small class="wrap">{r.said()}</small> })}</td>
                                 <td class="num" data-label="parameters">{parameters(m.parameters)}</td>
                                 <td class="num" data-label="context">{count(m.context)}</td>
                                 <td class="mono">{m.template}</td>

@@ -91,7 +91,7 @@ fn Head(page: DatasetPage) -> impl IntoView {
                 VersionState::Ready => ("", "Needs attention"),
                 _ => ("info", "Not ready yet"),
             };
-            view! { <Reason icon=if tone == "danger" { "failed" } else { "clock" } tone title><p>{reason}</p></Reason> }
+            view! { <Reason icon=if tone == "danger" { "failed" } else { "clock" } tone title><p>{reason.said()}</p></Reason> }
         })}
     }
 }

@@ -11,6 +11,7 @@ use crate::{
 use domain::{
     dataset::{DatasetOverview, DatasetVersion, VersionState},
     inspect::{Report, Severity},
+    reason::dataset::DatasetReason,
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -119,7 +120,7 @@ fn judgement(v: &DatasetVersion) -> impl IntoView + use<> {
             0 => (Status { icon: "succeeded", word: "Clean", tone: "success", turns: false }, None),
             n => (Status { icon: "degraded", word: "Ready", tone: "warning", turns: false }, Some(some(n, "warning", "warnings"))),
         },
-        (_, state) => (Status::from(state), v.reason.clone()),
+        (_, state) => (Status::from(state), v.reason.as_ref().map(DatasetReason::said)),
     };
     view! { <StateWord status/>{more.map(|m| view! { <small>{m}</small> })} }
 }

@@ -1,6 +1,6 @@
 //! Base models: what runs start from and endpoints serve. Registered from a folder by the platform admin, usable by every tenant.
 
-use crate::{ids::BaseModelId, name::Name, time::Timestamp};
+use crate::{ids::BaseModelId, name::Name, reason::base_model::BaseModelReason, time::Timestamp};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr, strum::EnumString)]
@@ -31,7 +31,7 @@ pub struct BaseModel {
     /// Also the model id at the gateway.
     pub name: Name,
     pub state: BaseModelState,
-    pub reason: Option<String>,
+    pub reason: Option<BaseModelReason>,
     /// `architectures[0]` of config.json: `LlamaForCausalLM`.
     pub architecture: String,
     /// From the sizes in the safetensors headers; 0 when unknown.

@@ -5,6 +5,7 @@ use crate::{
     inspect::Report,
     name::Name,
     problem::FieldProblem,
+    reason::dataset::DatasetReason,
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -158,8 +159,8 @@ pub struct DatasetVersion {
     /// 1, 2, 3... within the dataset.
     pub number: u32,
     pub state: VersionState,
-    /// In plain words, for every state but `Ready`.
-    pub reason: Option<String>,
+    /// For every state but `Ready`.
+    pub reason: Option<DatasetReason>,
     /// As the person's machine called it; display only.
     pub file_name: String,
     pub bytes: u64,

@@ -1,7 +1,10 @@
 //! The judgement of a dataset: every row is accepted or rejected by a rule with an id and a sentence.
 //! The rules themselves are in [`rules`]; reading files line by line is the platform's work.
 
+mod file;
 pub mod rules;
+
+pub use file::{FileFinding, ForeignFile, Separator};
 
 use crate::dataset::{Container, Format};
 use serde::{Deserialize, Serialize};
@@ -72,10 +75,26 @@ pub struct RowVerdict {
 pub struct FindingCount {
     pub rule: String,
     pub severity: Severity,
-    pub sentence: String,
+    /// What was found of the file as a whole; `None` = in rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileFinding>,
     pub count: u64,
     /// The first lines where it was found, at most 20.
     pub lines: Vec<u64>,
+    /// From a version of this program that stored sentences.
+    #[serde(default, rename = "sentence", skip_serializing_if = "Option::is_none")]
+    pub told: Option<String>,
+}
+
+impl FindingCount {
+    /// For people.
+    pub fn said(&self) -> String {
+        match (&self.file, &self.told) {
+            (Some(file), _) => file.said(),
+            (None, Some(told)) => told.clone(),
+            (None, None) => rules::Rule::from_id(&self.rule).map_or_else(|| self.rule.clone(), |rule| rule.sentence().to_owned()),
+        }
+    }
 }
 
 /// Histogram bucket: rows with `from <= tokens < to` (the last bucket is open).

@@ -41,6 +41,39 @@ impl ProblemKind {
     }
 }
 
+/// A part that is needed and does not do its work now: what there is to say of it where nobody waits for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outage {
+    DatabaseAway,
+    /// Somebody else holds what was needed.
+    DatabaseBusy,
+    DatabaseFull,
+    StoreAway,
+    StoreFull,
+}
+
+impl Outage {
+    pub const fn said(self) -> &'static str {
+        match self {
+            Self::DatabaseAway => "The database does not answer now.",
+            Self::DatabaseBusy => "Another change takes longer than usual, so this one was not made.",
+            Self::DatabaseFull => "The disk of the database is full, so nothing was stored.",
+            Self::StoreAway => "The artefact store does not answer now.",
+            Self::StoreFull => "The disk of the artefact store is full, so nothing was stored.",
+        }
+    }
+
+    /// What whoever waits for an answer can do.
+    const fn next_step(self) -> &'static str {
+        match self {
+            Self::DatabaseAway | Self::StoreAway => "Nothing was changed. Try again in a moment.",
+            Self::DatabaseBusy => "Nothing was changed. Try again in a few seconds.",
+            Self::DatabaseFull | Self::StoreFull => "Ask whoever runs this portal to free space, then try again.",
+        }
+    }
+}
+
 /// One wrong field of a form or of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldProblem {
@@ -75,11 +108,17 @@ pub struct Problem {
     /// To find the full chain in the log; set by the server for `Internal`.
     #[serde(default)]
     pub request_id: Option<String>,
+    /// Which part does not do its work, of [`ProblemKind::Unavailable`]; not for whoever asks.
+    #[serde(skip)]
+    pub outage: Option<Outage>,
 }
 
 impl Problem {
     pub fn new(kind: ProblemKind, sentence: impl Into<String>) -> Self {
-        Self { kind, sentence: sentence.into(), next_step: String::new(), fields: Vec::new(), request_id: None }
+        Self { kind, sentence: sentence.into(), next_step: String::new(), fields: Vec::new(), request_id: None, outage: None }
+    }
+    pub fn of_outage(outage: Outage) -> Self {
+        Self { outage: Some(outage), ..Self::new(ProblemKind::Unavailable, outage.said()).next(outage.next_step()) }
     }
     /// `what` in the words the caller used: `the run “facts-7”`.
     pub fn not_found(what: impl std::fmt::Display) -> Self {

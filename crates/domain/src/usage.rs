@@ -3,6 +3,7 @@
 use crate::{
     ids::{CallId, EndpointId, KeyId, ModelVersionId, PersonId},
     name::Name,
+    reason::usage::SetAsideReason,
     text::clipped,
     time::Timestamp,
 };
@@ -65,8 +66,7 @@ pub struct SetAside {
     pub call: Call,
     /// When it was set aside.
     pub at: Timestamp,
-    /// What the database said.
-    pub reason: String,
+    pub reason: SetAsideReason,
 }
 
 /// By what a usage table is broken down.

@@ -17,6 +17,7 @@ use domain::{
     name::Name,
     policy::{self, Action},
     problem::Problem,
+    reason::base_model::BaseModelReason,
 };
 use std::path::PathBuf;
 
@@ -75,7 +76,7 @@ impl BaseModels<'_> {
             id: BaseModelId::from_uuid(platform.fresh_uuid()),
             name,
             state: BaseModelState::Registering,
-            reason: Some("Its files are being copied into the store and hashed.".into()),
+            reason: Some(BaseModelReason::Copying),
             architecture: found.architecture,
             parameters: found.parameters,
             context: found.context,

@@ -25,12 +25,13 @@ use domain::{
     audit::Detail,
     dataset::{DatasetVersion, VersionState},
     ids::DatasetVersionId,
-    inspect::{Finding, Report, rules::Rule},
+    inspect::Report,
     name::Name,
-    problem::{Problem, ProblemKind},
+    problem::{Outage, Problem},
+    reason::dataset::DatasetReason,
 };
 use futures::TryStreamExt;
-use judge::{Judge, Outcome, Split, Written, refusal};
+use judge::{Judge, Outcome, Split, Written};
 
 /// Does one job: judges the version, or clears up after an upload whose portal died.
 pub(crate) async fn work(platform: &Platform, job: &Claimed, tenant: &Name, id: DatasetVersionId) -> Result<(), Problem> {
@@ -38,17 +39,16 @@ pub(crate) async fn work(platform: &Platform, job: &Claimed, tenant: &Name, id: 
     match version {
         Some(version) if version.state == VersionState::Checking => {
             if job.attempts > MOST_ATTEMPTS {
-                let reason = "The file could not be checked; whoever runs this portal finds the cause in the log. Upload it again.";
-                return commit(platform, job, version, None, Some(reason.to_owned())).await;
+                return commit(platform, job, version, None, Some(DatasetReason::CheckGivenUp)).await;
             }
             match check(platform, tenant, &version).await {
                 Ok(judged) => {
-                    let reason = refusal(&judged.report);
+                    let reason = DatasetReason::of_report(&judged.report);
                     commit(platform, job, version, Some(judged), reason).await
                 }
                 Err(problem) => {
-                    if problem.kind == ProblemKind::Unavailable {
-                        waits(platform, job, &version, &problem).await?;
+                    if let Some(outage) = problem.outage {
+                        waits(platform, job, &version, outage).await?;
                     }
                     Err(problem)
                 }
@@ -76,13 +76,13 @@ struct Judged {
 async fn check(platform: &Platform, tenant: &Name, version: &DatasetVersion) -> Result<Judged, Problem> {
     let mut context = 0;
     let mut counter = None;
-    let mut no_tokenizer: Option<Finding> = None;
+    let mut no_tokenizer = None;
     if let Some(id) = version.tokenizer {
         let model = platform.store().base_model(id).await.doing("reading the base model")?;
         context = model.map_or(0, |m| m.context);
         match TokenCounter::load(platform.blobs(), id).await.doing("reading the tokenizer")? {
             Ok(loaded) => counter = Some(loaded),
-            Err(sentence) => no_tokenizer = Some(Rule::NoTokenizer.finding(sentence)),
+            Err(found) => no_tokenizer = Some(found),
         }
     }
     let judgement = format!("judged-{}", platform.fresh_uuid().simple());
@@ -91,8 +91,8 @@ async fn check(platform: &Platform, tenant: &Name, version: &DatasetVersion) -> 
     // At most two passes: the second with a split that leaves no side empty.
     loop {
         let mut judge = Judge::new(counter, context, split);
-        if let Some(finding) = &no_tokenizer {
-            judge.note(finding);
+        if let Some(found) = &no_tokenizer {
+            judge.note(found.clone());
         }
         let (judge, outcome, bytes) = pass(platform.blobs(), tenant, version.id, &judgement, judge).await?;
         match outcome.better_split.filter(|better| *better != split) {
@@ -192,9 +192,9 @@ impl Files {
 }
 
 /// A part that is needed is away, most often because the disk is full: said where people look, and tried again until it is back.
-async fn waits(platform: &Platform, job: &Claimed, version: &DatasetVersion, problem: &Problem) -> Result<(), Problem> {
+async fn waits(platform: &Platform, job: &Claimed, version: &DatasetVersion, outage: Outage) -> Result<(), Problem> {
     let doing = "saying why a dataset is not checked";
-    let reason = format!("{} The file is kept, and it is checked again by itself every few seconds.", problem.sentence);
+    let reason = DatasetReason::CheckWaits { outage };
     let mut tx = Change::by_system(platform).await?;
     let Some(mut now) = tx.dataset_version(&version.tenant, version.id).await.doing(doing)? else { return Ok(()) };
     if !jobs::holds(&mut tx, job).await.doing(doing)? || now.state != VersionState::Checking || now.reason.as_ref() == Some(&reason) {
@@ -210,7 +210,7 @@ async fn commit(
     job: &Claimed,
     version: DatasetVersion,
     judged: Option<Judged>,
-    reason: Option<String>,
+    reason: Option<DatasetReason>,
 ) -> Result<(), Problem> {
     let doing = "writing down a dataset's report";
     let mut tx = Change::by_system(platform).await?;

@@ -3,7 +3,7 @@
 use crate::blobs::BlobError;
 use domain::{
     causes,
-    problem::{Problem, ProblemKind},
+    problem::{Outage, Problem, ProblemKind},
 };
 use std::error::Error;
 
@@ -15,9 +15,9 @@ pub(crate) trait Doing<T> {
 impl<T> Doing<T> for Result<T, sqlx::Error> {
     fn doing(self, what: &str) -> Result<T, Problem> {
         self.map_err(|e| match Trouble::of(&e) {
-            Trouble::Away => unavailable("The database", &e, what),
-            Trouble::Busy => busy(&e, what),
-            Trouble::Full => full("database", &e, what),
+            Trouble::Away => outage(Outage::DatabaseAway, &e, what),
+            Trouble::Busy => outage(Outage::DatabaseBusy, &e, what),
+            Trouble::Full => outage(Outage::DatabaseFull, &e, what),
             Trouble::Refused | Trouble::Ours => internal(&e, what),
         })
     }
@@ -76,9 +76,9 @@ impl Trouble {
 impl<T> Doing<T> for Result<T, BlobError> {
     fn doing(self, what: &str) -> Result<T, Problem> {
         self.map_err(|e| match &e {
-            BlobError::Full { .. } => full("artefact store", &e, what),
+            BlobError::Full { .. } => outage(Outage::StoreFull, &e, what),
             BlobError::Missing { .. } | BlobError::BadPath { .. } => internal(&e, what),
-            BlobError::Store { .. } => unavailable("The artefact store", &e, what),
+            BlobError::Store { .. } => outage(Outage::StoreAway, &e, what),
         })
     }
 }
@@ -99,22 +99,13 @@ pub(crate) fn internal(e: &dyn Error, doing: &str) -> Problem {
         .next("Try again; if it stays, give the request number to whoever runs this portal.")
 }
 
-/// A part that is needed does not answer.
-pub(crate) fn unavailable(part: &str, e: &dyn Error, doing: &str) -> Problem {
-    tracing::error!(doing, chain = causes::in_words(e), "a part does not answer");
-    Problem::new(ProblemKind::Unavailable, format!("{part} does not answer now.")).next("Nothing was changed. Try again in a moment.")
-}
-
-fn busy(e: &dyn Error, doing: &str) -> Problem {
-    tracing::warn!(doing, chain = causes::in_words(e), "waited too long for the database");
-    Problem::new(ProblemKind::Unavailable, "Another change takes longer than usual, so this one was not made.")
-        .next("Nothing was changed. Try again in a few seconds.")
-}
-
-fn full(whose: &str, e: &dyn Error, doing: &str) -> Problem {
-    tracing::error!(doing, chain = causes::in_words(e), "the disk is full");
-    Problem::new(ProblemKind::Unavailable, format!("The disk of the {whose} is full, so nothing was stored."))
-        .next("Ask whoever runs this portal to free space, then try again.")
+/// A part that is needed does not do its work now.
+pub(crate) fn outage(outage: Outage, e: &dyn Error, doing: &str) -> Problem {
+    match outage {
+        Outage::DatabaseBusy => tracing::warn!(doing, chain = causes::in_words(e), "waited too long for the database"),
+        _ => tracing::error!(doing, chain = causes::in_words(e), ?outage, "a part that is needed is away or full"),
+    }
+    Problem::of_outage(outage)
 }
 
 #[cfg(test)]

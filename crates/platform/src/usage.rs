@@ -13,6 +13,7 @@ use domain::{
     name::Name,
     policy::Action,
     problem::Problem,
+    reason::usage::SetAsideReason,
     text::clipped,
     time::{DAY, MINUTE, Timestamp},
     usage::{Call, SetAside, UsageBy, UsageLine},
@@ -88,7 +89,7 @@ impl Platform {
             };
             tenants.insert(&call.tenant, known);
             if !known {
-                let reason = format!("There is no tenant “{}”.", call.tenant);
+                let reason = SetAsideReason::NoTenant;
                 tx.set_call_aside(&SetAside { call: call.clone(), at: tx.at(), reason }).await?;
                 homeless += 1;
             }
@@ -107,7 +108,12 @@ impl Platform {
     async fn set_aside(&self, call: &Call, reason: &str) -> store::Result<()> {
         tracing::error!(call = %call.id, tenant = %call.tenant, reason, "the database refuses this call; it is set aside");
         let mut tx = change::beside(self, self.now()).await?;
-        tx.set_call_aside(&SetAside { call: call.clone(), at: tx.at(), reason: clipped(reason, LONGEST_REASON) }).await?;
+        tx.set_call_aside(&SetAside {
+            call: call.clone(),
+            at: tx.at(),
+            reason: SetAsideReason::Refused { error: clipped(reason, LONGEST_REASON) },
+        })
+        .await?;
         tx.commit().await
     }
 

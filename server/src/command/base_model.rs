@@ -43,7 +43,9 @@ pub async fn run(command: BaseModelCommand, platform: &Platform) -> anyhow::Resu
                         );
                         return Ok(ExitCode::SUCCESS);
                     }
-                    BaseModelState::Broken => anyhow::bail!("{} cannot be used: {}", model.name, model.reason.unwrap_or_default()),
+                    BaseModelState::Broken => {
+                        anyhow::bail!("{} cannot be used: {}", model.name, model.reason.map(|r| r.said()).unwrap_or_default())
+                    }
                     BaseModelState::Registering if tokio::time::Instant::now() < deadline => {
                         tokio::time::sleep(Duration::from_millis(300)).await
                     }

@@ -42,7 +42,7 @@ fn finding(version: &DatasetVersion, f: FindingCount) -> impl IntoView + use<> {
     let more = f.count.saturating_sub(f.lines.len() as u64);
     view! {
         <article>
-            <header><b>{f.sentence}</b><code>{f.rule}</code><span class="end">{
+            <header><b>{f.said()}</b><code>{f.rule}</code><span class="end">{
                 // Of the file as a whole there is nothing to look at row by row.
                 if f.lines.is_empty() { "the whole file".into_any() } else { view! { <a href=rows.clone()>{some(f.count, "row", "rows")}</a> }.into_any() }
             }</span></header>

@@ -7,7 +7,7 @@ use crate::{
     name::Name,
     people::{PlatformRole, Role},
     policy::{self, Action},
-    reason::{endpoint::EndpointReason, failure::Cause},
+    reason::{base_model::BaseModelReason, dataset::DatasetReason, endpoint::EndpointReason, failure::Cause},
     serving::ServingSettings,
     size::bytes as in_bytes,
     tenant::Quota,
@@ -90,6 +90,10 @@ pub enum Detail {
         digest: String,
     },
 
+    BaseModelBroken {
+        reason: BaseModelReason,
+    },
+
     DatasetUploaded {
         file: String,
         bytes: u64,
@@ -99,9 +103,9 @@ pub enum Detail {
         accepted: u64,
         rows: u64,
     },
-    /// `reason`: what the rules of the format said.
     DatasetRejected {
-        reason: String,
+        #[serde(deserialize_with = "DatasetReason::tolerant")]
+        reason: DatasetReason,
     },
     DatasetDocumented {
         without: Vec<String>,
@@ -181,6 +185,7 @@ pub enum Detail {
     },
     EndpointStarted,
     EndpointStopped,
+    EndpointRemoved,
     ServingSet {
         settings: ServingSettings,
     },
@@ -268,10 +273,11 @@ impl Detail {
             Self::TenantResumed => "resumed".into(),
             Self::BaseModelAsked { architecture, folder } => format!("{architecture} from {folder}"),
             Self::BaseModelRegistered { files, digest } => format!("{}, digest {digest}", counted(*files, "file", "files")),
+            Self::BaseModelBroken { reason } => reason.said(),
             Self::DatasetUploaded { file, bytes } => format!("uploaded “{file}”, {}", in_bytes(*bytes)),
             Self::UploadAbandoned => "the portal stopped while the file was arriving".into(),
             Self::DatasetAccepted { accepted, rows } => format!("{accepted} of {rows} rows accepted"),
-            Self::DatasetRejected { reason } => format!("rejected: {reason}"),
+            Self::DatasetRejected { reason } => format!("rejected: {}", reason.said()),
             Self::DatasetDocumented { without } if without.is_empty() => "documented".into(),
             Self::DatasetDocumented { without } => format!("documented, still without {}", without.join(", ")),
             Self::DatasetDeleted { file, bytes, digest: d } => {
@@ -301,6 +307,7 @@ impl Detail {
             Self::Detached { what } => format!("detach {what}"),
             Self::EndpointStarted => "start".into(),
             Self::EndpointStopped => "stop".into(),
+            Self::EndpointRemoved => "remove".into(),
             Self::ServingSet { settings } => format!("settings: {}", as_json(settings)),
             Self::UsageRebuilt { sums } => format!("rebuilt: {sums} sums"),
             Self::SetAsideTried { recorded, refused } => format!("tried again: {recorded} recorded, {refused} refused"),
@@ -353,6 +360,17 @@ mod tests {
         assert_eq!(Detail::read("created, 2 runs").said(), "created, 2 runs");
         assert_eq!(Detail::read(r#"{"code":"of_tomorrow"}"#).said(), r#"{"code":"of_tomorrow"}"#);
         assert_eq!(Detail::read(r#"{"code":"told","text":"x"}"#), Detail::Told { text: "x".into() });
+    }
+
+    #[test]
+    fn a_rejection_that_was_stored_in_words_is_shown_in_them() {
+        let old = Detail::read(r#"{"code":"dataset_rejected","reason":"The file holds no rows."}"#);
+        assert_eq!(old.said(), "rejected: The file holds no rows.");
+        let new = Detail::DatasetRejected { reason: DatasetReason::CheckGivenUp };
+        assert_eq!(
+            (new.stored().as_str(), &Detail::read(&new.stored())),
+            (r#"{"code":"dataset_rejected","reason":{"code":"check_given_up"}}"#, &new)
+        );
     }
 
     #[test]

@@ -13,6 +13,7 @@ use domain::{
     name::Name,
     policy::Action,
     problem::Problem,
+    reason::dataset::DatasetReason,
 };
 
 impl Datasets<'_> {
@@ -67,7 +68,7 @@ impl Datasets<'_> {
         }
         let detail = Detail::DatasetErased { file: version.file_name.clone(), bytes: version.bytes, digest: version.digest.clone() };
         version.state = VersionState::Rejected;
-        version.reason = Some(format!("The rows were erased by {}. What is known of them stays.", self.scope.person().name));
+        version.reason = Some(DatasetReason::RowsErased { by: self.scope.person().name.clone() });
         version.erased_at = Some(tx.at());
         version.bytes = 0;
         version.judged_bytes = 0;

@@ -23,6 +23,7 @@ use domain::{
     name::Name,
     policy::Action,
     problem::{FieldProblem, Problem, ProblemKind},
+    reason::dataset::DatasetReason,
     size,
 };
 use futures::{Stream, StreamExt};
@@ -136,7 +137,7 @@ impl Datasets<'_> {
             dataset_name: dataset.name,
             number: tx.last_version_number(tenant, dataset.id).await.doing(doing)? + 1,
             state: VersionState::Uploading,
-            reason: Some("The file is arriving.".into()),
+            reason: Some(DatasetReason::Arriving),
             file_name: shown_file_name(&new.file_name),
             // Counts against the quota from the start, so that two uploads cannot both take the last room.
             bytes: expected,
@@ -252,7 +253,7 @@ impl Datasets<'_> {
         if !jobs::hand_over(&mut tx, job).await.doing(doing)? {
             return Err(Problem::conflict("The upload took a break of more than a minute and was given up.").next("Upload the file again."));
         }
-        let reason = Some("Every row is being checked.".to_owned());
+        let reason = Some(DatasetReason::Checking);
         let version = DatasetVersion { state: VersionState::Checking, reason, bytes, digest: Some(digest), ..version.clone() };
         tx.update_dataset_version(&version).await.doing(doing)?;
         let mut entry = tx.entry("dataset_version", version.id, super::called(&version));

@@ -8,7 +8,7 @@ use crate::blobs::{BlobError, Blobs};
 use domain::{
     artefacts,
     ids::BaseModelId,
-    inspect::{Conversation, rules::CONTROL_TOKENS},
+    inspect::{Conversation, FileFinding, rules::CONTROL_TOKENS},
 };
 use minijinja::{Environment, Error, ErrorKind, Value, context};
 use serde_json::Value as Json;
@@ -25,12 +25,12 @@ pub(super) struct TokenCounter {
 }
 
 impl TokenCounter {
-    /// Reads `tokenizer.json`, `tokenizer_config.json` and `chat_template.jinja` of a base model. The inner error is a
-    /// sentence: the files are there but cannot be used.
-    pub async fn load(blobs: &Blobs, model: BaseModelId) -> Result<Result<Self, String>, BlobError> {
+    /// Reads `tokenizer.json`, `tokenizer_config.json` and `chat_template.jinja` of a base model. The inner error:
+    /// the files are not there, or cannot be used.
+    pub async fn load(blobs: &Blobs, model: BaseModelId) -> Result<Result<Self, FileFinding>, BlobError> {
         let folder = artefacts::base_model(model);
         let Some(tokenizer) = blobs.bytes_if_any(&format!("{folder}/tokenizer.json")).await? else {
-            return Ok(Err("The base model has no tokenizer.json.".into()));
+            return Ok(Err(FileFinding::NoTokenizer));
         };
         let config = blobs.bytes_if_any(&format!("{folder}/tokenizer_config.json")).await?;
         let template = blobs.bytes_if_any(&format!("{folder}/chat_template.jinja")).await?;
@@ -39,11 +39,12 @@ impl TokenCounter {
             template.and_then(|t| String::from_utf8(t.to_vec()).ok()).or_else(|| config["chat_template"].as_str().map(str::to_owned));
         // A tokenizer of a large model takes a second to read.
         let read = tokio::task::spawn_blocking(move || Self::new(&tokenizer, &config, template)).await;
-        Ok(read.unwrap_or_else(|e| Err(format!("The base model's tokenizer cannot be read: {e}."))))
+        let read = read.unwrap_or_else(|e| Err(e.to_string()));
+        Ok(read.map_err(|error| FileFinding::TokenizerUnreadable { error }))
     }
 
     pub fn new(tokenizer: &[u8], config: &Json, template: Option<String>) -> Result<Self, String> {
-        let tokenizer = Tokenizer::from_bytes(tokenizer).map_err(|e| format!("The base model's tokenizer.json cannot be read: {e}."))?;
+        let tokenizer = Tokenizer::from_bytes(tokenizer).map_err(|e| e.to_string())?;
         // `"</s>"` or `{"content": "</s>", ...}`.
         let token = |key: &str| config[key].as_str().or_else(|| config[key]["content"].as_str()).unwrap_or_default().to_owned();
         Ok(Self { tokenizer, template: template.and_then(environment), bos: token("bos_token"), eos: token("eos_token") })

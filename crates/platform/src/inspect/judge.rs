@@ -9,12 +9,11 @@ use super::{
     split::{RawRow, Splitter},
     tally::Tally,
 };
-use crate::counted::counted;
 use aho_corasick::AhoCorasick;
 use domain::{
     dataset::Format,
     inspect::{
-        Conversation, Finding, Message, Report, Severity,
+        Conversation, FileFinding, Finding, Message, Report, Separator,
         rules::{
             CONTROL_TOKENS, MOST_BYTES, Rule,
             fast::{self, Turn},
@@ -160,12 +159,12 @@ impl Judge {
     }
 
     /// Adds a finding on the file as a whole.
-    pub fn note(&mut self, finding: &Finding) {
-        self.tally.finding(finding, None);
+    pub fn note(&mut self, found: FileFinding) {
+        self.tally.note(found);
     }
 
     /// Judges every row that ends in this piece. An error refuses the file; what was judged before it stays in the report.
-    pub fn push(&mut self, piece: &[u8]) -> Result<(), Finding> {
+    pub fn push(&mut self, piece: &[u8]) -> Result<(), FileFinding> {
         let mut splitter = std::mem::take(&mut self.splitter);
         let pushed = splitter.push(piece, &mut |row| self.take(row));
         self.splitter = splitter;
@@ -173,33 +172,29 @@ impl Judge {
     }
 
     /// The end of the file.
-    pub fn finish(&mut self, refused: Option<Finding>) -> Outcome {
+    pub fn finish(&mut self, refused: Option<FileFinding>) -> Outcome {
         let ended = match refused {
-            Some(finding) => Err(finding),
+            Some(found) => Err(found),
             None => std::mem::take(&mut self.splitter).finish(&mut |row| self.take(row)),
         };
         self.settle();
         self.indexer.finish(&mut self.written);
         let container = match ended {
             Ok(container) => Some(container),
-            Err(finding) => {
-                self.note(&finding);
+            Err(found) => {
+                self.note(found);
                 None
             }
         };
         if self.tally.rows == 0 && container.is_some() {
-            self.note(&Rule::FileEmpty.finding("The file holds no rows."));
+            self.note(FileFinding::Empty);
         }
         if self.split.below > 0 && self.tally.accepted >= LEAST_FOR_SPLIT && self.places.is_some_and(|(first, last)| first == last) {
-            self.note(
-                &Rule::OnePrompt.finding("All rows ask the same question, so none is held out: what is asked must not be trained on."),
-            );
+            self.note(FileFinding::OnePrompt);
         }
         let (rows, prompts) = (self.seen.one_of(), self.prompts.one_of());
         if rows > 1 || prompts > 1 {
-            self.note(&Rule::Sampled.finding(format!(
-                "The file is large: repeated rows were looked for among one of {rows} rows, and questions alike among one of {prompts}."
-            )));
+            self.note(FileFinding::Sampled { rows, prompts });
         }
         let better_split = self.better_split();
         let report = std::mem::take(&mut self.tally).report(self.format, container);
@@ -239,9 +234,9 @@ impl Judge {
         // Rows of another stage say themselves what they are, and so do rows that are too large or broken JSON.
         if self.format.is_none() && of_another_stage == 0 {
             if parsed > 0 {
-                self.note(&unknown_format(unknown.as_ref()));
-            } else if let Some(finding) = no_json(&waiting) {
-                self.note(&finding);
+                self.note(unknown_format(unknown.as_ref()));
+            } else if let Some(found) = no_json(&waiting) {
+                self.note(found);
             }
         }
         for row in &waiting {
@@ -333,38 +328,27 @@ fn owned_turn(message: Message) -> Option<Turn<'static>> {
     Some(Turn { role, content: Cow::Owned(message.content) })
 }
 
-fn unknown_format(row: Option<&serde_json::Value>) -> Finding {
-    let keys = row.and_then(|row| row.as_object()).map(|row| {
-        let keys: Vec<String> = row.keys().take(5).map(|k| format!("“{}”", shown(k))).collect();
-        keys.join(", ")
-    });
-    let have = keys.map_or_else(|| "No row is a JSON object".to_owned(), |k| format!("The rows have {k}"));
-    Rule::FileFormat.finding(format!(
-        "{have}; known formats have “messages” (OpenAI), “conversations” (sharegpt) or “instruction” and “output” (alpaca)."
-    ))
+fn unknown_format(row: Option<&serde_json::Value>) -> FileFinding {
+    let row = row.and_then(|row| row.as_object());
+    FileFinding::UnknownFormat { keys: row.map(|row| row.keys().take(5).map(|k| shown(k)).collect()) }
 }
 
 /// What a file is instead of JSON, when none of its first rows is any; `None` = rows that are meant to be JSON and broken, or too long.
-fn no_json(rows: &[Waiting]) -> Option<Finding> {
+fn no_json(rows: &[Waiting]) -> Option<FileFinding> {
     let mut texts = rows.iter().filter(|r| r.is_whole()).map(|r| (r.line, String::from_utf8_lossy(&r.bytes)));
     let (line, first) = texts.next()?;
     if first.trim_start().starts_with(['{', '[']) || first.contains('\0') {
         return None;
     }
     let second = texts.next().map(|(_, text)| text);
-    for (sign, name) in [(',', "commas"), (';', "semicolons"), ('\t', "tabs")] {
+    for (sign, between) in [(',', Separator::Commas), (';', Separator::Semicolons), ('\t', Separator::Tabs)] {
         let columns = columns(&first, sign);
         // One line alone may be a sentence with a comma; a table has the same columns in the next.
         if columns > 1 && second.as_ref().is_some_and(|second| self::columns(second, sign) == columns) {
-            return Some(Rule::FileKind.finding(format!(
-                "The file is a table (CSV), not JSON: line {line} has {columns} columns with {name} between them. Save it as JSONL, one row a line."
-            )));
+            return Some(FileFinding::Table { line, columns, between });
         }
     }
-    Some(Rule::FileKind.finding(format!(
-        "The file is plain text, not JSON: line {line} is “{}”. Each row must be a JSON object, such as a list of “messages”.",
-        shown(&first)
-    )))
+    Some(FileFinding::PlainText { line, start: shown(&first) })
 }
 
 /// Columns of a line of CSV: what stands between quotes divides nothing.
@@ -377,23 +361,6 @@ fn columns(line: &str, sign: char) -> usize {
             *c == sign && !quoted
         })
         .count()
-}
-
-/// Why a version cannot be trained on; `None` = it can.
-pub(super) fn refusal(report: &Report) -> Option<String> {
-    if let Some(blocking) = report.findings.iter().find(|f| f.severity == Severity::Blocking) {
-        return Some(blocking.sentence.clone());
-    }
-    if report.accepted > 0 {
-        return None;
-    }
-    let most = report.findings.iter().filter(|f| f.severity == Severity::Rejected).max_by_key(|f| f.count);
-    let why = most.map(|f| {
-        let line = f.lines.first().map(|l| format!(", first in line {l}")).unwrap_or_default();
-        format!(" Most frequent: {} ({}{line})", f.sentence.trim_end_matches('.'), counted(f.count, "row", "rows"))
-    });
-    let none = if report.rows == 1 { "The only row cannot".to_owned() } else { format!("None of the {} rows can", report.rows) };
-    Some(format!("{none} be trained on.{}", why.map(|w| w + ".").unwrap_or_default()))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Every row is judged, the split holds what it promises, and the report counts what was found.
 
 use super::*;
-use domain::{dataset::Container, inspect::RowVerdict};
+use domain::{dataset::Container, inspect::RowVerdict, reason::dataset::DatasetReason};
 
 fn judged(file: &str, percent: u8) -> (Outcome, Written) {
     judged_with(file, Split::percent(percent))
@@ -34,7 +34,7 @@ fn the_demo_worlds_files_are_ready_and_the_same_in_all_formats() {
         let r = &outcome.report;
         assert_eq!((r.rows, r.accepted, r.format, r.container), (380, 380, Some(**format), Some(**container)));
         assert!(r.held_out_rows > 40 && r.held_out_rows < 120 && r.train_rows + r.held_out_rows == 380, "{}", r.held_out_rows);
-        assert_eq!(refusal(r), None);
+        assert_eq!(DatasetReason::of_report(r), None);
         assert_eq!((&written.train, &written.held_out), (&all[0].0.1.train, &all[0].0.1.held_out));
     }
 }
@@ -173,7 +173,7 @@ fn files_that_cannot_be_used_say_why() {
         ),
     ] {
         let (outcome, _) = judged(file, 10);
-        let why = refusal(&outcome.report).unwrap_or_default();
+        let why = DatasetReason::of_report(&outcome.report).map(|r| r.said()).unwrap_or_default();
         assert!(why.contains(says), "{file:?}: {why}");
     }
 }
@@ -199,7 +199,7 @@ fn a_row_of_more_than_four_megabytes_is_told_as_that() {
     let row = |n: usize| format!("{{\"instruction\":\"q\",\"output\":\"{}\"}}\n", "x".repeat(n));
     let (outcome, written) = judged_in(&row(5 << 20), 1 << 20);
     assert_eq!(
-        refusal(&outcome.report).unwrap(),
+        DatasetReason::of_report(&outcome.report).unwrap().said(),
         "The only row cannot be trained on. Most frequent: The row has more than 4 MB (1 row, first in line 1)."
     );
     assert_eq!(verdicts(&written)[0].findings[0].sentence, "The row has 5242911 bytes; at most 4 MB are read.");

@@ -3,10 +3,7 @@
 
 use domain::{
     dataset::Container,
-    inspect::{
-        Finding,
-        rules::{MOST_BYTES, Rule},
-    },
+    inspect::{FileFinding, ForeignFile, rules::MOST_BYTES},
 };
 use memchr::{memchr_iter, memchr3};
 
@@ -74,7 +71,7 @@ struct List {
 
 impl Splitter {
     /// Takes the next piece; gives every row that ends in it to `out`. An error refuses the whole file.
-    pub fn push(&mut self, piece: &[u8], out: Out<'_>) -> Result<(), Finding> {
+    pub fn push(&mut self, piece: &[u8], out: Out<'_>) -> Result<(), FileFinding> {
         if let State::Head(head) = &mut self.state {
             head.extend_from_slice(piece);
             if head.len() < HEAD {
@@ -87,31 +84,23 @@ impl Splitter {
     }
 
     /// The end of the file.
-    pub fn finish(mut self, out: Out<'_>) -> Result<Container, Finding> {
+    pub fn finish(mut self, out: Out<'_>) -> Result<Container, FileFinding> {
         if let State::Head(head) = &mut self.state {
             let head = std::mem::take(head);
             self.begin(&head, out)?;
         }
         match self.state {
-            State::Head(_) => Err(Rule::FileEmpty.finding("The file holds no rows.")),
+            State::Head(_) => Err(FileFinding::Empty),
             State::Lines => {
                 self.end_line(out);
                 Ok(Container::Jsonl)
             }
             State::Closed { .. } => Ok(Container::Json),
-            State::List(list) => {
-                let place = if list.in_row {
-                    format!("the row that starts in line {} is not finished", self.row_line)
-                } else {
-                    "its last bracket is missing".to_owned()
-                };
-                Err(Rule::FileBroken
-                    .finding(format!("The JSON list breaks off in line {}: {place}. The file is probably cut off.", self.line)))
-            }
+            State::List(list) => Err(FileFinding::CutOff { line: self.line, row: list.in_row.then_some(self.row_line) }),
         }
     }
 
-    fn begin(&mut self, head: &[u8], out: Out<'_>) -> Result<(), Finding> {
+    fn begin(&mut self, head: &[u8], out: Out<'_>) -> Result<(), FileFinding> {
         self.line = 1;
         self.row_line = 1;
         let rest = known_kind(head)?;
@@ -123,7 +112,7 @@ impl Splitter {
         self.cut(rest, out)
     }
 
-    fn cut(&mut self, piece: &[u8], out: Out<'_>) -> Result<(), Finding> {
+    fn cut(&mut self, piece: &[u8], out: Out<'_>) -> Result<(), FileFinding> {
         match self.state {
             State::List(_) | State::Closed { .. } => self.cut_list(piece, out)?,
             State::Head(_) | State::Lines => self.cut_lines(piece, out),
@@ -191,7 +180,7 @@ impl Splitter {
         self.size = 0;
     }
 
-    fn cut_list(&mut self, piece: &[u8], out: Out<'_>) -> Result<(), Finding> {
+    fn cut_list(&mut self, piece: &[u8], out: Out<'_>) -> Result<(), FileFinding> {
         // What of the present row is not kept yet begins here.
         let mut from = 0;
         let mut i = 0;
@@ -265,47 +254,42 @@ impl Splitter {
     }
 
     /// Nothing but white space may follow the list.
-    fn after_list(&mut self, rest: &[u8]) -> Result<(), Finding> {
+    fn after_list(&mut self, rest: &[u8]) -> Result<(), FileFinding> {
         let State::Closed { line: closed } = self.state else { return Ok(()) };
         let more = rest.iter().position(|b| !b.is_ascii_whitespace());
         self.line += memchr_iter(b'\n', &rest[..more.unwrap_or(rest.len())]).count() as u64;
         match more {
             None => Ok(()),
-            Some(_) => Err(Rule::FileBroken.finding(format!(
-                "The JSON list ends in line {closed}, but line {} goes on. A file is either one list, or one row a line.",
-                self.line
-            ))),
+            Some(_) => Err(FileFinding::GoesOnAfterList { ended: closed, line: self.line }),
         }
     }
 }
 
 /// The head without a byte order mark, or what the file is instead of rows.
-fn known_kind(head: &[u8]) -> Result<&[u8], Finding> {
-    let kinds: [(&[u8], &str); 9] = [
-        (b"PK\x03\x04", "a zip archive"),
-        (b"\x1f\x8b", "a gzip archive"),
-        (b"\x28\xb5\x2f\xfd", "a zstd archive"),
-        (b"BZh", "a bzip2 archive"),
-        (b"\xfd7zXZ", "an xz archive"),
-        (b"7z\xbc\xaf", "a 7z archive"),
-        (b"PAR1", "a Parquet file"),
-        (b"ARROW1", "an Arrow file"),
-        (b"%PDF", "a PDF"),
+fn known_kind(head: &[u8]) -> Result<&[u8], FileFinding> {
+    let kinds: [(&[u8], ForeignFile); 9] = [
+        (b"PK\x03\x04", ForeignFile::Zip),
+        (b"\x1f\x8b", ForeignFile::Gzip),
+        (b"\x28\xb5\x2f\xfd", ForeignFile::Zstd),
+        (b"BZh", ForeignFile::Bzip2),
+        (b"\xfd7zXZ", ForeignFile::Xz),
+        (b"7z\xbc\xaf", ForeignFile::SevenZip),
+        (b"PAR1", ForeignFile::Parquet),
+        (b"ARROW1", ForeignFile::Arrow),
+        (b"%PDF", ForeignFile::Pdf),
     ];
-    if let Some((_, kind)) = kinds.iter().find(|(magic, _)| head.starts_with(magic)) {
-        let next =
-            if kind.ends_with("archive") { "Unpack it and upload the JSON or JSONL file itself." } else { "Upload it as JSON or JSONL." };
-        return Err(Rule::FileKind.finding(format!("The file is {kind}. {next}")));
+    if let Some((_, file)) = kinds.iter().find(|(magic, _)| head.starts_with(magic)) {
+        return Err(FileFinding::Foreign { file: *file });
     }
     let utf16 =
         head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") || matches!(head, [0, b'{' | b'[', ..] | [b'{' | b'[', 0, ..]);
     if utf16 {
-        return Err(Rule::FileEncoding.finding("The file is written in UTF-16 (line 1, byte 1). Save it as UTF-8."));
+        return Err(FileFinding::Utf16);
     }
     // One stray NUL is a fault of its row, which is told there.
     let control = head.iter().filter(|b| b.is_ascii_control() && !b.is_ascii_whitespace()).count();
     if head.contains(&0) && control * 20 > head.len() {
-        return Err(Rule::FileKind.finding("The file is not a text. Upload JSON or JSONL."));
+        return Err(FileFinding::NotText);
     }
     Ok(head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head))
 }

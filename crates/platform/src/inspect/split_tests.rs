@@ -12,7 +12,7 @@ fn split(file: &[u8], piece: usize) -> (Vec<(u64, String)>, Result<Container, St
     };
     let mut splitter = Splitter::default();
     let pushed = file.chunks(piece).try_for_each(|p| splitter.push(p, &mut take));
-    let end = pushed.and_then(|()| splitter.finish(&mut take)).map_err(|f| format!("{} {}", f.rule, f.sentence));
+    let end = pushed.and_then(|()| splitter.finish(&mut take)).map_err(|f| format!("{} {}", f.rule().id(), f.said()));
     (rows, end)
 }
 

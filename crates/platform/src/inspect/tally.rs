@@ -3,7 +3,7 @@
 use super::judge::Verdict;
 use domain::{
     dataset::{Container, Format},
-    inspect::{Bucket, Finding, FindingCount, Report, rules::Rule},
+    inspect::{Bucket, FileFinding, Finding, FindingCount, Report, Severity},
 };
 use std::collections::HashMap;
 
@@ -28,7 +28,7 @@ impl Tally {
     pub fn row(&mut self, verdict: &Verdict, counted: bool) {
         self.rows += 1;
         for finding in &verdict.findings {
-            self.finding(finding, Some(verdict.line));
+            self.finding(finding, verdict.line);
         }
         if !verdict.accepted {
             return;
@@ -44,30 +44,25 @@ impl Tally {
         }
     }
 
-    /// A finding in a row, or (without a line) on the file as a whole.
-    pub fn finding(&mut self, finding: &Finding, line: Option<u64>) {
-        if let (Some(known), Some(line)) = (self.findings.get_mut(&finding.rule), line) {
-            known.count += 1;
-            if known.lines.len() < LINES {
-                known.lines.push(line);
-            }
-            return;
-        }
-        let entry = self.findings.entry(finding.rule.clone()).or_insert_with(|| FindingCount {
-            rule: finding.rule.clone(),
-            severity: finding.severity,
-            // Of the file there is one sentence, and it knows more than the rule.
-            sentence: match (line, Rule::from_id(&finding.rule)) {
-                (Some(_), Some(rule)) => rule.sentence().to_owned(),
-                _ => finding.sentence.clone(),
-            },
-            count: 0,
-            lines: Vec::new(),
-        });
+    /// Of the file as a whole.
+    pub fn note(&mut self, found: FileFinding) {
+        let rule = found.rule();
+        let entry = self.entry(rule.id(), rule.severity());
         entry.count += 1;
-        if let Some(line) = line.filter(|_| entry.lines.len() < LINES) {
+        entry.file = Some(found);
+    }
+
+    fn finding(&mut self, finding: &Finding, line: u64) {
+        let entry = self.entry(&finding.rule, finding.severity);
+        entry.count += 1;
+        if entry.lines.len() < LINES {
             entry.lines.push(line);
         }
+    }
+
+    fn entry(&mut self, rule: &str, severity: Severity) -> &mut FindingCount {
+        let first = || FindingCount { rule: rule.to_owned(), severity, file: None, count: 0, lines: Vec::new(), told: None };
+        self.findings.entry(rule.to_owned()).or_insert_with(first)
     }
 
     pub fn report(self, format: Option<Format>, container: Option<Container>) -> Report {

@@ -13,6 +13,7 @@ use domain::{
     base_model::{BaseModel, BaseModelState, StoredFile},
     ids::BaseModelId,
     problem::Problem,
+    reason::base_model::BaseModelReason,
 };
 use std::path::Path;
 use tokio::io::AsyncReadExt;
@@ -33,9 +34,14 @@ pub(super) async fn work(platform: &Platform, job: &Claimed, id: BaseModelId, fo
         }
         // The artefact store may come back; a file that cannot be read will not.
         Err(Trouble::Store(problem)) if job.attempts < jobs::MOST_ATTEMPTS => return Err(problem),
-        Err(Trouble::Store(Problem { sentence, .. }) | Trouble::Folder(sentence)) => {
+        Err(trouble) => {
             model.state = BaseModelState::Broken;
-            model.reason = Some(sentence);
+            model.reason = Some(match trouble {
+                Trouble::Folder(reason) => reason,
+                Trouble::Store(problem) => {
+                    problem.outage.map_or(BaseModelReason::CopyFailed, |outage| BaseModelReason::PartAway { outage })
+                }
+            });
         }
     }
     close(platform, job, Some(model)).await
@@ -50,7 +56,7 @@ async fn close(platform: &Platform, job: &Claimed, model: Option<BaseModel>) -> 
     {
         let mut entry = audit::by_system(tx.at(), None, "base_model.registered", "base_model", m.id, &m.name);
         entry.detail = match m.reason {
-            Some(text) => Detail::Told { text },
+            Some(reason) => Detail::BaseModelBroken { reason },
             None => Detail::BaseModelRegistered { files: m.files.len() as u64, digest: m.digest },
         };
         recorded = Some(entry);
@@ -66,15 +72,14 @@ async fn close(platform: &Platform, job: &Claimed, model: Option<BaseModel>) -> 
 
 enum Trouble {
     Store(Problem),
-    /// A sentence.
-    Folder(String),
+    Folder(BaseModelReason),
 }
 
 async fn copy(platform: &Platform, folder: &Path, files: &[String], to: &str) -> Result<Vec<StoredFile>, Trouble> {
     let mut out = Vec::new();
     let mut buffer = vec![0; 1024 * 1024];
     for name in files {
-        let unreadable = |e: std::io::Error| Trouble::Folder(format!("The file {name} cannot be read: {e}."));
+        let unreadable = |e: std::io::Error| Trouble::Folder(BaseModelReason::FileUnreadable { file: name.clone(), error: e.to_string() });
         let mut file = tokio::fs::File::open(folder.join(name)).await.map_err(unreadable)?;
         let doing = "copying a base model’s file";
         let mut writer = platform.blobs().writer(&format!("{to}/{name}")).await.doing(doing).map_err(Trouble::Store)?;

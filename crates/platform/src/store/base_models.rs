@@ -5,6 +5,7 @@ use domain::{
     base_model::{BaseModel, BaseModelState},
     ids::BaseModelId,
     name::Name,
+    reason::base_model::BaseModelReason,
 };
 
 #[derive(sqlx::FromRow)]
@@ -39,7 +40,7 @@ impl Row {
             id: parsed(&self.id)?,
             name: parsed(&self.name)?,
             state: word(BaseModelState::from_word(&self.state), &self.state)?,
-            reason: self.reason,
+            reason: self.reason.as_deref().map(BaseModelReason::stored),
             architecture: self.architecture,
             parameters: self.parameters as u64,
             context: self.context as u32,
@@ -81,7 +82,7 @@ impl Tx {
             .bind(m.id.to_string())
             .bind(m.name.as_str())
             .bind(m.state.word())
-            .bind(&m.reason)
+            .bind(m.reason.as_ref().map(json))
             .bind(&m.architecture)
             .bind(m.parameters as i64)
             .bind(i64::from(m.context))
@@ -100,7 +101,7 @@ impl Tx {
         let written = in_tx!(self, db => sqlx::query(sql)
             .bind(m.id.to_string())
             .bind(m.state.word())
-            .bind(&m.reason)
+            .bind(m.reason.as_ref().map(json))
             .bind(&m.digest)
             .bind(json(&m.files))
             .execute(db).await.map(|done| done.rows_affected()))?;
@@ -113,7 +114,7 @@ impl Tx {
                    WHERE id = $1 AND state = 'broken'";
         let written = in_tx!(self, db => sqlx::query(sql)
             .bind(m.id.to_string())
-            .bind(&m.reason)
+            .bind(m.reason.as_ref().map(json))
             .bind(&m.architecture)
             .bind(m.parameters as i64)
             .bind(i64::from(m.context))

@@ -7,6 +7,7 @@ use domain::{
     ids::{DatasetId, DatasetVersionId},
     inspect::Report,
     name::Name,
+    reason::dataset::DatasetReason,
     run::RunState,
 };
 use std::collections::HashMap;
@@ -72,7 +73,7 @@ fn version(r: VersionRow) -> Result<DatasetVersion> {
         dataset_name: parsed(&r.dataset_name)?,
         number: count(r.number)?,
         state: word(VersionState::from_word(&r.state), &r.state)?,
-        reason: r.reason,
+        reason: r.reason.as_deref().map(DatasetReason::stored),
         file_name: r.file_name,
         bytes: count(r.bytes)?,
         digest: r.digest,
@@ -187,7 +188,7 @@ impl Tx {
         let sql = "INSERT INTO dataset_versions (tenant, id, dataset, number, state, reason, file_name, bytes, held_out_percent, tokenizer, \
             documentation_json, created_by, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
         in_tx!(self, db => sqlx::query(sql)
-            .bind(v.tenant.as_str()).bind(v.id.to_string()).bind(v.dataset.to_string()).bind(i64::from(v.number)).bind(v.state.word()).bind(&v.reason)
+            .bind(v.tenant.as_str()).bind(v.id.to_string()).bind(v.dataset.to_string()).bind(i64::from(v.number)).bind(v.state.word()).bind(v.reason.as_ref().map(json))
             .bind(&v.file_name).bind(v.bytes as i64).bind(i64::from(v.held_out_percent)).bind(v.tokenizer.map(|t| t.to_string()))
             .bind(json(&v.documentation)).bind(v.created_by.to_string()).bind(v.created_at.0)
             .execute(db).await.map(drop))?;
@@ -200,7 +201,7 @@ impl Tx {
         let sql = "UPDATE dataset_versions SET state = $3, reason = $4, bytes = $5, digest = $6, format = $7, container = $8, report_json = $9, \
             documentation_json = $10, judgement = $11, judged_bytes = $12, erased_at = $13 WHERE tenant = $1 AND id = $2";
         in_tx!(self, db => sqlx::query(sql)
-            .bind(v.tenant.as_str()).bind(v.id.to_string()).bind(v.state.word()).bind(&v.reason).bind(v.bytes as i64).bind(&v.digest)
+            .bind(v.tenant.as_str()).bind(v.id.to_string()).bind(v.state.word()).bind(v.reason.as_ref().map(json)).bind(v.bytes as i64).bind(&v.digest)
             .bind(v.format.map(Format::word)).bind(v.container.map(container_word)).bind(v.report.as_ref().map(json)).bind(json(&v.documentation))
             .bind(&v.judgement).bind(v.judged_bytes as i64).bind(v.erased_at.map(|at| at.0))
             .execute(db).await.map(drop))?;

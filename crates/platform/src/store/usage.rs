@@ -4,6 +4,7 @@ use super::{Result, Store, Tx, at, count, from_json, in_tx, json, on_both, parse
 use domain::{
     ids::{KeyId, PersonId},
     name::Name,
+    reason::usage::SetAsideReason,
     time::Timestamp,
     usage::{Call, SetAside},
 };
@@ -73,7 +74,7 @@ impl Tx {
             ON CONFLICT (tenant, id) DO UPDATE SET reason = excluded.reason";
         let SetAside { call, at, reason } = aside;
         in_tx!(self, db => sqlx::query(sql)
-            .bind(call.tenant.as_str()).bind(call.id.to_string()).bind(at.0).bind(reason).bind(json(call))
+            .bind(call.tenant.as_str()).bind(call.id.to_string()).bind(at.0).bind(json(reason)).bind(json(call))
             .execute(db).await.map(drop))
     }
 
@@ -94,7 +95,9 @@ impl Store {
     pub(crate) async fn calls_set_aside(&self, limit: i64) -> Result<Vec<SetAside>> {
         let sql = "SELECT set_aside_at, reason, call_json FROM calls_set_aside ORDER BY set_aside_at, tenant, id LIMIT $1";
         let rows: Vec<(i64, String, String)> = on_both!(self, db => sqlx::query_as(sql).bind(limit).fetch_all(db).await)?;
-        rows.into_iter().map(|(since, reason, call)| Ok(SetAside { call: from_json(&call)?, at: at(since), reason })).collect()
+        rows.into_iter()
+            .map(|(since, reason, call)| Ok(SetAside { call: from_json(&call)?, at: at(since), reason: SetAsideReason::stored(&reason) }))
+            .collect()
     }
 
     pub(crate) async fn count_calls_set_aside(&self) -> Result<u64> {

@@ -329,7 +329,7 @@ async fn data_that_a_run_uses_is_erased_only_when_it_has_ended_and_never_deleted
     drop(controller);
 
     let erased = datasets.erase("facts", 1).await.unwrap();
-    assert!(erased.erased_at.is_some() && erased.reason.as_deref().unwrap().contains("erased by mira"));
+    assert!(erased.erased_at.is_some() && erased.reason.as_ref().unwrap().said().contains("erased by mira"));
     assert_eq!((&erased.digest, &erased.report, erased.bytes + erased.judged_bytes), (&version.digest, &version.report, 0));
     let folder = house.folder.path().join("store").join(domain::artefacts::dataset_version(&version.tenant, version.id));
     assert!(!folder.exists());

@@ -68,7 +68,7 @@ async fn a_file_is_stored_hashed_judged_and_ready(world: World) {
     assert_eq!(world.platform.run_due_jobs("tests").await.unwrap(), 1);
     let version = world.platform.datasets(&scope).version("facts", None).await.unwrap();
     let report = version.report.clone().unwrap();
-    assert_eq!((version.state, version.reason.as_deref(), version.format), (VersionState::Ready, None, Some(Format::OpenaiMessages)));
+    assert_eq!((version.state, &version.reason, version.format), (VersionState::Ready, &None, Some(Format::OpenaiMessages)));
     assert_eq!((report.rows, report.accepted, report.rejected, report.turns), (101, 100, 1, 200));
     assert_eq!((report.findings[0].rule.as_str(), report.findings[0].lines.as_slice()), ("DS-JSON", &[101][..]));
     let train = read(&world, &artefacts::dataset_train(&version.tenant, version.id, version.judgement.as_deref()));
@@ -147,8 +147,18 @@ async fn every_bad_file_is_rejected_with_its_reason(world: World) {
         ),
     ] {
         let version = world.dataset(&scope, "bad", file).await;
-        assert_eq!((version.state, version.reason.as_deref()), (VersionState::Rejected, Some(reason)));
+        assert_eq!((version.state, version.reason.map(|r| r.said())), (VersionState::Rejected, Some(reason.to_owned())));
     }
+    let in_words = "UPDATE dataset_versions SET number = number WHERE reason NOT LIKE '{\"code\":%' OR report_json LIKE '%\"sentence\"%'";
+    assert_eq!(world.execute(in_words).await.unwrap(), 0, "what is stored is a code, not its sentence");
+    // As a version before wrote it.
+    let older = r#"UPDATE dataset_versions SET reason = 'In words.', report_json = REPLACE(report_json, '"lines":[', '"sentence":"As told.","lines":[')"#;
+    world.execute(older).await.unwrap();
+    let (_, versions) = world.platform.datasets(&scope).get("bad").await.unwrap();
+    assert!(versions.iter().all(|v| v.reason.as_ref().is_some_and(|r| r.said() == "In words.")), "{versions:?}");
+    let told = versions.iter().flat_map(|v| &v.report.as_ref().unwrap().findings).filter(|f| f.file.is_none()).map(|f| f.said());
+    assert!(told.eq(["As told."; 3]), "{versions:?}");
+
     let latin = b"{\"instruction\":\"gr\xfc\xdf\",\"output\":\"x\"}\n{\"instruction\":\"a\",\"output\":\"b\"}\n";
     let body = futures::stream::iter([Piece::Ok(bytes::Bytes::from_static(latin))]);
     let version = world.platform.datasets(&scope).upload(upload("latin"), body).await.unwrap();
