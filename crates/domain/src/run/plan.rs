@@ -17,9 +17,9 @@ pub struct Wanted<'a> {
     pub held_out_rows: u64,
 }
 
-/// Memory that LLaMA-Factory takes with the smallest of models, bytes.
-const LEAST_MEMORY: u64 = 2 << 30;
-const PROCESS: Resources = Resources { gpus: 0, cpu_millis: 1000, memory_bytes: LEAST_MEMORY };
+/// Memory is also a limit, and how much a training takes is not known before it runs: what there is, up to what the portal's
+/// configuration allows one process.
+const PROCESS: Resources = Resources { gpus: 0, cpu_millis: 1000, memory_bytes: 0 };
 
 /// `prepare` and `train` are one process, since both work on the same folder; an adapter may be merged; then base and result are
 /// compared, and the result becomes a model version. What is compared is what is published.

@@ -174,7 +174,19 @@ pub struct Resources {
     pub gpus: u32,
     /// Thousandths of a core.
     pub cpu_millis: u32,
+    /// Also its limit: a process that takes more is ended.
     pub memory_bytes: u64,
+}
+
+impl Resources {
+    /// What both need that are parts of one process.
+    pub fn with(self, other: Self) -> Self {
+        Self {
+            gpus: self.gpus.max(other.gpus),
+            cpu_millis: self.cpu_millis.max(other.cpu_millis),
+            memory_bytes: self.memory_bytes.max(other.memory_bytes),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -48,7 +48,13 @@ pub(crate) struct TaskBuilder<'a> {
 }
 
 impl TaskBuilder<'_> {
-    fn task(&self, tenant: &Name, name: String, kind: TaskKind, deadline: Option<Duration>, work: Work) -> Task {
+    /// The process of a step.
+    fn batch(&self, run: &Run, step: &Step, work: Work) -> Task {
+        let task = self.task(&run.tenant, run_task(run.id, &step.folder()), TaskKind::Batch, work);
+        Task { resources: resources(run, step, self.limits), deadline: deadline(run, step, self.limits), ..task }
+    }
+
+    fn task(&self, tenant: &Name, name: String, kind: TaskKind, work: Work) -> Task {
         let (args, runtime) = match kind {
             TaskKind::Batch => (["task", "run"], Runtime::Trainer),
             TaskKind::Server => (["task", "serve"], Runtime::Vllm),
@@ -63,7 +69,7 @@ impl TaskBuilder<'_> {
             spec: crate::store::json(&spec),
             resources: Resources { memory: self.limits.memory, ..Resources::default() },
             secrets: Vec::new(),
-            deadline,
+            deadline: None,
             grace: GRACE,
         }
     }
@@ -82,7 +88,7 @@ impl TaskBuilder<'_> {
             train_rows,
             settings: run.settings.clone(),
         });
-        self.task(&run.tenant, run_task(run.id, &step.folder()), TaskKind::Batch, deadline(run, step, self.limits), work)
+        self.batch(run, step, work)
     }
 
     /// The adapter that the step `adapter` has left, into the weights of its base.
@@ -95,7 +101,7 @@ impl TaskBuilder<'_> {
             template: base.template.clone(),
             adapter: run.folder_of(adapter),
         });
-        self.task(&run.tenant, run_task(run.id, &step.folder()), TaskKind::Batch, deadline(run, step, self.limits), work)
+        self.batch(run, step, work)
     }
 
     /// Base against the weights that the step `weights` has left.
@@ -110,7 +116,7 @@ impl TaskBuilder<'_> {
             weights: run.folder_of(weights),
             weights_kind: run.weights_of(weights),
         });
-        self.task(&run.tenant, run_task(run.id, &step.folder()), TaskKind::Batch, deadline(run, step, self.limits), work)
+        self.batch(run, step, work)
     }
 
     pub(crate) fn serve(&self, record: &EndpointRecord, base: &BaseModel) -> Task {
@@ -135,7 +141,19 @@ impl TaskBuilder<'_> {
             reasoning_parser,
             media_hosts: e.settings.media_hosts.clone(),
         });
-        self.task(&e.tenant, endpoint_task(e.id, record.launch), TaskKind::Server, None, work)
+        self.task(&e.tenant, endpoint_task(e.id, record.launch), TaskKind::Server, work)
+    }
+}
+
+/// What the process of a step may use: what the most demanding of its parts asks for, and no more memory than this portal allows.
+fn resources(run: &Run, step: &Step, limits: &TaskLimits) -> Resources {
+    let asked = run.steps.iter().filter(|s| s.unit() == step.unit()).fold(step.resources, |all, part| all.with(part.resources));
+    let some = |n: u64| (n > 0).then_some(n);
+    Resources {
+        cpu_milli: some(asked.cpu_millis.into()),
+        memory: some(asked.memory_bytes).into_iter().chain(limits.memory).min(),
+        gpus: asked.gpus,
+        ..Resources::default()
     }
 }
 

@@ -5,6 +5,7 @@ use domain::{
     endpoint::EndpointState,
     model::WeightsKind,
     problem::ProblemKind,
+    reason::failure::Cause,
     run::{NewRun, Run, RunState, Step, StepKind, StepState},
 };
 use platform::{
@@ -20,6 +21,7 @@ crate::on_each_database!(
     a_training_that_is_tried_again_begins_anew_in_a_folder_of_its_own,
     a_stopped_run_goes_on_from_the_step_at_which_it_was_stopped,
     a_step_that_takes_longer_than_it_may_is_stopped_and_says_so,
+    a_step_that_takes_more_memory_than_its_plan_allows_is_ended_and_says_so,
     a_run_that_merges_leaves_full_weights_that_are_evaluated_and_served_as_such,
 );
 
@@ -133,6 +135,30 @@ async fn a_step_that_takes_longer_than_it_may_is_stopped_and_says_so(house: Hous
     assert_eq!(said.cause.code(), "deadline_exceeded");
     assert!(said.said().sentence.contains("longer than the 1.5 s"), "{:?}", said.said());
     assert_eq!(house.platform.runs(&scope).log(run.id, 0, 5000).await.unwrap().last().unwrap().text, said.said().sentence);
+}
+
+async fn a_step_that_takes_more_memory_than_its_plan_allows_is_ended_and_says_so(house: House) {
+    if let Err(why) = house.holds_memory() {
+        return testing::skip(&format!("memory limits: {why}"));
+    }
+    let scope = house.owner().await;
+    house.dataset(&scope, "facts", 20).await;
+    let run = house.launch(&scope, "facts-1", 16).await;
+    let resources = r#"{"gpus":0,"cpu_millis":0,"memory_bytes":134217728}"#;
+    house.sql(format!("UPDATE run_steps SET resources_json = '{resources}' WHERE run = '{}' AND id = 'train'", run.id)).await;
+    let _controller = house.controller("a");
+    let run = house.run_until(&scope, &run, ended).await;
+    assert_eq!((run.state, states(&run)), (RunState::Failed, vec!["done", "failed", "skipped", "skipped"]));
+    let failure = run.failure.clone().unwrap();
+    assert_eq!(failure.cause, Cause::MemoryLimit, "{:?}", failure.said());
+    // Without a limit the same goes on to its end.
+    house
+        .sql(format!("UPDATE run_steps SET resources_json = '{{\"gpus\":0,\"cpu_millis\":0,\"memory_bytes\":0}}' WHERE run = '{}'", run.id))
+        .await;
+    house.platform.runs(&scope).try_again(run.id, "train").await.unwrap();
+    let run = house.platform.runs(&scope).get(run.id).await.unwrap();
+    let run = house.run_until(&scope, &run, ended).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.failure);
 }
 
 async fn a_run_that_merges_leaves_full_weights_that_are_evaluated_and_served_as_such(house: House) {

@@ -21,9 +21,13 @@ fn uuid(n: u128) -> Uuid {
 
 /// With the step that is to be started.
 fn run(finetuning_type: FinetuningType) -> Run {
+    Run::try_from(record(finetuning_type)).unwrap()
+}
+
+fn record(finetuning_type: FinetuningType) -> RunRecord {
     let settings = preset("lora").unwrap().with("finetuning_type", finetuning_type.word());
     let steps = plan::plan(&plan::Wanted { settings: &settings, result: WeightsKind::Merged, held_out_rows: 50 });
-    Run::try_from(RunRecord {
+    RunRecord {
         id: RunId::from_uuid(uuid(1)),
         tenant: "lumenta".parse().unwrap(),
         name: "facts-lora-7".parse().unwrap(),
@@ -47,8 +51,7 @@ fn run(finetuning_type: FinetuningType) -> Run {
         created_at: Timestamp(0),
         started_at: None,
         ended_at: None,
-    })
-    .unwrap()
+    }
 }
 
 fn step<'r>(run: &'r Run, id: &str) -> &'r Step {
@@ -180,6 +183,26 @@ fn evaluation_is_the_committed_task() {
     let run = run(FinetuningType::Full);
     let task = |p: &TaskBuilder<'_>| p.evaluate(&run, step(&run, "evaluate"), &version(), &"train".parse().unwrap());
     golden(|p| matches("evaluate.json", include_str!("../../../tests/golden/evaluate.json"), &task(p)));
+}
+
+#[test]
+fn a_process_gets_what_the_most_demanding_of_its_steps_asks_for_and_no_more_memory_than_the_portal_allows() {
+    let asking = |memory: [u64; 2], allowed: Option<u64>| {
+        let mut record = record(FinetuningType::Lora);
+        for (step, memory_bytes) in record.steps.iter_mut().zip(memory) {
+            step.resources = domain::run::Resources { gpus: 2, cpu_millis: 4000, memory_bytes };
+        }
+        let run = Run::try_from(record).unwrap();
+        let location = ArtefactStore::Local { root: "/srv".into() };
+        let limits = TaskLimits { memory: allowed, run: None };
+        TaskBuilder { location: &location, limits: &limits }.train(&run, step(&run, "prepare"), &base(), &version()).resources
+    };
+    let both = asking([1 << 30, 8 << 30], Some(16 << 30));
+    assert_eq!((both.gpus, both.cpu_milli, both.memory), (2, Some(4000), Some(8 << 30)));
+    assert_eq!(asking([0, 8 << 30], None).memory, Some(8 << 30));
+    assert_eq!(asking([0, 64 << 30], Some(16 << 30)).memory, Some(16 << 30));
+    assert_eq!(asking([0, 0], Some(16 << 30)).memory, Some(16 << 30));
+    assert_eq!(asking([0, 0], None).memory, None, "what there is");
 }
 
 #[test]

@@ -104,6 +104,21 @@ impl House {
         assert!(changed > 0, "nothing was changed");
     }
 
+    /// One number of the database.
+    pub async fn count(&self, sql: &'static str) -> i64 {
+        if self.database.starts_with("sqlite") {
+            sqlx::query_scalar(sql).fetch_one(&sqlx::SqlitePool::connect(&self.database).await.unwrap()).await.unwrap()
+        } else {
+            sqlx::query_scalar(sql).fetch_one(&sqlx::PgPool::connect(&self.database).await.unwrap()).await.unwrap()
+        }
+    }
+
+    /// Whether this machine holds processes to a memory limit; else why not.
+    pub fn holds_memory(&self) -> Result<(), String> {
+        let folder = self.folder.path();
+        LocalEngine::new(folder.join("unused"), folder.join("program"), BTreeMap::new()).holds().memory
+    }
+
     pub fn control_file(&self, name: &str) -> PathBuf {
         self.folder.path().join("control").join(name)
     }

@@ -1,7 +1,7 @@
 """Plays `atelier task` for the controllers' tests: speaks the report protocol, does no training.
 
 What it does is chosen by the run's seed: 13 fails with a verdict, 9 is killed without one, 100 is slow, 200 and 201 wait to be stopped,
-14 stores its verdict and dies before saying it, 15 leaves other weights than it says, every other succeeds. A server crashes at once while CONTROL/crash exists,
+14 stores its verdict and dies before saying it, 15 leaves other weights than it says, 16 takes 400 MB, every other succeeds. A server crashes at once while CONTROL/crash exists,
 an evaluation waits while CONTROL/hold exists and fails while CONTROL/no-evaluation does, 13 and 200 go on to the end while CONTROL/mended exists, and a server dies when CONTROL/die appears.
 """
 import json
@@ -73,6 +73,8 @@ def train():
     while seed == 201:
         wait()
     phase("train", "training")
+    # Written to, so that they are really taken; not without end, where nothing holds it.
+    taken = [b"x" * (4 << 20) for _ in range(100)] if seed == 16 else []
     print("a line that is not of the protocol", flush=True)
     for step in range(1, total + 1):
         log(f"step {step}")
