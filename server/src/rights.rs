@@ -80,6 +80,8 @@ pub const ROUTES: &[(&str, &str, Needs)] = &[
     ("POST", "/rpc/endpoints/get", Tenant(A::EndpointRead)),
     ("POST", "/rpc/endpoints/list", Tenant(A::EndpointRead)),
     ("POST", "/rpc/endpoints/offer", Tenant(A::ExternalWrite)),
+    // Of a server that somebody else runs: endpoint.add_external.
+    ("POST", "/rpc/endpoints/remove", Tenant(A::EndpointWrite)),
     ("POST", "/rpc/endpoints/settings", Tenant(A::EndpointWrite)),
     ("POST", "/rpc/endpoints/start", Tenant(A::EndpointWrite)),
     ("POST", "/rpc/endpoints/stop", Tenant(A::EndpointWrite)),

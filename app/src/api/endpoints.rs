@@ -4,8 +4,10 @@ use super::{AppError, Wire};
 use domain::{
     base_model::BaseModel,
     endpoint::{Endpoint, EndpointLogLine},
+    external::Figures,
     problem::{FieldProblem, Problem},
     serving::{ParserChoice, ServingSettings},
+    time::Timestamp,
 };
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -87,6 +89,10 @@ pub struct EndpointPage {
     pub write_refused: Option<String>,
     /// Of one at somebody else's server: why its key and models may not be changed.
     pub external_refused: Option<String>,
+    /// Of one at somebody else's server.
+    pub figures: Option<Figures>,
+    /// Of such a server: when its certificate ends, if that is soon or over.
+    pub certificate_ends: Option<Timestamp>,
 }
 
 #[server(prefix = "/rpc", endpoint = "endpoints/get", output = Wire)]
@@ -101,7 +107,13 @@ pub async fn endpoint_get(tenant: String, name: String) -> Result<EndpointPage, 
         .filter(|c| c.base_model == endpoint.source())
         .filter(|c| !endpoint.attachments.iter().any(|a| a.model_name.as_str() == c.model && a.number == c.number))
         .collect();
+    let figures = match endpoint.external {
+        Some(_) => Some(endpoints.figures(&endpoint).await?),
+        None => None,
+    };
     Ok(EndpointPage {
+        figures,
+        certificate_ends: endpoint.external.as_ref().and_then(|x| x.certificate_ends_soon(platform.now())),
         model_ids: endpoints.served().await?.model_ids(&endpoint),
         base_url: super::base_url(scope.tenant().name.as_str()),
         log: latest(&endpoints, &name).await?,
@@ -237,6 +249,15 @@ pub async fn endpoint_stop(tenant: String, endpoint: String) -> Result<(), AppEr
     platform.endpoints(&scope).stop(&endpoint).await?;
     // Without the question in the address, or it would be asked again at the next start.
     super::redirect(&crate::links::endpoint(&scope.tenant().name, &endpoint));
+    Ok(())
+}
+
+/// Takes an endpoint away for good and goes to the list.
+#[server(prefix = "/rpc", endpoint = "endpoints/remove", output = Wire)]
+pub async fn endpoint_remove(tenant: String, endpoint: String) -> Result<(), AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    platform.endpoints(&scope).remove(&endpoint).await?;
+    super::redirect(&crate::links::endpoints(&scope.tenant().name));
     Ok(())
 }
 

@@ -6,7 +6,9 @@ mod settings;
 mod snippets;
 
 use crate::{
-    api::endpoints::{EndpointAttach, EndpointDetach, EndpointPage, EndpointSettings, EndpointStart, EndpointStop, endpoint_get},
+    api::endpoints::{
+        EndpointAttach, EndpointDetach, EndpointPage, EndpointRemove, EndpointSettings, EndpointStart, EndpointStop, endpoint_get,
+    },
     links,
     ui::{
         Chip, Copy, Crumb, Empty, Load, Off, Place, ProblemSummary, Reason, Sure, TenantPage, count, form::error_of, number::some,
@@ -26,7 +28,7 @@ pub fn Endpoint() -> impl IntoView {
     let page = Resource::new(move || (tenant.get(), name.get()), |(tenant, name)| endpoint_get(tenant, name));
     let (attach, detach) = (ServerAction::<EndpointAttach>::new(), ServerAction::<EndpointDetach>::new());
     let (start, stop) = (ServerAction::<EndpointStart>::new(), ServerAction::<EndpointStop>::new());
-    let settings = ServerAction::<EndpointSettings>::new();
+    let (settings, remove) = (ServerAction::<EndpointSettings>::new(), ServerAction::<EndpointRemove>::new());
     let outside = external::Actions::new();
     on_change(tenant, "", move || page.refetch());
     Effect::new(move |before: Option<usize>| {
@@ -48,12 +50,15 @@ pub fn Endpoint() -> impl IntoView {
             <Load resource=page let:page>
                 <Head tenant page=page.clone() start/>
                 {(ask.get_untracked() == "stop" && page.endpoint.state.is_wanted()).then(|| view! { <Stop page=page.clone() stop/> })}
+                {(ask.get_untracked() == "remove" && remove_refused(&page).is_none()).then(|| view! { <Remove page=page.clone() remove/> })}
+                <ProblemSummary error=error_of(remove)/>
                 <ProblemSummary error=error_of(start)/>
                 <ProblemSummary error=error_of(stop)/>
                 <State endpoint=page.endpoint.clone()/>
+                {page.certificate_ends.map(|at| view! { <external::CertificateEnds at/> })}
                 <Address page=page.clone()/>
                 {match page.endpoint.external.clone() {
-                    Some(external) => view! { <external::Facts endpoint=page.endpoint.clone() external/> }.into_any(),
+                    Some(external) => view! { <external::Facts endpoint=page.endpoint.clone() external figures=page.figures.unwrap_or_default()/> }.into_any(),
                     None => view! { <Facts endpoint=page.endpoint.clone()/> }.into_any(),
                 }}
                 <div class="cols cols-code">
@@ -72,7 +77,7 @@ pub fn Endpoint() -> impl IntoView {
 
 #[component]
 fn Head(tenant: Signal<String>, page: EndpointPage, start: ServerAction<EndpointStart>) -> impl IntoView {
-    let e = page.endpoint;
+    let e = page.endpoint.clone();
     let (t, name) = (e.tenant.to_string(), e.name.to_string());
     let sentence = if e.external.is_some() {
         format!("A server that somebody else runs, with the OpenAI API. Added by {}.", e.created_by_name)
@@ -81,8 +86,17 @@ fn Head(tenant: Signal<String>, page: EndpointPage, start: ServerAction<Endpoint
     } else {
         format!("{} with {}, created by {}.", e.source(), some(e.attachments.len() as u64, "adapter", "adapters"), e.created_by_name)
     };
-    let first = page.model_ids.into_iter().next().unwrap_or_default();
+    let first = page.model_ids.first().cloned().unwrap_or_default();
     let ready = e.state == EndpointState::Ready;
+    let gone = match remove_refused(&page) {
+        None => Some(
+            view! { <a class="btn danger" href=links::with(links::endpoint(&e.tenant, &e.name), &[("ask", "remove")])>"Remove"</a> }
+                .into_any(),
+        ),
+        // Of what runs, stopping comes first, and that is what is offered.
+        Some(_) if e.external.is_none() && e.state.is_wanted() => None,
+        Some(why) => Some(view! { <Off label="Remove" why/> }.into_any()),
+    };
     let switch = match (page.write_refused, e.state) {
         (Some(why), state) => view! { <Off label=if state.is_wanted() { "Stop" } else { "Start" } why/> }.into_any(),
         (None, EndpointState::Stopping) => view! { <Off label="Start" why="Still stopping. Try again in a moment."/> }.into_any(),
@@ -102,6 +116,7 @@ fn Head(tenant: Signal<String>, page: EndpointPage, start: ServerAction<Endpoint
             </div>
             <div class="row">
                 {switch}
+                {gone}
                 {if ready {
                     view! { <a class="btn primary" href=move || links::with(links::playground(&tenant.get()), &[("model", &first)])>"Try in playground"</a> }.into_any()
                 } else {
@@ -125,6 +140,38 @@ fn Stop(page: EndpointPage, stop: ServerAction<EndpointStop>) -> impl IntoView {
             <ActionForm action=stop>
                 <input type="hidden" name="tenant" value=e.tenant.to_string()/><input type="hidden" name="endpoint" value=e.name.to_string()/>
                 <button type="submit" class="btn sm danger-solid" aria-busy=move || stop.pending().get().then_some("true")>"Stop the endpoint"</button>
+            </ActionForm>
+        </Sure>
+    }
+}
+
+/// Why this person cannot remove it now; none: they can.
+fn remove_refused(page: &EndpointPage) -> Option<String> {
+    let e = &page.endpoint;
+    match (&e.external, e.state) {
+        (Some(_), _) => page.external_refused.clone(),
+        (None, EndpointState::Stopped | EndpointState::Failed) => page.write_refused.clone(),
+        (None, EndpointState::Stopping) => Some("Still stopping. Try again in a moment.".into()),
+        (None, _) => Some("Stop the endpoint first.".into()),
+    }
+}
+
+#[component]
+fn Remove(page: EndpointPage, remove: ServerAction<EndpointRemove>) -> impl IntoView {
+    let e = page.endpoint;
+    let calls = match page.model_ids.as_slice() {
+        [] => "Nothing answers here now.".to_owned(),
+        ids => format!("Calls to {} fail from now on.", ids.join(", ")),
+    };
+    view! {
+        <Sure
+            title=format!("Remove {}?", e.name)
+            sentence=format!("{calls} Its usage and its audit records stay; its settings and its log do not come back.")
+            keep=links::endpoint(&e.tenant, &e.name)
+        >
+            <ActionForm action=remove>
+                <input type="hidden" name="tenant" value=e.tenant.to_string()/><input type="hidden" name="endpoint" value=e.name.to_string()/>
+                <button type="submit" class="btn sm danger-solid" aria-busy=move || remove.pending().get().then_some("true")>"Remove the endpoint"</button>
             </ActionForm>
         </Sure>
     }

@@ -1,6 +1,10 @@
 //! Somebody else's model server, as an endpoint knows it: where it is, and which of its models answer here under which name.
 
-use crate::{name::Name, problem::FieldProblem, time::Timestamp};
+use crate::{
+    name::Name,
+    problem::FieldProblem,
+    time::{DAY, Timestamp},
+};
 use serde::{Deserialize, Serialize};
 
 /// The longest id of a model at a server that is kept.
@@ -19,6 +23,54 @@ pub struct External {
     /// By their id there.
     pub models: Vec<ExternalModel>,
     pub checked: Option<Checked>,
+    /// Until when its certificate is good, as it was last shown; none without TLS.
+    #[serde(default)]
+    pub certificate_until: Option<Timestamp>,
+}
+
+/// How long before its end a certificate is warned of, milliseconds.
+pub const CERTIFICATE_WARNING: i64 = 14 * DAY;
+
+/// Of a span of time, how much is known, and in how much of that the server could not be used. Milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Availability {
+    pub known_ms: i64,
+    pub down_ms: i64,
+}
+
+impl Availability {
+    /// What two looks at the server say of the time between them: it was as the first one found it. Of more than `most` milliseconds
+    /// nothing is known: nobody looked.
+    pub fn between(before: &Checked, now: Timestamp, most: i64) -> Self {
+        let known_ms = now.since(before.at).min(most);
+        Self { known_ms, down_ms: if before.answered_ms.is_some() { 0 } else { known_ms } }
+    }
+
+    /// `99.98 %`; never 100 where it was away, and none of nothing.
+    pub fn percent(self) -> Option<String> {
+        if self.known_ms <= 0 {
+            return None;
+        }
+        let up = (self.known_ms - self.down_ms).max(0);
+        let hundredths = up * 10_000 / self.known_ms;
+        Some(if hundredths % 100 == 0 {
+            format!("{} %", hundredths / 100)
+        } else {
+            format!("{}.{:02} %", hundredths / 100, hundredths % 100)
+        })
+    }
+}
+
+/// What is measured of an endpoint at somebody else's server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Figures {
+    /// Calls within a day, and those of them that failed.
+    pub requests: u64,
+    pub failed: u64,
+    /// 95 of 100 answers of a day began within so many milliseconds; none without calls.
+    pub first_token_p95: Option<u32>,
+    /// Within seven days.
+    pub availability: Availability,
 }
 
 /// The last time that it was asked for its models.
@@ -51,6 +103,11 @@ pub struct Listed {
 }
 
 impl External {
+    /// When its certificate ends, if that is so soon that somebody should do something.
+    pub fn certificate_ends_soon(&self, now: Timestamp) -> Option<Timestamp> {
+        self.certificate_until.filter(|until| until.0 - now.0 < CERTIFICATE_WARNING)
+    }
+
     pub fn offered(&self) -> impl Iterator<Item = (&ExternalModel, &Name)> {
         self.models.iter().filter_map(|m| Some((m, m.here.as_ref()?)))
     }
@@ -167,6 +224,27 @@ mod tests {
         ] {
             assert!(address(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_time_between_two_looks_counts_as_the_first_found_it_and_no_more_than_somebody_looked() {
+        let found = |answered_ms| Checked { at: Timestamp(1_000), answered_ms };
+        let between = |answered, now| Availability::between(&found(answered), Timestamp(now), 60_000);
+        assert_eq!(between(Some(84), 31_000), Availability { known_ms: 30_000, down_ms: 0 });
+        assert_eq!(between(None, 11_000), Availability { known_ms: 10_000, down_ms: 10_000 });
+        assert_eq!(between(Some(84), 3_601_000), Availability { known_ms: 60_000, down_ms: 0 }, "the portal was away");
+        let said = |known_ms, down_ms| Availability { known_ms, down_ms }.percent();
+        assert_eq!(said(604_800_000, 120_000).as_deref(), Some("99.98 %"));
+        assert_eq!((said(1_000_000_000, 1).as_deref(), said(10, 0).as_deref(), said(0, 0)), (Some("99.99 %"), Some("100 %"), None));
+    }
+
+    #[test]
+    fn a_certificate_is_warned_of_two_weeks_before_its_end() {
+        let external = External { certificate_until: Some(Timestamp(20 * DAY)), ..External::default() };
+        assert_eq!(external.certificate_ends_soon(Timestamp(5 * DAY)), None);
+        assert_eq!(external.certificate_ends_soon(Timestamp(7 * DAY)), Some(Timestamp(20 * DAY)));
+        assert_eq!(external.certificate_ends_soon(Timestamp(30 * DAY)), Some(Timestamp(20 * DAY)), "and after it");
+        assert_eq!(External::default().certificate_ends_soon(Timestamp(7 * DAY)), None);
     }
 
     #[test]

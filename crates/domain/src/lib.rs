@@ -24,6 +24,7 @@ pub mod external;
 pub mod ids;
 pub mod inspect;
 pub mod key;
+pub mod latency;
 pub mod lineage;
 pub mod model;
 pub mod model_server;

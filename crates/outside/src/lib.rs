@@ -3,13 +3,15 @@
 //! connection is made to an address that was looked at, redirects are not followed, and certificates are verified.
 
 mod addresses;
+mod certificates;
 mod models;
 mod resolver;
 
 pub use addresses::{Allowed, NotAnAddress};
 
 use bytes::Bytes;
-use domain::{causes::causes, reason::endpoint::OutsideTrouble};
+use certificates::{Ends, Noting};
+use domain::{causes::causes, reason::endpoint::OutsideTrouble, time::Timestamp};
 use http::{HeaderValue, Request, Response, Uri, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -19,7 +21,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use resolver::Resolver;
-use rustls_platform_verifier::BuilderVerifierExt;
+use rustls_platform_verifier::Verifier;
 use std::{error::Error, net::IpAddr, sync::Arc, time::Duration};
 
 /// How long the way to a server may take, with its name, connection and certificate.
@@ -35,6 +37,7 @@ pub struct Outside {
     encrypted: Option<Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>>,
     plain: Client<HttpConnector<Resolver>, Full<Bytes>>,
     allowed: Arc<Allowed>,
+    certificates: Ends,
 }
 
 impl Outside {
@@ -50,11 +53,13 @@ impl Outside {
         };
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(KEEP_UNUSED).pool_max_idle_per_host(UNUSED_PER_SERVER);
-        let encrypted = tls().inspect_err(|e| tracing::warn!(error = %e, "no certificate can be verified on this machine")).ok();
+        let certificates = Ends::default();
+        let encrypted =
+            tls(certificates.clone()).inspect_err(|e| tracing::warn!(error = %e, "no certificate can be verified on this machine")).ok();
         let encrypted = encrypted.map(|tls| {
             builder.build(HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1().wrap_connector(connector()))
         });
-        Self { encrypted, plain: builder.build(connector()), allowed }
+        Self { encrypted, plain: builder.build(connector()), allowed, certificates }
     }
 
     /// Sends the call and waits for the answer's head. Dropping the future, or the answer's body before its end, closes the connection.
@@ -80,6 +85,13 @@ impl Outside {
         })
     }
 
+    /// Until when the certificate is good that the server at this address has shown; none without TLS, or when none was shown yet.
+    pub fn certificate_until(&self, address: &str) -> Option<Timestamp> {
+        let uri: Uri = address.parse().ok()?;
+        let host = uri.host().filter(|_| uri.scheme_str() == Some("https"))?;
+        self.certificates.of(host.trim_start_matches('[').trim_end_matches(']'))
+    }
+
     /// The connector asks the resolver for names only, so numbers are looked at here.
     fn may_call(&self, uri: &Uri, encrypted: bool) -> Result<(), OutsideTrouble> {
         let host = uri.host().ok_or(OutsideTrouble::NoSuchHost)?;
@@ -95,10 +107,13 @@ impl Outside {
     }
 }
 
-fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
+fn tls(ends: Ends) -> Result<rustls::ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let inner = Arc::new(Verifier::new(provider.clone())?);
     let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(builder.with_platform_verifier()?.with_no_client_auth())
+    // As safe as the verifier that it asks.
+    let verifier = Arc::new(Noting { inner, ends });
+    Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
 /// What an error means for whoever runs the endpoint.

@@ -24,6 +24,7 @@ use domain::{
 };
 
 mod external;
+mod removal;
 mod served;
 
 pub(crate) use external::opened_key;

@@ -69,7 +69,7 @@ impl Platform {
         let mut used: HashMap<(&Name, KeyId), Timestamp> = HashMap::new();
         let mut tenants: HashMap<&Name, bool> = HashMap::new();
         let mut homeless = 0;
-        let mut hours = store::Hours::default();
+        let (mut hours, mut first_tokens) = (store::Hours::default(), store::FirstTokens::default());
         let mut tx = change::beside(self, self.now()).await?;
         let mut written = tx.insert_calls(calls).await?;
         for call in calls {
@@ -80,6 +80,7 @@ impl Platform {
             // Taken out, so that a call that is in the batch twice counts once.
             if written.remove(&(call.tenant.to_string(), call.id.to_string())) {
                 hours.add(call);
+                first_tokens.add(call);
                 continue;
             }
             // Mostly it came before.
@@ -101,6 +102,7 @@ impl Platform {
             tx.touch_key(tenant, key, at, MINUTE).await?;
         }
         tx.add_to_hours(&hours).await?;
+        tx.add_first_tokens(&first_tokens).await?;
         tx.commit().await?;
         Ok(homeless)
     }
@@ -124,6 +126,8 @@ impl Platform {
         let doing = "adding up the calls anew";
         let mut tx = Change::begin(self, &permit).await?;
         let sums = tx.rebuild_hours().await.doing(doing)?;
+        let since = tx.at().plus(-store::FIGURES_KEPT);
+        tx.rebuild_first_tokens(since).await.doing(doing)?;
         let mut entry = tx.entry("usage", "hours", "sums of calls by hour");
         entry.detail = Detail::UsageRebuilt { sums };
         tx.commit(entry).await.doing(doing)?;

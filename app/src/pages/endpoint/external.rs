@@ -3,7 +3,7 @@
 use crate::{
     api::endpoints::{EndpointCheck, EndpointExternalKey, EndpointOffer, EndpointPage},
     ui::{
-        Field, Off, ProblemSummary, Sheet, StateWord, When, count,
+        Field, Off, ProblemSummary, Reason, Sheet, StateWord, When, count,
         form::{error_of, fields_of},
         number::some,
         status::Status,
@@ -11,8 +11,9 @@ use crate::{
 };
 use domain::{
     endpoint::Endpoint,
-    external::{External, ExternalModel},
+    external::{External, ExternalModel, Figures},
     name::Name,
+    time::{DAY, HOUR, Timestamp, span},
 };
 use leptos::prelude::*;
 
@@ -34,8 +35,38 @@ impl Actions {
     }
 }
 
+/// Says it early enough for somebody to do something.
 #[component]
-pub fn Facts(endpoint: Endpoint, external: External) -> impl IntoView {
+pub fn CertificateEnds(at: Timestamp) -> impl IntoView {
+    view! {
+        <div role="status"><Reason icon="degraded" title="The server's certificate ends" tone="">
+            <p>"It is good until "{at.human()}" UTC; after that no call is made. Ask whoever runs the server to renew it."</p>
+        </Reason></div>
+    }
+}
+
+/// What is measured; a figure that nothing says yet is left out.
+#[component]
+fn Measured(figures: Figures, until: Option<Timestamp>) -> impl IntoView {
+    let Figures { requests, failed, first_token_p95, availability } = figures;
+    let up = availability.percent().map(|percent| {
+        // Younger than a week, or not looked at all the time.
+        let of = if availability.known_ms > 7 * DAY - HOUR { "7 days".to_owned() } else { span(availability.known_ms) };
+        let down = (availability.down_ms > 0).then(|| format!(" down {}", span(availability.down_ms)));
+        view! { <div><dt>{format!("Up, {of}")}</dt><dd>{percent}<small>{down}</small></dd></div> }
+    });
+    view! {
+        <dl class="facts endpoint-facts">
+            {first_token_p95.map(|ms| view! { <div><dt>"Answers in, p95"</dt><dd>{count(ms)}" "<small>"ms, first token, 24 h"</small></dd></div> })}
+            {up}
+            <div><dt>"Requests, 24 h"</dt><dd>{count(requests)}" "<small>{format!("{} failed", count(failed))}</small></dd></div>
+            {until.map(|at| view! { <div><dt>"Certificate"</dt><dd>"until "{at.day()}</dd></div> })}
+        </dl>
+    }
+}
+
+#[component]
+pub fn Facts(endpoint: Endpoint, external: External, figures: Figures) -> impl IntoView {
     let offered = external.offered().count() as u64;
     let health = match external.checked {
         None => view! { "not asked yet" }.into_any(),
@@ -45,6 +76,7 @@ pub fn Facts(endpoint: Endpoint, external: External) -> impl IntoView {
         }
     };
     view! {
+        <Measured figures until=external.certificate_until/>
         <dl class="facts endpoint-facts">
             <div><dt>"Address"</dt><dd class="mono wrap">{format!("{}/v1", external.address)}</dd></div>
             <div><dt>"Health"</dt><dd>{health}</dd></div>

@@ -5,11 +5,11 @@ use super::{Halt, Leader};
 use crate::{endpoints::opened_key, problem::Doing, store::endpoints::EndpointRecord};
 use domain::{
     endpoint::{EndpointEvent, EndpointState},
-    external::{Checked, Listed},
+    external::{Availability, Checked, Listed},
     reason::endpoint::{EndpointReason, OutsideTrouble},
     run::LogLevel,
     tenant::TenantState,
-    time::SECOND,
+    time::{SECOND, Timestamp},
 };
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ use std::time::Duration;
 const WELL: Duration = Duration::from_secs(30);
 /// and to one that does not.
 const AWAY: Duration = Duration::from_secs(10);
+/// Milliseconds for which a look says how the server is: longer, and nobody has looked meanwhile.
+const LOOKED_AFTER: i64 = 2 * 30 * SECOND;
 /// Milliseconds by which a question may come early: clock and timer do not agree to the last of them.
 const EARLY: i64 = SECOND;
 
@@ -72,7 +74,12 @@ async fn note(
     let at = tx.at();
     let Some(external) = &mut now.endpoint.external else { return Ok(()) };
     let answered_ms = found.as_ref().ok().map(|(_, ms)| *ms);
-    external.checked = Some(Checked { at, answered_ms });
+    if let Some(last) = external.checked.replace(Checked { at, answered_ms }) {
+        let known = Availability::between(&last, at, LOOKED_AFTER);
+        tx.add_availability(tenant, id, at, known).await.doing("adding up how long a server could be used")?;
+    }
+    // Another process may have seen it: what is known stays until another end is.
+    external.certificate_until = leader.platform.outside().certificate_until(&external.address).or(external.certificate_until);
     let (event, reason) = match found {
         Ok((listed, _)) => {
             external.listed(listed, at);
@@ -98,8 +105,25 @@ async fn note(
         tx.append_endpoint_log(tenant, id, &[(at, level, reason.said())]).await.doing("writing an endpoint’s log")?;
         now.endpoint.reason = reason;
     }
-    tx.save_endpoint(&now).await.doing("writing an endpoint")?;
+    // Somebody who asked waits for the answer, whatever it is.
+    if before.retry_at.is_none() || is_news(&before, &now) {
+        tx.save_endpoint(&now).await.doing("writing an endpoint")?;
+    } else {
+        tx.save_look(&now).await.doing("writing an endpoint")?;
+    }
     Ok(tx.commit().await.doing("writing an endpoint")?)
+}
+
+/// Whether anything else than the time of the look and that of the answer has changed: those are no reason to draw a page again.
+fn is_news(before: &EndpointRecord, now: &EndpointRecord) -> bool {
+    let shown = |record: &EndpointRecord| {
+        let mut endpoint = record.endpoint.clone();
+        if let Some(external) = &mut endpoint.external {
+            external.checked = external.checked.map(|c| Checked { at: Timestamp(0), answered_ms: c.answered_ms.map(|_| 0) });
+        }
+        endpoint
+    };
+    shown(before) != shown(now)
 }
 
 async fn stop(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {

@@ -6,13 +6,15 @@ use crate::{change::Change, problem::Doing, sealing::TokenKey, store::endpoints:
 use domain::{
     audit::Detail,
     endpoint::Endpoint,
-    external::{self, External},
+    external::{self, External, Figures},
     ids::EndpointId,
+    latency,
     model_server::ModelServer,
     name::Name,
     policy::Action,
     problem::{FieldProblem, Problem},
     reason::endpoint::EndpointReason,
+    time::DAY,
 };
 
 /// What a person enters.
@@ -60,7 +62,7 @@ impl Endpoints<'_> {
         let key = external::key(&new.key).map_err(&mut checked).ok();
         let (Some(name), Some(address), Some(key)) = (name, address, key) else { return Err(Problem::invalid(wrong)) };
         let mut tx = Change::begin(self.platform(), &permit).await?;
-        let external = External { address: address.clone(), has_key: key.is_some(), models: Vec::new(), checked: None };
+        let external = External { address: address.clone(), has_key: key.is_some(), ..External::default() };
         let fresh = self.fresh(&name, tx.at(), ModelServer::External, EndpointReason::NotAskedYet);
         let record = self.insert(&mut tx, Endpoint { external: Some(external), ..fresh }).await?;
         let added = Detail::ExternalAdded { address, with_key: key.is_some() };
@@ -107,6 +109,22 @@ impl Endpoints<'_> {
         record.endpoint.revision += 1;
         tx.save_endpoint(&record).await.doing("writing the endpoint")?;
         self.commit(tx, record, detail).await
+    }
+
+    /// What is measured of the server: from calls that were made and from the questions that it is asked anyway.
+    pub async fn figures(&self, endpoint: &Endpoint) -> Result<Figures, Problem> {
+        self.scope.permit(Action::EndpointRead)?;
+        let (store, tenant, doing) = (self.platform().store(), self.tenant(), "reading the figures of a server");
+        let now = self.platform().now();
+        let a_day_ago = now.plus(-DAY);
+        let (requests, failed) = store.endpoint_requests(tenant, endpoint.id, a_day_ago).await.doing(doing)?;
+        let first_tokens = store.first_tokens(tenant, endpoint.id, a_day_ago).await.doing(doing)?;
+        Ok(Figures {
+            requests,
+            failed,
+            first_token_p95: latency::percentile(95, &first_tokens),
+            availability: store.availability(tenant, endpoint.id, now.plus(-7 * DAY)).await.doing(doing)?,
+        })
     }
 
     /// Has the server asked at once instead of at its next turn.

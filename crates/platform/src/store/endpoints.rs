@@ -331,6 +331,15 @@ impl Tx {
             .execute(db).await.map(|_| ()))
     }
 
+    /// What a look at an external server has found, when nothing of it is news to anybody: open pages are not told.
+    pub(crate) async fn save_look(&mut self, r: &EndpointRecord) -> Result<()> {
+        let sql = "UPDATE endpoints SET external_json = $3, retry_at = $4 WHERE tenant = $1 AND id = $2";
+        let e = &r.endpoint;
+        in_tx!(self, db => sqlx::query(sql)
+            .bind(e.tenant.as_str()).bind(e.id.to_string()).bind(e.external.as_ref().map(json)).bind(r.retry_at.map(|t| t.0))
+            .execute(db).await.map(drop))
+    }
+
     /// How it serves; what the controller writes of an endpoint leaves this alone.
     pub(crate) async fn set_serving(&mut self, tenant: &Name, id: EndpointId, settings: &ServingSettings) -> Result<()> {
         let sql = "UPDATE endpoints SET serving_json = $3 WHERE tenant = $1 AND id = $2";
@@ -408,13 +417,13 @@ impl Tx {
     }
 
     /// The page of full weights says where they answer.
-    fn served_changed(&mut self, e: &Endpoint) {
+    pub(super) fn served_changed(&mut self, e: &Endpoint) {
         if let Some(version) = e.merged_version {
             self.changed(&e.tenant, Topic::ModelVersion, version);
         }
     }
 
-    fn routes_changed(&mut self, tenant: &Name, endpoint: EndpointId) {
+    pub(super) fn routes_changed(&mut self, tenant: &Name, endpoint: EndpointId) {
         self.changed(tenant, Topic::Endpoint, endpoint);
         self.directory_changed();
     }

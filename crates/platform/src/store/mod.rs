@@ -16,6 +16,7 @@ mod chats;
 mod connect;
 mod datasets;
 mod directory;
+mod endpoint_figures;
 pub(crate) mod endpoints;
 mod events;
 mod jobs;
@@ -40,6 +41,7 @@ pub(crate) use audit::ChainEnd;
 #[cfg(test)]
 pub(crate) use directory::DirectoryKey;
 pub(crate) use directory::{DirectoryAttachment, DirectoryEndpoint, DirectoryRows};
+pub(crate) use endpoint_figures::{FirstTokens, KEPT as FIGURES_KEPT};
 pub(crate) use jobs::JobRow;
 pub(crate) use keys::KeyRow;
 pub(crate) use people::Membership;

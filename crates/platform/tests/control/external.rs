@@ -3,9 +3,11 @@
 use crate::house::{House, until};
 use domain::{
     endpoint::{Endpoint, EndpointState},
+    ids::CallId,
     people::Role,
     problem::ProblemKind,
     reason::endpoint::{EndpointReason, OutsideTrouble},
+    usage::Call,
 };
 use platform::{
     access::Scope,
@@ -24,6 +26,9 @@ crate::on_each_database!(
     its_key_is_kept_sealed_and_shown_nowhere,
     only_owners_add_one_and_other_tenants_see_nothing_of_it,
     a_stopped_one_is_not_asked_and_counts_no_more,
+    a_look_that_finds_nothing_new_tells_nobody_and_counts_as_time_that_it_was_there,
+    a_removed_one_is_gone_from_the_gateway_at_once_and_what_was_counted_stays,
+    an_endpoint_of_ours_is_removed_when_it_has_stopped,
 );
 
 const KEY: &str = "sk-of-the-house-4711";
@@ -237,4 +242,117 @@ async fn a_stopped_one_is_not_asked_and_counts_no_more(house: House) {
     assert_eq!(server.asked(), asked, "it was asked although it is stopped");
     endpoints.start("house-llm").await.unwrap();
     endpoint_until(&house, &scope, |e| e.state == EndpointState::Ready).await;
+}
+
+async fn events(house: &House) -> i64 {
+    house.count("SELECT COUNT(*) FROM events WHERE topic = 'endpoint'").await
+}
+
+async fn a_look_that_finds_nothing_new_tells_nobody_and_counts_as_time_that_it_was_there(house: House) {
+    let (scope, server) = (house.owner().await, Server::start().await);
+    let endpoints = house.platform.endpoints(&scope);
+    endpoints.add_external(new(&server, "house-llm")).await.unwrap();
+    let controller = house.controller("a");
+    let ready = endpoint_until(&house, &scope, |e| e.state == EndpointState::Ready).await;
+    let checked = |e: &Endpoint| e.external.as_ref().unwrap().checked.unwrap().at;
+    drop(controller);
+    let (told, asked) = (events(&house).await, server.asked());
+    // Its turn comes now, and not in half a minute.
+    house.sql("UPDATE endpoints SET retry_at = 1 WHERE name = 'house-llm'".into()).await;
+    let _controller = house.controller("b");
+    let again = endpoint_until(&house, &scope, |e| checked(e) > checked(&ready)).await;
+    assert_eq!((server.asked(), events(&house).await), (asked + 1, told), "asked, and nobody was told");
+    let figures = endpoints.figures(&again).await.unwrap();
+    assert!(figures.availability.known_ms > 0 && figures.availability.down_ms == 0, "{figures:?}");
+    assert_eq!((figures.requests, figures.first_token_p95), (0, None));
+
+    server.answers("503 Service Unavailable", "");
+    house.sql("UPDATE endpoints SET retry_at = 1 WHERE name = 'house-llm'".into()).await;
+    endpoints.check_external("house-llm").await.unwrap();
+    endpoint_until(&house, &scope, |e| e.state == EndpointState::Degraded).await;
+    assert!(events(&house).await > told, "that it is away is told");
+    endpoints.check_external("house-llm").await.unwrap();
+    until(|| async {
+        let figures = endpoints.figures(&again).await.unwrap();
+        if figures.availability.down_ms > 0 { Ok(()) } else { Err(format!("{figures:?}")) }
+    })
+    .await;
+}
+
+async fn a_removed_one_is_gone_from_the_gateway_at_once_and_what_was_counted_stays(house: House) {
+    let (scope, server) = (house.owner().await, Server::start().await);
+    let endpoints = house.platform.endpoints(&scope);
+    let made = endpoints.add_external(new(&server, "house-llm")).await.unwrap();
+    let _controller = house.controller("a");
+    endpoint_until(&house, &scope, |e| e.state == EndpointState::Ready).await;
+    endpoints.offer("house-llm", offer("bge-m3", "house-embed")).await.unwrap();
+    let call = |first_token_ms, status| Call {
+        id: CallId::from_uuid(uuid::Uuid::now_v7()),
+        tenant: scope.tenant_name().clone(),
+        at: house.platform.now(),
+        key: None,
+        person: Some(scope.person().id),
+        endpoint: Some(made.id),
+        model: "house-embed".into(),
+        model_version: None,
+        route: "chat/completions".into(),
+        stream: true,
+        status,
+        error: None,
+        prompt_tokens: 3,
+        completion_tokens: 4,
+        estimated: false,
+        first_token_ms,
+        duration_ms: 900,
+        finish_reason: None,
+        request_id: String::new(),
+    };
+    let calls = [vec![call(Some(100), 200); 19], vec![call(Some(5_000), 200), call(Some(9_000), 500), call(None, 200)]].concat();
+    let calls: Vec<Call> = calls.into_iter().map(|c| Call { id: CallId::from_uuid(uuid::Uuid::now_v7()), ..c }).collect();
+    house.platform.record_calls(calls).await.unwrap();
+    let figures = endpoints.figures(&made).await.unwrap();
+    assert_eq!((figures.requests, figures.failed), (22, 1));
+    assert!((100..=110).contains(&figures.first_token_p95.unwrap()), "19 of 20 were that quick: {figures:?}");
+    house.platform.rebuild_usage(&platform::access::PlatformScope::command_line()).await.unwrap();
+    assert_eq!(endpoints.figures(&made).await.unwrap(), figures, "rebuilt from the calls, it is the same");
+
+    let engineer = house.caller("ben", &[("lumenta", Role::Engineer)], None).await.scope(&house.platform, "lumenta").await.unwrap();
+    assert_eq!(house.platform.endpoints(&engineer).remove("house-llm").await.unwrap_err().kind, ProblemKind::Forbidden);
+    let stranger = house.stranger().await;
+    assert_eq!(house.platform.endpoints(&stranger).remove("house-llm").await.unwrap_err().kind, ProblemKind::NotFound);
+    endpoints.remove("house-llm").await.unwrap();
+    assert!(house.platform.directory().await.unwrap().tenants[scope.tenant_name()].routes.is_empty());
+    assert_eq!(endpoints.get("house-llm").await.unwrap_err().kind, ProblemKind::NotFound);
+    assert_eq!(endpoints.remove("house-llm").await.unwrap_err().kind, ProblemKind::NotFound);
+    let asked = server.asked();
+    let records = house.platform.audit(&scope).page(AuditFilter { limit: 100, ..AuditFilter::default() }).await.unwrap();
+    let last = &records[0].entry;
+    assert_eq!((last.object_name.as_str(), last.detail.said().as_str()), ("house-llm", "remove"));
+    assert_eq!(house.count("SELECT COUNT(*) FROM calls WHERE model = 'house-embed'").await, 22);
+    // Its name is free again, and it is asked no more.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(server.asked(), asked);
+    endpoints.add_external(new(&server, "house-llm")).await.unwrap();
+}
+
+async fn an_endpoint_of_ours_is_removed_when_it_has_stopped(house: House) {
+    let scope = house.owner().await;
+    let endpoints = house.platform.endpoints(&scope);
+    endpoints.create(NewEndpoint { name: "front".into(), base_model: "world".into() }).await.unwrap();
+    assert_eq!(endpoints.remove("front").await.unwrap_err().kind, ProblemKind::Conflict, "it is wanted");
+    let _controller = house.controller("a");
+    let until_it_is = async |state| {
+        until(|| async {
+            let now = endpoints.get("front").await.unwrap();
+            if now.state == state { Ok(()) } else { Err(format!("{now:?}")) }
+        })
+        .await
+    };
+    until_it_is(EndpointState::Ready).await;
+    assert_eq!(endpoints.remove("front").await.unwrap_err().kind, ProblemKind::Conflict, "it runs");
+    endpoints.stop("front").await.unwrap();
+    until_it_is(EndpointState::Stopped).await;
+    endpoints.remove("front").await.unwrap();
+    assert_eq!(endpoints.get("front").await.unwrap_err().kind, ProblemKind::NotFound);
+    assert!(endpoints.list().await.unwrap().is_empty());
 }
