@@ -41,9 +41,9 @@ pub fn App() -> impl IntoView {
 #[component]
 fn Addresses() -> impl IntoView {
     use pages::*;
-    let place = ui::page::provide_frame();
+    let place = ui::frame::provide_frame();
     ui::live::provide_live(place);
-    ui::page::keep_frame_fresh();
+    ui::frame::keep_frame_fresh();
     ui::uploads::provide_uploads();
     // The server waits for all data of a page: it is whole for people without scripts, and for those who print it.
     const WHOLE: SsrMode = SsrMode::Async;

@@ -1,11 +1,13 @@
 //! What the portal is told: flags, or environment variables of the same name with `ATELIER_` before them.
 //! [`ServeArgs::settle`] turns them into a [`Config`] that holds no contradiction, or says in one sentence what is wrong.
 
+mod hosts;
 mod locations;
 
+pub use hosts::Hosts;
 pub use locations::{Locations, Python};
 
-use crate::{http::health::AgeLimits, layers::host::Hosts, listener::ListenerArgs};
+use crate::{http::health::AgeLimits, listener::ListenerArgs};
 use clap::{Args, ValueEnum};
 use openidconnect::url::Url;
 use outside::Allowed;

@@ -1,6 +1,7 @@
 //! Puts the parts together and keeps them running: database, engine, controllers, gateway, web, and the way they stop.
 
 use crate::{
+    clock::now,
     config::{Config, IdentityProvider, Locations, Refused, RoleName, ServeArgs},
     devprovider::{self, DevProvider},
     http,
@@ -17,7 +18,7 @@ use crate::{
 };
 use anyhow::Context;
 use axum::middleware::from_fn_with_state;
-use domain::{environment, tenant::Quota, time::Timestamp};
+use domain::{environment, tenant::Quota};
 use engine::{Engine, local::LocalEngine};
 use gateway::{Gateway, GatewayConfig, SpoolConfig, UsageSink};
 use platform::{Platform, access::PlatformScope, tenants::NewTenant};
@@ -25,7 +26,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -34,12 +35,6 @@ use tokio_util::sync::CancellationToken;
 const DRAIN: Duration = Duration::from_secs(20);
 /// How long the last calls may take on their way into the database.
 const LAST_CALLS: Duration = Duration::from_secs(5);
-
-/// The one clock of the program.
-pub fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
 
 /// A portal that runs.
 pub struct Portal {

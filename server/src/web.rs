@@ -1,6 +1,6 @@
 //! What every handler of the web role gets: the platform, sign-in, and how to reach the gateway.
 
-use crate::{config::Config, http::static_files::Names, signin::SignIn};
+use crate::{built_files::Names, config::Config, signin::SignIn};
 use app::shell::Files;
 use platform::Platform;
 use std::sync::Arc;

@@ -1,18 +1,14 @@
 //! The style sheet: Tailwind's own compiler over `style/` and the classes in `app/src`, written to `style/out.css`, which is committed.
 
-use crate::{interrupt, web::target};
+use crate::{
+    folders::{root, target},
+    interrupt,
+};
 use anyhow::{Context, Result, bail};
 use std::{
     fs,
-    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
-
-/// The root of the repository.
-pub fn root() -> PathBuf {
-    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    here.parent().map_or(here.clone(), Path::to_path_buf)
-}
 
 /// Writes `style/out.css`, or with `check` compares it with what would be written.
 /// Without the compiler (`npm ci` in `style/`) the committed file is kept, and `check` fails.

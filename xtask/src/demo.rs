@@ -4,23 +4,10 @@
 use crate::{
     interrupt,
     journey::{self, Done, People},
-    served::Served,
+    served::{Options, Served},
 };
 use anyhow::{Result, bail};
-use std::{fs, path::PathBuf, time::Instant};
-
-#[derive(Clone, Debug, clap::Args)]
-pub struct Options {
-    /// Where the portal keeps everything.
-    #[arg(long, default_value = "data/demo")]
-    pub data: PathBuf,
-    /// Port on 127.0.0.1; 0 = any free one.
-    #[arg(long, default_value_t = 3000)]
-    pub port: u16,
-    /// Also write the result as JSON into this file.
-    #[arg(long)]
-    pub summary: Option<PathBuf>,
-}
+use std::{fs, time::Instant};
 
 /// The whole command. With `exit` it ends after the job, with an error unless [`verdict`] is good.
 pub fn demo(options: &Options, exit: bool) -> Result<()> {

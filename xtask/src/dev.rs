@@ -5,8 +5,9 @@
 //! browser alone (`redraw` in `frontend`). Open pages reload by themselves.
 
 use crate::{
+    folders::{site, target},
     run::{cargo, run},
-    web::{NAME, change_glue, site, target, web_with},
+    web::{NAME, change_glue, web_with},
 };
 use anyhow::{Context, Result};
 use std::{
@@ -27,7 +28,8 @@ setInterval(async () => { const now = await names(); if (now && now['atelier.js'
 /// What the browser's file is made of.
 const BROWSER: [&str; 4] = ["app/src", "frontend/src", "crates/domain/src", "style"];
 /// What the program is made of, beside that.
-const PROGRAM: [&str; 6] = ["server/src", "crates/platform/src", "crates/engine/src", "crates/gateway/src", "crates/task", "migrations"];
+const PROGRAM: [&str; 7] =
+    ["server/src", "crates/outside/src", "crates/platform/src", "crates/engine/src", "crates/gateway/src", "crates/task", "migrations"];
 
 /// `args` go to `atelier serve`. Never returns but with an error.
 pub fn dev(args: &[String]) -> Result<()> {

@@ -5,6 +5,7 @@ mod css;
 mod demo;
 mod dev;
 mod envs;
+mod folders;
 mod interrupt;
 mod journey;
 mod mutants;
@@ -55,7 +56,7 @@ enum Command {
     /// Installs, builds, and does the main job through the public surfaces; keeps serving until Ctrl-C.
     Demo {
         #[command(flatten)]
-        options: demo::Options,
+        options: served::Options,
         /// End after the job, with success only if the tuned model beat the base and its answer to a question of the data is right.
         #[arg(long)]
         exit: bool,

@@ -2,8 +2,7 @@
 //! it started end with it.
 
 use crate::{
-    demo::Options,
-    envs, interrupt,
+    envs, folders, interrupt,
     interrupt::say,
     journey::{People, stop},
     port,
@@ -19,6 +18,20 @@ use std::{
     thread::JoinHandle,
     time::{Duration, Instant},
 };
+
+/// How the demo is served.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Where the portal keeps everything.
+    #[arg(long, default_value = "data/demo")]
+    pub data: PathBuf,
+    /// Port on 127.0.0.1; 0 = any free one.
+    #[arg(long, default_value_t = 3000)]
+    pub port: u16,
+    /// Also write the result as JSON into this file.
+    #[arg(long)]
+    pub summary: Option<PathBuf>,
+}
 
 /// How long a portal may take to be ready.
 const READY: Duration = Duration::from_secs(60);
@@ -67,7 +80,7 @@ impl Served {
         println!("3. Start");
         let port = port::free(options.port)?;
         let address = format!("http://127.0.0.1:{port}");
-        let mut command = Command::new(web::target().join("debug/atelier"));
+        let mut command = Command::new(folders::target().join("debug/atelier"));
         command
             .arg("serve")
             .arg("--listen")
@@ -192,7 +205,7 @@ fn install() -> Result<JoinHandle<Result<[PathBuf; 3]>>> {
 
 /// Builds the browser's files and the program; where the former lie.
 fn build() -> Result<PathBuf> {
-    let first = |built: &str, long: &'static str| if web::target().join(built).exists() { "" } else { long };
+    let first = |built: &str, long: &'static str| if folders::target().join(built).exists() { "" } else { long };
     println!("  the pages for the browser{}", first("wasm32-unknown-unknown/debug/frontend.wasm", ", some minutes the first time"));
     let site = web::web(false)?;
     println!("  the program{}", first("debug/atelier", ", about 4 minutes the first time"));

@@ -4,10 +4,10 @@
 use crate::{
     demo,
     envs::{self, which},
+    folders::target,
     interrupt,
     run::{cargo, run},
-    served::Served,
-    web::target,
+    served::{self, Served},
 };
 use anyhow::{Context, Result, bail};
 use std::{
@@ -167,7 +167,7 @@ fn end_to_end(all: &mut Tally) -> Result<()> {
     let summary = data.join("summary.json");
     let began = Instant::now();
     let failed_before = all.count.failed;
-    let mut served = Served::start(&demo::Options { data: data.join("data"), port: 0, summary: Some(summary.clone()) })?;
+    let mut served = Served::start(&served::Options { data: data.join("data"), port: 0, summary: Some(summary.clone()) })?;
     match demo::main_job(&mut served) {
         Ok(()) => all.add(Count { passed: 1, ..Count::default() }),
         Err(e) if e.is::<interrupt::Interrupted>() => return Err(e),

@@ -1,14 +1,15 @@
 //! The browser's files: the app as WebAssembly with its glue, the style sheet, fonts and icon, in one folder that the server serves.
 
 use crate::{
-    css::{css, root},
+    css::css,
+    folders::{root, site, target},
     run::{cargo, run},
 };
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeMap,
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -22,16 +23,6 @@ const SHIPPED: i32 = 11;
 const QUICK: i32 = 4;
 
 type Names = BTreeMap<String, String>;
-
-/// Where cargo puts what it builds.
-pub fn target() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
-}
-
-/// Where the site is: `ATELIER_SITE`, else `site` in the target folder.
-pub fn site() -> PathBuf {
-    env::var_os("ATELIER_SITE").map_or_else(|| target().join("site"), PathBuf::from)
-}
 
 /// Builds the site and says where it is. `release` is small and takes minutes; without it, quick and big.
 pub fn web(release: bool) -> Result<PathBuf> {
@@ -235,7 +226,7 @@ mod tests {
         assert_eq!(stripped(&module[..11]), None);
     }
     fn folder(name: &str) -> PathBuf {
-        let pkg = env::temp_dir().join(format!("atelier-{name}-{}/pkg", std::process::id()));
+        let pkg = std::env::temp_dir().join(format!("atelier-{name}-{}/pkg", std::process::id()));
         fs::create_dir_all(pkg.join("fonts")).unwrap();
         fs::write(pkg.join("fonts/plex.woff2"), "font").unwrap();
         fs::write(pkg.join("atelier.css"), "@font-face { src: url(/pkg/fonts/plex.woff2) }").unwrap();

@@ -76,7 +76,7 @@ impl Kept {
 #[cfg(feature = "hydrate")]
 mod browser {
     use super::{BTreeMap, Kept};
-    use crate::ui::page::use_frame;
+    use crate::ui::frame::use_frame;
     use domain::time::Timestamp;
     use leptos::{ev, prelude::*};
     use wasm_bindgen::JsCast;

@@ -1,8 +1,8 @@
 //! The lineage strip under the top bar: dataset, run, model, endpoint, keys, usage. Navigation, always in the same place.
 
 use super::{
+    address::{use_tenant, use_whole_query},
     load::{drawn_once, is_lost},
-    page::{use_tenant, use_whole_query},
 };
 use crate::{api::lineage_strip::lineage_strip, links};
 use domain::{

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "hydrate")]
 use super::live::Live;
-use super::{icon::Icon, page::use_whole_query, stay::Stay};
+use super::{address::use_whole_query, icon::Icon, stay::Stay};
 use crate::{api::AppError, links};
 use domain::problem::ProblemKind;
 use leptos::{either::Either, prelude::*, reactive::traits::IsDisposed};

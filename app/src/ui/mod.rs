@@ -1,9 +1,11 @@
 //! The parts that pages are made of. Classes come from `style/`; what is plain HTML with a class has no component here.
 
+pub mod address;
 pub mod chart;
 pub mod copy;
 pub mod draft;
 pub mod form;
+pub mod frame;
 pub mod icon;
 pub mod lineage_strip;
 pub mod live;
@@ -20,6 +22,7 @@ pub mod theme;
 pub mod topbar;
 pub mod uploads;
 
+pub use address::{use_param, use_query, use_tenant};
 pub use copy::Copy;
 pub use draft::Draft;
 pub use form::{Field, ProblemSummary};
@@ -29,8 +32,10 @@ pub use live::on_change;
 pub use load::{Load, LoadOnce, Refusal};
 pub use number::{bytes, count, short_id};
 pub use off::Off;
-pub use page::{AdminPage, Crumb, Place, TenantPage, use_param, use_query, use_tenant};
+pub use page::{AdminPage, TenantPage};
 pub use parts::{Empty, Pages, Reason, Sheet, When};
+pub use rail::Place;
 pub use status::{Chip, StateWord, Status};
 pub use stay::Stay;
 pub use sure::Sure;
+pub use topbar::Crumb;

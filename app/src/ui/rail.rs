@@ -1,13 +1,30 @@
 //! The rail at the left: build, serve, govern. On phones a sheet that the menu button opens, without scripts too.
 
-use super::{
-    icon::Icon,
-    load::drawn_once,
-    page::{Place, use_frame, use_tenant},
-};
+use super::{address::use_tenant, frame::use_frame, icon::Icon, load::drawn_once};
 use crate::{api::frame::Frame, links};
 use domain::policy::Action;
 use leptos::prelude::*;
+
+/// Which entry of the rail is lit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Home,
+    Datasets,
+    Runs,
+    Models,
+    BaseModels,
+    Endpoints,
+    Playground,
+    Keys,
+    Usage,
+    Lineage,
+    Members,
+    Audit,
+    AdminTenants,
+    AdminBaseModels,
+    AdminUsage,
+    AdminAudit,
+}
 
 #[component]
 pub(super) fn Rail(place: Place, admin: bool) -> impl IntoView {

@@ -1,13 +1,26 @@
 //! The bar at the top: menu (phones), wordmark, scope, breadcrumb, theme, account.
 
-use super::{
-    icon::Icon,
-    load::drawn_once,
-    page::{Crumb, use_frame},
-    theme::ThemeToggle,
-};
+use super::{frame::use_frame, icon::Icon, load::drawn_once, theme::ThemeToggle};
 use crate::{api::frame::Frame, links};
 use leptos::prelude::*;
+
+/// One step of the breadcrumb; the last one has no address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crumb {
+    pub label: String,
+    pub href: Option<String>,
+}
+
+impl Crumb {
+    /// A step that leads somewhere.
+    pub fn to(label: impl Into<String>, href: String) -> Self {
+        Self { label: label.into(), href: Some(href) }
+    }
+    /// The page one is on.
+    pub fn here(label: impl Into<String>) -> Self {
+        Self { label: label.into(), href: None }
+    }
+}
 
 #[component]
 pub(super) fn TopBar(crumbs: Signal<Vec<Crumb>>, admin: bool) -> impl IntoView {

@@ -7,6 +7,7 @@ pub mod chain;
 pub mod checkpoint;
 mod detail;
 pub mod first_segment;
+mod row;
 pub mod tree;
 
 pub use chain::{Broken, FIRST_PREV, Verification, Verified};

@@ -6,7 +6,7 @@ pub mod rules;
 
 pub use file::{FileFinding, ForeignFile, Separator};
 
-use crate::dataset::{Container, Format};
+use crate::format::{Container, Format};
 use serde::{Deserialize, Serialize};
 
 /// How bad a finding is.

@@ -5,7 +5,7 @@ use crate::{
     card::Card,
     ids::{BaseModelId, DatasetVersionId, ModelId, ModelVersionId, PersonId, RunId},
     name::Name,
-    run::Scores,
+    run::evaluation::Scores,
     settings::RunSettings,
     time::Timestamp,
 };

@@ -3,14 +3,16 @@
 //! [`RunRecord`] is plain data, as it is stored and sent. A [`Run`] is a record that was checked once; from then on only its methods
 //! (in `transitions`) change it, and whoever holds one reads the record through it.
 
-mod evaluation;
+pub(crate) mod evaluation;
 pub mod plan;
 mod step;
+pub(crate) mod step_kind;
 mod transitions;
 
 pub use crate::reason::{failure::Failure, run::Reason};
 pub use evaluation::{EvaluatedRow, Scores, Verdict};
-pub use step::{PortalWork, ProcessWork, Resources, Step, StepId, StepKind, StepState, Work};
+pub use step::{PortalWork, ProcessWork, Resources, Step, StepId, StepState, Work};
+pub use step_kind::StepKind;
 pub use transitions::Inconsistent;
 
 use crate::{

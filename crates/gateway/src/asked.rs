@@ -3,7 +3,7 @@
 use crate::{
     content::{self, Content},
     errors::Refusal,
-    wire::{Fields, MAX_DEPTH, Object, Text, depth_within},
+    wire::{Fields, MAX_DEPTH, Object, Text, UsageShown, depth_within},
 };
 use domain::model_server::Capabilities;
 use serde::{Deserialize, de::IgnoredAny};
@@ -84,14 +84,6 @@ pub(crate) struct Asked<'a> {
     pub demand: Demand,
     /// Where pictures, sound and film are to be fetched, and what else a message carries beside text.
     pub content: Content,
-}
-
-/// In which chunks of a stream the client wants to see usage. The gateway itself asks for it with all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum UsageShown {
-    Never,
-    AtTheEnd,
-    Always,
 }
 
 impl<'a> Asked<'a> {

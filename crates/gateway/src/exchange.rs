@@ -3,7 +3,7 @@
 use crate::{
     Inner,
     admit::{Admitted, Prompt, worth_counting},
-    asked::{Asked, Demand, Kind, UsageShown},
+    asked::{Asked, Demand, Kind},
     authenticate::{Authenticated, authenticate},
     cors,
     errors::{Refusal, tell_rate_limits},
@@ -12,7 +12,7 @@ use crate::{
     relay::{Bounds, Relay},
     tally::Pace,
     upstream_errors::Sent,
-    wire::{NoAnswer, UpstreamError, rewrite_answer},
+    wire::{NoAnswer, UpstreamError, UsageShown, rewrite_answer},
 };
 use axum::{
     body::Body,

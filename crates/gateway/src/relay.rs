@@ -5,12 +5,11 @@
 //! there but reads nothing polls nothing: for that one a watch of its own ends the stream.
 
 use crate::{
-    asked::UsageShown,
     errors::Refusal,
     meter::Meter,
     sse::Events,
     upstream_errors::Sent,
-    wire::{NoAnswer, rewrite_answer},
+    wire::{NoAnswer, UsageShown, rewrite_answer},
 };
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};

@@ -3,13 +3,20 @@
 //! A body is split once into its top-level fields, whose values stay raw text; a rewritten body is those fields put together
 //! again. So a prompt of megabytes is scanned, never built into values, and written once.
 
-use crate::asked::UsageShown;
 use serde::{
     Deserialize, Deserializer,
     de::{Error as _, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt};
+
+/// In which chunks of a stream the client wants to see usage. The gateway itself asks for it with all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UsageShown {
+    Never,
+    AtTheEnd,
+    Always,
+}
 
 /// Deepest nesting that is let through; tools with schemas reach about 15.
 pub(crate) const MAX_DEPTH: u32 = 64;

@@ -1,16 +1,33 @@
 //! What the identity provider says of a person, written down: at sign-in, and whenever a session is confirmed again.
 
-use crate::{
-    sessions::Profile,
-    store::{self, Tx},
-};
+use crate::store::{self, Tx};
 use domain::{
     ids::PersonId,
     name::Name,
     one_line::{self, one_line},
-    people::{GROUP_CHARS, GROUPS_KEPT, Person, Role},
+    people::{GROUP_CHARS, GROUPS_KEPT, Person, PlatformRole, Role},
     time::DAY,
 };
+
+/// Who signed in, as the identity provider says, with roles as the group rules make them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    pub issuer: String,
+    pub subject: String,
+    /// As sent; what may be drawn of it is kept, and the subject where that is nothing.
+    pub name: String,
+    /// As sent.
+    pub email: Option<String>,
+    /// As sent; the first of them are kept for the page that says why somebody has no tenant.
+    pub groups: Vec<String>,
+    pub platform_role: Option<PlatformRole>,
+    /// Replaces what was before; tenants that do not exist are passed over.
+    pub memberships: Vec<(Name, Role)>,
+    /// For signing out at the identity provider too.
+    pub id_token: Option<String>,
+    /// By which the provider is asked again; none = the session is believed until it ends.
+    pub refresh_token: Option<String>,
+}
 
 /// A person as confirmed now, with the roles of now.
 pub(crate) struct Confirmed {

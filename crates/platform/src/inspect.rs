@@ -5,12 +5,14 @@
 //! which only the holder of the job gets, names the folder that counts.
 
 mod count;
+mod held_out_split;
 pub(crate) mod index;
 mod judge;
 mod prompts;
+mod raw_rows;
 mod sampled;
-mod split;
 mod tally;
+mod verdict;
 
 use crate::{
     Platform, audit,
@@ -31,7 +33,9 @@ use domain::{
     reason::dataset::DatasetReason,
 };
 use futures::TryStreamExt;
-use judge::{Judge, Outcome, Split, Written};
+use held_out_split::Split;
+use judge::{Judge, Outcome};
+use verdict::Written;
 
 /// Does one job: judges the version, or clears up after an upload whose portal died.
 pub(crate) async fn work(platform: &Platform, job: &Claimed, tenant: &Name, id: DatasetVersionId) -> Result<(), Problem> {

@@ -2,6 +2,7 @@
 
 mod renewal;
 
+pub use crate::confirm::Profile;
 pub use renewal::{Renewal, Renewed};
 
 use crate::{
@@ -18,8 +19,6 @@ use domain::{
     audit::{ActorKind, Detail, Entry},
     confirmation::Confirmation,
     ids::{PersonId, SessionId},
-    name::Name,
-    people::{PlatformRole, Role},
     problem::Problem,
     time::{HOUR, MINUTE, SECOND, Timestamp},
 };
@@ -37,26 +36,6 @@ pub struct SignIn {
     pub verifier: String,
     /// Path on this portal to go on to.
     pub return_to: String,
-}
-
-/// Who signed in, as the identity provider says, with roles as the group rules make them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Profile {
-    pub issuer: String,
-    pub subject: String,
-    /// As sent; what may be drawn of it is kept, and the subject where that is nothing.
-    pub name: String,
-    /// As sent.
-    pub email: Option<String>,
-    /// As sent; the first of them are kept for the page that says why somebody has no tenant.
-    pub groups: Vec<String>,
-    pub platform_role: Option<PlatformRole>,
-    /// Replaces what was before; tenants that do not exist are passed over.
-    pub memberships: Vec<(Name, Role)>,
-    /// For signing out at the identity provider too.
-    pub id_token: Option<String>,
-    /// By which the provider is asked again; none = the session is believed until it ends.
-    pub refresh_token: Option<String>,
 }
 
 /// A session that was found, and how well its person is confirmed.

@@ -8,6 +8,7 @@ mod tenant;
 mod usage;
 
 use crate::{
+    clock,
     config::{Locations, ServeArgs},
     portal,
     traces::Traces,
@@ -155,7 +156,7 @@ async fn open(locations: &Locations) -> anyhow::Result<Platform> {
         token_key: locations.token_key()?,
         upload_bytes: platform::UPLOAD_BYTES,
     };
-    Platform::open(config, portal::now).await.context("The portal's data cannot be opened")
+    Platform::open(config, clock::now).await.context("The portal's data cannot be opened")
 }
 
 fn exit(code: i32) -> ExitCode {

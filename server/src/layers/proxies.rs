@@ -1,6 +1,5 @@
 //! Who is believed about the caller: the one rule for `X-Forwarded-For`, `X-Forwarded-Proto`, `x-request-id` and `traceparent`.
 
-use super::request::REQUEST_ID;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 use std::{
@@ -10,6 +9,7 @@ use std::{
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// OpenAI's name for the id that a client gives its own request.
 pub const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
 

@@ -1,6 +1,6 @@
 //! The outermost layer: every request gets a number, a line in the log, and an answer, even when a handler panics.
 
-use super::proxies::{CLIENT_REQUEST_ID, Came, Proxies};
+use super::proxies::{CLIENT_REQUEST_ID, Came, Proxies, REQUEST_ID};
 use crate::{
     http::problem_page,
     metrics::{Requests, method_word},
@@ -9,7 +9,7 @@ use crate::{
 use axum::{
     body::Body,
     extract::{ConnectInfo, MatchedPath, Request, State},
-    http::{HeaderValue, Method, header::HeaderName},
+    http::{HeaderValue, Method},
     middleware::Next,
     response::Response,
 };
@@ -26,8 +26,6 @@ use std::{
     time::Instant,
 };
 use tracing::{Instrument, field::Empty};
-
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What is needed to see a request.
 #[derive(Clone, Default)]

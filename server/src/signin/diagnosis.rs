@@ -2,10 +2,10 @@
 //! so that address, certificate, realm, client, secret and callback are all looked at before the first person comes.
 
 use super::{
+    algorithms::ALGORITHMS,
     claims::GroupRules,
     discovery::Description,
     http::{Http, HttpError},
-    provider::ALGORITHMS,
 };
 use crate::finding::Finding;
 use base64::{Engine, engine::general_purpose::STANDARD};

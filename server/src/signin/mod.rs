@@ -1,6 +1,7 @@
 //! Signing in: the only place that knows OpenID Connect. Authorization code with PKCE (S256), state and nonce, bound to one browser
 //! by a one-time cookie for each attempt; then a session of our own. Rights come from the provider's group claim at every sign-in.
 
+mod algorithms;
 pub mod callback;
 mod checks;
 pub mod claims;

@@ -6,6 +6,7 @@ mod refresh;
 pub use refresh::RenewError;
 
 use super::{
+    algorithms::ALGORITHMS,
     checks,
     claims::GroupRules,
     diagnosis,
@@ -60,17 +61,6 @@ type OidcClient = Client<
     EndpointMaybeSet,
     EndpointMaybeSet,
 >;
-
-/// Signatures that are believed, whatever a token's head or the provider's list says. No shared secrets, no `none`.
-pub const ALGORITHMS: [CoreJwsSigningAlgorithm; 7] = [
-    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
-    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha384,
-    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha512,
-    CoreJwsSigningAlgorithm::RsaSsaPssSha256,
-    CoreJwsSigningAlgorithm::EcdsaP256Sha256,
-    CoreJwsSigningAlgorithm::EcdsaP384Sha384,
-    CoreJwsSigningAlgorithm::EdDsa,
-];
 
 /// How long trading a code for a person may take in all, keys that are asked for again included.
 const FINISHED_WITHIN: Duration = Duration::from_secs(15);
@@ -277,7 +267,7 @@ impl Provider {
             issued: claims.issue_time().timestamp(),
             not_before: further.get("nbf"),
         }
-        .check(self.client_id.as_str(), crate::portal::now().0 / 1000)
+        .check(self.client_id.as_str(), crate::clock::now().0 / 1000)
         .map_err(Unbelieved::Other)?;
         if let Some(expected) = claims.access_token_hash() {
             let algorithm = id_token.signing_alg().map_err(|e| refused(&e))?;

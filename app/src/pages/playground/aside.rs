@@ -1,6 +1,6 @@
 //! Beside the conversation: the parameters, and the history.
 
-use super::talk::Talk;
+use super::talk::{Talk, USUAL};
 use crate::{
     api::playground::{ChatDelete, PlaygroundPage},
     links,
@@ -9,8 +9,6 @@ use crate::{
 use domain::chat::ChatOverview;
 use leptos::{prelude::*, server_fn::ServerFn};
 
-/// What is asked for where nobody chose.
-pub const USUAL: u32 = 128;
 /// Tokens that the question needs at least, of every context.
 const FOR_THE_QUESTION: u32 = 64;
 const STEP: u32 = 16;

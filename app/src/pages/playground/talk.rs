@@ -1,6 +1,5 @@
 //! One question under way: sends it, follows the stream, can stop it. Works in the browser; without scripts the form is posted.
 
-use super::aside::USUAL;
 use crate::api::{
     AppError,
     playground::{ChatDelete, PlaygroundPage},
@@ -10,6 +9,9 @@ use leptos::{
     ev::{KeyboardEvent, SubmitEvent},
     prelude::*,
 };
+
+/// What is asked for where nobody chose.
+pub const USUAL: u32 = 128;
 
 /// How far one model's answer is.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,6 +5,8 @@
 //! (8 bytes, big endian) followed by its UTF-8 text; numbers are decimal, an absent tenant is the empty text, hashes are 64 lower-case
 //! hex digits. So no two different records are the same bytes.
 
+pub use super::row::Row;
+
 use super::{ActorKind, Detail, Entry, Record, checkpoint::Checkpoint, first_segment, tree::Tree};
 use crate::{name::Name, time::Timestamp};
 use serde::{Deserialize, Serialize};
@@ -22,31 +24,6 @@ const HEAD: &[u8] = b"atelier audit record v2\n";
 /// The chain in which a tenant's records stand (`None`: those of the platform).
 pub fn chain_of(tenant: Option<&Name>) -> String {
     tenant.map_or_else(|| PLATFORM.to_owned(), |tenant| format!("tenants/{tenant}"))
-}
-
-/// A record as it is stored.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Row {
-    pub chain: String,
-    pub seq: i64,
-    pub at: i64,
-    pub tenant: Option<String>,
-    pub actor_kind: String,
-    pub actor: String,
-    pub actor_name: String,
-    pub action: String,
-    pub object_kind: String,
-    pub object: String,
-    pub object_name: String,
-    pub result: String,
-    /// [`Detail`] as JSON; empty when there is nothing to say.
-    pub detail: String,
-    pub request_id: String,
-    pub from_ip: String,
-    pub prev_hash: String,
-    pub hash: String,
-    /// In the first segment: the text that was hashed then.
-    pub first_entry: Option<String>,
 }
 
 impl Row {

@@ -2,7 +2,7 @@
 //! its own rule: SHA-256 over number (8 bytes, big endian), hash before, and the entry's JSON in the order of its fields; and each column
 //! must say what that entry says.
 
-use super::{ActorKind, Detail, chain::Row};
+use super::{ActorKind, Detail, row::Row};
 use crate::{name::Name, time::Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

@@ -11,7 +11,7 @@ mod shapes;
 mod tests;
 
 use super::{Conversation, Finding, Severity};
-use crate::dataset::Format;
+use crate::format::Format;
 use serde_json::Value;
 
 /// Longest row, in bytes.

@@ -4,7 +4,7 @@ use super::{failure::Cause, task::PendingCause};
 use crate::{
     counted::counted,
     name::Name,
-    run::{Scores, StepKind},
+    run::{evaluation::Scores, step_kind::StepKind},
     size,
     time::span,
 };

@@ -8,6 +8,7 @@ mod ending;
 mod endpoint_output;
 mod endpoints;
 mod external;
+mod failing;
 mod output;
 mod publish;
 mod queue;

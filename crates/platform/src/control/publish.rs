@@ -1,7 +1,7 @@
 //! Makes a model version of what a run left: copies and checks the files, then registers everything in one transaction.
 //! May run any number of times: the version's id comes from the run's, and a run makes one version.
 
-use super::{Halt, Leader, output, steps};
+use super::{Halt, Leader, failing::fail, output};
 use crate::{
     audit,
     blobs::BlobError,
@@ -139,5 +139,5 @@ async fn evaluated_rows(leader: &Leader, run: &Run, step: &StepId) -> Result<Res
 }
 
 async fn lost(leader: &Leader, run: &Run, unit: &StepId, cause: Cause) -> Result<(), Halt> {
-    steps::fail(leader.begin().await?, run, unit, Failure::of(cause)).await
+    fail(leader.begin().await?, run, unit, Failure::of(cause)).await
 }

@@ -1,7 +1,7 @@
 //! Where rows stand in the verdicts: one line for each block of rows, with what is in it, so that any page under any filter is read
 //! from the block where it begins.
 
-use super::judge::{Verdict, Written};
+use super::verdict::{Verdict, Written};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

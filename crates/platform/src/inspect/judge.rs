@@ -3,17 +3,19 @@
 
 use super::{
     count::TokenCounter,
+    held_out_split::{Places, Split},
     index::Indexer,
     prompts::Prompts,
+    raw_rows::{RawRow, RowReader},
     sampled::Sampled,
-    split::{RawRow, Splitter},
     tally::Tally,
+    verdict::{Verdict, Written},
 };
 use aho_corasick::AhoCorasick;
 use domain::{
     dataset::Format,
     inspect::{
-        Conversation, FileFinding, Finding, Message, Report, Separator,
+        Conversation, FileFinding, Message, Report, Separator,
         rules::{
             CONTROL_TOKENS, MOST_BYTES, Rule,
             fast::{self, Turn},
@@ -30,51 +32,11 @@ const SAMPLE_ROWS: usize = 100;
 const SAMPLE_BYTES: usize = 8 * 1024 * 1024;
 /// Rows of which each is known by its number (8 bytes and one more), to find repeated ones; of larger files a sample is.
 const ROWS_KNOWN: usize = (1 << 21) / 8 * 7;
-/// Rows that ask so many different things or more get one held out when any should be: who asked for an evaluation gets one.
-const LEAST_FOR_SPLIT: u64 = 2;
-
-/// Which accepted rows are held out: those whose place (a hash of what they ask) is below a number. The same question falls the same
-/// way in every version and every file, and never stands on both sides.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Split {
-    below: u64,
-}
-
-impl Split {
-    /// About so many of a hundred prompts.
-    pub fn percent(percent: u8) -> Self {
-        Self { below: u64::from(percent) * (u64::MAX / 100) }
-    }
-}
-
 /// What was found, for the row of the version.
 pub(super) struct Outcome {
     pub report: Report,
     /// A split that suits this file better, where chance left a side empty: then judge it again with that one.
     pub better_split: Option<Split>,
-}
-
-/// Bytes to append to each file.
-#[derive(Default)]
-pub(super) struct Written {
-    pub verdicts: Vec<u8>,
-    pub index: Vec<u8>,
-    pub train: Vec<u8>,
-    pub held_out: Vec<u8>,
-}
-
-/// A line of the verdicts: [`domain::inspect::RowVerdict`] without the texts, which stand in the uploaded file.
-#[derive(Serialize)]
-pub(super) struct Verdict {
-    pub line: u64,
-    pub accepted: bool,
-    pub held_out: bool,
-    pub turns: u32,
-    pub tokens: u32,
-    at: u64,
-    bytes: u64,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub findings: Vec<Finding>,
 }
 
 /// A line of the training rows.
@@ -84,7 +46,7 @@ struct Line<'a> {
 }
 
 pub(super) struct Judge {
-    splitter: Splitter,
+    reader: RowReader,
     counter: Option<TokenCounter>,
     control_tokens: Vec<String>,
     /// Finds any of them; `None` = there are none.
@@ -100,8 +62,7 @@ pub(super) struct Judge {
     waiting_bytes: usize,
     seen: Sampled<()>,
     prompts: Prompts,
-    /// Smallest and largest place in the split.
-    places: Option<(u64, u64)>,
+    places: Places,
     tally: Tally,
     indexer: Indexer,
     /// The present row as a training row.
@@ -133,7 +94,7 @@ impl Judge {
         // Should the texts not fit into one searcher, every row takes the long way, which looks for them one by one.
         let control = AhoCorasick::new(control_tokens.iter().filter(|t| !t.is_empty())).ok();
         Self {
-            splitter: Splitter::default(),
+            reader: RowReader::default(),
             counter,
             control_tokens,
             control,
@@ -145,7 +106,7 @@ impl Judge {
             waiting_bytes: 0,
             seen: Sampled::new(ROWS_KNOWN),
             prompts: Prompts::new(),
-            places: None,
+            places: Places::default(),
             tally: Tally::default(),
             indexer: Indexer::default(),
             canonical: Vec::new(),
@@ -165,9 +126,9 @@ impl Judge {
 
     /// Judges every row that ends in this piece. An error refuses the file; what was judged before it stays in the report.
     pub fn push(&mut self, piece: &[u8]) -> Result<(), FileFinding> {
-        let mut splitter = std::mem::take(&mut self.splitter);
-        let pushed = splitter.push(piece, &mut |row| self.take(row));
-        self.splitter = splitter;
+        let mut reader = std::mem::take(&mut self.reader);
+        let pushed = reader.push(piece, &mut |row| self.take(row));
+        self.reader = reader;
         pushed
     }
 
@@ -175,7 +136,7 @@ impl Judge {
     pub fn finish(&mut self, refused: Option<FileFinding>) -> Outcome {
         let ended = match refused {
             Some(found) => Err(found),
-            None => std::mem::take(&mut self.splitter).finish(&mut |row| self.take(row)),
+            None => std::mem::take(&mut self.reader).finish(&mut |row| self.take(row)),
         };
         self.settle();
         self.indexer.finish(&mut self.written);
@@ -189,14 +150,14 @@ impl Judge {
         if self.tally.rows == 0 && container.is_some() {
             self.note(FileFinding::Empty);
         }
-        if self.split.below > 0 && self.tally.accepted >= LEAST_FOR_SPLIT && self.places.is_some_and(|(first, last)| first == last) {
+        if self.places.ask_one_thing(self.split, self.tally.accepted) {
             self.note(FileFinding::OnePrompt);
         }
         let (rows, prompts) = (self.seen.one_of(), self.prompts.one_of());
         if rows > 1 || prompts > 1 {
             self.note(FileFinding::Sampled { rows, prompts });
         }
-        let better_split = self.better_split();
+        let better_split = self.places.better(self.split, self.tally.held_out, self.tally.accepted);
         let report = std::mem::take(&mut self.tally).report(self.format, container);
         Outcome { report, better_split }
     }
@@ -292,9 +253,9 @@ impl Judge {
             verdict.findings.push(Rule::TooLong.finding(sentence));
         }
         let place = self.prompts.place(turns);
-        verdict.held_out = place < self.split.below;
-        self.places = Some(self.places.map_or((place, place), |(first, last)| (first.min(place), last.max(place))));
-        if self.split.below > 0
+        verdict.held_out = self.split.holds_out(place);
+        self.places.put(place);
+        if self.split.is_wanted()
             && let Some(other) = self.prompts.on_other_side(verdict.line, verdict.held_out)
         {
             let side = if verdict.held_out { "trained on" } else { "held out" };
@@ -304,22 +265,6 @@ impl Judge {
         file.extend_from_slice(&self.canonical);
         file.push(b'\n');
         self.canonical.shrink_to(1 << 16);
-    }
-
-    /// Chance may leave a side of a small file empty. Then the prompt nearest to the border goes over. What is all one prompt is
-    /// trained on.
-    fn better_split(&self) -> Option<Split> {
-        let (held, accepted) = (self.tally.held_out, self.tally.accepted);
-        let (first, last) = self.places.filter(|_| self.split.below > 0)?;
-        if first == last {
-            (held > 0).then_some(Split::default())
-        } else if held == 0 {
-            Some(Split { below: first + 1 })
-        } else if held == accepted {
-            Some(Split { below: last })
-        } else {
-            None
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Counts over all rows: what the report says at the end.
 
-use super::judge::Verdict;
+use super::verdict::Verdict;
 use domain::{
     dataset::{Container, Format},
     inspect::{Bucket, FileFinding, Finding, FindingCount, Report, Severity},

@@ -3,7 +3,7 @@
 //! to say. A test compares the two.
 
 use super::{MOST_BYTES, shapes::plain_role};
-use crate::dataset::Format;
+use crate::format::Format;
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use std::borrow::Cow;
 

@@ -3,7 +3,7 @@
 
 use super::{Found, Rule, kind, shown};
 use crate::{
-    dataset::Format,
+    format::Format,
     inspect::{Finding, Message},
 };
 use serde_json::{Map, Value};

@@ -1,8 +1,16 @@
 //! Steps that are the work of a process: it is started once, found again after a restart, read to its end, and its end decides.
 
-use super::{begin, fail, fail_as, same_try, too_long};
+use super::{begin, too_long};
 use crate::{
-    control::{Halt, Leader, ending, output, runs::commit, tasks, tasks::GRACE, work},
+    control::{
+        Halt, Leader, ending,
+        failing::{fail, fail_as, same_try},
+        output,
+        runs::commit,
+        tasks,
+        tasks::GRACE,
+        work,
+    },
     problem::Doing,
     store::Tx,
 };

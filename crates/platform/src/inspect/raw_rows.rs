@@ -30,7 +30,7 @@ const HEAD: usize = 512;
 const ROOM: usize = 64 * 1024;
 
 #[derive(Default)]
-pub(crate) struct Splitter {
+pub(crate) struct RowReader {
     state: State,
     line: u64,
     /// Bytes of the file before the present piece.
@@ -69,7 +69,7 @@ struct List {
     in_row: bool,
 }
 
-impl Splitter {
+impl RowReader {
     /// Takes the next piece; gives every row that ends in it to `out`. An error refuses the whole file.
     pub fn push(&mut self, piece: &[u8], out: Out<'_>) -> Result<(), FileFinding> {
         if let State::Head(head) = &mut self.state {
@@ -295,5 +295,5 @@ fn known_kind(head: &[u8]) -> Result<&[u8], FileFinding> {
 }
 
 #[cfg(test)]
-#[path = "split_tests.rs"]
+#[path = "raw_rows_tests.rs"]
 mod tests;

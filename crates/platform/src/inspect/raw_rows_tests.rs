@@ -10,9 +10,9 @@ fn split(file: &[u8], piece: usize) -> (Vec<(u64, String)>, Result<Container, St
         assert_eq!(r.bytes, &file[r.at as usize..][..r.bytes.len()], "at {}", r.at);
         rows.push((r.line, String::from_utf8_lossy(r.bytes).into_owned()));
     };
-    let mut splitter = Splitter::default();
-    let pushed = file.chunks(piece).try_for_each(|p| splitter.push(p, &mut take));
-    let end = pushed.and_then(|()| splitter.finish(&mut take)).map_err(|f| format!("{} {}", f.rule().id(), f.said()));
+    let mut reader = RowReader::default();
+    let pushed = file.chunks(piece).try_for_each(|p| reader.push(p, &mut take));
+    let end = pushed.and_then(|()| reader.finish(&mut take)).map_err(|f| format!("{} {}", f.rule().id(), f.said()));
     (rows, end)
 }
 
@@ -81,11 +81,11 @@ fn a_row_that_is_too_large_is_measured_but_not_kept() {
     for piece in [64 * 1024, file.len()] {
         let mut out = Vec::new();
         let mut take = |r: RawRow<'_>| out.push((r.line, r.size, r.bytes.to_vec()));
-        let mut splitter = Splitter::default();
+        let mut reader = RowReader::default();
         for piece in file.chunks(piece) {
-            splitter.push(piece, &mut take).unwrap();
+            reader.push(piece, &mut take).unwrap();
         }
-        splitter.finish(&mut take).unwrap();
+        reader.finish(&mut take).unwrap();
         assert_eq!((out[0].1, out[0].2.len() <= KEPT), (MOST_BYTES as u64 + 10, true));
         assert_eq!((out[1].0, out[1].2.as_slice()), (2, &b"{\"a\":1}"[..]));
     }
