@@ -80,7 +80,7 @@ fn Stop(run: RunData, cancel: ServerAction<Cancel>) -> impl IntoView {
     view! {
         <Sure
             title=format!("Stop {}?", run.name)
-            sentence="A stopped run creates no model and can't be resumed. Log and metrics are kept."
+            sentence="A stopped run creates no model. Its log and metrics are kept, and the step at which it was stopped can be tried again."
             keep=links::run(&run.tenant, &run.id)
         >
             <ActionForm action=cancel>
