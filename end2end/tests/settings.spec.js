@@ -93,3 +93,41 @@ test('two runs are compared by what holds for them', async ({ visit, demo }) => 
   await expect(page.getByLabel('LoRA rank')).toHaveValue('32');
   page.watch.quiet();
 });
+
+test('keys are completed by keyboard, and lines have their colours; what the platform sets is locked with its reason', async ({ visit, demo }) => {
+  const page = await visit('engineer');
+  await open(page, `/t/${demo.tenant}/runs-new?view=yaml`);
+  const [text, list] = [yaml(page), page.getByRole('listbox', { name: 'Settings' })];
+  await text.fill('# mine\nseed: 7\n');
+  await text.press('Control+End');
+  await text.pressSequentially('weight');
+  await expect(list.getByRole('option').first()).toHaveText(/^weight_decay/);
+  await expect(text).toHaveAttribute('aria-activedescendant', 'yaml-keys-0');
+  await text.press('Escape');
+  await expect(list).toHaveCount(0);
+  await text.press('Control+Space');
+  await expect(list).toBeVisible();
+  await text.press('Enter');
+  await expect(list).toHaveCount(0);
+  await text.pressSequentially('0.01\nlora_');
+  await expect(list.getByRole('option').nth(1)).toBeVisible();
+  const second = (await list.getByRole('option').nth(1).locator('b').textContent()) ?? '';
+  await text.press('ArrowDown');
+  await expect(text).toHaveAttribute('aria-activedescendant', 'yaml-keys-1');
+  await text.press('Enter');
+  await text.pressSequentially('8');
+  await expect(text).toHaveValue(`# mine\nseed: 7\nweight_decay: 0.01\n${second}: 8`);
+
+  const lines = page.locator('.yaml.edit pre > span');
+  await expect(lines).toHaveCount(4);
+  await expect(lines.nth(0).locator('i')).toHaveText('# mine');
+  await expect(lines.nth(1).locator('em')).toHaveText('seed');
+  await expect(lines.nth(1).locator('b')).toHaveText('7');
+  await expect(page.locator('.yaml .chosen .locked').first()).toContainText(/model_name_or_path: .*Platform: It is chosen at the top of the form/);
+  // The colours lie exactly under the letters.
+  const [field, under] = await Promise.all([text.boundingBox(), page.locator('.yaml.edit pre').boundingBox()]);
+  expect([Math.round(field.x), Math.round(field.y)]).toEqual([Math.round(under.x), Math.round(under.y)]);
+  await text.fill('output_dir: /mnt/out\nseed: 7\n');
+  await expect(page.locator('.yaml.edit pre > .locked')).toContainText('Platform: The platform lays out the folder of a run');
+  page.watch.quiet();
+});

@@ -232,6 +232,10 @@ pub struct Draft {
     pub launch_refused: Option<String>,
 }
 
+/// Keys whose values are chosen in fields of ours: shown, with the reason, where the settings are a text.
+#[cfg(feature = "ssr")]
+const CHOSEN_ELSEWHERE: [&str; 2] = ["model_name_or_path", "dataset"];
+
 /// A fresh form: from a run (`from`), from a preset, on a dataset (`name` or `name@3`). Each may be empty.
 #[server(prefix = "/rpc", endpoint = "runs/draft", output = Wire)]
 pub async fn get_draft(tenant: String, from: String, preset: String, dataset: String) -> Result<Draft, AppError> {
@@ -293,8 +297,9 @@ pub async fn get_draft(tenant: String, from: String, preset: String, dataset: St
         form.base_model = first.name.clone();
     }
     let holding = platform.overview(&scope).await?.holding;
+    let shown = new.settings.keys().chain(parent.iter().flat_map(|r| r.settings.keys())).chain(CHOSEN_ELSEWHERE);
     Ok(Draft {
-        catalogue: catalogue().part(&new.settings.keys().chain(parent.iter().flat_map(|r| r.settings.keys())).map(str::to_owned).collect()),
+        catalogue: catalogue().part(&shown.map(str::to_owned).collect()),
         parent: parent.as_ref().map(|r| r.name.to_string()),
         parent_settings: parent.map(|r| r.settings.clone()),
         form,

@@ -26,6 +26,7 @@ use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
 
 mod all;
+mod complete;
 mod differences;
 mod fields;
 mod preflight;

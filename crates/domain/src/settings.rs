@@ -13,7 +13,7 @@ mod views;
 pub use catalogue::{Catalogue, Choice, Condition, Entry, Form, Group, Range, Rule};
 pub use check::YAML_FIELD;
 pub use computed::COMPUTED;
-pub use document::{Document, Pair};
+pub use document::{Document, Mark, Pair};
 #[cfg(not(target_arch = "wasm32"))]
 pub use file::{catalogue, preset};
 pub use value::{Kind, SettingValue, yaml_float};

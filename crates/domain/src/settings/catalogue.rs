@@ -172,6 +172,15 @@ impl Catalogue {
         Self { entries: self.entries.iter().filter(|e| wanted(&e.key)).cloned().collect(), whole: false, ..self.clone() }
     }
 
+    /// Keys that a person may write and that go on like this, those that begin so first; at most `most`, and none that is there already.
+    pub fn completions(&self, typed: &str, there: &[String], most: usize) -> Vec<&Entry> {
+        let typed = typed.to_ascii_lowercase();
+        let free = |e: &&Entry| e.is_persons() && !there.contains(&e.key);
+        let (begin, hold): (Vec<_>, Vec<_>) =
+            self.ordered().filter(free).filter(|e| e.key.contains(&typed)).partition(|e| e.key.starts_with(&typed));
+        begin.into_iter().chain(hold).take(most).collect()
+    }
+
     /// The key that was probably meant.
     pub fn nearest(&self, key: &str) -> Option<&str> {
         let key = key.to_ascii_lowercase();

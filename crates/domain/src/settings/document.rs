@@ -23,6 +23,15 @@ pub struct Pair {
     pub value: Option<String>,
 }
 
+/// What a piece of a line is, for its colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    Plain,
+    Key,
+    Value,
+    Comment,
+}
+
 enum Line {
     Empty,
     Pair {
@@ -51,6 +60,11 @@ impl Document {
             _ => None,
         };
         self.lines.iter().enumerate().filter_map(read).collect()
+    }
+
+    /// Every line cut into pieces, without its line end and without losing a letter. One that cannot be read is one piece.
+    pub fn pieces(&self) -> Vec<Vec<(Mark, &str)>> {
+        self.lines.iter().map(|line| pieces(line)).collect()
     }
 
     /// Lines that cannot be read, and why.
@@ -168,6 +182,30 @@ fn read(line: &str) -> Line {
     Line::Pair { key, place: start..start + length, value }
 }
 
+fn pieces(line: &str) -> Vec<(Mark, &str)> {
+    let body = line.trim_end_matches(['\n', '\r']);
+    let rest = |rest: &'_ str| {
+        let (blank, comment) = rest.split_at(rest.len() - rest.trim_start().len());
+        [(Mark::Plain, blank.len()), (if comment.starts_with('#') { Mark::Comment } else { Mark::Plain }, comment.len())]
+    };
+    let lengths = match read(line) {
+        Line::Empty => rest(body).to_vec(),
+        Line::Unread(_) => vec![(Mark::Plain, body.len())],
+        Line::Pair { key, place, .. } => {
+            let mut lengths = vec![(Mark::Key, key.len()), (Mark::Plain, place.start - key.end), (Mark::Value, place.len())];
+            lengths.extend(rest(&body[place.end..]));
+            lengths
+        }
+    };
+    let mut from = 0;
+    let mut out = Vec::new();
+    for (mark, length) in lengths.into_iter().filter(|(_, length)| *length > 0) {
+        out.push((mark, &body[from..from + length]));
+        from += length;
+    }
+    out
+}
+
 /// Length with the quotes, and what is between them.
 fn quoted(text: &str) -> Option<(usize, String)> {
     if text.starts_with('\'') {
@@ -197,6 +235,19 @@ fn quoted(text: &str) -> Option<(usize, String)> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_line_is_cut_into_key_value_and_comment() {
+        use Mark::{Comment, Key, Plain, Value};
+        let pieces = |text: &str| Document::new(text).pieces().concat().into_iter().map(|(m, t)| (m, t.to_owned())).collect::<Vec<_>>();
+        let all = |pieces: &[(Mark, &str)]| pieces.iter().map(|(m, t)| (*m, (*t).to_owned())).collect::<Vec<_>>();
+        let line = "seed: 7  # lucky\r\n";
+        assert_eq!(pieces(line), all(&[(Key, "seed"), (Plain, ": "), (Value, "7"), (Plain, "  "), (Comment, "# lucky")]));
+        assert_eq!(pieces("a: \"x # y\"\n"), all(&[(Key, "a"), (Plain, ": "), (Value, "\"x # y\"")]));
+        assert_eq!(pieces(" # alone"), all(&[(Plain, " "), (Comment, "# alone")]));
+        assert_eq!(pieces("a:"), all(&[(Key, "a"), (Plain, ":")]));
+        assert_eq!(pieces("a: [1]"), all(&[(Plain, "a: [1]")]));
+    }
 
     const FILE: &str = "# tickets, second try\n\n### method\nfinetuning_type: lora\nlora_rank: 16   # 8 was too little\n\n### optimiser\nlearning_rate:  '2e-4'\nseed:\nwarmup_steps: ~ # none\n";
 
@@ -251,6 +302,8 @@ mod tests {
             let doc = Document::new(&text);
             doc.pairs();
             doc.unread();
+            let cut: String = doc.pieces().concat().into_iter().map(|(_, piece)| piece).collect();
+            prop_assert_eq!(cut, doc.lines.iter().map(|l| l.trim_end_matches(['\n', '\r'])).collect::<String>());
             prop_assert_eq!(doc.text(), text);
         }
 
