@@ -1,7 +1,7 @@
 # Every command is a subcommand of xtask; `cargo run -p xtask -- --help` lists them all.
 XTASK = cargo run -p xtask --
 
-.PHONY: build check demo dev helper screens test test-quick wasm
+.PHONY: advisories build check demo dev helper screens test test-quick wasm
 
 # The whole of it on this machine: builds, trains, deploys, calls. ARGS: --exit, --port N, --data DIR, --summary FILE.
 demo: wasm helper
@@ -35,6 +35,10 @@ build: wasm helper
 dev: wasm helper
 	$(XTASK) dev -- $(ARGS)
 
-# Format, clippy with warnings as errors, generated files fresh, dependency arrows, licences.
+# Format, clippy with warnings as errors, generated files fresh, dependency arrows, licences, unused dependencies.
 check: wasm helper
 	$(XTASK) check
+
+# Known holes in dependencies, by the database of rustsec.org: the one check that needs the network.
+advisories: helper
+	$(XTASK) advisories

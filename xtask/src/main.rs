@@ -15,6 +15,7 @@ mod screens;
 mod served;
 mod sizes;
 mod suite;
+mod tools;
 mod visitor;
 mod web;
 
@@ -51,8 +52,10 @@ enum Command {
         #[arg(last = true)]
         args: Vec<String>,
     },
-    /// Format, clippy, generated files, dependency arrows, licences.
+    /// Format, clippy, generated files, dependency arrows, licences, unused dependencies.
     Check,
+    /// Known holes in dependencies; asks rustsec.org.
+    Advisories,
     /// Installs, builds, and does the main job through the public surfaces; keeps serving until Ctrl-C.
     Demo {
         #[command(flatten)]
@@ -103,6 +106,7 @@ fn run_task() -> Result<()> {
         }
         Command::Dev { args } => dev::dev(&args),
         Command::Check => check::check(),
+        Command::Advisories => check::advisories(),
         Command::Demo { options, exit } => demo::demo(&options, exit),
         Command::Test => suite::whole(),
         Command::TestQuick => suite::quick(),

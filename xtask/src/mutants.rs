@@ -1,20 +1,10 @@
 //! `cargo run -p xtask -- mutants`: changes the code in one place after the other and looks whether a test turns red. What stays green is
 //! a rule that no test holds. Not a part of `make test`: the whole of it takes many hours.
 
-use crate::{
-    interrupt,
-    run::{cargo, run},
-    suite::SKIPPED,
-};
+use crate::{interrupt, suite::SKIPPED, tools::MUTANTS};
 use anyhow::{Context, Result, bail};
-use std::{
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
+use std::{path::Path, process::Stdio};
 
-/// Installed into target/tools, so that it is this one whatever else the machine has.
-const VERSION: &str = "27.1.0";
-const TOOLS: &str = "target/tools";
 const OUT: &str = "target/mutants";
 
 /// Where a mistake costs most: the rules, the way of every call, who may see what, all SQL, and the controllers.
@@ -30,10 +20,8 @@ const CRATES: [&str; 3] = ["domain", "gateway", "platform"];
 
 /// `files`: instead of all of the above, as paths or patterns.
 pub fn mutants(files: &[String]) -> Result<()> {
-    let tool = tool()?;
     let all = FILES.map(str::to_owned);
-    // By its path: `cargo mutants` would take another version from the person's own folder.
-    let mut command = Command::new(tool);
+    let mut command = MUTANTS.command()?;
     command.args(["mutants", "--output", OUT, "--no-shuffle", "--minimum-test-timeout", "120", "--colors", "never"]);
     for name in CRATES {
         command.args(["--package", name]);
@@ -72,15 +60,4 @@ fn said(out: &Path) -> Result<()> {
         lines("unviable.txt")?.len()
     );
     Ok(())
-}
-
-fn tool() -> Result<PathBuf> {
-    let tool = std::path::absolute(TOOLS)?.join("bin/cargo-mutants");
-    let there = Command::new(&tool).args(["mutants", "--version"]).output().ok().filter(|out| out.status.success());
-    if there.is_some_and(|out| String::from_utf8_lossy(&out.stdout).split_whitespace().any(|word| word == VERSION)) {
-        return Ok(tool);
-    }
-    println!("installing cargo-mutants {VERSION} into {TOOLS}");
-    run(cargo().args(["install", "cargo-mutants", "--version", &format!("={VERSION}"), "--locked", "--root", TOOLS]))?;
-    Ok(tool)
 }
