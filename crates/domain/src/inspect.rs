@@ -86,17 +86,6 @@ pub struct FindingCount {
     pub told: Option<String>,
 }
 
-impl FindingCount {
-    /// For people.
-    pub fn said(&self) -> String {
-        match (&self.file, &self.told) {
-            (Some(file), _) => file.said(),
-            (None, Some(told)) => told.clone(),
-            (None, None) => rules::Rule::from_id(&self.rule).map_or_else(|| self.rule.clone(), |rule| rule.sentence().to_owned()),
-        }
-    }
-}
-
 /// Histogram bucket: rows with `from <= tokens < to` (the last bucket is open).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bucket {

@@ -1,6 +1,5 @@
 //! What is found of a file as a whole: codes with parameters, stored in the report of a version. Of rows, the rule says it.
 
-use super::rules::Rule;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,19 +75,6 @@ pub enum Separator {
 }
 
 impl FileFinding {
-    pub const fn rule(&self) -> Rule {
-        match self {
-            Self::Empty => Rule::FileEmpty,
-            Self::Foreign { .. } | Self::NotText | Self::Table { .. } | Self::PlainText { .. } => Rule::FileKind,
-            Self::Utf16 => Rule::FileEncoding,
-            Self::UnknownFormat { .. } => Rule::FileFormat,
-            Self::CutOff { .. } | Self::GoesOnAfterList { .. } => Rule::FileBroken,
-            Self::NoTokenizer | Self::TokenizerUnreadable { .. } => Rule::NoTokenizer,
-            Self::OnePrompt => Rule::OnePrompt,
-            Self::Sampled { .. } => Rule::Sampled,
-        }
-    }
-
     /// What is so, and the next step where there is one.
     pub fn said(&self) -> String {
         match self {

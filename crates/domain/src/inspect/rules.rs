@@ -10,7 +10,7 @@ mod shapes;
 #[cfg(test)]
 mod tests;
 
-use super::{Conversation, Finding, Severity};
+use super::{Conversation, FileFinding, Finding, FindingCount, Severity};
 use crate::format::Format;
 use serde_json::Value;
 
@@ -74,6 +74,33 @@ impl Rule {
     }
     pub fn finding(self, sentence: impl Into<String>) -> Finding {
         Finding { rule: self.id().to_owned(), severity: self.severity(), sentence: sentence.into() }
+    }
+}
+
+impl FileFinding {
+    /// The rule that the file breaks.
+    pub const fn rule(&self) -> Rule {
+        match self {
+            Self::Empty => Rule::FileEmpty,
+            Self::Foreign { .. } | Self::NotText | Self::Table { .. } | Self::PlainText { .. } => Rule::FileKind,
+            Self::Utf16 => Rule::FileEncoding,
+            Self::UnknownFormat { .. } => Rule::FileFormat,
+            Self::CutOff { .. } | Self::GoesOnAfterList { .. } => Rule::FileBroken,
+            Self::NoTokenizer | Self::TokenizerUnreadable { .. } => Rule::NoTokenizer,
+            Self::OnePrompt => Rule::OnePrompt,
+            Self::Sampled { .. } => Rule::Sampled,
+        }
+    }
+}
+
+impl FindingCount {
+    /// For people.
+    pub fn said(&self) -> String {
+        match (&self.file, &self.told) {
+            (Some(file), _) => file.said(),
+            (None, Some(told)) => told.clone(),
+            (None, None) => Rule::from_id(&self.rule).map_or_else(|| self.rule.clone(), |rule| rule.sentence().to_owned()),
+        }
     }
 }
 
