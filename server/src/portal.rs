@@ -219,7 +219,7 @@ async fn make_development_tenants(platform: &Platform) -> anyhow::Result<()> {
     let scope = PlatformScope::command_line();
     let tenants = platform.tenants(&scope);
     let in_words = |p: domain::problem::Problem| anyhow::anyhow!("{p}");
-    if !tenants.list().await.map_err(in_words)?.is_empty() {
+    if tenants.count().await.map_err(in_words)? > 0 {
         return Ok(());
     }
     for (name, title) in devprovider::people::TENANTS {

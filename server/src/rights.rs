@@ -91,6 +91,7 @@ pub const ROUTES: &[(&str, &str, Needs)] = &[
     ("POST", "/rpc/keys/choices", Tenant(A::KeyWrite)),
     ("POST", "/rpc/keys/create", Tenant(A::KeyWrite)),
     ("POST", "/rpc/keys/list", Tenant(A::KeyRead)),
+    ("POST", "/rpc/keys/members", Tenant(A::ServiceKeyWrite)),
     ("POST", "/rpc/keys/responsible", Tenant(A::ServiceKeyWrite)),
     // One's own key, or anybody's.
     ("POST", "/rpc/keys/revoke", TenantEither(A::KeyWrite, A::KeyRevokeAny)),
@@ -106,6 +107,7 @@ pub const ROUTES: &[(&str, &str, Needs)] = &[
     ("POST", "/rpc/playground/delete", Tenant(A::Infer)),
     ("POST", "/rpc/playground/get", Tenant(A::EndpointRead)),
     ("POST", "/rpc/runs/cancel", Tenant(A::RunCancel)),
+    ("POST", "/rpc/runs/choices", Tenant(A::RunRead)),
     ("POST", "/rpc/runs/draft", Tenant(A::RunRead)),
     ("POST", "/rpc/runs/evaluated", Tenant(A::RunRead)),
     ("POST", "/rpc/runs/get", Tenant(A::RunRead)),

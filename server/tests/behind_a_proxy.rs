@@ -12,7 +12,7 @@ const SOON: Duration = Duration::from_secs(60);
 async fn audit(portal: &TestPortal, action: &str) -> Vec<Record> {
     let scope = PlatformScope::command_line();
     let filter = AuditFilter { action: Some(action.into()), limit: 500, ..AuditFilter::default() };
-    portal.portal.platform.platform_audit(&scope).page(filter).await.unwrap()
+    portal.portal.platform.platform_audit(&scope).page(filter).await.unwrap().rows
 }
 
 /// A request with further headers.
@@ -234,7 +234,7 @@ async fn refusals_that_wait_for_their_minute_are_written_at_the_end() {
     let second = portal::start(data.path(), &["--role", "web,gateway"]).await.unwrap();
     let filter = AuditFilter { action: Some("key.use".into()), limit: 10, ..AuditFilter::default() };
     let records = second.platform.platform_audit(&PlatformScope::command_line()).page(filter).await.unwrap();
-    assert_eq!(records.len(), 1, "{records:?}");
+    assert_eq!(records.rows.len(), 1, "{records:?}");
     second.stop.cancel();
     second.stopped().await.unwrap();
 }

@@ -1,11 +1,14 @@
 //! What the platform's administrators do: tenants with their quotas, base models.
 
 use super::{AppError, Wire};
+#[cfg(feature = "ssr")]
+use domain::page::Cursor;
 use domain::{
     base_model::BaseModel,
     call_rules::CallRules,
     ids::PersonId,
     key::Limits,
+    page::Page,
     people::Member,
     problem::{FieldProblem, Problem},
     size::GB,
@@ -17,15 +20,21 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TenantList {
-    pub tenants: Vec<TenantOverview>,
+    /// By name.
+    pub tenants: Page<TenantOverview>,
+    /// Without the filter.
+    pub total: u64,
     pub write_refused: Option<String>,
 }
 
+/// `text` is part of name or title; `after`: see `domain::page::Cursor`.
 #[server(prefix = "/rpc", endpoint = "admin/tenants", output = Wire)]
-pub async fn list_tenants() -> Result<TenantList, AppError> {
+pub async fn list_tenants(#[server(default)] text: String, #[server(default)] after: String) -> Result<TenantList, AppError> {
     let (platform, scope) = super::platform_scope()?;
+    let tenants = platform.tenants(&scope);
     Ok(TenantList {
-        tenants: platform.tenants(&scope).list().await?,
+        tenants: tenants.list(&text, &Cursor::from_text(after)).await?,
+        total: tenants.count().await?,
         write_refused: scope.why_not(domain::policy::Action::PlatformTenantsWrite),
     })
 }
@@ -33,7 +42,10 @@ pub async fn list_tenants() -> Result<TenantList, AppError> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TenantPage {
     pub overview: TenantOverview,
-    pub members: Vec<Member>,
+    /// By name.
+    pub members: Page<Member>,
+    /// The member that a question on the page is about.
+    pub asked: Option<Member>,
     pub calls: CallRules,
     pub me: PersonId,
     pub now: Timestamp,
@@ -42,13 +54,19 @@ pub struct TenantPage {
 }
 
 #[server(prefix = "/rpc", endpoint = "admin/tenant", output = Wire)]
-pub async fn tenant_get(name: String) -> Result<TenantPage, AppError> {
+pub async fn tenant_get(name: String, #[server(default)] after: String, #[server(default)] asked: String) -> Result<TenantPage, AppError> {
     let (platform, scope) = super::platform_scope()?;
-    let (overview, members) = platform.tenants(&scope).get(&name).await?;
-    let calls = platform.tenants(&scope).call_rules(&name).await?;
+    let tenants = platform.tenants(&scope);
+    let overview = tenants.get(&name).await?;
+    let calls = tenants.call_rules(&name).await?;
+    let asked = match asked.parse() {
+        Ok(person) => tenants.member(&name, person).await?,
+        Err(_) => None,
+    };
     Ok(TenantPage {
         overview,
-        members,
+        members: tenants.members(&name, &Cursor::from_text(after)).await?,
+        asked,
         calls,
         me: super::caller()?.person.id,
         now: platform.now(),
@@ -207,14 +225,15 @@ pub async fn tenant_resume(name: String) -> Result<(), AppError> {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BaseModelList {
-    pub models: Vec<BaseModel>,
+    /// By name.
+    pub models: Page<BaseModel>,
     pub write_refused: Option<String>,
 }
 
 #[server(prefix = "/rpc", endpoint = "admin/base-models", output = Wire)]
-pub async fn list_base_models() -> Result<BaseModelList, AppError> {
+pub async fn list_base_models(#[server(default)] after: String) -> Result<BaseModelList, AppError> {
     let (platform, scope) = super::platform_scope()?;
-    let models = platform.base_models().list(&super::caller()?).await?;
+    let models = platform.base_models().list(&super::caller()?, &Default::default(), &Cursor::from_text(after)).await?;
     Ok(BaseModelList { models, write_refused: scope.why_not(domain::policy::Action::PlatformBaseModelsWrite) })
 }
 

@@ -1,12 +1,12 @@
 //! The audit record of a tenant and of the platform: pages of records, and the check of the chain.
 
 use super::{AppError, Wire};
-use domain::audit::{Record, Verification, checkpoint::LastCheckpoint};
+use domain::{
+    audit::{Record, Verification, checkpoint::LastCheckpoint},
+    page::Page,
+};
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
-
-/// Records a page.
-pub const PAGE: u32 = 50;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditQuery {
@@ -16,9 +16,9 @@ pub struct AuditQuery {
     pub action: String,
     #[serde(default)]
     pub object: String,
-    /// Only records older than this place (`domain::audit::Cursor`); empty = from the newest.
+    /// Where the page begins, see `domain::page::Cursor`; empty = from the newest.
     #[serde(default)]
-    pub before: String,
+    pub after: String,
     /// Check the chain too.
     #[serde(default)]
     pub verify: bool,
@@ -26,9 +26,8 @@ pub struct AuditQuery {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AuditPage {
-    pub records: Vec<Record>,
-    /// There are older ones that match.
-    pub more: bool,
+    /// Newest first.
+    pub records: Page<Record>,
     pub verified: Option<Verification>,
     pub checkpoint: Option<LastCheckpoint>,
 }
@@ -58,15 +57,12 @@ fn filter(query: &AuditQuery) -> platform::audit::AuditFilter {
         actor: text(&query.actor),
         action: text(&query.action),
         object: text(&query.object),
-        before: domain::audit::Cursor::read(&query.before),
-        // One more than is shown, to know whether there are older ones.
-        limit: PAGE + 1,
+        after: domain::page::Cursor::from_text(&query.after),
+        limit: domain::page::PAGE as u32,
     }
 }
 
 #[cfg(feature = "ssr")]
-fn shape(mut records: Vec<Record>, verified: Option<Verification>, checkpoint: Option<LastCheckpoint>) -> AuditPage {
-    let more = records.len() > PAGE as usize;
-    records.truncate(PAGE as usize);
-    AuditPage { records, more, verified, checkpoint }
+fn shape(records: Page<Record>, verified: Option<Verification>, checkpoint: Option<LastCheckpoint>) -> AuditPage {
+    AuditPage { records, verified, checkpoint }
 }

@@ -2,98 +2,104 @@
 //! The bytes of an upload do not come through here but through `POST /t/{tenant}/datasets-upload`.
 
 use super::{AppError, Wire};
+#[cfg(feature = "ssr")]
+use domain::page::Cursor;
 use domain::{
     dataset::{Dataset, DatasetOverview, DatasetVersion, Documentation},
     inspect::RowVerdict,
+    page::Page,
 };
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DatasetList {
-    pub datasets: Vec<DatasetOverview>,
+    /// By name.
+    pub datasets: Page<DatasetOverview>,
     /// Without the filter.
-    pub total: usize,
+    pub total: u64,
     /// Bytes in the tenant's store, and the most it may hold.
     pub stored: u64,
     pub quota: u64,
     pub upload_refused: Option<String>,
 }
 
-/// `text` looks in name, file name and licence; `checks` is empty, `rejected`, `warnings` or `clean`.
+/// `text` looks in name, file name, licence and author; `checks` is empty, `rejected`, `warnings` or `clean`; `after`: see `domain::page::Cursor`.
 #[server(prefix = "/rpc", endpoint = "datasets/list", output = Wire)]
-pub async fn list_datasets(tenant: String, text: String, checks: String) -> Result<DatasetList, AppError> {
+pub async fn list_datasets(
+    tenant: String,
+    text: String,
+    checks: String,
+    #[server(default)] after: String,
+) -> Result<DatasetList, AppError> {
+    use platform::datasets::{DatasetChecks, DatasetFilter};
     let (platform, scope) = super::scope(&tenant).await?;
-    let all = platform.datasets(&scope).list().await?;
-    let total = all.len();
-    let wanted = text.trim().to_lowercase();
-    let datasets = all.into_iter().filter(|d| matches(d, &wanted) && judged(d, &checks)).collect();
+    let checks = match checks.as_str() {
+        "rejected" => DatasetChecks::Rejected,
+        "warnings" => DatasetChecks::Warnings,
+        "clean" => DatasetChecks::Clean,
+        _ => DatasetChecks::All,
+    };
+    let holds = platform.overview(&scope).await?;
     Ok(DatasetList {
-        datasets,
-        total,
-        stored: platform.overview(&scope).await?.holding.storage_bytes,
+        datasets: platform.datasets(&scope).list(&DatasetFilter { text, checks }, &Cursor::from_text(after)).await?,
+        total: u64::from(holds.counts.datasets),
+        stored: holds.holding.storage_bytes,
         quota: scope.tenant().quota.storage_bytes,
         upload_refused: scope.why_not(domain::policy::Action::DatasetWrite),
     })
 }
 
-#[cfg(feature = "ssr")]
-fn matches(d: &DatasetOverview, wanted: &str) -> bool {
-    let said = d.latest.as_ref().map(|v| format!("{} {} {}", v.file_name, v.documentation.licence, v.created_by_name)).unwrap_or_default();
-    wanted.is_empty() || format!("{} {said}", d.dataset.name).to_lowercase().contains(wanted)
-}
+/// Runs that the page of a version names.
+pub const RUNS_SHOWN: u32 = 8;
 
-#[cfg(feature = "ssr")]
-fn judged(d: &DatasetOverview, checks: &str) -> bool {
-    use domain::inspect::Severity;
-    let report = d.latest.as_ref().and_then(|v| v.report.as_ref());
-    match checks {
-        "rejected" => report.is_some_and(|r| r.rejected > 0),
-        "warnings" => report.is_some_and(|r| r.findings.iter().any(|f| f.severity == Severity::Warning)),
-        "clean" => report.is_some_and(|r| r.findings.iter().all(|f| f.severity == Severity::Info)),
-        _ => true,
-    }
-}
-
-/// One version of a dataset, and all the others by number.
+/// One version of a dataset, and the others by number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DatasetPage {
     pub dataset: Dataset,
     pub version: DatasetVersion,
     /// Newest first.
-    pub versions: Vec<DatasetVersion>,
+    pub versions: Page<DatasetVersion>,
+    pub versions_total: u64,
+    /// There is no newer one.
+    pub latest: bool,
     /// Name of the base model whose tokenizer counted.
     pub tokenizer: Option<String>,
-    /// Runs that trained on this version, newest first: id, name, state.
+    /// The newest runs that trained on this version: id, name, state.
     pub runs: Vec<(String, String, domain::run::RunState)>,
+    pub runs_total: u64,
     pub write_refused: Option<String>,
     pub delete_refused: Option<String>,
     pub launch_refused: Option<String>,
 }
 
-/// `number` 0 = the newest.
+/// `number` 0 = the newest; `after`: of the versions, see `domain::page::Cursor`.
 #[server(prefix = "/rpc", endpoint = "datasets/get", output = Wire)]
-pub async fn get_dataset(tenant: String, name: String, number: u32) -> Result<DatasetPage, AppError> {
+pub async fn get_dataset(tenant: String, name: String, number: u32, #[server(default)] after: String) -> Result<DatasetPage, AppError> {
     use domain::policy::Action;
     let (platform, scope) = super::scope(&tenant).await?;
-    let (dataset, versions) = platform.datasets(&scope).get(&name).await?;
-    let version = platform.datasets(&scope).version(&name, (number > 0).then_some(number)).await?;
-    let bases = platform.base_models().list(&super::caller()?).await?;
-    let runs = platform.runs(&scope).list(Default::default()).await?;
+    let datasets = platform.datasets(&scope);
+    let dataset = datasets.get(&name).await?;
+    let version = datasets.version(&name, (number > 0).then_some(number)).await?;
+    let newest = datasets.version(&name, None).await?.number;
+    let (runs, runs_total) = platform.runs(&scope).on_version(version.id, RUNS_SHOWN).await?;
+    let tokenizer = match version.tokenizer {
+        Some(id) => platform.base_models().by_id(id).await?.map(|b| b.name.to_string()),
+        None => None,
+    };
     super::remember_dataset(version.tenant.as_str(), version.dataset_name.as_str(), version.number);
     Ok(DatasetPage {
-        tokenizer: version.tokenizer.and_then(|id| bases.iter().find(|b| b.id == id)).map(|b| b.name.to_string()),
-        runs: runs
-            .into_iter()
-            .filter(|r| r.dataset_version == version.id)
-            .map(|r| (r.id.to_string(), r.name.to_string(), r.state))
-            .collect(),
+        tokenizer,
+        runs: runs.into_iter().map(|r| (r.id.to_string(), r.name.to_string(), r.state)).collect(),
+        runs_total,
+        versions: datasets.versions(&name, &Cursor::from_text(after)).await?,
+        versions_total: datasets.count_versions(&dataset).await?,
+        latest: version.number == newest,
         write_refused: scope.why_not(Action::DatasetWrite),
         delete_refused: scope.why_not(Action::DatasetDelete),
         launch_refused: scope.why_not(Action::RunLaunch),
         dataset,
         version,
-        versions,
     })
 }
 
@@ -126,9 +132,10 @@ pub async fn get_rows(tenant: String, name: String, number: u32, which: String, 
 /// What the upload form offers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UploadForm {
-    /// Names of base models whose tokenizers can count.
+    /// Names of base models whose tokenizers can count: the first page of them.
     pub tokenizers: Vec<String>,
-    /// Names that exist: uploading under one of them makes its next version.
+    pub more_tokenizers: bool,
+    /// Names that exist, to be completed while typing: the first page of them. Uploading under one of them makes its next version.
     pub names: Vec<String>,
     /// What was said about the newest version of the dataset that is to get another one.
     pub documentation: Documentation,
@@ -142,11 +149,15 @@ pub struct UploadForm {
 #[server(prefix = "/rpc", endpoint = "datasets/upload_form", output = Wire)]
 pub async fn get_upload_form(tenant: String, name: String) -> Result<UploadForm, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
-    let all = platform.datasets(&scope).list().await?;
-    let before = all.iter().find(|d| d.dataset.name.as_str() == name).and_then(|d| d.latest.clone());
+    let datasets = platform.datasets(&scope);
+    // A name that nobody has yet is a new dataset.
+    let before = if name.is_empty() { None } else { datasets.version(&name, None).await.ok() };
+    let bases = platform.base_models().list(&super::caller()?, &Default::default(), &Cursor::default()).await?;
+    let known = datasets.list(&Default::default(), &Cursor::default()).await?;
     Ok(UploadForm {
-        tokenizers: platform.base_models().list(&super::caller()?).await?.into_iter().map(|b| b.name.to_string()).collect(),
-        names: all.iter().map(|d| d.dataset.name.to_string()).collect(),
+        more_tokenizers: bases.next.is_some(),
+        tokenizers: bases.rows.into_iter().map(|b| b.name.to_string()).collect(),
+        names: known.rows.into_iter().map(|d| d.dataset.name.to_string()).collect(),
         held_out_percent: before.as_ref().map_or(10, |v| v.held_out_percent),
         documentation: before.map(|v| v.documentation).unwrap_or_default(),
         stored: platform.overview(&scope).await?.holding.storage_bytes,

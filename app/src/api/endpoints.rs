@@ -1,10 +1,13 @@
 //! Endpoints: what serves models, and what is attached to it.
 
 use super::{AppError, Wire};
+#[cfg(feature = "ssr")]
+use domain::page::Cursor;
 use domain::{
     base_model::BaseModel,
     endpoint::{Endpoint, EndpointLogLine},
     external::Figures,
+    page::Page,
     problem::{FieldProblem, Problem},
     serving::{ParserChoice, ServingSettings},
     time::Timestamp,
@@ -33,7 +36,8 @@ pub struct EndpointLine {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EndpointList {
-    pub endpoints: Vec<EndpointLine>,
+    /// Newest first.
+    pub endpoints: Page<EndpointLine>,
     /// Endpoints that are wanted now, and the most that may be.
     pub wanted: u32,
     pub quota: u32,
@@ -43,27 +47,37 @@ pub struct EndpointList {
     pub write_refused: Option<String>,
 }
 
+/// `after`: see `domain::page::Cursor`.
 #[server(prefix = "/rpc", endpoint = "endpoints/list", output = Wire)]
-pub async fn list_endpoints(tenant: String) -> Result<EndpointList, AppError> {
+pub async fn list_endpoints(tenant: String, #[server(default)] after: String) -> Result<EndpointList, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
-    let served = platform.endpoints(&scope).served().await?;
-    let endpoints: Vec<EndpointLine> =
-        served.endpoints.iter().map(|e| EndpointLine { model_ids: served.model_ids(e), endpoint: e.clone() }).collect();
+    let endpoints = platform.endpoints(&scope);
+    let page = endpoints.list(&Cursor::from_text(after)).await?;
+    let served = endpoints.served_by(page.rows).await?;
+    let rows = served.endpoints.iter().map(|e| EndpointLine { model_ids: served.model_ids(e), endpoint: e.clone() }).collect();
+    let (counts, endpoints) = (endpoints.counts().await?, Page { rows, next: page.next });
     Ok(EndpointList {
-        wanted: endpoints.iter().filter(|e| e.endpoint.state.is_wanted()).count() as u32,
+        wanted: counts.wanted as u32,
         quota: scope.tenant().quota.endpoints,
         base_url: super::base_url(scope.tenant().name.as_str()),
-        candidates: candidates(&platform, &scope).await?,
+        // Only an empty list shows them.
+        candidates: if counts.all == 0 { candidates(&platform, &scope, None).await?.0 } else { Vec::new() },
         write_refused: scope.why_not(domain::policy::Action::EndpointWrite),
         endpoints,
     })
 }
 
+/// Of the newest page of versions, of a base or of all, best first; and whether there are older ones.
 #[cfg(feature = "ssr")]
-async fn candidates(platform: &platform::Platform, scope: &platform::access::Scope) -> Result<Vec<Candidate>, AppError> {
+async fn candidates(
+    platform: &platform::Platform,
+    scope: &platform::access::Scope,
+    of: Option<domain::ids::BaseModelId>,
+) -> Result<(Vec<Candidate>, bool), AppError> {
     use domain::model::Stage;
-    let versions = platform.models(scope).versions().await?;
-    let mut out: Vec<Candidate> = (versions.into_iter().filter(|v| v.stage != Stage::Archived))
+    let page = platform.models(scope).newest_versions(of, false).await?;
+    let more = page.next.is_some();
+    let mut out: Vec<Candidate> = (page.rows.into_iter().filter(|v| v.stage != Stage::Archived))
         .map(|v| Candidate {
             model: v.model_name.to_string(),
             number: v.number,
@@ -74,7 +88,7 @@ async fn candidates(platform: &platform::Platform, scope: &platform::access::Sco
         })
         .collect();
     out.sort_by_key(|c| (c.stage != Stage::Approved, std::cmp::Reverse(c.score.map(|s| s.0)), std::cmp::Reverse(c.number)));
-    Ok(out)
+    Ok((out, more))
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,8 +97,10 @@ pub struct EndpointPage {
     /// What clients write as `model`: tuned ones first, then the base.
     pub model_ids: Vec<String>,
     pub base_url: String,
-    /// Versions of this base that are not attached.
+    /// Of the newest versions of this base those that are not attached.
     pub attachable: Vec<Candidate>,
+    /// There are older versions of this base; they are deployed from their own pages.
+    pub more_attachable: bool,
     pub log: Vec<EndpointLogLine>,
     pub write_refused: Option<String>,
     /// Of one at somebody else's server: why its key and models may not be changed.
@@ -100,8 +116,12 @@ pub async fn endpoint_get(tenant: String, name: String) -> Result<EndpointPage, 
     let (platform, scope) = super::scope(&tenant).await?;
     let endpoints = platform.endpoints(&scope);
     let endpoint = endpoints.get(&name).await?;
-    let attachable = candidates(&platform, &scope)
-        .await?
+    let of = endpoint.base.as_ref().map(|base| base.id).filter(|_| endpoint.takes_adapters());
+    let (newest, more_attachable) = match of {
+        Some(base) => candidates(&platform, &scope, Some(base)).await?,
+        None => (Vec::new(), false),
+    };
+    let attachable = newest
         .into_iter()
         .filter(|c| c.kind == domain::model::WeightsKind::Adapter && endpoint.takes_adapters())
         .filter(|c| c.base_model == endpoint.source())
@@ -114,7 +134,8 @@ pub async fn endpoint_get(tenant: String, name: String) -> Result<EndpointPage, 
     Ok(EndpointPage {
         figures,
         certificate_ends: endpoint.external.as_ref().and_then(|x| x.certificate_ends_soon(platform.now())),
-        model_ids: endpoints.served().await?.model_ids(&endpoint),
+        model_ids: endpoints.served_by(vec![endpoint.clone()]).await?.model_ids(&endpoint),
+        more_attachable,
         base_url: super::base_url(scope.tenant().name.as_str()),
         log: latest(&endpoints, &name).await?,
         write_refused: scope.why_not(domain::policy::Action::EndpointWrite),
@@ -143,7 +164,9 @@ async fn latest(endpoints: &platform::endpoints::Endpoints<'_>, name: &str) -> R
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EndpointChoices {
+    /// The first page of them.
     pub base_models: Vec<BaseModel>,
+    pub more_base_models: bool,
     pub wanted: u32,
     pub quota: u32,
     pub write_refused: Option<String>,
@@ -154,9 +177,11 @@ pub struct EndpointChoices {
 #[server(prefix = "/rpc", endpoint = "endpoints/choices", output = Wire)]
 pub async fn get_endpoint_choices(tenant: String) -> Result<EndpointChoices, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
+    let bases = platform.base_models().list(&super::caller()?, &Default::default(), &Cursor::default()).await?;
     Ok(EndpointChoices {
-        base_models: platform.base_models().list(&super::caller()?).await?,
-        wanted: platform.endpoints(&scope).list().await?.iter().filter(|e| e.state.is_wanted()).count() as u32,
+        more_base_models: bases.next.is_some(),
+        base_models: bases.rows,
+        wanted: platform.endpoints(&scope).counts().await?.wanted as u32,
         quota: scope.tenant().quota.endpoints,
         write_refused: scope.why_not(domain::policy::Action::EndpointWrite),
         external_refused: scope.why_not(domain::policy::Action::ExternalWrite),

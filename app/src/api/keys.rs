@@ -1,9 +1,12 @@
 //! API keys: the list, making one, revoking one.
 
 use super::{AppError, Wire};
+#[cfg(feature = "ssr")]
+use domain::page::Cursor;
 use domain::{
     ids::PersonId,
     key::{ApiKey, CreatedKey, Limits, NewKey},
+    page::Page,
     problem::{FieldProblem, Problem},
     time::Timestamp,
 };
@@ -12,15 +15,25 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeyList {
-    pub keys: Vec<ApiKey>,
+    /// Newest first, revoked ones included.
+    pub keys: Page<ApiKey>,
+    /// There is a key, whatever the filter.
+    pub any: bool,
+    /// The key that a question on the page is about.
+    pub asked: Option<ApiKey>,
+    /// Service keys that nobody answers for: the first page of them.
+    pub unanswered: Vec<ApiKey>,
+    /// The newest of one's own keys that is neither revoked nor over.
+    pub own: Option<ApiKey>,
     pub base_url: String,
     pub me: PersonId,
     pub now: Timestamp,
     pub write_refused: Option<String>,
     /// Why one may not revoke the keys of others.
     pub revoke_any_refused: Option<String>,
-    /// Who may answer for a service key: for those who may name somebody, else empty.
+    /// Who may answer for a service key: for those who may name somebody, else empty. The first page of them.
     pub members: Vec<Choice>,
+    pub more_members: bool,
 }
 
 /// A member as forms offer one.
@@ -30,39 +43,86 @@ pub struct Choice {
     pub name: String,
 }
 
+/// `text` looks in name, owner, models and the key's beginning; `state` is `working`, or anything for all; `after`: see `domain::page::Cursor`;
+/// `asked` is the id of the key that a question is about, or empty.
 #[server(prefix = "/rpc", endpoint = "keys/list", output = Wire)]
-pub async fn list_keys(tenant: String) -> Result<KeyList, AppError> {
+pub async fn list_keys(
+    tenant: String,
+    #[server(default)] text: String,
+    #[server(default)] state: String,
+    #[server(default)] after: String,
+    #[server(default)] asked: String,
+) -> Result<KeyList, AppError> {
     use domain::policy::Action;
     let (platform, scope) = super::scope(&tenant).await?;
-    // Newest first, as the page says; one that was just revoked stays where it was.
-    let keys = platform.keys(&scope).list().await?;
+    let keys = platform.keys(&scope);
+    let filtered = !text.trim().is_empty() || state == "working" || !after.is_empty();
+    let filter = platform::keys::KeyFilter { text, working: state == "working" };
+    let page = keys.list(&filter, &Cursor::from_text(after)).await?;
+    let any = !page.rows.is_empty() || filtered && !keys.list(&Default::default(), &Cursor::default()).await?.rows.is_empty();
+    // One that is gone asks nothing.
+    let asked = match asked.parse() {
+        Ok(id) => keys.get(id).await.ok(),
+        Err(_) => None,
+    };
+    let (members, more_members) = responsible_choices(&platform, &scope, "").await?;
     Ok(KeyList {
-        keys,
+        keys: page,
+        any,
+        asked,
+        unanswered: keys.unanswered().await?.rows,
+        own: keys.own().await?,
         base_url: super::base_url(scope.tenant().name.as_str()),
         me: scope.person().id,
         now: platform.now(),
         write_refused: scope.why_not(Action::KeyWrite),
         revoke_any_refused: scope.why_not(Action::KeyRevokeAny),
-        members: responsible_choices(&platform, &scope).await?,
+        members,
+        more_members,
     })
 }
 
+/// One page of the members, by name, oneself before them; and whether there are more.
 #[cfg(feature = "ssr")]
-async fn responsible_choices(platform: &platform::Platform, scope: &platform::access::Scope) -> Result<Vec<Choice>, Problem> {
+async fn responsible_choices(
+    platform: &platform::Platform,
+    scope: &platform::access::Scope,
+    text: &str,
+) -> Result<(Vec<Choice>, bool), Problem> {
     if !scope.may(domain::policy::Action::ServiceKeyWrite) {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), false));
     }
-    Ok(platform.members(scope).list().await?.into_iter().map(|m| Choice { id: m.person, name: m.person_name }).collect())
+    let page = platform.members(scope).list(text, &Cursor::default()).await?;
+    let more = page.next.is_some();
+    let mut choices: Vec<Choice> = page.rows.into_iter().map(|m| Choice { id: m.person, name: m.person_name }).collect();
+    let me = scope.person();
+    if text.is_empty()
+        && choices.iter().all(|c| c.id != me.id)
+        && let Ok(member) = platform.members(scope).get(me.id).await
+    {
+        choices.insert(0, Choice { id: member.person, name: member.person_name });
+    }
+    Ok((choices, more))
+}
+
+/// Members with this text in their name or address, for forms: at most a page of them.
+#[server(prefix = "/rpc", endpoint = "keys/members", output = Wire)]
+pub async fn find_members(tenant: String, text: String) -> Result<Vec<Choice>, AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    scope.permit(domain::policy::Action::ServiceKeyWrite)?;
+    Ok(responsible_choices(&platform, &scope, &text).await?.0)
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeyChoices {
-    /// Model ids that a key can be kept to.
+    /// Model ids that a key can be kept to: those that are served, and the first page of the names of models.
     pub models: Vec<String>,
+    pub more_models: bool,
     pub base_url: String,
     pub me: PersonId,
     /// Who may answer for a service key.
     pub members: Vec<Choice>,
+    pub more_members: bool,
     pub service_refused: Option<String>,
 }
 
@@ -70,16 +130,21 @@ pub struct KeyChoices {
 pub async fn get_key_choices(tenant: String) -> Result<KeyChoices, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     scope.permit(domain::policy::Action::KeyWrite)?;
-    let mut models: Vec<String> = platform.models(&scope).list().await?.into_iter().map(|m| m.model.name.to_string()).collect();
-    let served = platform.endpoints(&scope).served().await?;
+    let names = platform.models(&scope).names("").await?;
+    let more_models = names.next.is_some();
+    let mut models: Vec<String> = names.rows.into_iter().map(String::from).collect();
+    let served = platform.endpoints(&scope).callable().await?;
     models.extend(served.endpoints.iter().flat_map(|e| served.model_ids(e)));
     models.sort();
     models.dedup();
+    let (members, more_members) = responsible_choices(&platform, &scope, "").await?;
     Ok(KeyChoices {
         models,
+        more_models,
         base_url: super::base_url(scope.tenant().name.as_str()),
         me: scope.person().id,
-        members: responsible_choices(&platform, &scope).await?,
+        members,
+        more_members,
         service_refused: scope.why_not(domain::policy::Action::ServiceKeyWrite),
     })
 }
@@ -100,6 +165,9 @@ pub struct KeyForm {
     pub may: String,
     #[serde(default)]
     pub models: Vec<String>,
+    /// Further models by their names, with commas.
+    #[serde(default)]
+    pub others: String,
     #[serde(default)]
     pub requests_per_minute: String,
     #[serde(default)]
@@ -127,12 +195,13 @@ impl KeyForm {
         let tokens_per_minute = number("tokens_per_minute", &self.tokens_per_minute);
         let concurrent_calls = number("concurrent_calls", &self.concurrent_calls);
         let expires_in_days = number("expires_in_days", &self.expires_in_days);
-        let models = (self.may == "some").then(|| self.models.clone());
+        let ticked: Vec<String> = self.models.iter().cloned().chain(super::entries(&self.others).map(str::to_owned)).collect();
+        let models = (self.may == "some").then(|| ticked.clone());
         if models.as_ref().is_some_and(Vec::is_empty) {
             wrong.push(FieldProblem::new("models", "Choose at least one model, or allow all of them."));
         }
         // Ticked, but the other choice stands: a key that may do more than was meant is worse than a question.
-        if models.is_none() && !self.models.is_empty() {
+        if models.is_none() && !ticked.is_empty() {
             wrong.push(FieldProblem::new(
                 "models",
                 "Models are ticked although every model is allowed. Choose “Only these”, or untick them.",
@@ -206,6 +275,7 @@ pub async fn posted(
             "form[whose]" => form.whose = value,
             "form[responsible]" => form.responsible = value,
             "form[may]" => form.may = value,
+            "form[others]" => form.others = value,
             "form[requests_per_minute]" => form.requests_per_minute = value,
             "form[tokens_per_minute]" => form.tokens_per_minute = value,
             "form[concurrent_calls]" => form.concurrent_calls = value,

@@ -20,10 +20,12 @@ pub struct Node {
     pub from: Vec<String>,
 }
 
-/// Sorted by column, within a column newest first.
+/// Sorted by column, within a column newest first: the newest page of each column.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lineage {
     pub nodes: Vec<Node>,
+    /// Some column has older ones.
+    pub more: bool,
 }
 
 impl Lineage {
@@ -46,10 +48,13 @@ impl Lineage {
 #[server(prefix = "/rpc", endpoint = "lineage/get", output = Wire)]
 pub async fn lineage_get(tenant: String) -> Result<Lineage, AppError> {
     use crate::links;
-    use domain::{policy::Action, usage::UsageBy};
+    use domain::{page::Cursor, policy::Action, usage::UsageBy};
     let (platform, scope) = super::scope(&tenant).await?;
     let t = &scope.tenant().name;
-    let data = platform.datasets(&scope).versions().await?.into_iter().map(|v| Node {
+    let newest = Cursor::default();
+    let versions = platform.datasets(&scope).newest_versions().await?;
+    let mut more = versions.next.is_some();
+    let data = versions.rows.into_iter().map(|v| Node {
         id: v.id.to_string(),
         link: Link::Dataset,
         title: format!("{} v{}", v.dataset_name, v.number),
@@ -58,7 +63,9 @@ pub async fn lineage_get(tenant: String) -> Result<Lineage, AppError> {
         from: Vec::new(),
     });
     let mut nodes: Vec<Node> = data.collect();
-    for run in platform.runs(&scope).list(platform::runs::RunFilter::default()).await? {
+    let runs = platform.runs(&scope).list(&Default::default(), &newest).await?;
+    more |= runs.next.is_some();
+    for run in runs.rows {
         nodes.push(Node {
             id: run.id.to_string(),
             link: Link::Run,
@@ -68,7 +75,9 @@ pub async fn lineage_get(tenant: String) -> Result<Lineage, AppError> {
             from: vec![run.dataset_version.to_string()],
         });
     }
-    nodes.extend(platform.models(&scope).versions().await?.into_iter().map(|v| Node {
+    let versions = platform.models(&scope).newest_versions(None, false).await?;
+    more |= versions.next.is_some();
+    nodes.extend(versions.rows.into_iter().map(|v| Node {
         id: v.id.to_string(),
         link: Link::Model,
         title: format!("{} v{}", v.model_name, v.number),
@@ -76,7 +85,9 @@ pub async fn lineage_get(tenant: String) -> Result<Lineage, AppError> {
         href: links::model_version(t, &v.model_name, v.number),
         from: vec![v.run.to_string()],
     }));
-    let served = platform.endpoints(&scope).served().await?;
+    let endpoints = platform.endpoints(&scope).list(&newest).await?;
+    more |= endpoints.next.is_some();
+    let served = platform.endpoints(&scope).served_by(endpoints.rows).await?;
     let mut callable = Vec::new();
     for e in &served.endpoints {
         callable.push((e.id.to_string(), served.model_ids(e)));
@@ -92,7 +103,9 @@ pub async fn lineage_get(tenant: String) -> Result<Lineage, AppError> {
     }
     if scope.may(Action::KeyRead) {
         let used = platform.usage(&scope).table(UsageBy::Key, 7).await?;
-        for key in platform.keys(&scope).list().await?.into_iter().filter(|k| k.revoked_at.is_none()) {
+        let keys = platform.keys(&scope).list(&platform::keys::KeyFilter { working: true, ..Default::default() }, &newest).await?;
+        more |= keys.next.is_some();
+        for key in keys.rows {
             let id = key.id.to_string();
             let may_call = |ids: &[String]| key.models.as_ref().is_none_or(|allowed| allowed.iter().any(|id| ids.contains(id)));
             nodes.push(Node {
@@ -108,5 +121,5 @@ pub async fn lineage_get(tenant: String) -> Result<Lineage, AppError> {
             });
         }
     }
-    Ok(Lineage { nodes })
+    Ok(Lineage { nodes, more })
 }

@@ -1,10 +1,13 @@
 //! Models, their versions and their cards.
 
 use super::{AppError, Wire};
+#[cfg(feature = "ssr")]
+use domain::page::Cursor;
 use domain::{
     base_model::BaseModel,
     endpoint::EndpointState,
     model::{Model, ModelOverview, ModelVersion, Stage},
+    page::Page,
     run::EvaluatedRow,
     settings::Shown,
 };
@@ -13,18 +16,37 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelList {
-    pub models: Vec<ModelOverview>,
+    /// By name.
+    pub models: Page<ModelOverview>,
+    /// Without the filter.
+    pub total: u64,
+    pub versions: u64,
+    /// The first page of them; the rest is on the page of base models.
     pub base_models: Vec<BaseModel>,
+    pub more_base_models: bool,
     /// Why the button “Fine-tune” is off.
     pub launch_refused: Option<String>,
 }
 
+/// `text` looks in names of model, base and dataset; `stage` is empty or a stage's word; `after`: see `domain::page::Cursor`.
 #[server(prefix = "/rpc", endpoint = "models/list", output = Wire)]
-pub async fn list_models(tenant: String) -> Result<ModelList, AppError> {
+pub async fn list_models(
+    tenant: String,
+    #[server(default)] text: String,
+    #[server(default)] stage: String,
+    #[server(default)] after: String,
+) -> Result<ModelList, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
+    let models = platform.models(&scope);
+    let filter = platform::models::ModelFilter { text, stage: Stage::from_word(&stage) };
+    let (total, versions) = models.counts().await?;
+    let bases = platform.base_models().list(&super::caller()?, &Default::default(), &Cursor::default()).await?;
     Ok(ModelList {
-        models: platform.models(&scope).list().await?,
-        base_models: platform.base_models().list(&super::caller()?).await?,
+        models: models.list(&filter, &Cursor::from_text(after)).await?,
+        total,
+        versions,
+        more_base_models: bases.next.is_some(),
+        base_models: bases.rows,
         launch_refused: scope.why_not(domain::policy::Action::RunLaunch),
     })
 }
@@ -61,29 +83,31 @@ pub struct ModelPage {
     pub version: ModelVersion,
     /// What was set for its run, in the order of the form.
     pub settings: Vec<Shown>,
-    pub versions: Vec<VersionLine>,
+    /// Newest first.
+    pub versions: Page<VersionLine>,
+    pub versions_total: u64,
     pub base: Option<BaseModel>,
     /// Held-out rows of which base and tuned differ in being right; worse first.
-    pub flipped: Vec<EvaluatedRow>,
+    pub flipped: Page<EvaluatedRow>,
+    /// Those that serve it, and those that could, the running ones first: at most a page of each.
     pub endpoints: Vec<EndpointChoice>,
     pub edit_refused: Option<String>,
     pub stage_refused: Option<String>,
     pub deploy_refused: Option<String>,
 }
 
-/// `number` 0 = the newest version.
+/// `number` 0 = the newest version; `after`: of its versions or its flipped rows, whichever gave it out, see `domain::page::Cursor`.
 #[server(prefix = "/rpc", endpoint = "models/get", output = Wire)]
-pub async fn model_get(tenant: String, name: String, number: u32) -> Result<ModelPage, AppError> {
+pub async fn model_get(tenant: String, name: String, number: u32, #[server(default)] after: String) -> Result<ModelPage, AppError> {
     use domain::policy::Action;
     let (platform, scope) = super::scope(&tenant).await?;
-    let models = platform.models(&scope);
-    let (model, versions) = models.get(&name).await?;
+    let (models, after) = (platform.models(&scope), Cursor::from_text(after));
+    let model = models.get(&name).await?;
     let version = models.version(&name, (number > 0).then_some(number)).await?;
-    let mut flipped = platform.runs(&scope).evaluated(version.run, platform::runs::EvaluatedFilter::Flipped).await?;
-    flipped.sort_by_key(|row| (row.tuned_right, row.row));
+    let flipped = platform.runs(&scope).evaluated(version.run, platform::runs::EvaluatedFilter::Flipped, &after).await?;
     let endpoints = platform
         .endpoints(&scope)
-        .list()
+        .around(&version)
         .await?
         .into_iter()
         .map(|e| EndpointChoice {
@@ -96,7 +120,8 @@ pub async fn model_get(tenant: String, name: String, number: u32) -> Result<Mode
         .collect();
     let base = platform.base_models().get(version.base_model_name.as_str()).await.ok();
     Ok(ModelPage {
-        versions: versions.iter().map(line).collect(),
+        versions: models.versions(&name, &after).await?.map(|v| line(&v)),
+        versions_total: models.count_versions(&model).await?,
         settings: domain::settings::catalogue().shown(&version.settings),
         edit_refused: scope.why_not(Action::CardEdit),
         stage_refused: scope.why_not(Action::ModelStage),

@@ -2,7 +2,12 @@
 //! The talking itself is `POST /t/{tenant}/playground/chat`, which the server streams.
 
 use super::{AppError, Wire};
-use domain::chat::{Chat, ChatOverview};
+#[cfg(feature = "ssr")]
+use domain::page::Cursor;
+use domain::{
+    chat::{Chat, ChatOverview},
+    page::Page,
+};
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +30,8 @@ pub struct PlayModel {
 pub struct PlaygroundPage {
     /// Those that answer first, tuned before base.
     pub models: Vec<PlayModel>,
-    pub chats: Vec<ChatOverview>,
+    /// Newest first.
+    pub chats: Page<ChatOverview>,
     pub chat: Option<ChatView>,
     pub infer_refused: Option<String>,
 }
@@ -37,9 +43,9 @@ pub struct ChatView {
     pub html: Vec<Vec<String>>,
 }
 
-/// `chat` empty = a new conversation.
+/// `chat` empty = a new conversation; `after`: of the history, see `domain::page::Cursor`.
 #[server(prefix = "/rpc", endpoint = "playground/get", output = Wire)]
-pub async fn playground_get(tenant: String, chat: String) -> Result<PlaygroundPage, AppError> {
+pub async fn playground_get(tenant: String, chat: String, #[server(default)] after: String) -> Result<PlaygroundPage, AppError> {
     use domain::{
         endpoint::{AdapterState, EndpointState},
         policy::Action,
@@ -47,10 +53,15 @@ pub async fn playground_get(tenant: String, chat: String) -> Result<PlaygroundPa
     };
     let (platform, scope) = super::scope(&tenant).await?;
     let mut models: Vec<PlayModel> = Vec::new();
-    let served = platform.endpoints(&scope).served().await?;
-    let bases = platform.base_models().list(&super::caller()?).await?;
+    let served = platform.endpoints(&scope).callable().await?;
+    let mut bases = std::collections::HashMap::new();
+    for base in served.endpoints.iter().filter_map(|e| e.base.as_ref()) {
+        if !bases.contains_key(&base.id) {
+            bases.insert(base.id, platform.base_models().by_id(base.id).await?.map_or(0, |b| b.context));
+        }
+    }
     for e in &served.endpoints {
-        let context = bases.iter().find(|b| e.base.as_ref().is_some_and(|mine| mine.id == b.id)).map_or(0, |b| b.context);
+        let context = e.base.as_ref().and_then(|base| bases.get(&base.id)).copied().unwrap_or(0);
         let down = (e.state != EndpointState::Ready).then(|| format!("{} is {}. {}", e.name, e.state.word(), e.reason.said()));
         let own = match (served.merged(e), &e.base) {
             (Some(v), _) => Some((served.id_of(v.id, v.model_name.as_str(), v.number), false, format!("v{}", v.number))),
@@ -90,7 +101,7 @@ pub async fn playground_get(tenant: String, chat: String) -> Result<PlaygroundPa
     models.retain(|m| seen.insert(m.id.clone()));
     let infer_refused = scope.why_not(Action::Infer);
     if infer_refused.is_some() {
-        return Ok(PlaygroundPage { models, chats: Vec::new(), chat: None, infer_refused });
+        return Ok(PlaygroundPage { models, chats: Page { rows: Vec::new(), next: None }, chat: None, infer_refused });
     }
     let chats = platform.chats(&scope);
     let chat = match chat.as_str() {
@@ -102,7 +113,7 @@ pub async fn playground_get(tenant: String, chat: String) -> Result<PlaygroundPa
             Some(ChatView { chat, html })
         }
     };
-    Ok(PlaygroundPage { models, chats: chats.list().await?, chat, infer_refused })
+    Ok(PlaygroundPage { models, chats: chats.list(&Cursor::from_text(after)).await?, chat, infer_refused })
 }
 
 #[server(prefix = "/rpc", endpoint = "playground/delete", output = Wire)]

@@ -1,7 +1,10 @@
 //! Runs: the list, one run with curves, log and scores, the form of a new one, launching and stopping.
 
 use super::{AppError, Wire, run_form::RunForm};
+#[cfg(feature = "ssr")]
+use domain::page::Cursor;
 use domain::{
+    page::Page,
     run::{EvaluatedRow, LogLine, MetricPoint, Run},
     settings::{Catalogue, RunSettings, Shown},
     time::Timestamp,
@@ -12,40 +15,32 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunList {
     /// Newest first.
-    pub runs: Vec<Run>,
+    pub runs: Page<Run>,
     /// Without the filter: all, active (queued ones too), succeeded, failed.
-    pub counts: [usize; 4],
+    pub counts: [u64; 4],
     pub launch_refused: Option<String>,
     pub now: Timestamp,
 }
 
-/// `state` is empty, `active`, `succeeded` or `failed`; `text` looks in names, dataset, base model and owner.
+/// `state` is empty, `active`, `succeeded` or `failed`; `text` looks in names, dataset, base model and owner; `after`: see `domain::page::Cursor`.
 #[server(prefix = "/rpc", endpoint = "runs/list", output = Wire)]
-pub async fn list_runs(tenant: String, state: String, text: String) -> Result<RunList, AppError> {
+pub async fn list_runs(tenant: String, state: String, text: String, #[server(default)] after: String) -> Result<RunList, AppError> {
+    use platform::runs::{RunFilter, RunStates};
     let (platform, scope) = super::scope(&tenant).await?;
-    let all = platform.runs(&scope).list(Default::default()).await?;
-    let number = |wanted: &str| all.iter().filter(|r| is(r.state, wanted)).count();
-    let counts = [all.len(), number("active"), number("succeeded"), number("failed")];
-    let wanted = text.trim().to_lowercase();
-    let says =
-        |r: &Run| format!("{} {} {} {} {} {}", r.name, r.base_model_name, r.dataset_name, r.model_name, r.owner_name, r.id).to_lowercase();
+    let runs = platform.runs(&scope);
+    let counts = runs.counts().await?;
+    let states = match state.as_str() {
+        "active" => RunStates::Active,
+        "succeeded" => RunStates::Succeeded,
+        "failed" => RunStates::Failed,
+        _ => RunStates::All,
+    };
     Ok(RunList {
-        counts,
-        runs: all.into_iter().filter(|r| is(r.state, &state) && (wanted.is_empty() || says(r).contains(&wanted))).collect(),
+        counts: [counts.all(), counts.active, counts.succeeded, counts.failed],
+        runs: runs.list(&RunFilter { states, text }, &Cursor::from_text(after)).await?,
         launch_refused: scope.why_not(domain::policy::Action::RunLaunch),
         now: platform.now(),
     })
-}
-
-#[cfg(feature = "ssr")]
-fn is(state: domain::run::RunState, wanted: &str) -> bool {
-    use domain::run::RunState;
-    match wanted {
-        "active" => !state.is_final(),
-        "succeeded" => state == RunState::Succeeded,
-        "failed" => matches!(state, RunState::Failed | RunState::Cancelled),
-        _ => true,
-    }
 }
 
 /// One run, and what may be done to it.
@@ -161,7 +156,12 @@ pub async fn get_log(tenant: String, id: String, lines: u32, level: String, text
 
 /// `which` is empty (flipped), `all` or `wrong`.
 #[server(prefix = "/rpc", endpoint = "runs/evaluated", output = Wire)]
-pub async fn get_evaluated(tenant: String, id: String, which: String) -> Result<Vec<EvaluatedRow>, AppError> {
+pub async fn get_evaluated(
+    tenant: String,
+    id: String,
+    which: String,
+    #[server(default)] after: String,
+) -> Result<Page<EvaluatedRow>, AppError> {
     use platform::runs::EvaluatedFilter;
     let (platform, scope) = super::scope(&tenant).await?;
     let filter = match which.as_str() {
@@ -169,7 +169,7 @@ pub async fn get_evaluated(tenant: String, id: String, which: String) -> Result<
         "wrong" => EvaluatedFilter::Wrong,
         _ => EvaluatedFilter::Flipped,
     };
-    Ok(platform.runs(&scope).evaluated(known(&id)?, filter).await?)
+    Ok(platform.runs(&scope).evaluated(known(&id)?, filter, &Cursor::from_text(after)).await?)
 }
 
 /// A base model in the form.
@@ -224,8 +224,9 @@ pub struct Draft {
     pub parent_settings: Option<RunSettings>,
     pub bases: Vec<BaseChoice>,
     pub datasets: Vec<DataChoice>,
-    /// Names of models, for the field "becomes a version of".
-    pub models: Vec<String>,
+    /// There are base models and datasets that are not offered, but found by their name.
+    pub more_bases: bool,
+    pub more_datasets: bool,
     pub runs_active: u32,
     pub runs_queued: u32,
     pub runs_quota: u32,
@@ -236,24 +237,90 @@ pub struct Draft {
 #[cfg(feature = "ssr")]
 const CHOSEN_ELSEWHERE: [&str; 2] = ["model_name_or_path", "dataset"];
 
+/// One page of the datasets that can be trained on, the newest first, with the one that is asked for (`name` or `name@3`) before them.
+#[cfg(feature = "ssr")]
+async fn data_choices(
+    platform: &platform::Platform,
+    scope: &platform::access::Scope,
+    asked: &str,
+    text: &str,
+) -> Result<(Vec<DataChoice>, bool), AppError> {
+    use domain::dataset::VersionState;
+    let datasets = platform.datasets(scope);
+    let page = datasets.ready(text).await?;
+    let mut found = page.rows;
+    let (name, number) = asked.split_once('@').map_or((asked, None), |(name, n)| (name, n.parse().ok()));
+    let known = found.iter().any(|v| v.dataset_name.as_str() == name && number.is_none_or(|n| n == v.number));
+    if !name.is_empty() && !known {
+        // One that is gone, or not ready, is no reason to refuse the form.
+        let version = match number {
+            Some(_) => datasets.version(name, number).await.ok(),
+            None => datasets.ready(name).await?.rows.into_iter().find(|v| v.dataset_name.as_str() == name),
+        };
+        found.splice(0..0, version.filter(|v| v.state == VersionState::Ready));
+    }
+    let mut choices = Vec::new();
+    for v in found {
+        let r = v.report.as_ref();
+        choices.push(DataChoice {
+            name: v.dataset_name.to_string(),
+            number: v.number,
+            train_rows: r.map_or(0, |r| r.train_rows),
+            held_out_rows: r.map_or(0, |r| r.held_out_rows),
+            tokens: r.map_or(0, |r| r.tokens),
+            left_out: r.map_or(0, |r| r.rejected),
+            run_name: platform.runs(scope).free_name(&format!("{}-1", v.dataset_name)).await?,
+        });
+    }
+    Ok((choices, page.next.is_some()))
+}
+
+#[cfg(feature = "ssr")]
+async fn base_choices(platform: &platform::Platform, text: &str) -> Result<(Vec<BaseChoice>, bool), AppError> {
+    let filter = platform::base_models::BaseModelFilter { text: text.to_owned(), ready: true };
+    let page = platform.base_models().list(&super::caller()?, &filter, &Cursor::default()).await?;
+    let more = page.next.is_some();
+    let choice = |b: domain::base_model::BaseModel| BaseChoice {
+        name: b.name.to_string(),
+        parameters: b.parameters,
+        context: b.context,
+        licence: b.licence,
+    };
+    Ok((page.rows.into_iter().map(choice).collect(), more))
+}
+
+/// What a search in the form of a run finds: at most a page of each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    pub bases: Vec<BaseChoice>,
+    pub datasets: Vec<DataChoice>,
+}
+
+/// `text` is part of a name; `of` is `bases` or `datasets`.
+#[server(prefix = "/rpc", endpoint = "runs/choices", output = Wire)]
+pub async fn find_choices(tenant: String, of: String, text: String) -> Result<Found, AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    scope.permit(domain::policy::Action::RunRead)?;
+    let bases = if of == "bases" { base_choices(&platform, &text).await?.0 } else { Vec::new() };
+    let datasets = if of == "datasets" { data_choices(&platform, &scope, "", &text).await?.0 } else { Vec::new() };
+    Ok(Found { bases, datasets })
+}
+
 /// A fresh form: from a run (`from`), from a preset, on a dataset (`name` or `name@3`). Each may be empty.
 #[server(prefix = "/rpc", endpoint = "runs/draft", output = Wire)]
 pub async fn get_draft(tenant: String, from: String, preset: String, dataset: String) -> Result<Draft, AppError> {
-    use domain::{
-        base_model::BaseModelState,
-        dataset::VersionState,
-        settings::{catalogue, preset as settings_of},
-    };
+    use domain::settings::{catalogue, preset as settings_of};
     let (platform, scope) = super::scope(&tenant).await?;
     let parent = match from.as_str() {
         "" => None,
         id => Some(platform.runs(&scope).get(known(id)?).await?),
     };
-    let bases: Vec<BaseChoice> = (platform.base_models().list(&super::caller()?).await?.into_iter())
-        .filter(|b| b.state == BaseModelState::Ready)
-        .map(|b| BaseChoice { name: b.name.to_string(), parameters: b.parameters, context: b.context, licence: b.licence })
-        .collect();
+    let (mut bases, more_bases) = base_choices(&platform, "").await?;
     let mut new = platform.runs(&scope).draft(parent.as_ref().map(|r| r.id)).await?;
+    if !new.base_model.is_empty() && bases.iter().all(|b| b.name != new.base_model) {
+        let named = base_choices(&platform, &new.base_model).await?.0;
+        bases.splice(0..0, named.into_iter().filter(|b| b.name == new.base_model));
+    }
     if let Some(settings) = settings_of(&preset) {
         let base = bases.iter().find(|b| b.name == new.base_model).or(bases.first());
         new.settings = settings.within(base.map_or(0, |b| b.context));
@@ -266,25 +333,8 @@ pub async fn get_draft(tenant: String, from: String, preset: String, dataset: St
     // The one that was asked for, else the one that was looked at last, else the newest.
     let wanted = if dataset.is_empty() && parent.is_none() { super::last_dataset(&tenant).unwrap_or_default() } else { dataset };
     let before = if wanted.is_empty() { form.dataset.clone() } else { std::mem::replace(&mut form.dataset, wanted) };
-    let taken = platform.runs(&scope).list(Default::default()).await?;
-    let is_free = |name: &domain::name::Name| taken.iter().all(|r| r.name != *name);
-    // The newest of each dataset, and the one that was asked for.
-    let mut datasets: Vec<DataChoice> = Vec::new();
-    for v in platform.datasets(&scope).versions().await?.into_iter().filter(|v| v.state == VersionState::Ready) {
-        let newest = datasets.last().is_none_or(|d| d.name != v.dataset_name.as_str());
-        if newest || form.dataset == format!("{}@{}", v.dataset_name, v.number) {
-            let r = v.report.as_ref();
-            datasets.push(DataChoice {
-                name: v.dataset_name.to_string(),
-                number: v.number,
-                train_rows: r.map_or(0, |r| r.train_rows),
-                held_out_rows: r.map_or(0, |r| r.held_out_rows),
-                tokens: r.map_or(0, |r| r.tokens),
-                left_out: r.map_or(0, |r| r.rejected),
-                run_name: domain::name::Name::numbered(v.dataset_name.as_str(), 1).find(is_free).map(String::from).unwrap_or_default(),
-            });
-        }
-    }
+    let asked = if form.dataset.is_empty() { before.clone() } else { form.dataset.clone() };
+    let (datasets, more_datasets) = data_choices(&platform, &scope, &asked, "").await?;
     let find = |wanted: &str| datasets.iter().find(|d| d.is(wanted)).or_else(|| datasets.iter().find(|d| d.name == wanted));
     // A name without number means the newest; the field then shows which one that is.
     if let Some(d) = find(&form.dataset).or_else(|| find(&before)).or_else(|| datasets.first().filter(|_| form.dataset.is_empty())) {
@@ -305,7 +355,8 @@ pub async fn get_draft(tenant: String, from: String, preset: String, dataset: St
         form,
         bases,
         datasets,
-        models: platform.models(&scope).list().await?.into_iter().map(|m| m.model.name.to_string()).collect(),
+        more_bases,
+        more_datasets,
         runs_active: holding.runs_active,
         runs_queued: holding.runs_queued,
         runs_quota: scope.tenant().quota.concurrent_runs,

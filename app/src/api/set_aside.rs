@@ -1,26 +1,26 @@
 //! Calls that the database refused to record, as the platform's administrators see them.
 
 use super::{AppError, Wire};
-use domain::usage::SetAside;
+#[cfg(feature = "ssr")]
+use domain::page::Cursor;
+use domain::{page::Page, usage::SetAside};
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// How many of them the page shows; the file holds all.
-pub const SHOWN: u32 = 100;
-
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SetAsidePage {
-    /// Oldest first, at most [`SHOWN`].
-    pub calls: Vec<SetAside>,
+    /// Oldest first; the file holds all.
+    pub calls: Page<SetAside>,
     pub total: u64,
     pub write_refused: Option<String>,
 }
 
+/// `after`: see `domain::page::Cursor`.
 #[server(prefix = "/rpc", endpoint = "admin/usage", output = Wire)]
-pub async fn get_set_aside() -> Result<SetAsidePage, AppError> {
+pub async fn get_set_aside(#[server(default)] after: String) -> Result<SetAsidePage, AppError> {
     let (platform, scope) = super::platform_scope()?;
     let aside = platform.calls_set_aside(&scope);
-    let (calls, total) = (aside.list(SHOWN).await?, aside.count().await?);
+    let (calls, total) = (aside.list(&Cursor::from_text(after)).await?, aside.count().await?);
     Ok(SetAsidePage { calls, total, write_refused: scope.why_not(domain::policy::Action::PlatformUsageWrite) })
 }
 

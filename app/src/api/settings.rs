@@ -38,7 +38,7 @@ pub struct Differences {
     pub with: Option<(String, String)>,
     /// Left is the other run, right this one.
     pub differences: Vec<Difference>,
-    /// Runs of this tenant that it can be compared with: id and name, newest first.
+    /// The newest runs of this tenant, to compare it with: id and name. Any other one has its own link to be compared by.
     pub others: Vec<(String, String)>,
 }
 
@@ -59,7 +59,7 @@ pub async fn get_differences(tenant: String, id: String, with: String) -> Result
         id => Some(runs.get(super::runs::known(id)?).await?),
     };
     let left = other.as_ref().map_or_else(RunSettings::default, |o| o.settings.clone());
-    let others = runs.list(Default::default()).await?;
+    let others = runs.list(&Default::default(), &domain::page::Cursor::default()).await?.rows;
     Ok(Differences {
         differences: catalogue().differences(&left, &run.settings),
         with: other.map(|o| (o.id.to_string(), o.name.to_string())),

@@ -2,13 +2,12 @@
 
 use super::{AppError, Wire};
 use domain::{
-    dataset::DatasetOverview,
     endpoint::Endpoint,
     key::ApiKey,
-    model::ModelOverview,
+    model::ModelVersion,
     people::Whoami,
     run::Run,
-    tenant::{Holding, Tenant},
+    tenant::{Holding, RailCounts, Tenant},
     time::Timestamp,
 };
 use leptos::prelude::*;
@@ -40,18 +39,20 @@ pub async fn get_no_access() -> Result<Outside, AppError> {
 pub struct Home {
     pub tenant: Tenant,
     pub holding: Holding,
-    /// At work or waiting, newest first.
+    /// At work or waiting, newest first: the first page of them.
     pub runs_now: Vec<Run>,
     /// Failed within the last three days, newest first, at most 3.
     pub runs_failed: Vec<Run>,
-    pub runs_total: usize,
-    pub datasets: Vec<DatasetOverview>,
-    /// Newest first.
-    pub models: Vec<ModelOverview>,
+    /// How many there are of each thing.
+    pub counts: RailCounts,
+    /// The newest version of each model, newest first: the first page of them.
+    pub models: Vec<ModelVersion>,
+    /// Newest first: the first page of them.
     pub endpoints: Vec<Endpoint>,
+    pub endpoints_ready: u64,
     /// Beside each endpoint: the model version, as `facts v2`, when full weights are what it serves.
     pub full_weights: Vec<Option<String>>,
-    /// Service keys that nobody answers for; for those who may name somebody.
+    /// Service keys that nobody answers for, the first page of them; for those who may name somebody.
     pub unanswered_keys: Vec<ApiKey>,
     pub launch_refused: Option<String>,
     pub upload_refused: Option<String>,
@@ -60,31 +61,30 @@ pub struct Home {
 
 #[server(prefix = "/rpc", endpoint = "home", output = Wire)]
 pub async fn get_home(tenant: String) -> Result<Home, AppError> {
-    use domain::{policy::Action, run::RunState, time::DAY};
+    use domain::{page::Cursor, policy::Action, run::RunState, time::DAY};
+    use platform::runs::{RunFilter, RunStates};
     let (platform, scope) = super::scope(&tenant).await?;
-    let now = platform.now();
-    let runs = platform.runs(&scope).list(Default::default()).await?;
-    let mut models = platform.models(&scope).list().await?;
-    models.sort_by_key(|m| std::cmp::Reverse(m.latest.created_at));
-    let served = platform.endpoints(&scope).served().await?;
+    let (now, newest) = (platform.now(), Cursor::default());
+    let of = |states| RunFilter { states, ..RunFilter::default() };
+    let runs_now = platform.runs(&scope).list(&of(RunStates::Active), &newest).await?.rows;
+    let failed = platform.runs(&scope).list(&of(RunStates::Failed), &newest).await?.rows;
+    let endpoints = platform.endpoints(&scope);
+    let served = endpoints.served_by(endpoints.list(&newest).await?.rows).await?;
     let full_weights = served.endpoints.iter().map(|e| served.merged(e).map(|v| format!("{} v{}", v.model_name, v.number))).collect();
     let mut unanswered_keys = Vec::new();
     if scope.may(Action::ServiceKeyWrite) {
-        unanswered_keys = platform.keys(&scope).list().await?.into_iter().filter(|k| k.needs_responsible(now)).collect();
+        unanswered_keys = platform.keys(&scope).unanswered().await?.rows;
     }
+    let holds = platform.overview(&scope).await?;
+    let lately = |r: &Run| r.state == RunState::Failed && r.ended_at.is_some_and(|t| now.since(t) < 3 * DAY);
     Ok(Home {
         tenant: scope.tenant().clone(),
-        holding: platform.overview(&scope).await?.holding,
-        runs_failed: runs
-            .iter()
-            .filter(|r| r.state == RunState::Failed && r.ended_at.is_some_and(|t| now.since(t) < 3 * DAY))
-            .take(3)
-            .cloned()
-            .collect(),
-        runs_total: runs.len(),
-        runs_now: runs.into_iter().filter(|r| !r.state.is_final()).collect(),
-        datasets: platform.datasets(&scope).list().await?,
-        models,
+        holding: holds.holding,
+        counts: holds.counts,
+        runs_failed: failed.into_iter().filter(lately).take(3).collect(),
+        runs_now,
+        models: platform.models(&scope).newest_versions(None, true).await?.rows,
+        endpoints_ready: endpoints.counts().await?.ready,
         endpoints: served.endpoints,
         full_weights,
         unanswered_keys,

@@ -1,7 +1,10 @@
 //! What was used: by day, model, key, member; and the latest calls.
 
 use super::{AppError, Wire};
-use domain::usage::{Call, UsageBy, UsageLine};
+use domain::{
+    page::Page,
+    usage::{Call, UsageBy, UsageLine},
+};
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +19,8 @@ pub struct UsagePage {
     pub per_day: Vec<UsageLine>,
     /// Broken down by `by`, most requests first.
     pub lines: Vec<UsageLine>,
-    pub calls: Vec<CallLine>,
+    /// Newest first.
+    pub calls: Page<CallLine>,
     /// One sees one's own calls only, and why.
     pub own_only: Option<String>,
 }
@@ -29,9 +33,10 @@ pub struct CallLine {
     pub through: String,
 }
 
+/// `after`: of the calls, see `domain::page::Cursor`.
 #[server(prefix = "/rpc", endpoint = "usage/get", output = Wire)]
-pub async fn usage_get(tenant: String, by: String, days: u32) -> Result<UsagePage, AppError> {
-    use domain::{policy::Action, time::DAY};
+pub async fn usage_get(tenant: String, by: String, days: u32, #[server(default)] after: String) -> Result<UsagePage, AppError> {
+    use domain::{page::Cursor, policy::Action, time::DAY};
     let (platform, scope) = super::scope(&tenant).await?;
     let by = UsageBy::from_word(&by).unwrap_or(UsageBy::Key);
     let days = if RANGES.contains(&days) { days } else { 14 };
@@ -49,18 +54,17 @@ pub async fn usage_get(tenant: String, by: String, days: u32) -> Result<UsagePag
     if by != UsageBy::Day {
         lines.sort_by_key(|l| std::cmp::Reverse(l.requests));
     }
-    let keys = if scope.may(Action::KeyRead) { platform.keys(&scope).list().await? } else { Vec::new() };
-    let calls = usage
-        .calls(25, None)
-        .await?
-        .into_iter()
-        .map(|call| CallLine {
-            through: match call.key {
-                None => "playground".to_owned(),
-                Some(id) => keys.iter().find(|k| k.id == id).map_or_else(|| "a key".to_owned(), |k| k.label.clone()),
-            },
-            call,
-        })
-        .collect();
+    let calls = usage.calls(&Cursor::from_text(after)).await?;
+    let mut keys: Vec<_> = calls.rows.iter().filter_map(|call| call.key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let labels = platform.keys(&scope).labels(&keys).await?;
+    let calls = calls.map(|call| CallLine {
+        through: match call.key {
+            None => "playground".to_owned(),
+            Some(id) => labels.get(&id).cloned().unwrap_or_else(|| "a key".to_owned()),
+        },
+        call,
+    });
     Ok(UsagePage { by, days, per_day, lines, calls, own_only: scope.why_not(Action::UsageRead) })
 }

@@ -5,24 +5,29 @@ use crate::{
     api::admin::{BaseModelList, BaseModelRegister, list_base_models},
     links,
     ui::{
-        AdminPage, Crumb, Empty, Field, Load, Off, Place, ProblemSummary, Sheet, StateWord, When, bytes, count,
+        AdminPage, Crumb, Empty, Field, Load, Off, Order, Paging, Place, ProblemSummary, Sheet, StateWord, When, bytes, count,
         form::{error_of, fields_of},
+        use_query,
     },
 };
-use domain::base_model::{BaseModel, BaseModelState};
+use domain::{
+    base_model::{BaseModel, BaseModelState},
+    page::Page,
+};
 use leptos::prelude::*;
 use leptos_meta::Title;
 
 #[component]
 pub fn AdminBaseModels() -> impl IntoView {
     let register = ServerAction::<BaseModelRegister>::new();
-    let list = Resource::new(move || register.version().get(), |_| list_base_models());
+    let after = use_query("after");
+    let list = Resource::new(move || (after.get(), register.version().get()), |(after, _)| list_base_models(after));
     view! {
         <Title text="Base models"/>
         <AdminPage place=Place::AdminBaseModels crumbs=vec![Crumb::here("Base models")]>
             <Load resource=list let:list>
                 <header class="head"><div><h1>"Base models"</h1><p>"Models that every tenant can fine-tune and serve. Files are copied and hashed when you register them, and never change."</p></div></header>
-                <List models=list.models.clone()/>
+                <List models=list.models.clone() after=after.get_untracked()/>
                 <Register list register/>
             </Load>
         </AdminPage>
@@ -30,8 +35,11 @@ pub fn AdminBaseModels() -> impl IntoView {
 }
 
 #[component]
-fn List(models: Vec<BaseModel>) -> impl IntoView {
-    if models.is_empty() {
+fn List(models: Page<BaseModel>, after: String) -> impl IntoView {
+    let Page { rows: models, next } = models;
+    let shown = models.len();
+    let to = |after: String| links::with(links::admin_base_models(), &[("after", &after)]);
+    if models.is_empty() && after.is_empty() {
         return view! { <Empty title="No base model yet"><p>"Register the first one below; nothing can be trained or served without one."</p></Empty> }.into_any();
     }
     let under_way = models.iter().any(|m| m.state == BaseModelState::Registering);
@@ -57,6 +65,7 @@ fn List(models: Vec<BaseModel>) -> impl IntoView {
                 }).collect_view()}</tbody>
             </table>
         </Sheet>
+        <Paging order=Order::ByName noun=("base model", "base models") shown after next to/>
     }
     .into_any()
 }

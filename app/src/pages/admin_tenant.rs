@@ -7,7 +7,7 @@ use crate::{
     },
     links,
     ui::{
-        AdminPage, Chip, Crumb, Field, Icon, Load, Off, Place, ProblemSummary, bytes,
+        AdminPage, Chip, Crumb, Field, Icon, Load, Off, Order, Paging, Place, ProblemSummary, bytes,
         form::{error_of, fields_of},
         use_param, use_query,
     },
@@ -21,16 +21,17 @@ use leptos_meta::Title;
 
 #[component]
 pub fn AdminTenant() -> impl IntoView {
-    let (name, asked, ending) = (use_param("name"), use_query("suspend"), use_query("end"));
+    let (name, asked, ending, after) = (use_param("name"), use_query("suspend"), use_query("end"), use_query("after"));
     let end = ServerAction::<AdminMemberEnd>::new();
     let quota = ServerAction::<TenantQuota>::new();
     let calls = ServerAction::<TenantCalls>::new();
     let (suspend, resume) = (ServerAction::<TenantSuspend>::new(), ServerAction::<TenantResume>::new());
     let page = Resource::new(
         move || {
-            (name.get(), quota.version().get(), calls.version().get(), suspend.version().get(), resume.version().get(), end.version().get())
+            let done = (quota.version().get(), calls.version().get(), suspend.version().get(), resume.version().get(), end.version().get());
+            (name.get(), after.get(), ending.get(), done)
         },
-        |(name, ..)| tenant_get(name),
+        |(name, after, ending, _)| tenant_get(name, after, ending),
     );
     let crumbs = Signal::derive(move || vec![Crumb::to("Tenants", links::admin_tenants()), Crumb::here(name.get())]);
     view! {
@@ -51,7 +52,7 @@ pub fn AdminTenant() -> impl IntoView {
                 <ProblemSummary error=error_of(end)/>
                 {
                     let page = page.clone();
-                    move || ending.with(|id| page.members.iter().find(|m| m.person.to_string() == *id).cloned()).filter(|_| page.end_refused.is_none()).map(|member| {
+                    move || ending.with(|id| page.asked.clone().filter(|m| m.person.to_string() == *id)).filter(|_| page.end_refused.is_none()).map(|member| {
                         let (tenant, itself) = (page.overview.tenant.name.to_string(), member.person == page.me);
                         view! {
                             <ConfirmEnd member=member.clone() itself keys="in every tenant" keep=links::admin_tenant(&tenant)>
@@ -63,7 +64,7 @@ pub fn AdminTenant() -> impl IntoView {
                         }
                     })
                 }
-                <Members page/>
+                <Members page after=after.get_untracked()/>
             </Load>
         </AdminPage>
     }
@@ -230,15 +231,20 @@ fn CallsChange(page: Page, calls: ServerAction<TenantCalls>) -> impl IntoView {
 }
 
 #[component]
-fn Members(page: Page) -> impl IntoView {
+fn Members(page: Page, after: String) -> impl IntoView {
     let base = links::admin_tenant(&page.overview.tenant.name);
     view! {
         <section class="section" aria-labelledby="members">
             <header><h2 id="members">"Members"</h2><p>"from groups of the identity provider; people are added and removed there"</p></header>
-            {if page.members.is_empty() {
+            {if page.members.rows.is_empty() && after.is_empty() {
                 view! { <NobodyYet/> }.into_any()
             } else {
-                view! { <MemberTable members=page.members now=page.now base end_refused=page.end_refused/> }.into_any()
+                let (shown, address) = (page.members.rows.len(), base.clone());
+                let to = move |after: String| links::with(address.clone(), &[("after", &after)]);
+                view! {
+                    <MemberTable members=page.members.rows now=page.now base end_refused=page.end_refused/>
+                    <Paging order=Order::ByName noun=("member", "members") shown after next=page.members.next to/>
+                }.into_any()
             }}
         </section>
     }

@@ -16,7 +16,7 @@ use leptos_meta::Title;
 #[component]
 pub fn AdminTenantNew() -> impl IntoView {
     // Asked for only to know whether this person may.
-    let list = Resource::new(|| (), |()| list_tenants());
+    let list = Resource::new(|| (), |()| list_tenants(String::new(), String::new()));
     let create = ServerAction::<TenantCreate>::new();
     let error = error_of(create);
     let problems = fields_of(error);

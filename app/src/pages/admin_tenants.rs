@@ -4,7 +4,7 @@ use crate::{
     api::admin::list_tenants,
     links,
     ui::{
-        AdminPage, Crumb, Empty, Icon, Load, Off, Place, Sheet, StateWord, When, bytes, count,
+        AdminPage, Crumb, Empty, Icon, Load, Off, Order, Paging, Place, Sheet, StateWord, When, bytes, count,
         number::{percent, some},
         use_query,
     },
@@ -16,14 +16,14 @@ use leptos_router::components::Form;
 
 #[component]
 pub fn AdminTenants() -> impl IntoView {
-    let text = use_query("q");
-    let list = Resource::new(|| (), |()| list_tenants());
+    let (text, after) = (use_query("q"), use_query("after"));
+    let list = Resource::new(move || (text.get(), after.get()), |(text, after)| list_tenants(text, after));
     view! {
         <Title text="Tenants"/>
         <AdminPage place=Place::AdminTenants crumbs=vec![Crumb::here("Tenants")]>
             <Load resource=list let:list>
                 <header class="head">
-                    <div><h1>"Tenants"</h1><p>{format!("{}. Each tenant has its own data, runs, models and keys.", some(list.tenants.len() as u64, "tenant", "tenants"))}</p></div>
+                    <div><h1>"Tenants"</h1><p>{format!("{}. Each tenant has its own data, runs, models and keys.", some(list.total, "tenant", "tenants"))}</p></div>
                     <div class="row">{match list.write_refused {
                         Some(why) => view! { <Off class="primary" icon="plus" label="New tenant" why/> }.into_any(),
                         None => view! { <a class="btn primary" href=links::admin_tenant_new()><Icon name="plus"/>"New tenant"</a> }.into_any(),
@@ -34,26 +34,22 @@ pub fn AdminTenants() -> impl IntoView {
                     <span class="end legend"><span class="key" style="--c:var(--color-muted)">"used"</span><span class="key hatch">"queued"</span></span>
                 </Form>
                 {
-                    let tenants = list.tenants.clone();
-                    move || table(&tenants, &text.get())
+                    let (text, shown) = (text.get_untracked(), list.tenants.rows.len());
+                    let table = table(list.tenants.rows, list.total, &text);
+                    let to = move |after: String| links::with(links::admin_tenants(), &[("q", &text), ("after", &after)]);
+                    view! { {table}<Paging order=Order::ByName noun=("tenant", "tenants") shown after=after.get_untracked() next=list.tenants.next to/> }
                 }
             </Load>
         </AdminPage>
     }
 }
 
-fn table(all: &[TenantOverview], text: &str) -> AnyView {
-    let wanted = text.trim().to_lowercase();
-    let shown: Vec<TenantOverview> = all
-        .iter()
-        .filter(|o| o.tenant.name.as_str().contains(&wanted) || o.tenant.title.to_lowercase().contains(&wanted))
-        .cloned()
-        .collect();
-    if all.is_empty() {
+fn table(shown: Vec<TenantOverview>, total: u64, text: &str) -> AnyView {
+    if total == 0 {
         return view! { <Empty title="No tenant yet"><p>"Create the first one. People join it through groups of the identity provider."</p><div class="row"><a class="btn primary" href=links::admin_tenant_new()>"New tenant"</a></div></Empty> }.into_any();
     }
     if shown.is_empty() {
-        let sentence = format!("No results for “{text}”. {} without the filter.", all.len());
+        let sentence = format!("No results for “{text}”. {} without the filter.", count(total));
         return view! { <Empty title="No matching tenants"><p>{sentence}</p><div class="row"><a class="btn" href=links::admin_tenants()>"Clear filters"</a></div></Empty> }.into_any();
     }
     view! {

@@ -1,9 +1,9 @@
 //! Usage records that the database refused: what they are, why, and the button that tries again.
 
 use crate::{
-    api::set_aside::{SHOWN, SetAsidePage, TrySetAsideAgain, get_set_aside},
+    api::set_aside::{SetAsidePage, TrySetAsideAgain, get_set_aside},
     links,
-    ui::{AdminPage, Crumb, Empty, Load, Off, Place, ProblemSummary, Sheet, When, count, form::error_of},
+    ui::{AdminPage, Crumb, Empty, Load, Off, Order, Paging, Place, ProblemSummary, Sheet, When, count, form::error_of, use_query},
 };
 use domain::usage::SetAside;
 use leptos::prelude::*;
@@ -12,20 +12,21 @@ use leptos_meta::Title;
 #[component]
 pub fn AdminUsage() -> impl IntoView {
     let again = ServerAction::<TrySetAsideAgain>::new();
-    let page = Resource::new(move || again.version().get(), |_| get_set_aside());
+    let after = use_query("after");
+    let page = Resource::new(move || (after.get(), again.version().get()), |(after, _)| get_set_aside(after));
     view! {
         <Title text="Usage records"/>
         <AdminPage place=Place::AdminUsage crumbs=vec![Crumb::here("Usage records")]>
             <Load resource=page let:page>
                 <header class="head"><div><h1>"Usage records"</h1><p>"Every API call is recorded. A record that the database refuses is set aside here with the reason, so that it holds up no other."</p></div></header>
-                <Records page again/>
+                <Records page after=after.get_untracked() again/>
             </Load>
         </AdminPage>
     }
 }
 
 #[component]
-fn Records(page: SetAsidePage, again: ServerAction<TrySetAsideAgain>) -> impl IntoView {
+fn Records(page: SetAsidePage, after: String, again: ServerAction<TrySetAsideAgain>) -> impl IntoView {
     let error = error_of(again);
     let came_of_it = move || {
         let done = again.value().get()?.ok()?;
@@ -35,7 +36,9 @@ fn Records(page: SetAsidePage, again: ServerAction<TrySetAsideAgain>) -> impl In
     if page.total == 0 {
         return view! { {came_of_it} <Empty title="Every call is recorded"><p>"No record was refused."</p></Empty> }.into_any();
     }
-    let more = (page.total > u64::from(SHOWN)).then(|| format!("The oldest {SHOWN} of {}. The file holds all of them.", count(page.total)));
+    let (shown, next) = (page.calls.rows.len(), page.calls.next);
+    let to = |after: String| links::with(links::admin_usage(), &[("after", &after)]);
+    let more = (page.total > shown as u64).then(|| format!("{} records. The file holds all of them.", count(page.total)));
     view! {
         <ProblemSummary error/>
         {came_of_it}
@@ -52,9 +55,10 @@ fn Records(page: SetAsidePage, again: ServerAction<TrySetAsideAgain>) -> impl In
         <Sheet label="refused records">
             <table class="table fold">
                 <thead><tr><th scope="col">"Call"</th><th scope="col">"Tenant"</th><th scope="col">"Model"</th><th scope="col">"Called"</th><th scope="col" class="num">"Prompt tokens"</th><th scope="col" class="num">"Completion tokens"</th><th scope="col">"Why it was refused"</th></tr></thead>
-                <tbody>{page.calls.into_iter().map(line).collect_view()}</tbody>
+                <tbody>{page.calls.rows.into_iter().map(line).collect_view()}</tbody>
             </table>
         </Sheet>
+        <Paging order=Order::OldestFirst noun=("record", "records") shown after next to/>
     }
     .into_any()
 }

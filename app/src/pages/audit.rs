@@ -3,10 +3,11 @@
 use crate::{
     api::audit::{AuditPage, AuditQuery, get_audit},
     links,
-    ui::{Crumb, Empty, Icon, Load, Place, Sheet, TenantPage, count, number::some, parts::short, use_query, use_tenant},
+    ui::{Crumb, Empty, Icon, Load, Place, Sheet, TenantPage, count, number::some, paging::turn, parts::short, use_query, use_tenant},
 };
 use domain::{
     audit::{Entry, Record, Verification, chain::FIRST_SEGMENT},
+    page::Page,
     time::Timestamp,
 };
 use leptos::prelude::*;
@@ -29,21 +30,21 @@ pub fn Audit() -> impl IntoView {
 
 /// What the address asks for.
 pub(super) fn use_audit_query() -> Memo<AuditQuery> {
-    let (actor, action, object, before, verify) =
-        (use_query("actor"), use_query("action"), use_query("object"), use_query("before"), use_query("verify"));
+    let (actor, action, object, after, verify) =
+        (use_query("actor"), use_query("action"), use_query("object"), use_query("after"), use_query("verify"));
     Memo::new(move |_| AuditQuery {
         actor: actor.get(),
         action: action.get(),
         object: object.get(),
-        before: before.get(),
+        after: after.get(),
         verify: !verify.read().is_empty(),
     })
 }
 
-fn href(base: &str, q: &AuditQuery, before: &str, verify: bool) -> String {
+fn href(base: &str, q: &AuditQuery, after: &str, verify: bool) -> String {
     links::with(
         base.to_owned(),
-        &[("actor", &q.actor), ("action", &q.action), ("object", &q.object), ("before", before), ("verify", if verify { "1" } else { "" })],
+        &[("actor", &q.actor), ("action", &q.action), ("object", &q.object), ("after", after), ("verify", if verify { "1" } else { "" })],
     )
 }
 
@@ -61,9 +62,9 @@ pub(super) fn AuditLog(
     let q = query.get_untracked();
     let address = base.get_untracked();
     let filtered = !(q.actor.is_empty() && q.action.is_empty() && q.object.is_empty());
-    let oldest = page.records.last().map(|r| r.cursor().to_string()).unwrap_or_default();
-    let older = page.more.then(|| href(&address, &q, &oldest, false));
-    let newer = (!q.before.is_empty()).then(|| href(&address, &q, "", false));
+    let Page { rows: records, next } = page.records;
+    let older = next.map(|next| href(&address, &q, next.as_str(), false));
+    let newest = (!q.after.is_empty()).then(|| href(&address, &q, "", false));
     let checkpoint = match page.checkpoint {
         Some(c) => format!("The last signed checkpoint is of {} and covers {}.", c.at.human(), some(c.records, "record", "records")),
         None => "No checkpoint is signed yet; the first one comes within an hour.".to_owned(),
@@ -71,7 +72,7 @@ pub(super) fn AuditLog(
     view! {
         <header class="head">
             <div><div class="row"><h1>"Audit log"</h1><span class="tag"><Icon name="eye"/>"read only"</span></div><p>{format!("Who did what and when, {whose}. Each record contains the hash of the previous one, so changes are detected.")}</p></div>
-            <div class="row"><a class="btn primary" href=href(&address, &q, &q.before, true)>"Verify the chain"</a></div>
+            <div class="row"><a class="btn primary" href=href(&address, &q, &q.after, true)>"Verify the chain"</a></div>
         </header>
         {page.verified.map(|v| view! { <Seal v/> })}
         <Form method="GET" action=address.clone() attr:class="filterbar" attr:role="search">
@@ -82,22 +83,15 @@ pub(super) fn AuditLog(
             {filtered.then(|| view! { <a class="btn quiet" href=address.clone()>"Clear filters"</a> })}
         </Form>
         <h2 class="sr">"Records"</h2>
-        {if page.records.is_empty() {
+        {if records.is_empty() {
             view! { <Empty title="No records"><p>{if filtered { "No records match these filters." } else { "No activity yet." }}</p></Empty> }.into_any()
         } else {
-            view! { <Sheet label="records">{table(page.records, several)}</Sheet> }.into_any()
+            view! { <Sheet label="records">{table(records, several)}</Sheet> }.into_any()
         }}
         <nav class="row between pages" aria-label="Pages">
             <span class="small muted">"Newest first. Prompts and answers are never logged. "{checkpoint}</span>
-            <span class="btns">{turn("Newest", newer)}{turn("Older", older)}</span>
+            <span class="btns">{turn("Newest", newest)}{turn("Older", older)}</span>
         </nav>
-    }
-}
-
-fn turn(label: &'static str, to: Option<String>) -> AnyView {
-    match to {
-        Some(href) => view! { <a class="btn sm" href=href>{label}</a> }.into_any(),
-        None => view! { <span class="btn sm" role="link" aria-disabled="true">{label}</span> }.into_any(),
     }
 }
 

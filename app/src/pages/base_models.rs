@@ -3,16 +3,19 @@
 use crate::{
     api::base_models::list_base_models,
     links,
-    ui::{Crumb, Empty, Load, Place, Sheet, StateWord, TenantPage, bytes, count, use_tenant},
+    ui::{Crumb, Empty, Icon, Load, Order, Paging, Place, Sheet, StateWord, TenantPage, bytes, count, use_query, use_tenant},
 };
 use domain::base_model::{BaseModel, BaseModelState};
 use leptos::prelude::*;
 use leptos_meta::Title;
+use leptos_router::components::Form;
 
 #[component]
 pub fn BaseModels() -> impl IntoView {
     let tenant = use_tenant();
-    let list = Resource::new(move || tenant.get(), list_base_models);
+    let (text, after) = (use_query("q"), use_query("after"));
+    let list =
+        Resource::new(move || (tenant.get(), text.get(), after.get()), |(tenant, text, after)| list_base_models(tenant, text, after));
     view! {
         <Title text="Base models"/>
         <TenantPage place=Place::BaseModels crumbs=vec![Crumb::here("Base models")]>
@@ -20,11 +23,26 @@ pub fn BaseModels() -> impl IntoView {
                 <div><h1>"Base models"</h1><p>"Models you can fine-tune and serve. Platform admins register them; their files never change."</p></div>
             </header>
             <Load resource=list let:models>
-                {if models.is_empty() {
-                    view! { <Empty title="No base models yet"><p>"Ask a platform admin to register one."</p></Empty> }.into_any()
-                } else {
-                    view! { <Table models tenant=tenant.get_untracked()/> }.into_any()
-                }}
+                {
+                    let (tenant, text, after) = (tenant.get_untracked(), text.get_untracked(), after.get_untracked());
+                    let (address, shown) = (links::base_models(&tenant), models.rows.len());
+                    let kept = (address.clone(), text.clone());
+                    let to = move |after: String| links::with(kept.0.clone(), &[("q", &kept.1), ("after", &after)]);
+                    if models.rows.is_empty() && text.is_empty() && after.is_empty() {
+                        view! { <Empty title="No base models yet"><p>"Ask a platform admin to register one."</p></Empty> }.into_any()
+                    } else {
+                        let nothing = models.rows.is_empty();
+                        view! {
+                            <Form method="GET" action=address.clone() attr:class="filterbar" attr:role="search">
+                                <label class="control"><Icon name="filter"/><input type="search" name="q" placeholder="Name, architecture or licence" aria-label="Filter base models" value=text/></label>
+                                <button type="submit" class="btn">"Filter"</button>
+                            </Form>
+                            {nothing.then(|| view! { <Empty title="No matching base models"><div class="row"><a class="btn" href=address>"Clear filter"</a></div></Empty> })}
+                            {(!nothing).then(|| view! { <Table models=models.rows tenant/> })}
+                            <Paging order=Order::ByName noun=("base model", "base models") shown after next=models.next to/>
+                        }.into_any()
+                    }
+                }
             </Load>
         </TenantPage>
     }

@@ -23,7 +23,11 @@ mod rows;
 #[component]
 pub fn Dataset() -> impl IntoView {
     let (tenant, name, v, tab) = (use_tenant(), use_param("name"), use_query("v"), use_query("tab"));
-    let page = Resource::new(move || (tenant.get(), name.get(), v.get()), |(t, n, v)| get_dataset(t, n, v.parse().unwrap_or(0)));
+    let after = use_query("after");
+    let page = Resource::new(
+        move || (tenant.get(), name.get(), v.get(), after.get()),
+        |(t, n, v, after)| get_dataset(t, n, v.parse().unwrap_or(0), after),
+    );
     let save = ServerAction::<Document>::new();
     let (delete, erase) = (ServerAction::<DeleteDataset>::new(), ServerAction::<EraseDataset>::new());
     let stay = Stay::new();
@@ -43,7 +47,7 @@ pub fn Dataset() -> impl IntoView {
                 {match tab.get_untracked().as_str() {
                     "rows" => view! { <rows::RowsTab page list=rows/> }.into_any(),
                     "card" => view! { <about::Documentation page save stay=stay.clone()/> }.into_any(),
-                    "versions" => view! { <about::Versions page=page.clone()/><files::Removal page delete erase/> }.into_any(),
+                    "versions" => view! { <about::Versions page=page.clone() after=after.get_untracked()/><files::Removal page delete erase/> }.into_any(),
                     _ => view! { <Overview page/> }.into_any(),
                 }}
             </Load>
@@ -55,10 +59,8 @@ pub fn Dataset() -> impl IntoView {
 fn Head(page: DatasetPage) -> impl IntoView {
     let v = page.version;
     let t = v.tenant.clone();
-    let latest = page.versions.first().is_some_and(|n| n.number == v.number);
-    let same = v
-        .same_bytes_as(&page.versions)
-        .map(|n| (n, links::dataset_version(&t, &v.dataset_name, n), format!("?v={}&tab=versions", v.number)));
+    let latest = page.latest;
+    let same = v.same_as.map(|n| (n, links::dataset_version(&t, &v.dataset_name, n), format!("?v={}&tab=versions", v.number)));
     let train = links::with(links::run_new(&t), &[("dataset", &format!("{}@{}", v.dataset_name, v.number))]);
     view! {
         <header class="head">
@@ -112,7 +114,7 @@ fn Facts(page: DatasetPage) -> impl IntoView {
             <div><dt>"Format"</dt><dd>{v.format.map_or("not recognised", |f| f.label())}</dd></div>
             <div><dt>"Documentation"</dt><dd>{if gaps == 0 { view! { "complete" }.into_any() } else { view! { <span class="fg-warning">{format!("{gaps} missing")}</span> }.into_any() }}</dd></div>
             <div><dt>"File"</dt><dd>{bytes(v.bytes)}" "<small class="mono" title=v.digest.clone()>{v.digest.as_deref().map(short_digest)}</small></dd></div>
-            <div><dt>"Used by"</dt><dd>{some(page.runs.len() as u64, "run", "runs")}</dd></div>
+            <div><dt>"Used by"</dt><dd>{some(page.runs_total, "run", "runs")}</dd></div>
         </dl>
     }
 }
@@ -134,7 +136,7 @@ fn Tabs(page: DatasetPage, tab: String) -> impl IntoView {
         ("", "Report", String::new()),
         ("rows", "Rows", count(rows)),
         ("card", "Documentation", String::new()),
-        ("versions", "Versions", page.versions.len().to_string()),
+        ("versions", "Versions", count(page.versions_total)),
     ];
     let at = all.iter().map(|t| t.0).find(|t| *t == tab).unwrap_or("");
     view! {

@@ -4,8 +4,8 @@ use crate::{
     api::datasets::{DatasetList, list_datasets},
     links,
     ui::{
-        Crumb, Empty, Icon, Load, Place, Sheet, StateWord, Status, TenantPage, When, bytes, count, number::some, on_change, use_query,
-        use_tenant,
+        Crumb, Empty, Icon, Load, Order, Paging, Place, Sheet, StateWord, Status, TenantPage, When, bytes, count, number::some, on_change,
+        use_query, use_tenant,
     },
 };
 use domain::{
@@ -19,15 +19,16 @@ use leptos_router::components::Form;
 
 #[component]
 pub fn Datasets() -> impl IntoView {
-    let (tenant, text, checks) = (use_tenant(), use_query("q"), use_query("checks"));
-    let list = Resource::new(move || (tenant.get(), text.get(), checks.get()), |(t, q, c)| list_datasets(t, q, c));
+    let (tenant, text, checks, after) = (use_tenant(), use_query("q"), use_query("checks"), use_query("after"));
+    let list =
+        Resource::new(move || (tenant.get(), text.get(), checks.get(), after.get()), |(t, q, c, after)| list_datasets(t, q, c, after));
     on_change(tenant, String::new(), move || list.refetch());
     view! {
         <Title text="Datasets"/>
         <TenantPage place=Place::Datasets crumbs=vec![Crumb::here("Datasets")]>
             <Load resource=list let:list>
                 <header class="head">
-                    <div><h1>"Datasets"</h1><p>{format!("{}, {} of {} storage used. Versions are immutable, and every row is checked before training.", some(list.total as u64, "dataset", "datasets"), bytes(list.stored), bytes(list.quota))}</p></div>
+                    <div><h1>"Datasets"</h1><p>{format!("{}, {} of {} storage used. Versions are immutable, and every row is checked before training.", some(list.total, "dataset", "datasets"), bytes(list.stored), bytes(list.quota))}</p></div>
                     <div class="row">
                         {match list.upload_refused.clone() {
                             None => view! { <a class="btn primary" href=links::dataset_new(&tenant.get_untracked(), "")><Icon name="upload"/>"Upload"</a> }.into_any(),
@@ -38,7 +39,7 @@ pub fn Datasets() -> impl IntoView {
                 {if list.total == 0 {
                     view! { <First tenant=tenant.get_untracked() may=list.upload_refused.is_none()/> }.into_any()
                 } else {
-                    view! { <Filter tenant=tenant.get_untracked() text=text.get_untracked() checks=checks.get_untracked() shown=list.datasets.len() total=list.total/> <Table list tenant=tenant.get_untracked()/> }.into_any()
+                    view! { <Filter tenant=tenant.get_untracked() text=text.get_untracked() checks=checks.get_untracked()/> <Table list=list.clone() tenant=tenant.get_untracked()/> <Turn tenant=tenant.get_untracked() text=text.get_untracked() checks=checks.get_untracked() after=after.get_untracked() list/> }.into_any()
                 }}
             </Load>
         </TenantPage>
@@ -46,7 +47,7 @@ pub fn Datasets() -> impl IntoView {
 }
 
 #[component]
-fn Filter(tenant: String, text: String, checks: String, shown: usize, total: usize) -> impl IntoView {
+fn Filter(tenant: String, text: String, checks: String) -> impl IntoView {
     let choices = [("", "All"), ("rejected", "With rejected rows"), ("warnings", "With warnings"), ("clean", "Clean")];
     let keep = text.clone();
     view! {
@@ -60,14 +61,13 @@ fn Filter(tenant: String, text: String, checks: String, shown: usize, total: usi
                 }).collect_view()}
             </span>
             <button type="submit" class="btn">"Filter"</button>
-            <span class="end small subtle">{format!("{shown} of {total}")}</span>
         </Form>
     }
 }
 
 #[component]
 fn Table(list: DatasetList, tenant: String) -> impl IntoView {
-    if list.datasets.is_empty() {
+    if list.datasets.rows.is_empty() {
         return view! {
             <div class="lines"><div class="item"><span class="title">"No matching datasets"</span><span class="end"><a class="btn sm" href=links::datasets(&tenant)>"Clear filter"</a></span><p>{format!("{} without the filter.", list.total)}</p></div></div>
         }
@@ -77,11 +77,18 @@ fn Table(list: DatasetList, tenant: String) -> impl IntoView {
         <Sheet label="datasets">
             <table class="table fold datasets">
                 <thead><tr><th scope="col">"Dataset"</th><th scope="col">"Checks"</th><th scope="col">"Format"</th><th scope="col" class="num">"Rows"</th><th scope="col" class="num">"Tokens"</th><th scope="col">"Licence"</th><th scope="col">"Documentation"</th><th scope="col">"Used by"</th><th scope="col">"Updated"</th></tr></thead>
-                <tbody>{list.datasets.into_iter().map(|d| row(&tenant, d)).collect_view()}</tbody>
+                <tbody>{list.datasets.rows.into_iter().map(|d| row(&tenant, d)).collect_view()}</tbody>
             </table>
         </Sheet>
     }
     .into_any()
+}
+
+#[component]
+fn Turn(tenant: String, text: String, checks: String, after: String, list: DatasetList) -> impl IntoView {
+    let shown = list.datasets.rows.len();
+    let to = move |after: String| links::with(links::datasets(&tenant), &[("q", &text), ("checks", &checks), ("after", &after)]);
+    view! { <Paging order=Order::ByName noun=("dataset", "datasets") shown after next=list.datasets.next to/> }
 }
 
 fn row(tenant: &String, d: DatasetOverview) -> impl IntoView + use<> {

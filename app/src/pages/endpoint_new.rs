@@ -1,10 +1,14 @@
 //! A new endpoint of a base model; adapters come onto it later, without a restart.
 
 use crate::{
-    api::endpoints::{EndpointCreate, get_endpoint_choices},
+    api::{
+        endpoints::{EndpointCreate, get_endpoint_choices},
+        runs::find_choices,
+    },
     links,
     ui::{
         Crumb, Empty, Field, Load, Off, Place, ProblemSummary, TenantPage, count,
+        finding::{Find, Found, Search, find},
         form::{error_of, fields_of},
         use_tenant,
     },
@@ -12,6 +16,27 @@ use crate::{
 use domain::base_model::BaseModelState;
 use leptos::prelude::*;
 use leptos_meta::Title;
+
+/// Finds base models that are ready by a part of their name.
+fn bases(tenant: Signal<String>) -> Find {
+    find(move |text| {
+        let asked = find_choices(tenant.get_untracked(), "bases".into(), text);
+        async move {
+            Some(
+                asked
+                    .await
+                    .ok()?
+                    .bases
+                    .into_iter()
+                    .map(|b| {
+                        let label = format!("{}, context {}", b.name, count(b.context));
+                        (b.name, label)
+                    })
+                    .collect(),
+            )
+        }
+    })
+}
 
 #[component]
 pub fn EndpointNew() -> impl IntoView {
@@ -36,19 +61,25 @@ pub fn EndpointNew() -> impl IntoView {
                     view! { <Empty title="No base models yet"><p>"Ask a platform admin to register one."</p></Empty> }.into_any()
                 } else {
                     let full = choices.wanted >= choices.quota;
+                    let more = choices.more_base_models;
+                    let first = choices.base_models.iter().find(|b| b.state == BaseModelState::Ready).map(|b| b.name.to_string());
+                    let chosen = RwSignal::new(first.unwrap_or_default());
+                    let offered = choices.base_models.iter().filter(|b| b.state == BaseModelState::Ready);
+                    let found = Found::new(offered.map(|b| (b.name.to_string(), format!("{}, context {}", b.name, count(b.context)))).collect(), bases(tenant));
                     view! {
                         <ProblemSummary error/>
                         <ActionForm action=create attr:class="stack-lg narrow">
                             <input type="hidden" name="tenant" value=move || tenant.get()/>
                             <div class="form">
                                 <Field name="base_model" label="Base model" problems help="The model to load" full=true>
-                                    <select id="base_model" name="base_model" aria-describedby="base_model-says">
-                                        {choices.base_models.into_iter().map(|b| {
-                                            let off = b.state != BaseModelState::Ready;
-                                            view! { <option value=b.name.to_string() disabled=off>{format!("{}, context {}{}", b.name, count(b.context), if off { ", not ready" } else { "" })}</option> }
-                                        }).collect_view()}
+                                    <select id="base_model" name="base_model" aria-describedby="base_model-says" on:change:target=move |ev| chosen.set(ev.target().value())>
+                                        {move || {
+                                            let now = chosen.get();
+                                            found.options(&now).into_iter().map(|(name, label)| { let here = name == now; view! { <option value=name selected=here>{label}</option> } }).collect_view()
+                                        }}
                                     </select>
                                 </Field>
+                                <Search found label="Base model" more/>
                                 <Field name="name" label="Name" problems help="Lowercase letters, digits, “-” and “.”" full=true>
                                     <input id="name" name="name" class="mono" required maxlength="63" autocomplete="off" aria-describedby="name-says"/>
                                 </Field>

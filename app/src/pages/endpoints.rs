@@ -4,10 +4,10 @@ use crate::{
     api::endpoints::{EndpointDeploy, EndpointLine, EndpointList, list_endpoints},
     links,
     ui::{
-        Copy, Crumb, Empty, Icon, Load, Off, Place, ProblemSummary, Sheet, StateWord, TenantPage, When, count,
+        Copy, Crumb, Empty, Icon, Load, Off, Order, Paging, Place, ProblemSummary, Sheet, StateWord, TenantPage, When, count,
         form::error_of,
         number::{percent, some},
-        on_change, use_tenant,
+        on_change, use_query, use_tenant,
     },
 };
 use domain::endpoint::EndpointState;
@@ -17,7 +17,8 @@ use leptos_meta::Title;
 #[component]
 pub fn Endpoints() -> impl IntoView {
     let tenant = use_tenant();
-    let list = Resource::new(move || tenant.get(), list_endpoints);
+    let after = use_query("after");
+    let list = Resource::new(move || (tenant.get(), after.get()), |(tenant, after)| list_endpoints(tenant, after));
     let deploy = ServerAction::<EndpointDeploy>::new();
     on_change(tenant, "", move || list.refetch());
     view! {
@@ -26,10 +27,15 @@ pub fn Endpoints() -> impl IntoView {
             <Load resource=list let:list>
                 <Head tenant refused=list.write_refused.clone()/>
                 <Address list=list.clone()/>
-                {if list.endpoints.is_empty() {
+                {if list.endpoints.rows.is_empty() && after.get_untracked().is_empty() {
                     view! { <FirstUse tenant list deploy/> }.into_any()
                 } else {
-                    view! { <Table tenant endpoints=list.endpoints/> }.into_any()
+                    let (shown, address) = (list.endpoints.rows.len(), links::endpoints(&tenant.get_untracked()));
+                    let to = move |after: String| links::with(address.clone(), &[("after", &after)]);
+                    view! {
+                        <Table tenant endpoints=list.endpoints.rows/>
+                        <Paging order=Order::NewestFirst noun=("endpoint", "endpoints") shown after=after.get_untracked() next=list.endpoints.next to/>
+                    }.into_any()
                 }}
             </Load>
         </TenantPage>

@@ -6,7 +6,7 @@ use crate::{
     pages::runs::where_it_stands,
     ui::{Crumb, Icon, Load, Place, StateWord, TenantPage, When, bytes, count, number::some, on_change, use_tenant},
 };
-use domain::{endpoint::EndpointState, key::ApiKey, run::Run};
+use domain::{key::ApiKey, run::Run};
 use leptos::prelude::*;
 use leptos_meta::Title;
 
@@ -28,14 +28,12 @@ pub fn Home() -> impl IntoView {
 #[component]
 fn Body(home: HomeData) -> impl IntoView {
     let t = home.tenant.name.clone();
-    let serving = home.endpoints.iter().filter(|e| e.state == EndpointState::Ready).count();
-    let working = home.runs_now.iter().filter(|r| r.state.is_active()).count();
-    let waiting = home.runs_now.len() - working;
-    let fresh = home.datasets.is_empty() || home.runs_total == 0 || home.models.is_empty() || home.endpoints.is_empty();
+    let (working, waiting) = (home.holding.runs_active, home.holding.runs_queued);
+    let fresh = home.counts.datasets == 0 || home.counts.runs == 0 || home.models.is_empty() || home.endpoints.is_empty();
     let (failed, keys) = (home.runs_failed.clone(), home.unanswered_keys.clone());
     view! {
         <header class="head">
-            <div><h1>{home.tenant.title.clone()}</h1><p>{format!("{} in progress, {waiting} queued. Endpoints ready: {serving} of {}.", some(working as u64, "run", "runs"), home.endpoints.len())}</p></div>
+            <div><h1>{home.tenant.title.clone()}</h1><p>{format!("{} in progress, {waiting} queued. Endpoints ready: {} of {}.", some(u64::from(working), "run", "runs"), home.endpoints_ready, home.counts.endpoints)}</p></div>
             <div class="row">
                 {home.upload_refused.is_none().then(|| view! { <a class="btn" href=links::dataset_new(&t, "")><Icon name="upload"/>"Upload dataset"</a> })}
                 {home.launch_refused.is_none().then(|| view! { <a class="btn primary" href=links::run_new(&t)>"New run"</a> })}
@@ -89,11 +87,10 @@ fn Body(home: HomeData) -> impl IntoView {
                 <section class="section" aria-labelledby="mod">
                     <header><h2 id="mod">"Recent models"</h2></header>
                     <div class="lines">
-                        {home.models.iter().take(4).map(|m| {
-                            let v = &m.latest;
+                        {home.models.iter().take(4).map(|v| {
                             view! {
                                 <div class="item">
-                                    <a class="title" href=links::model_version(&t, &m.model.name, v.number)>{format!("{} v{}", m.model.name, v.number)}</a>
+                                    <a class="title" href=links::model_version(&t, &v.model_name, v.number)>{format!("{} v{}", v.model_name, v.number)}</a>
                                     <span class="end"><StateWord status=v.stage/></span>
                                     <p>{v.scores.map_or_else(|| "not evaluated".to_owned(), |s| format!("{} of {} held-out rows correct, base {}", s.tuned_right, s.rows, s.base_right))}</p>
                                 </div>
@@ -164,14 +161,14 @@ fn Firsts(home: HomeData) -> impl IntoView {
     let t = home.tenant.name.clone();
     let steps = [
         (
-            !home.datasets.is_empty(),
+            home.counts.datasets > 0,
             "Upload a dataset",
             "JSON or JSONL examples. Every row is checked before training.",
             "Upload",
             links::dataset_new(&t, ""),
         ),
         (
-            home.runs_total > 0,
+            home.counts.runs > 0,
             "Start a run",
             "Start with a quick check to see whether the data works.",
             "New run",

@@ -1,11 +1,12 @@
 //! A new API key. The secret is shown once, on the answer to this form, and is never in an address.
 
 use crate::{
-    api::keys::{KeyChoices, KeyCreate, KeyForm, Posted, get_key_choices},
+    api::keys::{KeyChoices, KeyCreate, KeyForm, Posted, find_members, get_key_choices},
     links,
     ui::{
         Copy, Crumb, Field, Icon, Load, Place, ProblemSummary, TenantPage,
         copy::put,
+        finding::{Find, Found, Search, find},
         form::{FieldNote, fields_of},
         use_tenant,
     },
@@ -13,6 +14,14 @@ use crate::{
 use domain::{key::CreatedKey, problem::FieldProblem};
 use leptos::{form::FromFormData, prelude::*};
 use leptos_meta::Title;
+
+/// Finds members by a part of their name or address.
+pub(super) fn members(tenant: Signal<String>) -> Find {
+    find(move |text| {
+        let asked = find_members(tenant.get_untracked(), text);
+        async move { Some(asked.await.ok()?.into_iter().map(|m| (m.id.to_string(), m.name)).collect()) }
+    })
+}
 
 #[component]
 pub fn KeyNew() -> impl IntoView {
@@ -88,7 +97,7 @@ fn Ask(
                         <input id="expires_in_days" name="form[expires_in_days]" inputmode="numeric" value=typed.expires_in_days aria-describedby="expires_in_days-says"/><span class="unit">"days"</span>
                     </Field>
                 </fieldset>
-                <Whose choices=whose_choices typed=whose_typed problems/>
+                <Whose tenant choices=whose_choices typed=whose_typed problems/>
                 <fieldset class="stack gap-sm"><legend><h2>"May call"</h2></legend>
                     <div class="choice two">
                         <label><input type="radio" name="form[may]" value="all" checked=!some.get_untracked() prop:checked=move || !some.get() on:change=move |_| some.set(false)/><span><b>"Every model of the tenant"</b><small>"including future models"</small></span></label>
@@ -97,6 +106,10 @@ fn Ask(
                     <div class="pack">{choices.models.iter().enumerate().map(|(i, id)| view! {
                         <label class="check"><input type="checkbox" name=format!("form[models][{i}]") value=id.clone() checked=typed.models.contains(id) on:change=move |_| some.set(true)/><span class="mono">{id.clone()}</span></label>
                     }).collect_view()}</div>
+                    {choices.more_models.then(|| view! {
+                        <label class="stack gap-sm" for="others"><span class="small muted">"Not all models are shown. Others by their names, with commas:"</span>
+                            <span class="control"><input id="others" name="form[others]" class="mono" value=typed.others.clone() autocomplete="off" on:input=move |_| some.set(true)/></span></label>
+                    })}
                     {move || models_problem().map(|problem| view! { <div class="field"><FieldNote name="models" problem/></div> })}
                 </fieldset>
                 <fieldset class="form"><legend><h2>"Limits"</h2></legend>
@@ -130,9 +143,11 @@ fn Ask(
 
 /// One's own key, or one of the tenant's with somebody who answers for it.
 #[component]
-fn Whose(choices: KeyChoices, typed: KeyForm, problems: Signal<Vec<FieldProblem>>) -> impl IntoView {
+fn Whose(tenant: Signal<String>, choices: KeyChoices, typed: KeyForm, problems: Signal<Vec<FieldProblem>>) -> impl IntoView {
     let service = RwSignal::new(typed.whose == "tenant" && choices.service_refused.is_none());
     let chosen = if typed.responsible.is_empty() { choices.me.to_string() } else { typed.responsible };
+    let found = Found::new(choices.members.iter().map(|m| (m.id.to_string(), m.name.clone())).collect(), members(tenant));
+    let (chosen, more) = (RwSignal::new(chosen), choices.more_members);
     let refused = choices.service_refused.clone();
     let off = refused.is_some();
     view! {
@@ -144,10 +159,15 @@ fn Whose(choices: KeyChoices, typed: KeyForm, problems: Signal<Vec<FieldProblem>
             {(!off).then(|| view! {
                 <div class="form">
                     <Field name="responsible" label="Who answers for a service key" problems help="Owners are told when this member has left" optional=true>
-                        <select id="responsible" name="form[responsible]" aria-describedby="responsible-says" on:change=move |_| service.set(true)>
-                            {choices.members.into_iter().map(|m| { let id = m.id.to_string(); let here = id == chosen; view! { <option value=id selected=here>{m.name}</option> } }).collect_view()}
+                        <select id="responsible" name="form[responsible]" aria-describedby="responsible-says"
+                            on:change:target=move |ev| { service.set(true); chosen.set(ev.target().value()) }>
+                            {move || {
+                                let now = chosen.get();
+                                found.options(&now).into_iter().map(|(id, name)| { let here = id == now; view! { <option value=id selected=here>{name}</option> } }).collect_view()
+                            }}
                         </select>
                     </Field>
+                    <Search found label="Who answers for a service key" more/>
                 </div>
             })}
         </fieldset>

@@ -40,6 +40,7 @@ pub fn Lineage() -> impl IntoView {
                 } else {
                     let graph = graph.clone();
                     (move || view! {
+                        {graph.more.then(|| view! { <p class="small muted">"The newest of each kind are shown. Older ones are in the lists; each page shows its own lineage at the top."</p> })}
                         <Ways tenant way=way.get() of=of.get() graph=graph.clone()/>
                         {drawing(&graph, &of.get())}
                         <List tenant graph=graph.clone() back=*way.read() == "origins" of=of.get()/>
@@ -139,7 +140,7 @@ fn drawing(graph: &Graph, of: &str) -> AnyView {
 fn List(tenant: Signal<String>, graph: Graph, back: bool, of: String) -> impl IntoView {
     let only = graph.get(&of).map(|_| family(&graph, &of));
     let graph = match only {
-        Some(ids) => Graph { nodes: graph.nodes.into_iter().filter(|n| ids.contains(&n.id)).collect() },
+        Some(ids) => Graph { nodes: graph.nodes.into_iter().filter(|n| ids.contains(&n.id)).collect(), more: graph.more },
         None => graph,
     };
     let starts = |n: &&Node| if back { graph.after(&n.id).next().is_none() } else { graph.before(n).next().is_none() };
@@ -203,6 +204,7 @@ mod tests {
 
     fn graph() -> Graph {
         Graph {
+            more: false,
             nodes: vec![
                 node("d1", Link::Dataset, &[]),
                 node("d2", Link::Dataset, &[]),

@@ -4,8 +4,8 @@ use crate::{
     api::members::{MemberEnd, MemberList, list_members},
     links,
     ui::{
-        Crumb, Empty, Load, Off, Place, ProblemSummary, Sheet, Sure, TenantPage, When, count, form::error_of, number::some, on_change,
-        use_query, use_tenant,
+        Crumb, Empty, Icon, Load, Off, Order, Paging, Place, ProblemSummary, Sheet, Sure, TenantPage, When, count, form::error_of,
+        number::some, on_change, use_query, use_tenant,
     },
 };
 use domain::{
@@ -15,11 +15,15 @@ use domain::{
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
+use leptos_router::components::Form;
 
 #[component]
 pub fn Members() -> impl IntoView {
-    let (tenant, asked) = (use_tenant(), use_query("end"));
-    let list = Resource::new(move || tenant.get(), list_members);
+    let (tenant, asked, text, after) = (use_tenant(), use_query("end"), use_query("q"), use_query("after"));
+    let list = Resource::new(
+        move || (tenant.get(), text.get(), after.get(), asked.get()),
+        |(tenant, text, after, asked)| list_members(tenant, text, after, asked),
+    );
     let end = ServerAction::<MemberEnd>::new();
     on_change(tenant, "", move || list.refetch());
     Effect::new(move |before: Option<usize>| {
@@ -39,7 +43,7 @@ pub fn Members() -> impl IntoView {
                 <ProblemSummary error=error_of(end)/>
                 {
                     let list = list.clone();
-                    move || asked.with(|id| list.members.iter().find(|m| m.person.to_string() == *id).cloned()).map(|member| {
+                    move || asked.with(|id| list.asked.clone().filter(|m| m.person.to_string() == *id)).map(|member| {
                         let (keep, itself) = (links::members(&tenant.get_untracked()), member.person == list.me);
                         view! {
                             <ConfirmEnd member=member.clone() itself keys="in this tenant" keep>
@@ -51,19 +55,34 @@ pub fn Members() -> impl IntoView {
                         }
                     })
                 }
-                <Body tenant list/>
+                <Body tenant list text=text.get_untracked() after=after.get_untracked()/>
             </Load>
         </TenantPage>
     }
 }
 
 #[component]
-fn Body(tenant: Signal<String>, list: MemberList) -> impl IntoView {
-    if list.members.is_empty() {
+fn Body(tenant: Signal<String>, list: MemberList, text: String, after: String) -> impl IntoView {
+    let base = links::members(&tenant.get_untracked());
+    if list.members.rows.is_empty() && text.is_empty() && after.is_empty() {
         return view! { <NobodyYet/> }.into_any();
     }
-    let base = links::members(&tenant.get_untracked());
-    view! { <MemberTable members=list.members now=list.now base end_refused=list.end_refused/> }.into_any()
+    let (shown, address, kept) = (list.members.rows.len(), base.clone(), text.clone());
+    let to = move |after: String| links::with(address.clone(), &[("q", &kept), ("after", &after)]);
+    let table = if list.members.rows.is_empty() {
+        view! { <div class="lines"><div class="item"><span class="title">"No matching members"</span><span class="end"><a class="btn sm" href=base.clone()>"Clear filter"</a></span></div></div> }.into_any()
+    } else {
+        view! { <MemberTable members=list.members.rows now=list.now base=base.clone() end_refused=list.end_refused/> }.into_any()
+    };
+    view! {
+        <Form method="GET" action=base attr:class="filterbar" attr:role="search">
+            <label class="control"><Icon name="filter"/><input type="search" name="q" placeholder="Name or e-mail" aria-label="Filter members" value=text/></label>
+            <button type="submit" class="btn">"Filter"</button>
+        </Form>
+        {table}
+        <Paging order=Order::ByName noun=("member", "members") shown after next=list.members.next to/>
+    }
+    .into_any()
 }
 
 /// Before the first sign-in.

@@ -23,10 +23,10 @@ use leptos_meta::Title;
 #[component]
 pub fn Model() -> impl IntoView {
     let (tenant, name) = (use_tenant(), use_param("name"));
-    let (number, tab) = (use_query("v"), use_query("tab"));
+    let (number, tab, after) = (use_query("v"), use_query("tab"), use_query("after"));
     let page = Resource::new(
-        move || (tenant.get(), name.get(), number.get().parse().unwrap_or(0)),
-        |(tenant, name, number)| model_get(tenant, name, number),
+        move || (tenant.get(), name.get(), number.get().parse().unwrap_or(0), after.get()),
+        |(tenant, name, number, after)| model_get(tenant, name, number, after),
     );
     let (deploy, stage) = (ServerAction::<EndpointDeploy>::new(), ServerAction::<ModelSetStage>::new());
     on_change(tenant, "", move || page.refetch());
@@ -48,13 +48,13 @@ pub fn Model() -> impl IntoView {
                 <Tabs tenant tab page=page.clone()/>
                 // Not in a `move ||`: a form in it would be drawn anew at every event.
                 {match tab.get_untracked().as_str() {
-                    "evaluation" => view! { <evaluation::Evaluation page=page.clone() whole=true tenant/> }.into_any(),
-                    "versions" => view! { <shelf::Versions page=page.clone() tenant/> }.into_any(),
+                    "evaluation" => view! { <evaluation::Evaluation page=page.clone() whole=true after=after.get_untracked() tenant/> }.into_any(),
+                    "versions" => view! { <shelf::Versions page=page.clone() after=after.get_untracked() tenant/> }.into_any(),
                     "files" => view! { <shelf::Files page=page.clone()/> }.into_any(),
                     "settings" => view! { <shelf::Settings page=page.clone()/> }.into_any(),
                     "endpoints" => view! { <serving::Serving page=page.clone() tenant deploy/> }.into_any(),
                     _ => view! {
-                        <evaluation::Evaluation page=page.clone() whole=false tenant/>
+                        <evaluation::Evaluation page=page.clone() whole=false after=String::new() tenant/>
                         <ledger::CardLedger page=page.clone() tenant/>
                         <ledger::LineageRow page=page.clone() tenant/>
                         <serving::StageChange page=page.clone() change=stage/>
@@ -153,12 +153,12 @@ fn short_digest(digest: &str) -> String {
 
 #[component]
 fn Tabs(tenant: Signal<String>, tab: Signal<String>, page: ModelPage) -> impl IntoView {
-    let serves = page.endpoints.iter().filter(|p| p.serves).count();
-    let tabs: [(&'static str, &'static str, Option<usize>); 6] = [
+    let serves = page.endpoints.iter().filter(|p| p.serves).count() as u64;
+    let tabs: [(&'static str, &'static str, Option<u64>); 6] = [
         ("", "Card", None),
         ("evaluation", "Evaluation", None),
-        ("versions", "Versions", Some(page.versions.len())),
-        ("files", "Files", Some(page.version.files.len())),
+        ("versions", "Versions", Some(page.versions_total)),
+        ("files", "Files", Some(page.version.files.len() as u64)),
         ("settings", "Settings", None),
         ("endpoints", "Endpoints", Some(serves)),
     ];

@@ -4,8 +4,8 @@ use crate::{
     api::models::{ModelList, list_models},
     links,
     ui::{
-        Crumb, Empty, Icon, Load, Off, Place, Sheet, StateWord, TenantPage, When, bytes, count, number::some, on_change, use_query,
-        use_tenant,
+        Crumb, Empty, Icon, Load, Off, Order, Paging, Place, Sheet, StateWord, TenantPage, When, bytes, count, number::some, on_change,
+        use_query, use_tenant,
     },
 };
 use domain::{card, model::ModelOverview, model::Stage};
@@ -16,21 +16,29 @@ use leptos_router::components::Form;
 #[component]
 pub fn Models() -> impl IntoView {
     let tenant = use_tenant();
-    let (text, stage) = (use_query("q"), use_query("stage"));
-    let list = Resource::new(move || tenant.get(), list_models);
+    let (text, stage, after) = (use_query("q"), use_query("stage"), use_query("after"));
+    let list = Resource::new(
+        move || (tenant.get(), text.get(), stage.get(), after.get()),
+        |(tenant, text, stage, after)| list_models(tenant, text, stage, after),
+    );
     on_change(tenant, "", move || list.refetch());
     view! {
         <Title text="Models"/>
         <TenantPage place=Place::Models crumbs=vec![Crumb::here("Models")]>
             <Load resource=list let:list>
                 <Head tenant list=list.clone()/>
-                {if list.models.is_empty() {
+                {if list.total == 0 {
                     view! { <FirstUse tenant/> }.into_any()
                 } else {
-                    let all = list.models.clone();
+                    let (tenant, text, stage) = (tenant.get_untracked(), text.get_untracked(), stage.get_untracked());
+                    let (shown, next) = (list.models.rows.len(), list.models.next.clone());
+                    let table = table(&tenant, &list.models.rows, list.total, &text, &stage);
+                    let address = (tenant.clone(), text.clone(), stage.clone());
+                    let to = move |after: String| links::with(links::models(&address.0), &[("q", &address.1), ("stage", &address.2), ("after", &after)]);
                     view! {
-                        <Filter tenant text stage models=all.clone()/>
-                        {move || table(&tenant.get(), &all, &text.get(), &stage.get())}
+                        <Filter tenant text stage/>
+                        {table}
+                        <Paging order=Order::ByName noun=("model", "models") shown after=after.get_untracked() next to/>
                     }
                     .into_any()
                 }}
@@ -42,11 +50,10 @@ pub fn Models() -> impl IntoView {
 
 #[component]
 fn Head(tenant: Signal<String>, list: ModelList) -> impl IntoView {
-    let versions: u32 = list.models.iter().map(|m| m.versions).sum();
     let sentence = format!(
         "{}, {}. Versions are immutable; stage changes are recorded in the audit log.",
-        some(list.models.len() as u64, "model", "models"),
-        some(u64::from(versions), "version", "versions")
+        some(list.total, "model", "models"),
+        some(list.versions, "version", "versions")
     );
     view! {
         <header class="head">
@@ -63,33 +70,24 @@ fn Head(tenant: Signal<String>, list: ModelList) -> impl IntoView {
 }
 
 #[component]
-fn Filter(tenant: Signal<String>, text: Signal<String>, stage: Signal<String>, models: Vec<ModelOverview>) -> impl IntoView {
-    let all = models.len();
-    let stages = Stage::ALL.map(|s| (s, models.iter().filter(|m| m.latest.stage == s).count()));
-    let to = move |stage: &str| links::with(links::models(&tenant.get()), &[("q", &text.get()), ("stage", stage)]);
+fn Filter(tenant: String, text: String, stage: String) -> impl IntoView {
+    let choices = std::iter::once(("", "All".to_owned())).chain(Stage::ALL.map(|s| (s.word(), capital(s.word()))));
+    let keep = text.clone();
     view! {
-        <Form method="GET" action=move || links::models(&tenant.get()) attr:class="filterbar" attr:role="search">
-            <label class="control"><Icon name="filter"/><input type="search" name="q" placeholder="Filter by name, base, dataset" aria-label="Filter models" prop:value=move || text.get() value=text.get_untracked()/></label>
-            {move || (!stage.read().is_empty()).then(|| view! { <input type="hidden" name="stage" value=stage.get()/> })}
+        <Form method="GET" action=links::models(&tenant) attr:class="filterbar" attr:role="search">
+            <label class="control"><Icon name="filter"/><input type="search" name="q" placeholder="Filter by name, base, dataset" aria-label="Filter models" value=text/></label>
+            {(!stage.is_empty()).then(|| view! { <input type="hidden" name="stage" value=stage.clone()/> })}
             <nav class="seg" aria-label="Stage">
-                <a href=move || to("") aria-current=move || stage.read().is_empty().then_some("true")>{format!("All {all}")}</a>
-                {stages.into_iter().map(|(s, n)| view! {
-                    <a href=move || to(s.word()) aria-current=move || (*stage.read() == s.word()).then_some("true")>{format!("{} {n}", capital(s.word()))}</a>
+                {choices.map(|(value, label)| {
+                    let href = links::with(links::models(&tenant), &[("q", &keep), ("stage", value)]);
+                    view! { <a href=href aria-current=(stage == value).then_some("true")>{label}</a> }
                 }).collect_view()}
             </nav>
         </Form>
     }
 }
 
-fn table(tenant: &str, all: &[ModelOverview], text: &str, stage: &str) -> AnyView {
-    let wanted = text.trim().to_lowercase();
-    let matches = |m: &&ModelOverview| {
-        (stage.is_empty() || m.latest.stage.word() == stage)
-            && [m.model.name.as_str(), m.latest.base_model_name.as_str(), m.latest.dataset_name.as_str()]
-                .iter()
-                .any(|s| s.contains(&wanted))
-    };
-    let shown: Vec<_> = all.iter().filter(matches).collect();
+fn table(tenant: &str, shown: &[ModelOverview], total: u64, text: &str, stage: &str) -> AnyView {
     if shown.is_empty() {
         let said = [("“", text, "”"), ("stage ", stage, "")]
             .iter()
@@ -97,7 +95,7 @@ fn table(tenant: &str, all: &[ModelOverview], text: &str, stage: &str) -> AnyVie
             .map(|(a, b, c)| format!("{a}{b}{c}"))
             .collect::<Vec<_>>()
             .join(", ");
-        let sentence = format!("No results for {said}. {} without the filter.", all.len());
+        let sentence = format!("No results for {said}. {} without the filter.", count(total));
         let clear = links::models(&tenant);
         return view! {
             <Empty title="No matching models">
@@ -107,7 +105,7 @@ fn table(tenant: &str, all: &[ModelOverview], text: &str, stage: &str) -> AnyVie
         }
         .into_any();
     }
-    let rows = shown.into_iter().map(|m| line(tenant, m)).collect_view();
+    let rows = shown.iter().map(|m| line(tenant, m)).collect_view();
     view! {
         <Sheet label="models">
             <table class="table fold registry">
@@ -180,6 +178,7 @@ fn BaseModels(tenant: Signal<String>, list: ModelList) -> impl IntoView {
                     </table>
                 </Sheet>
             })}
+            {list.more_base_models.then(|| view! { <p class="small after"><a href=move || links::base_models(&tenant.get())>"All base models"</a></p> })}
         </section>
     }
 }

@@ -22,7 +22,8 @@ pub fn Playground() -> impl IntoView {
     // The conversation in the address, until the first answer of a new one has given it an id.
     let chat = RwSignal::new(in_path.get_untracked());
     Effect::new(move |_| chat.set(in_path.get()));
-    let page = Resource::new(move || (tenant.get(), chat.get()), |(tenant, chat)| playground_get(tenant, chat));
+    let after = use_query("after");
+    let page = Resource::new(move || (tenant.get(), chat.get(), after.get()), |(tenant, chat, after)| playground_get(tenant, chat, after));
     on_change(tenant, "", move || page.refetch());
     let talk = Talk::new(tenant, chat, page);
     let crumbs = Signal::derive(move || vec![Crumb::here("Playground")]);

@@ -13,6 +13,7 @@ use crate::{
     },
 };
 use domain::{
+    page::Page,
     run::{EvaluatedRow, MetricPoint, Run as RunData, StepKind},
     settings::FinetuningType,
     time::span,
@@ -190,7 +191,7 @@ struct Parts {
     points: Resource<Result<Vec<MetricPoint>, AppError>>,
     tail: Resource<Result<LogTail, AppError>>,
     /// Empty outside of the tab with the results.
-    rows: Resource<Result<Vec<EvaluatedRow>, AppError>>,
+    rows: Resource<Result<Page<EvaluatedRow>, AppError>>,
     /// Empty outside of the tab with the settings.
     differences: Resource<Result<Differences, AppError>>,
     following: RwSignal<bool>,
@@ -205,6 +206,7 @@ const LINES_IN_LOG: u32 = 2000;
 impl Parts {
     fn new(tenant: Signal<String>, id: Signal<String>, tab: Signal<String>) -> Self {
         let (text, level, which, with) = (use_query("q"), use_query("level"), use_query("rows"), use_query("with"));
+        let after = use_query("after");
         let whole = Memo::new(move |_| tab.with(|t| t == "log"));
         let results = Memo::new(move |_| tab.with(|t| t == "results"));
         let config = Memo::new(move |_| tab.with(|t| t == "config"));
@@ -217,8 +219,10 @@ impl Parts {
                 |(t, id, n, level, text)| get_log(t, id, n, level, text),
             ),
             rows: Resource::new(
-                move || (tenant.get(), id.get(), results.get(), which.get()),
-                |(t, id, wanted, which)| async move { if wanted { get_evaluated(t, id, which).await } else { Ok(Vec::new()) } },
+                move || (tenant.get(), id.get(), results.get(), which.get(), after.get()),
+                |(t, id, wanted, which, after)| async move {
+                    if wanted { get_evaluated(t, id, which, after).await } else { Ok(Page { rows: Vec::new(), next: None }) }
+                },
             ),
             differences: Resource::new(
                 move || (tenant.get(), id.get(), config.get(), with.get()),

@@ -91,7 +91,7 @@ fn Body(draft: Draft, tenant: String, view: RwSignal<View>, whole: all::Whole) -
     let from = use_query("from").get_untracked();
     let (may, parent) = (draft.launch_refused.is_none(), draft.parent.clone());
     let (presets, what) = ((tenant.clone(), parent.clone(), draft.form.dataset.clone()), draft.clone());
-    let to = links::run_new(&tenant);
+    let (to, of) = (links::run_new(&tenant), tenant.clone());
     view! {
         <ProblemSummary error/>
         <KeptDraft form="run-form" of=format!("run {tenant}") answered=answered(launch)/>
@@ -114,7 +114,7 @@ fn Body(draft: Draft, tenant: String, view: RwSignal<View>, whole: all::Whole) -
             <div class="cols" class:cols-code=move || view.get() != View::All>
                 <div class="stack-lg">
                     {move || (view.get() == View::Simple).then(|| view! { <Presets tenant=presets.0.clone() parent=presets.1.clone() dataset=presets.2.clone()/> })}
-                    <fields::What typed draft=what/>
+                    <fields::What typed draft=what tenant=of/>
                     <yaml::Editor typed view/>
                     {move || match view.get() {
                         View::Simple => view! { <fields::Training typed/><fields::More typed/> }.into_any(),

@@ -4,7 +4,8 @@ use crate::{
     api::runs::{RunList, list_runs},
     links,
     ui::{
-        Crumb, Empty, Icon, Load, Place, Sheet, StateWord, Status, TenantPage, When, count, number::some, on_change, use_query, use_tenant,
+        Crumb, Empty, Icon, Load, Order, Paging, Place, Sheet, StateWord, Status, TenantPage, When, count, number::some, on_change,
+        use_query, use_tenant,
     },
 };
 use domain::{
@@ -18,15 +19,15 @@ use leptos_router::components::Form;
 
 #[component]
 pub fn Runs() -> impl IntoView {
-    let (tenant, state, text) = (use_tenant(), use_query("state"), use_query("q"));
-    let list = Resource::new(move || (tenant.get(), state.get(), text.get()), |(t, s, q)| list_runs(t, s, q));
+    let (tenant, state, text, after) = (use_tenant(), use_query("state"), use_query("q"), use_query("after"));
+    let list = Resource::new(move || (tenant.get(), state.get(), text.get(), after.get()), |(t, s, q, after)| list_runs(t, s, q, after));
     on_change(tenant, String::new(), move || list.refetch());
     view! {
         <Title text="Runs"/>
         <TenantPage place=Place::Runs crumbs=vec![Crumb::here("Runs")]>
             <Load resource=list let:list>
                 <header class="head">
-                    <div><h1>"Runs"</h1><p>{format!("{}, {} active. Each successful run creates a model version.", some(list.counts[0] as u64, "run", "runs"), list.counts[1])}</p></div>
+                    <div><h1>"Runs"</h1><p>{format!("{}, {} active. Each successful run creates a model version.", some(list.counts[0], "run", "runs"), list.counts[1])}</p></div>
                     <div class="row">
                         {match list.launch_refused.clone() {
                             None => view! { <a class="btn primary" href=links::run_new(&tenant.get_untracked())><Icon name="plus"/>"New run"</a> }.into_any(),
@@ -37,7 +38,7 @@ pub fn Runs() -> impl IntoView {
                 {if list.counts[0] == 0 {
                     view! { <First tenant=tenant.get_untracked() may=list.launch_refused.is_none()/> }.into_any()
                 } else {
-                    view! { <Filter tenant=tenant.get_untracked() state=state.get_untracked() text=text.get_untracked() list=list.clone()/> <Table tenant=tenant.get_untracked() list/> }.into_any()
+                    view! { <Filter tenant=tenant.get_untracked() state=state.get_untracked() text=text.get_untracked() list=list.clone()/> <Table tenant=tenant.get_untracked() list=list.clone()/> <Turn tenant=tenant.get_untracked() state=state.get_untracked() text=text.get_untracked() after=after.get_untracked() list/> }.into_any()
                 }}
             </Load>
         </TenantPage>
@@ -61,14 +62,13 @@ fn Filter(tenant: String, state: String, text: String, list: RunList) -> impl In
                 }).collect_view()}
             </span>
             <button type="submit" class="btn">"Filter"</button>
-            <span class="end small subtle">{format!("{} of {all}", list.runs.len())}</span>
         </Form>
     }
 }
 
 #[component]
 fn Table(tenant: String, list: RunList) -> impl IntoView {
-    if list.runs.is_empty() {
+    if list.runs.rows.is_empty() {
         return view! {
             <div class="lines"><div class="item"><span class="title">"No matching runs"</span><span class="end"><a class="btn sm" href=links::runs(&tenant)>"Clear filter"</a></span><p>{format!("{} without the filter.", list.counts[0])}</p></div></div>
         }
@@ -78,11 +78,18 @@ fn Table(tenant: String, list: RunList) -> impl IntoView {
         <Sheet label="runs">
             <table class="table fold runlist">
                 <thead><tr><th scope="col">"Run"</th><th scope="col">"State"</th><th scope="col">"Base and data"</th><th scope="col">"Model"</th><th scope="col" class="num">"Held-out correct"</th><th scope="col" class="num">"Duration"</th><th scope="col">"Owner"</th><th scope="col">"Started"</th></tr></thead>
-                <tbody>{list.runs.into_iter().map(|r| row(&tenant, r, list.now)).collect_view()}</tbody>
+                <tbody>{list.runs.rows.into_iter().map(|r| row(&tenant, r, list.now)).collect_view()}</tbody>
             </table>
         </Sheet>
     }
     .into_any()
+}
+
+#[component]
+fn Turn(tenant: String, state: String, text: String, after: String, list: RunList) -> impl IntoView {
+    let shown = list.runs.rows.len();
+    let to = move |after: String| links::with(links::runs(&tenant), &[("q", &text), ("state", &state), ("after", &after)]);
+    view! { <Paging order=Order::NewestFirst noun=("run", "runs") shown after next=list.runs.next to/> }
 }
 
 fn row(tenant: &String, r: Run, now: Timestamp) -> impl IntoView + use<> {

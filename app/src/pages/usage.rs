@@ -3,7 +3,7 @@
 use crate::{
     api::usage::{CallLine, RANGES, UsagePage, usage_get},
     links,
-    ui::{Crumb, Empty, Load, Place, Sheet, TenantPage, When, count, on_change, use_query, use_tenant},
+    ui::{Crumb, Empty, Load, Order, Paging, Place, Sheet, TenantPage, When, count, on_change, use_query, use_tenant},
 };
 use domain::usage::{UsageBy, UsageLine};
 use leptos::prelude::*;
@@ -11,9 +11,11 @@ use leptos_meta::Title;
 
 #[component]
 pub fn Usage() -> impl IntoView {
-    let (tenant, by, days) = (use_tenant(), use_query("by"), use_query("days"));
-    let page =
-        Resource::new(move || (tenant.get(), by.get(), days.get().parse().unwrap_or(14)), |(tenant, by, days)| usage_get(tenant, by, days));
+    let (tenant, by, days, after) = (use_tenant(), use_query("by"), use_query("days"), use_query("after"));
+    let page = Resource::new(
+        move || (tenant.get(), by.get(), days.get().parse().unwrap_or(14), after.get()),
+        |(tenant, by, days, after)| usage_get(tenant, by, days, after),
+    );
     on_change(tenant, "", move || page.refetch());
     view! {
         <Title text="Usage"/>
@@ -25,7 +27,12 @@ pub fn Usage() -> impl IntoView {
                     <Days lines=page.per_day.clone()/>
                     <Breakdown page=page.clone()/>
                 </div>
-                <Calls calls=page.calls/>
+                {
+                    let address = (links::usage(&tenant.get_untracked()), by.get_untracked(), days.get_untracked());
+                    let to = move |after: String| links::with(address.0.clone(), &[("by", &address.1), ("days", &address.2), ("after", &after)]);
+                    let (shown, next) = (page.calls.rows.len(), page.calls.next);
+                    view! { <Calls calls=page.calls.rows/><Paging order=Order::NewestFirst noun=("call", "calls") shown after=after.get_untracked() next to/> }
+                }
             </Load>
         </TenantPage>
     }

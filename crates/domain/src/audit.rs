@@ -62,33 +62,3 @@ pub struct Record {
     pub entry: Entry,
     pub hash: String,
 }
-
-/// A place in the list of records, newest first: what comes after it is older. Its text is for addresses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cursor {
-    pub at: Timestamp,
-    pub chain: String,
-    pub seq: i64,
-}
-
-impl Record {
-    pub fn cursor(&self) -> Cursor {
-        Cursor { at: self.entry.at, chain: self.chain.clone(), seq: self.seq }
-    }
-}
-
-impl std::fmt::Display for Cursor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}.{}", self.at.0, self.seq, self.chain)
-    }
-}
-
-impl Cursor {
-    /// `None` for everything that [`Display`](std::fmt::Display) did not write.
-    pub fn read(text: &str) -> Option<Self> {
-        let mut parts = text.splitn(3, '.');
-        let at = Timestamp(parts.next()?.parse().ok()?);
-        let seq = parts.next()?.parse().ok()?;
-        Some(Self { at, seq, chain: parts.next()?.to_owned() })
-    }
-}

@@ -143,6 +143,9 @@ pub struct DatasetVersion {
     /// When its rows were erased. What is known of them (report, digest, documentation) stays; the state is `Rejected` then.
     #[serde(default)]
     pub erased_at: Option<Timestamp>,
+    /// The number of the newest earlier version of the same dataset that has exactly these bytes.
+    #[serde(default)]
+    pub same_as: Option<u32>,
     pub format: Option<Format>,
     pub container: Option<Container>,
     /// Share of accepted rows that is kept back for the evaluation, in percent, 0 to 50.
@@ -157,13 +160,6 @@ pub struct DatasetVersion {
 }
 
 impl DatasetVersion {
-    /// The number of an earlier version of the same dataset that has exactly these bytes; the newest of them.
-    pub fn same_bytes_as(&self, versions: &[DatasetVersion]) -> Option<u32> {
-        let digest = self.digest.as_ref()?;
-        let same = |v: &&DatasetVersion| v.dataset == self.dataset && v.number < self.number && v.digest.as_ref() == Some(digest);
-        versions.iter().filter(same).map(|v| v.number).max()
-    }
-
     /// Whether this file can be downloaded now.
     pub fn has(&self, file: DatasetFile) -> bool {
         let arrived = self.digest.is_some() && self.erased_at.is_none();

@@ -31,6 +31,7 @@ pub mod model;
 pub mod model_server;
 pub mod name;
 pub mod one_line;
+pub mod page;
 pub mod people;
 pub mod policy;
 pub mod problem;

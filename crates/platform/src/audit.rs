@@ -16,12 +16,13 @@ use crate::{
 use checkpoints::Signed;
 use domain::{
     audit::{
-        Cursor, Detail, Entry, Record, Verification, Verified,
+        Detail, Entry, Record, Verification, Verified,
         chain::{Checker, FIRST_SEGMENT, Row, chain_of},
         checkpoint::{Checkpoint, LastCheckpoint},
         tree::Tree,
     },
     name::Name,
+    page::{Cursor, Page},
     policy::Action,
     problem::Problem,
     time::Timestamp,
@@ -36,9 +37,9 @@ pub struct AuditFilter {
     pub action: Option<String>,
     /// Id of the thing, or the beginning of its name.
     pub object: Option<String>,
-    /// Only older records: the next page.
-    pub before: Option<Cursor>,
-    /// 1 to 500.
+    /// Where the page begins.
+    pub after: Cursor,
+    /// Rows of the page, 1 to 500.
     pub limit: u32,
 }
 
@@ -169,11 +170,11 @@ impl Platform {
 
 impl Audit<'_> {
     /// Newest first.
-    pub async fn page(&self, filter: AuditFilter) -> Result<Vec<Record>, Problem> {
+    pub async fn page(&self, filter: AuditFilter) -> Result<Page<Record>, Problem> {
         self.scope.permit(Action::AuditRead)?;
-        let rows =
+        let page =
             self.scope.platform().store().audit_page(Some(self.scope.tenant_name()), &filter).await.doing("reading the audit log")?;
-        Ok(rows.into_iter().map(Row::record).collect())
+        Ok(page.map(Row::record))
     }
 
     /// Checks the tenant's chain, and the first segment where there is one: of that, a part cannot be checked alone.
@@ -196,10 +197,10 @@ impl Audit<'_> {
 
 impl PlatformAudit<'_> {
     /// Newest first.
-    pub async fn page(&self, filter: AuditFilter) -> Result<Vec<Record>, Problem> {
+    pub async fn page(&self, filter: AuditFilter) -> Result<Page<Record>, Problem> {
         self.scope.permit(Action::PlatformAuditRead)?;
-        let rows = self.platform.store().audit_page(None, &filter).await.doing("reading the audit log")?;
-        Ok(rows.into_iter().map(Row::record).collect())
+        let page = self.platform.store().audit_page(None, &filter).await.doing("reading the audit log")?;
+        Ok(page.map(Row::record))
     }
     pub async fn verify(&self) -> Result<Verification, Problem> {
         self.scope.permit(Action::PlatformAuditRead)?;

@@ -15,6 +15,7 @@ use domain::{
     base_model::{BaseModel, BaseModelState},
     ids::BaseModelId,
     name::Name,
+    page::{Cursor, Page},
     policy::{self, Action},
     problem::Problem,
     reason::base_model::BaseModelReason,
@@ -33,6 +34,15 @@ pub struct NewBaseModel {
     pub template: Option<String>,
 }
 
+/// Which base models of the list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BaseModelFilter {
+    /// Part of name, architecture or licence; empty = all.
+    pub text: String,
+    /// Only those that can be trained and served now.
+    pub ready: bool,
+}
+
 pub struct BaseModels<'a> {
     platform: &'a Platform,
 }
@@ -45,12 +55,17 @@ impl Platform {
 
 impl BaseModels<'_> {
     /// By name; for members of any tenant, the auditor and the admin.
-    pub async fn list(&self, caller: &Caller) -> Result<Vec<BaseModel>, Problem> {
+    pub async fn list(&self, caller: &Caller, filter: &BaseModelFilter, after: &Cursor) -> Result<Page<BaseModel>, Problem> {
         let role = caller.memberships.iter().map(|(_, role)| *role).max();
         if !policy::allows(role, caller.person.platform_role, Action::BaseModelRead) {
             return Err(Problem::not_found("This page"));
         }
-        self.platform.store().base_models().await.doing("reading the base models")
+        self.platform.store().base_models(filter, after).await.doing("reading the base models")
+    }
+
+    /// By id; none when there is no such base model any more.
+    pub async fn by_id(&self, id: BaseModelId) -> Result<Option<BaseModel>, Problem> {
+        self.platform.store().base_model(id).await.doing("reading the base model")
     }
 
     pub async fn get(&self, name: &str) -> Result<BaseModel, Problem> {

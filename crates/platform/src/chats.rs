@@ -9,6 +9,7 @@ use crate::{
 use domain::{
     chat::{Chat, ChatOverview},
     ids::ChatId,
+    page::{Cursor, Page},
     policy::Action,
     problem::Problem,
 };
@@ -33,10 +34,10 @@ impl Platform {
 }
 
 impl Chats<'_> {
-    /// Newest first, at most 200.
-    pub async fn list(&self) -> Result<Vec<ChatOverview>, Problem> {
+    /// Newest first.
+    pub async fn list(&self, after: &Cursor) -> Result<Page<ChatOverview>, Problem> {
         self.scope.permit(Action::Infer)?;
-        self.scope.platform().store().chats(self.scope.tenant_name(), self.scope.person().id).await.doing("reading the chats")
+        self.scope.platform().store().chats(self.scope.tenant_name(), self.scope.person().id, after).await.doing("reading the chats")
     }
 
     pub async fn get(&self, id: ChatId) -> Result<Chat, Problem> {

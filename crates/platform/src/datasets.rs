@@ -22,10 +22,30 @@ use domain::{
     dataset::{Dataset, DatasetOverview, DatasetVersion, Documentation},
     ids::DatasetVersionId,
     name::Name,
+    page::{Cursor, Page},
     policy::Action,
     problem::Problem,
 };
-use std::collections::HashMap;
+
+/// Which datasets of the list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DatasetFilter {
+    /// Part of the name, or of the newest version's file name, licence or author; empty = all.
+    pub text: String,
+    pub checks: DatasetChecks,
+}
+
+/// What the check of the newest version found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DatasetChecks {
+    #[default]
+    All,
+    /// Rows that were left out.
+    Rejected,
+    Warnings,
+    /// Nothing worse than a hint.
+    Clean,
+}
 
 pub struct Datasets<'a> {
     scope: &'a Scope,
@@ -39,44 +59,53 @@ impl Platform {
 
 impl Datasets<'_> {
     /// By name, each with its newest version.
-    pub async fn list(&self) -> Result<Vec<DatasetOverview>, Problem> {
+    pub async fn list(&self, filter: &DatasetFilter, after: &Cursor) -> Result<Page<DatasetOverview>, Problem> {
         self.scope.permit(Action::DatasetRead)?;
-        let (store, tenant, doing) = (self.scope.platform().store(), self.scope.tenant_name(), "reading the datasets");
-        let datasets = store.datasets(tenant).await.doing(doing)?;
-        let latest = store.latest_versions(tenant).await.doing(doing)?;
-        let runs = store.runs_of_datasets(tenant).await.doing(doing)?;
-        let mut latest: HashMap<_, _> = latest.into_iter().map(|v| (v.dataset, v)).collect();
-        Ok(datasets
-            .into_iter()
-            .map(|dataset| DatasetOverview {
-                latest: latest.remove(&dataset.id),
-                runs: runs.get(&dataset.id).copied().unwrap_or(0),
-                dataset,
-            })
-            .collect())
+        self.scope.platform().store().datasets(self.scope.tenant_name(), filter, after).await.doing("reading the datasets")
     }
 
-    /// The dataset and its versions, newest first.
-    pub async fn get(&self, name: &str) -> Result<(Dataset, Vec<DatasetVersion>), Problem> {
+    pub async fn get(&self, name: &str) -> Result<Dataset, Problem> {
         self.scope.permit(Action::DatasetRead)?;
-        let (store, tenant, doing) = (self.scope.platform().store(), self.scope.tenant_name(), "reading the dataset");
+        let (store, tenant) = (self.scope.platform().store(), self.scope.tenant_name());
         let parsed: Name = name.parse().map_err(|_| not_found(name))?;
-        let dataset = store.dataset(tenant, &parsed).await.doing(doing)?.ok_or_else(|| not_found(name))?;
-        let versions = store.versions_of_dataset(tenant, dataset.id).await.doing(doing)?;
-        Ok((dataset, versions))
+        store.dataset(tenant, &parsed).await.doing("reading the dataset")?.ok_or_else(|| not_found(name))
     }
 
-    /// All versions of all datasets, by name, newest first.
-    pub async fn versions(&self) -> Result<Vec<DatasetVersion>, Problem> {
+    /// The versions of a dataset, newest first.
+    pub async fn versions(&self, name: &str, after: &Cursor) -> Result<Page<DatasetVersion>, Problem> {
+        let dataset = self.get(name).await?;
+        let store = self.scope.platform().store();
+        store.versions_of_dataset(self.scope.tenant_name(), dataset.id, after).await.doing("reading the dataset’s versions")
+    }
+
+    /// How many versions it has.
+    pub async fn count_versions(&self, dataset: &Dataset) -> Result<u64, Problem> {
         self.scope.permit(Action::DatasetRead)?;
         let store = self.scope.platform().store();
-        store.dataset_versions(self.scope.tenant_name()).await.doing("reading the versions of the datasets")
+        store.count_versions_of_dataset(self.scope.tenant_name(), dataset.id).await.doing("counting the dataset’s versions")
+    }
+
+    /// Of each dataset the newest version that can be trained on, newest first; `text` is part of the dataset's name. One page, for
+    /// forms: what is not on it is found by its name.
+    pub async fn ready(&self, text: &str) -> Result<Page<DatasetVersion>, Problem> {
+        self.scope.permit(Action::DatasetRead)?;
+        let store = self.scope.platform().store();
+        store.ready_versions(self.scope.tenant_name(), text).await.doing("reading the versions of the datasets")
+    }
+
+    /// The newest versions of all datasets, newest first: one page.
+    pub async fn newest_versions(&self) -> Result<Page<DatasetVersion>, Problem> {
+        self.scope.permit(Action::DatasetRead)?;
+        let store = self.scope.platform().store();
+        store.newest_dataset_versions(self.scope.tenant_name()).await.doing("reading the versions of the datasets")
     }
 
     /// `None` = the newest, whatever its state.
     pub async fn version(&self, name: &str, number: Option<u32>) -> Result<DatasetVersion, Problem> {
-        let (_, versions) = self.get(name).await?;
-        versions.into_iter().find(|v| number.is_none_or(|n| v.number == n)).ok_or_else(|| match number {
+        let dataset = self.get(name).await?;
+        let store = self.scope.platform().store();
+        let found = store.version_of_dataset(self.scope.tenant_name(), dataset.id, number).await.doing("reading the dataset version")?;
+        found.ok_or_else(|| match number {
             Some(n) => Problem::not_found(format!("Version {n} of the dataset “{}”", shortened(name))),
             None => not_found(name),
         })

@@ -16,6 +16,7 @@ use domain::{
     model::{ModelVersion, Stage, WeightsKind},
     model_server::ModelServer,
     name::Name,
+    page::{Cursor, Page},
     policy::Action,
     problem::{FieldProblem, Problem, ProblemKind},
     reason::endpoint::EndpointReason,
@@ -49,6 +50,15 @@ pub struct Deploy {
     pub endpoint: Option<String>,
 }
 
+/// How many endpoints there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndpointCounts {
+    pub all: u64,
+    /// Should run: what the quota counts.
+    pub wanted: u64,
+    pub ready: u64,
+}
+
 /// The endpoints of one tenant.
 pub struct Endpoints<'a> {
     scope: &'a Scope,
@@ -69,9 +79,30 @@ impl Endpoints<'_> {
     }
 
     /// Newest first.
-    pub async fn list(&self) -> Result<Vec<Endpoint>, Problem> {
+    pub async fn list(&self, after: &Cursor) -> Result<Page<Endpoint>, Problem> {
         self.scope.permit(Action::EndpointRead)?;
-        self.platform().store().endpoints(self.tenant()).await.doing("reading the endpoints")
+        self.platform().store().endpoints(self.tenant(), after).await.doing("reading the endpoints")
+    }
+
+    /// How many there are, should run, and are ready.
+    pub async fn counts(&self) -> Result<EndpointCounts, Problem> {
+        self.scope.permit(Action::EndpointRead)?;
+        let (all, wanted, ready) = self.platform().store().endpoint_counts(self.tenant()).await.doing("counting the endpoints")?;
+        Ok(EndpointCounts { all, wanted, ready })
+    }
+
+    /// Those that serve this version or should, and those of its base that could take it as an adapter; the wanted ones first, at most a
+    /// page of each.
+    pub async fn around(&self, version: &ModelVersion) -> Result<Vec<Endpoint>, Problem> {
+        self.scope.permit(Action::EndpointRead)?;
+        let (store, doing) = (self.platform().store(), "reading the endpoints");
+        let mut found = store.endpoints_serving(self.tenant(), version.id).await.doing(doing)?;
+        if version.kind == WeightsKind::Adapter {
+            let fitting = store.endpoints_for_base(self.tenant(), version.base_model).await.doing(doing)?;
+            let others: Vec<Endpoint> = fitting.into_iter().filter(|e| found.iter().all(|f| f.id != e.id)).collect();
+            found.extend(others);
+        }
+        Ok(found)
     }
 
     pub async fn get(&self, name: &str) -> Result<Endpoint, Problem> {
@@ -180,7 +211,8 @@ impl Endpoints<'_> {
         base: &BaseModel,
         wanted: Option<&str>,
     ) -> Result<Endpoint, Problem> {
-        let mine = self.list().await?.into_iter().find(|e| e.merged_version == Some(version.id));
+        let serving = self.platform().store().endpoints_serving(self.tenant(), version.id).await.doing("reading the endpoints")?;
+        let mine = serving.into_iter().find(|e| e.merged_version == Some(version.id));
         let mut tx = Change::begin(self.platform(), permit).await?;
         let record = match mine {
             Some(e) => {

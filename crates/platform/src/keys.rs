@@ -5,10 +5,21 @@ use domain::{
     audit::Detail,
     ids::{KeyId, PersonId},
     key::{ApiKey, CreatedKey, NewKey, text},
+    page::{Cursor, Page},
     policy::Action,
     problem::{FieldProblem, Problem},
     time::DAY,
 };
+use std::collections::HashMap;
+
+/// Which keys of the list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyFilter {
+    /// Part of the label, the owner's name, the key's beginning or a model that it may call; empty = all.
+    pub text: String,
+    /// Only those that work now.
+    pub working: bool,
+}
 
 pub struct Keys<'a> {
     scope: &'a Scope,
@@ -22,9 +33,38 @@ impl Platform {
 
 impl Keys<'_> {
     /// Newest first, revoked ones included.
-    pub async fn list(&self) -> Result<Vec<ApiKey>, Problem> {
+    pub async fn list(&self, filter: &KeyFilter, after: &Cursor) -> Result<Page<ApiKey>, Problem> {
         self.scope.permit(Action::KeyRead)?;
-        self.scope.platform().store().keys(self.scope.tenant_name()).await.doing("reading the keys")
+        let platform = self.scope.platform();
+        platform.store().keys(self.scope.tenant_name(), filter, platform.now(), after).await.doing("reading the keys")
+    }
+
+    pub async fn get(&self, id: KeyId) -> Result<ApiKey, Problem> {
+        self.scope.permit(Action::KeyRead)?;
+        let found = self.scope.platform().store().key(self.scope.tenant_name(), id).await.doing("reading the key")?;
+        found.ok_or_else(|| Problem::not_found(format!("The key {id}")))
+    }
+
+    /// Service keys that work and that nobody answers for, newest first: one page.
+    pub async fn unanswered(&self) -> Result<Page<ApiKey>, Problem> {
+        self.scope.permit(Action::KeyRead)?;
+        let platform = self.scope.platform();
+        platform.store().unanswered_keys(self.scope.tenant_name(), platform.now()).await.doing("reading the keys")
+    }
+
+    /// The newest of one's own keys that is neither revoked nor over; the others stop when it does.
+    pub async fn own(&self) -> Result<Option<ApiKey>, Problem> {
+        self.scope.permit(Action::KeyRead)?;
+        let platform = self.scope.platform();
+        platform.store().own_key(self.scope.tenant_name(), self.scope.person().id, platform.now()).await.doing("reading the keys")
+    }
+
+    /// What these keys are called; nothing for whoever may not read keys.
+    pub async fn labels(&self, ids: &[KeyId]) -> Result<HashMap<KeyId, String>, Problem> {
+        if !self.scope.may(Action::KeyRead) {
+            return Ok(HashMap::new());
+        }
+        self.scope.platform().store().key_labels(self.scope.tenant_name(), ids).await.doing("reading the keys")
     }
 
     /// The secret is in the answer and nowhere else. A service key needs a right of its own.

@@ -8,6 +8,7 @@ use domain::{
     base_model::BaseModelState,
     dataset::{DatasetVersion, VersionState},
     name::Name,
+    page::Cursor,
     problem::Problem,
     time::{HOUR, MINUTE},
 };
@@ -30,25 +31,30 @@ impl Platform {
     pub async fn sweep_store(&self) -> Result<Swept, Problem> {
         let doing = "looking for leftovers in the artefact store";
         let mut swept = Swept::default();
-        for tenant in self.store().tenants().await.doing(doing)? {
-            let settled = self.store().settled_bytes(&tenant.name).await.doing(doing)?;
-            let files = self.blobs().on_disk(&format!("t/{}", tenant.name)).await.doing(doing)?;
-            let mut owners = Owners { platform: self, tenant: &tenant.name, versions: HashMap::new() };
-            let (mut measured, mut inodes) = (0, HashSet::new());
-            for file in files {
-                let fate = owners.fate(&file).await?;
-                if fate == Fate::Over && self.is_old(&file, AFTER) || fate == Fate::Unknown && self.is_old(&file, UNKNOWN_AFTER) {
-                    self.blobs().remove_from_disk(&file.path).await.doing(doing)?;
-                    swept.files += 1;
-                    swept.bytes += file.bytes;
-                } else if fate != Fate::Promised && inodes.insert(file.inode) {
-                    measured += file.bytes;
+        let mut after = Some(Cursor::default());
+        while let Some(from) = after {
+            let page = self.store().tenants("", &from).await.doing(doing)?;
+            for tenant in page.rows {
+                let settled = self.store().settled_bytes(&tenant.name).await.doing(doing)?;
+                let files = self.blobs().on_disk(&format!("t/{}", tenant.name)).await.doing(doing)?;
+                let mut owners = Owners { platform: self, tenant: &tenant.name, versions: HashMap::new() };
+                let (mut measured, mut inodes) = (0, HashSet::new());
+                for file in files {
+                    let fate = owners.fate(&file).await?;
+                    if fate == Fate::Over && self.is_old(&file, AFTER) || fate == Fate::Unknown && self.is_old(&file, UNKNOWN_AFTER) {
+                        self.blobs().remove_from_disk(&file.path).await.doing(doing)?;
+                        swept.files += 1;
+                        swept.bytes += file.bytes;
+                    } else if fate != Fate::Promised && inodes.insert(file.inode) {
+                        measured += file.bytes;
+                    }
+                }
+                // What was published or judged meanwhile counts at the next sweep.
+                if self.store().settled_bytes(&tenant.name).await.doing(doing)? == settled {
+                    self.store().set_other_bytes(&tenant.name, measured.saturating_sub(settled), self.now()).await.doing(doing)?;
                 }
             }
-            // What was published or judged meanwhile counts at the next sweep.
-            if self.store().settled_bytes(&tenant.name).await.doing(doing)? == settled {
-                self.store().set_other_bytes(&tenant.name, measured.saturating_sub(settled), self.now()).await.doing(doing)?;
-            }
+            after = page.next;
         }
         for file in self.blobs().on_disk("base-models").await.doing(doing)? {
             if file.is_unfinished() && self.is_old(&file, AFTER) && !self.is_registering(&file).await? {

@@ -5,7 +5,6 @@ use domain::{
     dataset::DatasetVersion,
     endpoint::Endpoint,
     ids::{DatasetVersionId, EndpointId, ModelVersionId, RunId},
-    key::KeyState,
     lineage::{LineageLink, LineageStrip, Link, Target},
     model::ModelVersion,
     policy::Action,
@@ -158,8 +157,7 @@ impl Platform {
             t.version = store.model_version(tenant, id).await.doing(doing)?;
         }
         if let (None, Some(v)) = (&t.endpoint, &t.version) {
-            let serves = |e: &&Endpoint| e.merged_version == Some(v.id) || e.attachments.iter().any(|a| a.version == v.id);
-            t.endpoint = store.endpoints(tenant).await.doing(doing)?.iter().filter(serves).max_by_key(|e| e.state.is_wanted()).cloned();
+            t.endpoint = store.endpoints_serving(tenant, v.id).await.doing(doing)?.into_iter().next();
         }
         if let (None, Some(v)) = (&t.run, &t.version) {
             t.run = store.run(tenant, v.run).await.doing(doing)?;
@@ -172,13 +170,8 @@ impl Platform {
 
     /// Active keys; with a version, those that may call its model.
     async fn keys_that_call(&self, scope: &Scope, version: Option<&ModelVersion>) -> Result<u64, Problem> {
-        let keys = self.store().keys(scope.tenant_name()).await.doing("reading the keys")?;
-        let now = self.now();
-        let active = keys.iter().filter(|k| matches!(k.state(now), KeyState::Active | KeyState::Expiring));
-        let may = |models: &Vec<String>| {
-            version.is_none_or(|v| models.iter().any(|m| *m == v.model_name.as_str() || *m == format!("{}@v{}", v.model_name, v.number)))
-        };
-        Ok(active.filter(|k| k.models.as_ref().is_none_or(may)).count() as u64)
+        let names = version.map(|v| (v.model_name.to_string(), format!("{}@v{}", v.model_name, v.number)));
+        self.store().count_working_keys(scope.tenant_name(), names, self.now()).await.doing("counting the keys")
     }
 
     /// Calls in seven days, by the most exact thing there is; one's own only without the right to see all.

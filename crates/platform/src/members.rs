@@ -13,10 +13,11 @@ use domain::{
     event::Topic,
     ids::{KeyId, PersonId},
     name::Name,
+    page::{Cursor, Page},
     people::Member,
     policy::Action,
     problem::Problem,
-    time::MINUTE,
+    time::{MINUTE, Timestamp},
 };
 
 /// What was ended.
@@ -66,17 +67,34 @@ impl Platform {
     }
 
     /// For the platform's pages.
-    pub(crate) async fn members_of(&self, tenant: &Name) -> store::Result<Vec<Member>> {
+    pub(crate) async fn members_of(&self, tenant: &Name, text: &str, after: &Cursor) -> store::Result<Page<Member>> {
+        let (now, idle_since) = self.sessions_are_counted_at();
+        self.store().members(tenant, text, now, idle_since, after).await
+    }
+
+    pub(crate) async fn member_of(&self, tenant: &Name, person: PersonId) -> store::Result<Option<Member>> {
+        let (now, idle_since) = self.sessions_are_counted_at();
+        self.store().member(tenant, person, now, idle_since).await
+    }
+
+    /// Now, and the time after which a session must have been used to go on.
+    fn sessions_are_counted_at(&self) -> (Timestamp, Timestamp) {
         let now = self.now();
-        self.store().members(tenant, now, now.plus(-self.inner.session_idle_minutes.max(1) * MINUTE)).await
+        (now, now.plus(-self.inner.session_idle_minutes.max(1) * MINUTE))
     }
 }
 
 impl Members<'_> {
-    /// By name.
-    pub async fn list(&self) -> Result<Vec<Member>, Problem> {
+    /// By name; `text` is part of name or address, empty = all.
+    pub async fn list(&self, text: &str, after: &Cursor) -> Result<Page<Member>, Problem> {
         self.scope.permit(Action::MemberRead)?;
-        self.scope.platform().members_of(self.scope.tenant_name()).await.doing("reading the members")
+        self.scope.platform().members_of(self.scope.tenant_name(), text, after).await.doing("reading the members")
+    }
+
+    pub async fn get(&self, person: PersonId) -> Result<Member, Problem> {
+        self.scope.permit(Action::MemberRead)?;
+        let found = self.scope.platform().member_of(self.scope.tenant_name(), person).await.doing("reading the member")?;
+        found.ok_or_else(not_a_member)
     }
 
     /// Ends a member's sessions, and the person's own keys in this tenant. Sessions are not a tenant's: the person is signed out

@@ -10,12 +10,22 @@ use crate::{
 use domain::{
     audit::Detail,
     base_model::StoredFile,
-    ids::ModelVersionId,
+    ids::{BaseModelId, ModelVersionId},
     model::{Model, ModelOverview, ModelVersion, Stage},
     name::Name,
+    page::{Cursor, Page},
     policy::Action,
     problem::Problem,
 };
+
+/// Which models of the list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModelFilter {
+    /// Part of the name, or of the base or dataset of the newest version; empty = all.
+    pub text: String,
+    /// Of the newest version.
+    pub stage: Option<Stage>,
+}
 
 /// The models of one tenant.
 pub struct Models<'a> {
@@ -34,47 +44,56 @@ impl Models<'_> {
     }
 
     /// By name, with the newest version of each.
-    pub async fn list(&self) -> Result<Vec<ModelOverview>, Problem> {
+    pub async fn list(&self, filter: &ModelFilter, after: &Cursor) -> Result<Page<ModelOverview>, Problem> {
         self.scope.permit(Action::ModelRead)?;
-        let (store, tenant) = (self.platform().store(), self.scope.tenant_name());
-        let models = store.models(tenant).await.doing("reading the models")?;
-        let versions = store.model_versions(tenant).await.doing("reading the model versions")?;
-        let endpoints = store.endpoints(tenant).await.doing("reading the endpoints")?;
-        let mut out = Vec::new();
-        for model in models {
-            let mut of_model = versions.iter().filter(|v| v.model == model.id);
-            let Some(latest) = of_model.next().cloned() else { continue };
-            let ids: Vec<ModelVersionId> = versions.iter().filter(|v| v.model == model.id).map(|v| v.id).collect();
-            let serves = |e: &&domain::endpoint::Endpoint| {
-                e.state.is_wanted()
-                    && (e.attachments.iter().any(|a| ids.contains(&a.version)) || e.merged_version.is_some_and(|v| ids.contains(&v)))
-            };
-            let endpoints = endpoints.iter().filter(serves).map(|e| e.name.clone()).collect();
-            out.push(ModelOverview { latest, versions: ids.len() as u32, endpoints, model });
-        }
-        Ok(out)
+        self.platform().store().models(self.scope.tenant_name(), filter, after).await.doing("reading the models")
     }
 
-    /// The model and its versions, newest first.
-    pub async fn get(&self, name: &str) -> Result<(Model, Vec<ModelVersion>), Problem> {
+    /// How many models and versions there are.
+    pub async fn counts(&self) -> Result<(u64, u64), Problem> {
         self.scope.permit(Action::ModelRead)?;
-        let (store, tenant) = (self.platform().store(), self.scope.tenant_name());
+        self.platform().store().count_models(self.scope.tenant_name()).await.doing("counting the models")
+    }
+
+    /// Names with this text in them, by name. One page, for forms: any other name can be typed.
+    pub async fn names(&self, text: &str) -> Result<Page<Name>, Problem> {
+        self.scope.permit(Action::ModelRead)?;
+        self.platform().store().model_names(self.scope.tenant_name(), text).await.doing("reading the models")
+    }
+
+    pub async fn get(&self, name: &str) -> Result<Model, Problem> {
+        self.scope.permit(Action::ModelRead)?;
         let parsed: Name = name.parse().map_err(|_| not_found(name))?;
-        let model = store.model(tenant, &parsed).await.doing("reading the model")?.ok_or_else(|| not_found(name))?;
-        let versions = store.versions_of_model(tenant, &parsed).await.doing("reading the model versions")?;
-        Ok((model, versions))
+        let model = self.platform().store().model(self.scope.tenant_name(), &parsed).await.doing("reading the model")?;
+        model.ok_or_else(|| not_found(name))
     }
 
-    /// All versions of all models, by name, newest first.
-    pub async fn versions(&self) -> Result<Vec<ModelVersion>, Problem> {
+    /// The versions of a model, newest first.
+    pub async fn versions(&self, name: &str, after: &Cursor) -> Result<Page<ModelVersion>, Problem> {
+        let model = self.get(name).await?;
+        let (store, tenant) = (self.platform().store(), self.scope.tenant_name());
+        store.versions_of_model(tenant, model.id, after).await.doing("reading the model versions")
+    }
+
+    /// How many versions it has.
+    pub async fn count_versions(&self, model: &Model) -> Result<u64, Problem> {
         self.scope.permit(Action::ModelRead)?;
-        self.platform().store().model_versions(self.scope.tenant_name()).await.doing("reading the model versions")
+        let store = self.platform().store();
+        store.count_versions_of_model(self.scope.tenant_name(), model.id).await.doing("counting the model versions")
+    }
+
+    /// The newest versions of all models, newest first: one page. `of` = of this base; `latest` = one of each model.
+    pub async fn newest_versions(&self, of: Option<BaseModelId>, latest: bool) -> Result<Page<ModelVersion>, Problem> {
+        self.scope.permit(Action::ModelRead)?;
+        let store = self.platform().store();
+        store.newest_model_versions(self.scope.tenant_name(), of, latest).await.doing("reading the model versions")
     }
 
     /// One version; `None` = the newest.
     pub async fn version(&self, name: &str, number: Option<u32>) -> Result<ModelVersion, Problem> {
-        let (_, versions) = self.get(name).await?;
-        let found = versions.into_iter().find(|v| number.is_none_or(|n| v.number == n));
+        let model = self.get(name).await?;
+        let (store, tenant) = (self.platform().store(), self.scope.tenant_name());
+        let found = store.version_of_model(tenant, model.id, number).await.doing("reading the model version")?;
         found.ok_or_else(|| match number {
             Some(number) => Problem::not_found(format!("Version {number} of the model “{}”", shortened(name))),
             None => not_found(name),

@@ -3,6 +3,7 @@
 use crate::{
     Platform,
     access::{Scope, shortened},
+    base_models::BaseModelFilter,
     change::Change,
     datasets::held_out_lines,
     problem::Doing,
@@ -13,9 +14,10 @@ use domain::{
     audit::Detail,
     base_model::{BaseModel, BaseModelState},
     dataset::{DatasetVersion, VersionState},
-    ids::RunId,
+    ids::{DatasetVersionId, RunId},
     model::WeightsKind,
     name::Name,
+    page::{Cursor, Page},
     policy::Action,
     problem::{FieldProblem, Problem},
     run::{EvaluatedRow, LogLine, MetricPoint, NewRun, Reason, Run, RunState, Step, StepId, StepState, Work, plan},
@@ -28,9 +30,50 @@ pub use crate::store::run_live::EvaluatedFilter;
 /// Which runs of the list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunFilter {
-    pub state: Option<RunState>,
-    /// Part of the run's, the dataset's or the model's name.
-    pub text: Option<String>,
+    pub states: RunStates,
+    /// Part of the name of the run, its base, its dataset, its model or its owner, or of its id; empty = all.
+    pub text: String,
+}
+
+/// The states that a list shows together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RunStates {
+    #[default]
+    All,
+    /// Waiting ones too.
+    Active,
+    Succeeded,
+    /// Or cancelled.
+    Failed,
+}
+
+/// How many runs there are in the states that lists show together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunCounts {
+    pub active: u64,
+    pub succeeded: u64,
+    pub failed: u64,
+}
+
+impl RunCounts {
+    pub(crate) fn add(&mut self, state: RunState, runs: u64) {
+        match state {
+            RunState::Queued | RunState::Running | RunState::Cancelling => self.active += runs,
+            RunState::Succeeded => self.succeeded += runs,
+            RunState::Failed | RunState::Cancelled => self.failed += runs,
+        }
+    }
+    pub fn all(&self) -> u64 {
+        self.active + self.succeeded + self.failed
+    }
+}
+
+/// A run as the page of its dataset lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunOnData {
+    pub id: RunId,
+    pub name: Name,
+    pub state: RunState,
 }
 
 /// What a plan would come to, before anything starts.
@@ -70,10 +113,33 @@ impl Runs<'_> {
         self.scope.platform()
     }
 
-    /// Newest first, at most 500.
-    pub async fn list(&self, filter: RunFilter) -> Result<Vec<Run>, Problem> {
+    /// Newest first.
+    pub async fn list(&self, filter: &RunFilter, after: &Cursor) -> Result<Page<Run>, Problem> {
         self.scope.permit(Action::RunRead)?;
-        self.platform().store().runs(self.scope.tenant_name(), filter.state, filter.text.as_deref()).await.doing("reading the runs")
+        self.platform().store().runs(self.scope.tenant_name(), filter, after).await.doing("reading the runs")
+    }
+
+    pub async fn counts(&self) -> Result<RunCounts, Problem> {
+        self.scope.permit(Action::RunRead)?;
+        self.platform().store().run_counts(self.scope.tenant_name()).await.doing("counting the runs")
+    }
+
+    /// The newest that train on a version of a dataset, at most so many, and how many there are.
+    pub async fn on_version(&self, version: DatasetVersionId, most: u32) -> Result<(Vec<RunOnData>, u64), Problem> {
+        self.scope.permit(Action::RunRead)?;
+        let (store, tenant, doing) = (self.platform().store(), self.scope.tenant_name(), "reading the runs on a dataset");
+        let newest = store.runs_on_version(tenant, version, most).await.doing(doing)?;
+        Ok((newest, store.count_runs_on_version(tenant, version).await.doing(doing)?))
+    }
+
+    /// A name that no run has: `facts-8` for `facts-7`, or the first number after it that is free.
+    pub async fn free_name(&self, like: &str) -> Result<String, Problem> {
+        self.scope.permit(Action::RunRead)?;
+        // Were all of them free.
+        let first = Name::next(like, |_| true).map(String::from).unwrap_or_default();
+        let stem = first.rsplit_once('-').map_or("", |(stem, _)| stem);
+        let taken = self.platform().store().run_names_like(self.scope.tenant_name(), stem).await.doing("looking for a name")?;
+        Ok(next_free(like, &taken))
     }
 
     pub async fn get(&self, id: RunId) -> Result<Run, Problem> {
@@ -85,11 +151,10 @@ impl Runs<'_> {
     pub async fn draft(&self, from: Option<RunId>) -> Result<NewRun, Problem> {
         self.scope.permit(Action::RunRead)?;
         let submission = self.platform().fresh_uuid().simple().to_string();
-        let taken: Vec<Name> = self.list(RunFilter::default()).await?.into_iter().map(|r| r.into_record().name).collect();
         if let Some(id) = from {
             let run = self.get(id).await?;
             return Ok(NewRun {
-                name: next_free(run.name.as_str(), &taken),
+                name: self.free_name(run.name.as_str()).await?,
                 base_model: run.base_model_name.to_string(),
                 dataset: run.dataset_name.to_string(),
                 dataset_number: Some(run.dataset_number),
@@ -100,14 +165,12 @@ impl Runs<'_> {
                 submission,
             });
         }
-        let bases = self.platform().store().base_models().await.doing("reading the base models")?;
-        let base = bases.into_iter().find(|b| b.state == BaseModelState::Ready);
-        let latest = self.platform().store().latest_versions(self.scope.tenant_name()).await.doing("reading the datasets")?;
-        let dataset = latest.into_iter().filter(|v| v.state == VersionState::Ready).max_by_key(|v| v.created_at);
-        let dataset = dataset.map(|v| v.dataset_name.to_string()).unwrap_or_default();
+        let base = self.ready_base().await?;
+        let newest = self.platform().store().newest_ready_version(self.scope.tenant_name()).await.doing("reading the datasets")?;
+        let dataset = newest.map(|v| v.dataset_name.to_string()).unwrap_or_default();
         let settings = preset(STANDARD_PRESET).unwrap_or_default().within(base.as_ref().map_or(0, |b| b.context));
         Ok(NewRun {
-            name: if dataset.is_empty() { String::new() } else { next_free(&format!("{dataset}-1"), &taken) },
+            name: if dataset.is_empty() { String::new() } else { self.free_name(&format!("{dataset}-1")).await? },
             base_model: base.map(|b| b.name.to_string()).unwrap_or_default(),
             model_name: dataset.clone(),
             dataset,
@@ -172,7 +235,8 @@ impl Runs<'_> {
         if !tx.insert_run(row).await.doing("writing the run")? {
             drop(tx);
             // The same form came twice at once, or the name was taken between the check and now.
-            return earlier().await?.ok_or_else(|| Problem::invalid(vec![name_taken(&found.name, std::slice::from_ref(&found.name))]));
+            let free = self.free_name(found.name.as_str()).await?;
+            return earlier().await?.ok_or_else(|| Problem::invalid(vec![name_taken(&found.name, free)]));
         }
         let mut entry = tx.entry("run", id, &found.name);
         entry.detail =
@@ -220,6 +284,13 @@ impl Runs<'_> {
         Ok(now)
     }
 
+    /// The first base model by name that can be trained.
+    async fn ready_base(&self) -> Result<Option<BaseModel>, Problem> {
+        let filter = BaseModelFilter { ready: true, ..BaseModelFilter::default() };
+        let page = self.platform().store().base_models(&filter, &Cursor::default()).await.doing("reading the base models")?;
+        Ok(page.rows.into_iter().next())
+    }
+
     /// The tenant has room for what a run stores.
     async fn room(&self) -> Result<(), Problem> {
         let (store, tenant) = (self.platform().store(), self.scope.tenant_name());
@@ -242,20 +313,21 @@ impl Runs<'_> {
         self.platform().store().run_log(self.scope.tenant_name(), id, after, limit.clamp(1, 5000)).await.doing("reading the log")
     }
 
-    pub async fn evaluated(&self, id: RunId, filter: EvaluatedFilter) -> Result<Vec<EvaluatedRow>, Problem> {
+    /// By row; of the flipped ones those first that were right before.
+    pub async fn evaluated(&self, id: RunId, filter: EvaluatedFilter, after: &Cursor) -> Result<Page<EvaluatedRow>, Problem> {
         let run = self.get(id).await?;
         let (doing, tenant) = ("reading the evaluated rows", self.scope.tenant_name());
-        let mut rows = self.platform().store().evaluated_rows(tenant, id, filter).await.doing(doing)?;
-        let most = rows.iter().map(|r| r.row).max().unwrap_or(0);
+        let mut page = self.platform().store().evaluated_rows(tenant, id, filter, after).await.doing(doing)?;
+        let most = page.rows.iter().map(|r| r.row).max().unwrap_or(0);
         let version = self.platform().store().dataset_version(tenant, run.dataset_version).await.doing(doing)?;
         let lines = match version.filter(|v| v.erased_at.is_none()) {
             Some(version) => held_out_lines(self.platform().blobs(), &version, most).await.doing(doing)?,
             None => Vec::new(),
         };
-        for row in &mut rows {
+        for row in &mut page.rows {
             row.line = usize::try_from(row.row).ok().and_then(|n| lines.get(n.checked_sub(1)?)).copied();
         }
-        Ok(rows)
+        Ok(page)
     }
 
     /// Finds every part of what is asked for, or says everything that is wrong at once.
@@ -267,14 +339,16 @@ impl Runs<'_> {
         if let Some(name) = &name
             && store.run_by_name(tenant, name).await.doing("looking for the name")?.is_some()
         {
-            let taken: Vec<Name> = self.list(RunFilter::default()).await?.into_iter().map(|r| r.into_record().name).collect();
-            wrong.push(name_taken(name, &taken));
+            wrong.push(name_taken(name, self.free_name(name.as_str()).await?));
         }
-        let bases = store.base_models().await.doing("reading the base models")?;
-        let ready = bases.iter().find(|b| b.state == BaseModelState::Ready).map(|b| b.name.to_string());
-        let base = match bases.iter().find(|b| b.name.as_str() == new.base_model.trim()) {
-            Some(base) if base.state == BaseModelState::Ready => Some(base.clone()),
+        let named = async |text: &str| match text.trim().parse::<Name>() {
+            Ok(name) => store.base_model_by_name(&name).await.doing("reading the base model"),
+            Err(_) => Ok(None),
+        };
+        let base = match named(&new.base_model).await? {
+            Some(base) if base.state == BaseModelState::Ready => Some(base),
             found => {
+                let ready = self.ready_base().await?.map(|b| b.name.to_string());
                 let sentence = match found {
                     Some(base) => format!("The base model “{}” is {}, so it cannot be trained now.", base.name, base.state.word()),
                     None => format!("There is no base model “{}”.", shortened(&new.base_model)),
@@ -285,7 +359,7 @@ impl Runs<'_> {
         };
         let model_name = valid_name("model_name", &new.model_name, &mut wrong);
         if let Some(name) = &model_name
-            && bases.iter().any(|b| b.name == *name)
+            && named(name.as_str()).await?.is_some()
         {
             let sentence = format!("“{name}” is a base model; clients could not tell the two apart.");
             let other = format!("{name}-tuned");
@@ -326,11 +400,12 @@ impl Runs<'_> {
             wrong.push(FieldProblem::new("dataset", format!("There is no dataset “{}”.", shortened(&new.dataset))));
             return Ok(None);
         };
-        let versions = store.versions_of_dataset(tenant, dataset.id).await.doing("reading the dataset’s versions")?;
-        let ready = versions.iter().find(|v| v.state == VersionState::Ready).map(|v| v.number.to_string());
+        let doing = "reading the dataset’s versions";
+        let newest_ready = store.ready_version(tenant, dataset.id).await.doing(doing)?;
+        let ready = newest_ready.as_ref().map(|v| v.number.to_string());
         let found = match new.dataset_number {
-            Some(number) => versions.into_iter().find(|v| v.number == number),
-            None => versions.into_iter().find(|v| v.state == VersionState::Ready),
+            Some(number) => store.version_of_dataset(tenant, dataset.id, Some(number)).await.doing(doing)?,
+            None => newest_ready,
         };
         let sentence = match (&found, new.dataset_number) {
             (Some(v), _) if v.state == VersionState::Ready => return Ok(found),
@@ -363,8 +438,8 @@ fn valid_name(field: &str, text: &str, wrong: &mut Vec<FieldProblem>) -> Option<
     }
 }
 
-fn name_taken(name: &Name, taken: &[Name]) -> FieldProblem {
-    FieldProblem::new("name", format!("There is already a run “{name}”.")).suggesting(next_free(name.as_str(), taken))
+fn name_taken(name: &Name, free: String) -> FieldProblem {
+    FieldProblem::new("name", format!("There is already a run “{name}”.")).suggesting(free)
 }
 
 /// `facts-7` becomes `facts-8`, or the first number after it that nobody has.

@@ -10,7 +10,9 @@ pub use domain::tenant::{RailCounts, TenantHome};
 use domain::{
     audit::Detail,
     call_rules::CallRules,
+    ids::PersonId,
     name::Name,
+    page::{Cursor, Page},
     people::Member,
     policy::Action,
     problem::{FieldProblem, Problem, ProblemKind},
@@ -56,24 +58,43 @@ impl Platform {
 }
 
 impl Tenants<'_> {
-    /// By name.
-    pub async fn list(&self) -> Result<Vec<TenantOverview>, Problem> {
+    /// By name; `text` is part of name or title, empty = all.
+    pub async fn list(&self, text: &str, after: &Cursor) -> Result<Page<TenantOverview>, Problem> {
         self.scope.permit(Action::PlatformTenantsRead)?;
-        let mut out = Vec::new();
-        for tenant in self.platform.store().tenants().await.doing("reading the tenants")? {
+        let page = self.platform.store().tenants(text, after).await.doing("reading the tenants")?;
+        let mut rows = Vec::new();
+        for tenant in page.rows {
             let holding = self.platform.store().holding(&tenant.name).await.doing("reading what a tenant holds")?;
-            out.push(TenantOverview { tenant, holding });
+            rows.push(TenantOverview { tenant, holding });
         }
-        Ok(out)
+        Ok(Page { rows, next: page.next })
     }
 
-    pub async fn get(&self, name: &str) -> Result<(TenantOverview, Vec<Member>), Problem> {
+    /// How many there are.
+    pub async fn count(&self) -> Result<u64, Problem> {
+        self.scope.permit(Action::PlatformTenantsRead)?;
+        self.platform.store().count_tenants().await.doing("counting the tenants")
+    }
+
+    pub async fn get(&self, name: &str) -> Result<TenantOverview, Problem> {
         self.scope.permit(Action::PlatformTenantsRead)?;
         let store = self.platform.store();
         let parsed: Name = name.parse().map_err(|_| not_found(name))?;
         let tenant = store.tenant(&parsed).await.doing("reading the tenant")?.ok_or_else(|| not_found(name))?;
         let holding = store.holding(&parsed).await.doing("reading what the tenant holds")?;
-        Ok((TenantOverview { tenant, holding }, self.platform.members_of(&parsed).await.doing("reading the members")?))
+        Ok(TenantOverview { tenant, holding })
+    }
+
+    /// By name.
+    pub async fn members(&self, name: &str, after: &Cursor) -> Result<Page<Member>, Problem> {
+        let tenant = self.get(name).await?.tenant.name;
+        self.platform.members_of(&tenant, "", after).await.doing("reading the members")
+    }
+
+    /// None for somebody who does not belong to it.
+    pub async fn member(&self, name: &str, person: PersonId) -> Result<Option<Member>, Problem> {
+        let tenant = self.get(name).await?.tenant.name;
+        self.platform.member_of(&tenant, person).await.doing("reading the member")
     }
 
     pub async fn create(&self, new: NewTenant) -> Result<Tenant, Problem> {

@@ -11,6 +11,7 @@ use domain::{
     audit::Detail,
     ids::{KeyId, PersonId},
     name::Name,
+    page::{Cursor, Page},
     policy::Action,
     problem::Problem,
     reason::usage::SetAsideReason,
@@ -147,10 +148,10 @@ pub struct CallsSetAside<'a> {
 }
 
 impl CallsSetAside<'_> {
-    /// Oldest first, at most `limit`.
-    pub async fn list(&self, limit: u32) -> Result<Vec<SetAside>, Problem> {
+    /// Oldest first.
+    pub async fn list(&self, after: &Cursor) -> Result<Page<SetAside>, Problem> {
         self.scope.permit(Action::PlatformUsageRead)?;
-        self.platform.store().calls_set_aside(limit.into()).await.doing("reading the calls that were set aside")
+        self.platform.store().calls_set_aside(after).await.doing("reading the calls that were set aside")
     }
 
     pub async fn count(&self) -> Result<u64, Problem> {
@@ -163,16 +164,21 @@ impl CallsSetAside<'_> {
         let permit = self.scope.permit(Action::PlatformUsageWrite)?;
         let doing = "recording calls that were set aside";
         let (mut recorded, mut refused) = (0_u64, 0_u64);
-        for aside in self.platform.store().calls_set_aside(i64::MAX).await.doing(doing)? {
-            // One by one: each is in one of the two tables, whenever this ends.
-            if self.platform.record_calls(vec![aside.call.clone()]).await? > 0 {
-                refused += 1;
-                continue;
+        let mut after = Some(Cursor::default());
+        while let Some(from) = after {
+            let page = self.platform.store().calls_set_aside(&from).await.doing(doing)?;
+            for aside in page.rows {
+                // One by one: each is in one of the two tables, whenever this ends.
+                if self.platform.record_calls(vec![aside.call.clone()]).await? > 0 {
+                    refused += 1;
+                    continue;
+                }
+                let mut tx = change::beside(self.platform, self.platform.now()).await.doing(doing)?;
+                tx.delete_call_set_aside(&aside.call).await.doing(doing)?;
+                tx.commit().await.doing(doing)?;
+                recorded += 1;
             }
-            let mut tx = change::beside(self.platform, self.platform.now()).await.doing(doing)?;
-            tx.delete_call_set_aside(&aside.call).await.doing(doing)?;
-            tx.commit().await.doing(doing)?;
-            recorded += 1;
+            after = page.next;
         }
         let tx = Change::begin(self.platform, &permit).await?;
         let mut entry = tx.entry("usage", "set_aside", "calls that were set aside");
@@ -205,12 +211,10 @@ impl Usage<'_> {
             .collect())
     }
 
-    /// Single calls, newest first, 1 to 500, `before` a time.
-    pub async fn calls(&self, limit: u32, before: Option<Timestamp>) -> Result<Vec<Call>, Problem> {
+    /// Single calls, newest first.
+    pub async fn calls(&self, after: &Cursor) -> Result<Page<Call>, Problem> {
         let only = self.whose()?;
-        let store = self.scope.platform().store();
-        let before = before.unwrap_or(Timestamp(i64::MAX));
-        store.calls(self.scope.tenant_name(), only, before, i64::from(limit.clamp(1, 500))).await.doing("reading calls")
+        self.scope.platform().store().calls(self.scope.tenant_name(), only, after).await.doing("reading calls")
     }
 
     fn whose(&self) -> Result<Option<PersonId>, Problem> {

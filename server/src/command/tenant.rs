@@ -2,7 +2,7 @@
 
 use super::said;
 use clap::Subcommand;
-use domain::tenant::Quota;
+use domain::{page::Cursor, tenant::Quota};
 use platform::{Platform, access::PlatformScope, tenants::NewTenant};
 use std::process::ExitCode;
 
@@ -40,17 +40,22 @@ pub async fn run(command: TenantCommand, platform: &Platform) -> anyhow::Result<
         }
         TenantCommand::List => {
             println!("{:<24} {:<10} {:>7} {:>6} {:>10} {:>9}", "name", "state", "members", "runs", "endpoints", "stored MB");
-            for t in tenants.list().await.map_err(said)? {
-                let h = t.holding;
-                println!(
-                    "{:<24} {:<10} {:>7} {:>6} {:>10} {:>9}",
-                    t.tenant.name.as_str(),
-                    t.tenant.state.word(),
-                    h.members,
-                    h.runs_active + h.runs_queued,
-                    h.endpoints,
-                    h.storage_bytes >> 20
-                );
+            let mut after = Some(Cursor::default());
+            while let Some(from) = after {
+                let page = tenants.list("", &from).await.map_err(said)?;
+                for t in page.rows {
+                    let h = t.holding;
+                    println!(
+                        "{:<24} {:<10} {:>7} {:>6} {:>10} {:>9}",
+                        t.tenant.name.as_str(),
+                        t.tenant.state.word(),
+                        h.members,
+                        h.runs_active + h.runs_queued,
+                        h.endpoints,
+                        h.storage_bytes >> 20
+                    );
+                }
+                after = page.next;
             }
         }
     }

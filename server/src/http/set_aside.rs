@@ -7,7 +7,7 @@ use axum::{
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
-use domain::problem::Problem;
+use domain::{page::Cursor, problem::Problem};
 use platform::access::Caller;
 
 pub async fn set_aside(State(web): State<Web>, SignedIn(caller): SignedIn, headers: HeaderMap) -> Response {
@@ -26,6 +26,14 @@ pub async fn set_aside(State(web): State<Web>, SignedIn(caller): SignedIn, heade
 
 async fn lines(web: &Web, caller: &Caller) -> Result<String, Problem> {
     let scope = caller.platform_scope()?;
-    let all = web.platform().calls_set_aside(&scope).list(u32::MAX).await?;
-    Ok(all.iter().filter_map(|call| serde_json::to_string(call).ok()).map(|line| line + "\n").collect())
+    let (mut lines, mut after) = (String::new(), Some(Cursor::default()));
+    while let Some(from) = after {
+        let page = web.platform().calls_set_aside(&scope).list(&from).await?;
+        for line in page.rows.iter().filter_map(|call| serde_json::to_string(call).ok()) {
+            lines.push_str(&line);
+            lines.push('\n');
+        }
+        after = page.next;
+    }
+    Ok(lines)
 }

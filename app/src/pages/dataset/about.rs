@@ -5,7 +5,7 @@ use crate::{
     links,
     pages::{base_models::short_digest, dataset_new::Documented},
     ui::{
-        Draft, ProblemSummary, Sheet, StateWord, Stay, When, bytes, count,
+        Draft, Order, Paging, ProblemSummary, Sheet, StateWord, Stay, When, bytes, count,
         form::{answered, error_of, fields_of},
     },
 };
@@ -43,14 +43,19 @@ pub fn Summary(version: DatasetVersion) -> impl IntoView {
 #[component]
 pub fn UsedBy(page: DatasetPage) -> impl IntoView {
     let tenant = page.version.tenant.clone();
+    let more = (page.runs_total > page.runs.len() as u64).then(|| {
+        let all = links::with(links::runs(&tenant), &[("q", page.version.dataset_name.as_str())]);
+        (all, format!("All runs on {}; {} used this version", page.version.dataset_name, count(page.runs_total)))
+    });
     view! {
         <section class="section" aria-labelledby="used">
             <header><h2 id="used">"Used by"</h2></header>
             <div class="lines">
                 {page.runs.is_empty().then(|| view! { <div class="item"><p>"No run has used this version."</p></div> })}
-                {page.runs.into_iter().take(8).map(|(id, name, state)| view! {
+                {page.runs.into_iter().map(|(id, name, state)| view! {
                     <div class="item"><a class="title" href=links::run(&tenant, &id)>{name}</a><span class="end"><StateWord status=state/></span></div>
                 }).collect_view()}
+                {more.map(|(href, label)| view! { <div class="item"><p><a href=href>{label}</a></p></div> })}
             </div>
         </section>
     }
@@ -88,8 +93,11 @@ pub fn Documentation(page: DatasetPage, save: ServerAction<Document>, stay: Stay
 }
 
 #[component]
-pub fn Versions(page: DatasetPage) -> impl IntoView {
+pub fn Versions(page: DatasetPage, after: String) -> impl IntoView {
     let here = page.version.number;
+    let (number, shown) = (here.to_string(), page.versions.rows.len());
+    let address = links::dataset(&page.dataset.tenant, &page.dataset.name);
+    let to = move |after: String| links::with(address.clone(), &[("v", &number), ("tab", "versions"), ("after", &after)]);
     view! {
         <section class="section" aria-labelledby="ver">
             <header><h2 id="ver">"Versions"</h2><p>"Versions are immutable. Uploading under the same name creates the next one."</p></header>
@@ -97,9 +105,9 @@ pub fn Versions(page: DatasetPage) -> impl IntoView {
                 <table class="table fold">
                     <thead><tr><th scope="col">"Version"</th><th scope="col">"State"</th><th scope="col">"File"</th><th scope="col" class="num">"Size"</th><th scope="col" class="num">"Rows"</th><th scope="col" class="num">"Left out"</th><th scope="col">"Digest, BLAKE3"</th><th scope="col">"Uploaded"</th></tr></thead>
                     <tbody>
-                        {page.versions.clone().into_iter().map(|v| {
+                        {page.versions.rows.into_iter().map(|v| {
                             let r = v.report.as_ref();
-                            let same = v.same_bytes_as(&page.versions).map(|n| format!("same file as v{n}"));
+                            let same = v.same_as.map(|n| format!("same file as v{n}"));
                             view! {
                                 <tr aria-selected=(v.number == here).then_some("true")>
                                     <th scope="row"><a href=links::dataset_version(&v.tenant, &v.dataset_name, v.number)>{format!("v{}", v.number)}</a></th>
@@ -116,6 +124,7 @@ pub fn Versions(page: DatasetPage) -> impl IntoView {
                     </tbody>
                 </table>
             </Sheet>
+            <Paging order=Order::NewestFirst noun=("version", "versions") shown after next=page.versions.next to/>
         </section>
     }
 }

@@ -36,8 +36,8 @@ pub fn Downloads(version: DatasetVersion) -> impl IntoView {
 pub fn Removal(page: DatasetPage, delete: ServerAction<DeleteDataset>, erase: ServerAction<EraseDataset>) -> impl IntoView {
     let v = page.version;
     let called = format!("version {}", v.number);
-    let used = page.runs.len() as u64;
-    let versions = page.versions.len() as u64;
+    let used = page.runs_total;
+    let versions = page.versions_total;
     let name = v.dataset_name.to_string();
     let hidden = {
         let (tenant, name) = (v.tenant.to_string(), name.clone());

@@ -22,6 +22,7 @@ pub fn Adapters(
     let (t, name) = (tenant.get_untracked(), e.name.to_string());
     let base_state = if e.state == EndpointState::Ready { "ready" } else { "waiting for the server" };
     let refused = page.write_refused;
+    let older = links::models(&t);
     let base = e.source().to_owned();
     let all_here = format!("All adapters of {base} are attached already.");
     // Not two versions of one model behind one name: each line says the name that reaches exactly it.
@@ -53,6 +54,7 @@ pub fn Adapters(
                         }).collect_view()}</select></span>
                         <button type="submit" class="btn" aria-busy=move || attach.pending().get().then_some("true")>"Deploy"</button>
                     </ActionForm>
+                    {page.more_attachable.then(|| view! { <p class="small muted">"The newest are offered. "<a href=older>"Older versions are deployed from their own pages."</a></p> })}
                     <p class="small muted">"The model name calls the version that was deployed last. Earlier versions stay available under their own IDs, such as model@v1."</p>
                 }.into_any(),
             }}

@@ -4,7 +4,7 @@ use super::tab_href;
 use crate::{
     api::models::ModelPage,
     links,
-    ui::{Empty, Icon, Sheet, count, number::percent},
+    ui::{Empty, Icon, Order, Paging, Sheet, count, number::percent},
 };
 use domain::run::{EvaluatedRow, Scores, Verdict};
 use leptos::prelude::*;
@@ -14,12 +14,14 @@ const FIRST: usize = 6;
 
 /// `whole` = its own tab with every flipped row.
 #[component]
-pub fn Evaluation(page: ModelPage, whole: bool, tenant: Signal<String>) -> impl IntoView {
+pub fn Evaluation(page: ModelPage, whole: bool, after: String, tenant: Signal<String>) -> impl IntoView {
     let run = links::run(&tenant.get_untracked(), &page.version.run);
     let all = tab_href(&tenant.get_untracked(), &page, "evaluation");
-    let total = page.flipped.len();
-    let better = page.flipped.iter().filter(|r| r.tuned_right).count();
-    let shown: Vec<EvaluatedRow> = if whole { page.flipped } else { page.flipped.into_iter().take(FIRST).collect() };
+    let (better, worse) = page.version.scores.map_or((0, 0), |s| (s.gained, s.lost));
+    let (total, next) = (better + worse, page.flipped.next);
+    let shown: Vec<EvaluatedRow> = if whole { page.flipped.rows } else { page.flipped.rows.into_iter().take(FIRST).collect() };
+    let (on_page, address) = (shown.len(), all.clone());
+    let to = move |after: String| links::with(address.clone(), &[("after", &after)]);
     view! {
         <section class="section" aria-labelledby="help">
             <header><h2 id="help">"Did it help?"</h2><p>"Exact match with greedy decoding on held-out rows, base vs. tuned. From run "<a href=run>{page.version.run_name.to_string()}</a>"."</p></header>
@@ -28,14 +30,15 @@ pub fn Evaluation(page: ModelPage, whole: bool, tenant: Signal<String>) -> impl 
                 Some(s) => view! { <div class="cols cols-eval">{score(s)}{verdict(s)}</div> }.into_any(),
             }}
             {(total > 0).then(|| view! {
-                <h3 class="flips-head">"Changed answers "<span class="subtle">{format!("{better} better, {} worse", total - better)}</span></h3>
+                <h3 class="flips-head">"Changed answers "<span class="subtle">{format!("{better} better, {worse} worse")}</span></h3>
                 <Sheet label="changed answers">
                     <table class="table flips">
                         <thead><tr><th scope="col"><span class="sr">"Better or worse"</span></th><th scope="col">"Question"</th><th scope="col">"Base said"</th><th scope="col">"Tuned says"</th><th scope="col">"Right answer"</th></tr></thead>
                         <tbody>{shown.into_iter().map(flipped).collect_view()}</tbody>
                     </table>
                 </Sheet>
-                {(!whole && total > FIRST).then(|| view! { <p class="small after"><a href=all>{format!("All {total} changed answers")}</a></p> })}
+                {whole.then(|| view! { <Paging order=Order::Rows noun=("answer", "answers") shown=on_page after next to/> })}
+                {(!whole && total > FIRST as u64).then(|| view! { <p class="small after"><a href=all>{format!("All {total} changed answers")}</a></p> })}
             })}
         </section>
     }

@@ -1,17 +1,19 @@
 //! What a version is made of: its sisters, its files, the settings of its run.
 
-use super::capital;
+use super::{capital, tab_href};
 use crate::{
     api::models::ModelPage,
     links,
-    ui::{Sheet, StateWord, When, bytes, count},
+    ui::{Order, Paging, Sheet, StateWord, When, bytes, count},
 };
 use domain::card;
 use leptos::prelude::*;
 
 #[component]
-pub fn Versions(page: ModelPage, tenant: Signal<String>) -> impl IntoView {
+pub fn Versions(page: ModelPage, after: String, tenant: Signal<String>) -> impl IntoView {
     let t = tenant.get_untracked();
+    let (address, shown) = (tab_href(&t, &page, "versions"), page.versions.rows.len());
+    let to = move |after: String| links::with(address.clone(), &[("after", &after)]);
     let (name, here, fields) = (page.model.name, page.version.number, card::FIELDS.len());
     view! {
         <section class="section" aria-labelledby="versions">
@@ -19,7 +21,7 @@ pub fn Versions(page: ModelPage, tenant: Signal<String>) -> impl IntoView {
             <Sheet label="versions">
                 <table class="table fold">
                     <thead><tr><th scope="col">"Version"</th><th scope="col">"Stage"</th><th scope="col">"Held-out score"</th><th scope="col">"Data"</th><th scope="col">"Run"</th><th scope="col">"Card fields"</th><th scope="col">"Made"</th></tr></thead>
-                    <tbody>{page.versions.into_iter().map(|v| view! {
+                    <tbody>{page.versions.rows.into_iter().map(|v| view! {
                         <tr aria-selected=(v.number == here).then_some("true")>
                             <th scope="row"><a href=links::model_version(&t, &name, v.number)>{format!("v{}", v.number)}</a></th>
                             <td><StateWord status=v.stage/></td>
@@ -32,6 +34,7 @@ pub fn Versions(page: ModelPage, tenant: Signal<String>) -> impl IntoView {
                     }).collect_view()}</tbody>
                 </table>
             </Sheet>
+            <Paging order=Order::NewestFirst noun=("version", "versions") shown after next=page.versions.next to/>
         </section>
     }
 }

@@ -4,7 +4,7 @@ use super::talk::{Talk, USUAL};
 use crate::{
     api::playground::{ChatDelete, PlaygroundPage},
     links,
-    ui::{Icon, ProblemSummary, When, form::error_of},
+    ui::{Icon, Order, Paging, ProblemSummary, When, form::error_of, use_query},
 };
 use domain::chat::ChatOverview;
 use leptos::{prelude::*, server_fn::ServerFn};
@@ -54,7 +54,15 @@ pub fn History(
     here: RwSignal<String>,
     delete: ServerAction<ChatDelete>,
 ) -> impl IntoView {
-    let chats = Memo::new(move |_| page.with(|p| p.chats.clone()));
+    let chats = Memo::new(move |_| page.with(|p| p.chats.rows.clone()));
+    let after = use_query("after");
+    let turns = move || {
+        let (tenant, here) = (tenant.get(), here.get());
+        let address = if here.is_empty() { links::playground(&tenant) } else { links::chat(&tenant, &here) };
+        let (shown, next) = page.with(|p| (p.chats.rows.len(), p.chats.next.clone()));
+        let to = move |after: String| links::with(address.clone(), &[("after", &after)]);
+        view! { <Paging order=Order::NewestFirst noun=("conversation", "conversations") shown after=after.get() next to/> }
+    };
     let entry = move |c: ChatOverview| {
         let label = format!("Delete “{}”", c.title);
         let (id, href) = (c.id.to_string(), links::chat(&tenant.get_untracked(), &c.id));
@@ -75,6 +83,7 @@ pub fn History(
             <ProblemSummary error=error_of(delete)/>
             {move || chats.with(Vec::is_empty).then(|| view! { <p class="small muted">"Your conversations appear here. Only you can see them."</p> })}
             <ul><For each=move || chats.get() key=|c| (c.id.to_string(), c.updated_at.0) children=entry/></ul>
+            {turns}
         </div>
     }
 }

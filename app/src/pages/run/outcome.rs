@@ -4,7 +4,7 @@ use super::{Parts, again};
 use crate::{
     api::runs::{RunPage, TryAgain},
     links,
-    ui::{Empty, Load, Reason, count, use_query},
+    ui::{Empty, Load, Order, Paging, Reason, count, use_query},
 };
 use domain::{
     run::{EvaluatedRow, Failure, Run, Scores, Verdict},
@@ -115,19 +115,27 @@ pub(super) fn Results(page: RunPage, parts: Parts) -> impl IntoView {
         };
         return view! { <section class="section"><Empty title="No results yet"><p>{text}</p></Empty></section> }.into_any();
     };
-    let which = use_query("rows");
-    let at = move |which: &str| links::with(links::run(&r.tenant, &r.id), &[("tab", "results"), ("rows", which)]);
+    let (which, after) = (use_query("rows"), use_query("after"));
+    let address = links::run(&r.tenant, &r.id);
+    let at = move |which: &str, after: &str| links::with(address.clone(), &[("tab", "results"), ("rows", which), ("after", after)]);
+    let turn = at.clone();
     view! {
         <section class="section" aria-labelledby="res">
             <header>
                 <h2 id="res">"Results"</h2><p>"Greedy decoding, exact match, on rows that were not trained on."</p>
                 <span class="end seg" role="group" aria-label="Which rows">
-                    {[("", "Changed"), ("wrong", "Wrong now"), ("all", "All")].map(|(w, label)| view! { <a href=at(w) aria-current=(which.get_untracked() == w).then_some("true")>{label}</a> }).collect_view()}
+                    {[("", "Changed"), ("wrong", "Wrong now"), ("all", "All")].map(|(w, label)| view! { <a href=at(w, "") aria-current=(which.get_untracked() == w).then_some("true")>{label}</a> }).collect_view()}
                 </span>
             </header>
             <ScoreFacts scores=s/>
             <Load resource=parts.rows let:rows>
-                {if rows.is_empty() { view! { <p class="small muted gap">"No rows here."</p> }.into_any() } else { view! { <Rows rows/> }.into_any() }}
+                {if rows.rows.is_empty() {
+                    view! { <p class="small muted gap">"No rows here."</p> }.into_any()
+                } else {
+                    let turn = turn.clone();
+                    let (shown, to) = (rows.rows.len(), move |after: String| turn(&which.get_untracked(), &after));
+                    view! { <Rows rows=rows.rows/> <Paging order=Order::Rows noun=("row", "rows") shown after=after.get_untracked() next=rows.next to/> }.into_any()
+                }}
             </Load>
         </section>
     }

@@ -2,9 +2,13 @@
 
 use super::{Typed, setting::Control};
 use crate::{
-    api::runs::{DataChoice, Draft},
+    api::runs::{DataChoice, Draft, find_choices},
     pages::base_models::parameters,
-    ui::{Field, count, number::some},
+    ui::{
+        Field, count,
+        finding::{Found, Search, find},
+        number::some,
+    },
 };
 use domain::{model::WeightsKind, problem::FieldProblem};
 use leptos::prelude::*;
@@ -32,9 +36,23 @@ fn Choice(typed: Typed, key: &'static str, options: Vec<(String, String)>) -> im
     }
 }
 
+/// The same, of which more is found by typing.
+#[component]
+fn Searched(typed: Typed, key: &'static str, found: Found) -> impl IntoView {
+    view! {
+        <select id=key name=format!("form[{key}]") aria-describedby=format!("{key}-says") aria-invalid=move || typed.is_wrong(key).then_some("true")
+            on:input:target=move |e| typed.choose(key, e.target().value())>
+            {move || {
+                let now = typed.get(key);
+                found.options(&now).into_iter().map(|(value, label)| { let on = value == now; view! { <option value=value selected=on>{label}</option> } }).collect_view()
+            }}
+        </select>
+    }
+}
+
 /// What is ours and not the trainer's: what to train, on what, and as what.
 #[component]
-pub(super) fn What(typed: Typed, draft: Draft) -> impl IntoView {
+pub(super) fn What(typed: Typed, draft: Draft, tenant: String) -> impl IntoView {
     let problems = typed.problems;
     let bases = draft.bases.iter().map(|b| (b.name.clone(), b.name.clone())).collect::<Vec<_>>();
     let data = draft.datasets.iter().map(|d| (d.key(), format!("{} v{}", d.name, d.number))).collect::<Vec<_>>();
@@ -53,14 +71,33 @@ pub(super) fn What(typed: Typed, draft: Draft) -> impl IntoView {
             })
         })
     };
-    let about_data = {
-        let all = draft.datasets.clone();
-        Signal::derive(move || typed.form.with(|f| all.iter().find(|d| d.is(&f.dataset)).map(said).unwrap_or_default()))
-    };
+    let about_data = Signal::derive(move || typed.form.with(|f| typed.dataset(&f.dataset)).as_ref().map(said).unwrap_or_default());
+    let tenant = StoredValue::new(tenant);
+    let found_bases = Found::new(
+        bases,
+        find(move |text| {
+            let asked = find_choices(tenant.get_value(), "bases".into(), text);
+            async move { Some(asked.await.ok()?.bases.into_iter().map(|b| (b.name.clone(), b.name)).collect()) }
+        }),
+    );
+    let found_data = Found::new(
+        data,
+        find(move |text| {
+            let asked = find_choices(tenant.get_value(), "datasets".into(), text);
+            async move {
+                let found = asked.await.ok()?.datasets;
+                let options = found.iter().map(|d| (d.key(), format!("{} v{}", d.name, d.number))).collect();
+                typed.know(found);
+                Some(options)
+            }
+        }),
+    );
     view! {
         <fieldset class="form"><legend><h2>"Model and data"</h2></legend>
-            <Field name="base_model" label="Base model" problems help=about_base><Choice typed key="base_model" options=bases/></Field>
-            <Field name="dataset" label="Dataset" problems help=about_data><Choice typed key="dataset" options=data/></Field>
+            <Field name="base_model" label="Base model" problems help=about_base><Searched typed key="base_model" found=found_bases/></Field>
+            <Search found=found_bases label="Base model" more=draft.more_bases/>
+            <Field name="dataset" label="Dataset" problems help=about_data><Searched typed key="dataset" found=found_data/></Field>
+            <Search found=found_data label="Dataset" more=draft.more_datasets/>
             <Field name="name" label="Name of the run" problems help="Lowercase letters, digits and dashes."><Text typed key="name"/></Field>
             <Field name="model_name" label="Becomes a version of" problems help="An existing model or a new name."><Text typed key="model_name"/></Field>
             <Field name="result" label="Result" problems help="Of LoRA: an adapter loads onto a running endpoint; merged weights need an endpoint of their own.">

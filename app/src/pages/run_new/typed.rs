@@ -116,6 +116,19 @@ impl Typed {
         self.datasets.with_value(|all| all.iter().find(|d| d.is(&key)).cloned())
     }
 
+    /// A dataset that was offered or found.
+    pub fn dataset(self, key: &str) -> Option<DataChoice> {
+        self.datasets.with_value(|all| all.iter().find(|d| d.is(key)).cloned())
+    }
+
+    /// More datasets that can be chosen.
+    pub fn know(self, found: Vec<DataChoice>) {
+        self.datasets.update_value(|all| {
+            let new: Vec<_> = found.into_iter().filter(|d| all.iter().all(|known| known.key() != d.key())).collect();
+            all.extend(new);
+        });
+    }
+
     /// Takes a choice. Names that nobody has changed follow the dataset after which they were made.
     pub fn choose(self, key: &str, value: String) {
         let of = |key: &str| self.datasets.with_value(|all| all.iter().find(|d| d.is(key)).cloned());

@@ -11,6 +11,7 @@ use domain::{
     audit::{Detail, Entry},
     dataset::{DatasetVersion, VersionState},
     name::Name,
+    page::Cursor,
     policy::Action,
     problem::Problem,
     reason::dataset::DatasetReason,
@@ -83,7 +84,15 @@ impl Datasets<'_> {
     async fn chosen(&self, name: &str, number: Option<u32>) -> Result<Vec<DatasetVersion>, Problem> {
         match number {
             Some(_) => Ok(vec![self.version(name, number).await?]),
-            None => Ok(self.get(name).await?.1),
+            None => {
+                let (mut all, mut after) = (Vec::new(), Some(Cursor::default()));
+                while let Some(from) = after {
+                    let page = self.versions(name, &from).await?;
+                    all.extend(page.rows);
+                    after = page.next;
+                }
+                Ok(all)
+            }
         }
     }
 

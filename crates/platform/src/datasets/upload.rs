@@ -145,6 +145,7 @@ impl Datasets<'_> {
             judgement: None,
             judged_bytes: 0,
             erased_at: None,
+            same_as: None,
             format: None,
             container: None,
             held_out_percent: new.held_out_percent,

@@ -1,8 +1,10 @@
-//! All endpoints of a tenant with the names under which clients call what they serve. Two queries, however many endpoints there are.
+//! Endpoints with the names under which clients call what they serve. Who answers to a name is decided among all that claim it, by the
+//! gateway's own rule; so beside the endpoints that are shown, only those are read that claim one of their names.
 
 use super::Endpoints;
 use crate::{
     directory,
+    problem::Doing,
     store::{DirectoryAttachment, DirectoryEndpoint},
 };
 use domain::{
@@ -10,12 +12,13 @@ use domain::{
     endpoint::Endpoint,
     ids::{EndpointId, ModelVersionId},
     model::ModelVersion,
+    page::Cursor,
+    policy::Action,
     problem::Problem,
 };
 use std::collections::HashMap;
 
 pub struct Served {
-    /// Newest first.
     pub endpoints: Vec<Endpoint>,
     /// Those of endpoints that serve full weights.
     merged: HashMap<ModelVersionId, ModelVersion>,
@@ -24,12 +27,45 @@ pub struct Served {
 }
 
 impl Endpoints<'_> {
+    /// All of the tenant's: for a decision over every name that is taken, never for a page.
     pub async fn served(&self) -> Result<Served, Problem> {
-        let endpoints = self.list().await?;
-        let serves_merged = endpoints.iter().any(|e| e.merged_version.is_some());
-        let versions = if serves_merged { self.platform().models(self.scope).versions().await? } else { Vec::new() };
-        let merged = versions.into_iter().filter(|v| endpoints.iter().any(|e| e.merged_version == Some(v.id))).map(|v| (v.id, v)).collect();
-        let (of_directory, attachments) = directory_rows(&endpoints, &merged);
+        self.scope.permit(Action::EndpointRead)?;
+        let all = self.platform().store().every_endpoint(self.tenant()).await.doing("reading the endpoints")?;
+        self.served_among(all, Vec::new()).await
+    }
+
+    /// These, with their names.
+    pub async fn served_by(&self, endpoints: Vec<Endpoint>) -> Result<Served, Problem> {
+        self.scope.permit(Action::EndpointRead)?;
+        let mut models: Vec<String> = self.merged_by(&endpoints).await?.into_values().map(|v| v.model_name.to_string()).collect();
+        models.extend(endpoints.iter().flat_map(|e| &e.attachments).map(|a| a.model_name.to_string()));
+        models.sort();
+        models.dedup();
+        let mut rivals = self.platform().store().endpoints_claiming(self.tenant(), &models).await.doing("reading the endpoints")?;
+        rivals.retain(|rival| endpoints.iter().all(|e| e.id != rival.id));
+        self.served_among(endpoints, rivals).await
+    }
+
+    /// What can be called now or soon, with its names: what should run, and the newest of what does not.
+    pub async fn callable(&self) -> Result<Served, Problem> {
+        let mut endpoints = self.platform().store().wanted_endpoints(self.tenant()).await.doing("reading the endpoints")?;
+        let newest = self.list(&Cursor::default()).await?.rows;
+        endpoints.extend(newest.into_iter().filter(|e| !e.state.is_wanted()));
+        self.served_by(endpoints).await
+    }
+
+    /// Versions whose full weights these endpoints serve.
+    async fn merged_by(&self, endpoints: &[Endpoint]) -> Result<HashMap<ModelVersionId, ModelVersion>, Problem> {
+        let ids: Vec<ModelVersionId> = endpoints.iter().filter_map(|e| e.merged_version).collect();
+        let versions = self.platform().store().model_versions(self.tenant(), &ids).await.doing("reading the model versions")?;
+        Ok(versions.into_iter().map(|v| (v.id, v)).collect())
+    }
+
+    async fn served_among(&self, endpoints: Vec<Endpoint>, rivals: Vec<Endpoint>) -> Result<Served, Problem> {
+        let mut all = endpoints.clone();
+        all.extend(rivals);
+        let merged = self.merged_by(&all).await?;
+        let (of_directory, attachments) = directory_rows(&all, &merged);
         let routes = directory::routes(of_directory, attachments, None).remove(self.tenant()).unwrap_or_default();
         Ok(Served { endpoints, merged, routes })
     }

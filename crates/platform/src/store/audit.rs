@@ -4,11 +4,16 @@ use super::{Result, Store, Tx, in_tx, on_both};
 use crate::audit::AuditFilter;
 use domain::{
     audit::{
-        Cursor, FIRST_PREV,
+        FIRST_PREV,
         chain::{FIRST_SEGMENT, Row},
     },
     name::Name,
+    page::Page,
 };
+
+/// In cursors.
+const NEWEST: &str = "records, newest first";
+
 use sqlx::{Database, QueryBuilder};
 
 /// How a chain stands.
@@ -88,6 +93,7 @@ impl Tx {
 
     /// The hashes of a chain's first `size` records.
     pub(crate) async fn audit_hashes(&mut self, chain: &str, size: i64) -> Result<Vec<String>> {
+        // Unlimited: the tree is over the whole chain; read only when its stored form is lost.
         let sql = "SELECT hash FROM audit_records WHERE chain = $1 AND seq <= $2 ORDER BY seq";
         let rows: Vec<(String,)> = in_tx!(self, db => sqlx::query_as(sql).bind(chain).bind(size).fetch_all(db).await)?;
         Ok(rows.into_iter().map(|(hash,)| hash).collect())
@@ -108,6 +114,7 @@ impl Tx {
 impl Store {
     /// Every chain of which there is a record or an end, by name; the number is how many records were ever written to it.
     pub(crate) async fn audit_chains(&self) -> Result<Vec<(String, i64)>> {
+        // Unlimited: one row a tenant, for a check of all of them.
         let sql = "SELECT chain, CAST(SUM(size) AS BIGINT) FROM (SELECT chain, size FROM audit_chains \
             UNION ALL SELECT DISTINCT chain, 0 AS size FROM audit_records) AS chains GROUP BY chain ORDER BY chain";
         on_both!(self, db => sqlx::query_as(sql).fetch_all(db).await)
@@ -136,10 +143,15 @@ impl Store {
     }
 
     /// Newest first; `None` = of every tenant and of the platform.
-    pub(crate) async fn audit_page(&self, tenant: Option<&Name>, filter: &AuditFilter) -> Result<Vec<Row>> {
+    pub(crate) async fn audit_page(&self, tenant: Option<&Name>, filter: &AuditFilter) -> Result<Page<Row>> {
+        // With its LIMIT in `page_query`.
         let rows: Vec<Columns> = on_both!(self, db => page_query(tenant, filter).build_query_as().fetch_all(db).await)?;
-        Ok(rows.into_iter().map(row).collect())
+        Ok(Page::cut_at(size(filter), rows, NEWEST, |r| (r.at, r.chain.clone(), r.seq)).map(row))
     }
+}
+
+fn size(filter: &AuditFilter) -> usize {
+    filter.limit.clamp(1, 500) as usize
 }
 
 fn page_query<'a, DB: Database>(tenant: Option<&'a Name>, filter: &'a AuditFilter) -> QueryBuilder<DB>
@@ -148,9 +160,10 @@ where
     i64: sqlx::Encode<'a, DB> + sqlx::Type<DB>,
 {
     let mut q = QueryBuilder::new(SELECT);
-    q.push(" WHERE at <= ").push_bind(filter.before.as_ref().map_or(i64::MAX, |before| before.at.0));
-    if let Some(Cursor { at, chain, seq }) = &filter.before {
-        q.push(" AND (at, chain, seq) < (").push_bind(at.0).push(", ").push_bind(chain.clone()).push(", ").push_bind(*seq).push(")");
+    let after: Option<(i64, String, i64)> = filter.after.key(NEWEST);
+    q.push(" WHERE at <= ").push_bind(after.as_ref().map_or(i64::MAX, |(at, ..)| *at));
+    if let Some((at, chain, seq)) = after {
+        q.push(" AND (at, chain, seq) < (").push_bind(at).push(", ").push_bind(chain).push(", ").push_bind(seq).push(")");
     }
     if let Some(tenant) = tenant {
         q.push(" AND tenant = ").push_bind(tenant.to_string());
@@ -166,7 +179,7 @@ where
         q.push(" AND (object = ").push_bind(object.clone());
         q.push(" OR LOWER(object_name) LIKE ").push_bind(beginning(&object.to_lowercase())).push(" ESCAPE '!')");
     }
-    q.push(" ORDER BY at DESC, chain DESC, seq DESC LIMIT ").push_bind(i64::from(filter.limit.clamp(1, 500)));
+    q.push(" ORDER BY at DESC, chain DESC, seq DESC LIMIT ").push_bind(size(filter) as i64 + 1);
     q
 }
 

@@ -1,10 +1,12 @@
 //! Base models: rows of the platform, seen by every tenant.
 
-use super::{Result, Store, Tx, at, from_json, in_tx, json, on_both, parsed, word};
+use super::{Result, Store, Tx, at, from_json, in_tx, json, on_both, page, parsed, word};
+use crate::base_models::BaseModelFilter;
 use domain::{
     base_model::{BaseModel, BaseModelState},
     ids::BaseModelId,
     name::Name,
+    page::{Cursor, Page},
     reason::base_model::BaseModelReason,
 };
 
@@ -34,6 +36,9 @@ macro_rules! select_base_models {
     };
 }
 
+/// In cursors.
+const LIST: &str = "base models, by name";
+
 impl Row {
     fn model(self) -> Result<BaseModel> {
         Ok(BaseModel {
@@ -54,10 +59,16 @@ impl Row {
 }
 
 impl Store {
-    pub(crate) async fn base_models(&self) -> Result<Vec<BaseModel>> {
-        let sql = select_base_models!("ORDER BY name");
-        let rows: Vec<Row> = on_both!(self, db => sqlx::query_as(sql).fetch_all(db).await)?;
-        rows.into_iter().map(Row::model).collect()
+    /// By name; `text` is part of name, architecture or licence, empty = all.
+    pub(crate) async fn base_models(&self, filter: &BaseModelFilter, after: &Cursor) -> Result<Page<BaseModel>> {
+        let sql = select_base_models!(
+            "WHERE name > $1 AND ($2 = '' OR LOWER(name || ' ' || architecture || ' ' || licence) LIKE LOWER($2) ESCAPE '!') \
+             AND ($3 = 0 OR state = 'ready') ORDER BY name LIMIT $4"
+        );
+        let (name, text) = (page::by_name(LIST, after), page::anywhere(&filter.text));
+        let rows: Vec<Row> = on_both!(self, db => sqlx::query_as(sql)
+            .bind(&name).bind(&text).bind(i64::from(filter.ready)).bind(page::READ).fetch_all(db).await)?;
+        Page::cut(rows, LIST, |m| m.name.clone()).try_map(Row::model)
     }
 
     pub(crate) async fn base_model(&self, id: BaseModelId) -> Result<Option<BaseModel>> {

@@ -1,19 +1,26 @@
 //! The playground's conversations. Every function binds tenant and person: nobody reads another one's.
 
-use super::{Result, Store, Tx, at, from_json, in_tx, json, on_both, parsed};
+use super::{Result, Store, Tx, at, from_json, in_tx, json, on_both, page, parsed};
 use domain::{
     chat::{Chat, ChatOverview},
     ids::{ChatId, PersonId},
     name::Name,
+    page::{Cursor, Page},
 };
 
+/// In cursors.
+const NEWEST: &str = "conversations, newest first";
+
 impl Store {
-    /// Newest first, at most 200.
-    pub(crate) async fn chats(&self, tenant: &Name, person: PersonId) -> Result<Vec<ChatOverview>> {
-        let sql = "SELECT id, title, updated_at FROM chats WHERE tenant = $1 AND person = $2 ORDER BY updated_at DESC, id DESC LIMIT 200";
-        let rows: Vec<(String, String, i64)> =
-            on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(person.to_string()).fetch_all(db).await)?;
-        rows.into_iter().map(|(id, title, updated)| Ok(ChatOverview { id: parsed(&id)?, title, updated_at: at(updated) })).collect()
+    /// Newest first.
+    pub(crate) async fn chats(&self, tenant: &Name, person: PersonId, after: &Cursor) -> Result<Page<ChatOverview>> {
+        let sql = "SELECT id, title, updated_at FROM chats WHERE tenant = $1 AND person = $2 AND (updated_at, id) < ($3, $4) \
+                   ORDER BY updated_at DESC, id DESC LIMIT $5";
+        let (time, before) = page::newest(NEWEST, after);
+        let rows: Vec<(String, String, i64)> = on_both!(self, db => sqlx::query_as(sql)
+            .bind(tenant.as_str()).bind(person.to_string()).bind(time).bind(&before).bind(page::READ).fetch_all(db).await)?;
+        Page::cut(rows, NEWEST, |(id, _, updated)| (*updated, id.clone()))
+            .try_map(|(id, title, updated)| Ok(ChatOverview { id: parsed(&id)?, title, updated_at: at(updated) }))
     }
 
     pub(crate) async fn chat(&self, tenant: &Name, person: PersonId, id: ChatId) -> Result<Option<Chat>> {

@@ -1,7 +1,7 @@
 //! Endpoints, what is attached to them, and their logs.
 
 use super::{
-    Result, Store, Tx, at, from_json, in_tx, json, on_both, parsed,
+    Result, Store, Tx, at, count, from_json, in_tx, json, on_both, page, parsed,
     run_live::{level_from_word, level_word},
     word,
 };
@@ -9,16 +9,19 @@ use domain::{
     endpoint::{AdapterState, Attachment, Endpoint, EndpointLogLine, EndpointState, ServedBase},
     event::Topic,
     external::External,
-    ids::{EndpointId, ModelVersionId},
+    ids::{BaseModelId, EndpointId, ModelVersionId},
     model_server::ModelServer,
     name::Name,
+    page::{Cursor, Page},
     reason::endpoint::AdapterReason,
     serving::ServingSettings,
     time::Timestamp,
 };
-use engine::Cursor;
-use std::collections::HashMap;
+use engine::Cursor as OutputCursor;
+use std::collections::{BTreeSet, HashMap};
 
+/// Ids in one statement.
+const IDS: usize = 500;
 /// Lines that are kept per endpoint; older ones go.
 const LOG_LINES: i64 = 20_000;
 
@@ -31,7 +34,7 @@ pub(crate) struct EndpointRecord {
     /// What the server of this launch was started with.
     pub max_lora_rank: u32,
     /// How far the output of this launch was read.
-    pub output: Cursor,
+    pub output: OutputCursor,
     /// Number of the log's last line before this launch.
     pub log_before: u64,
     /// Of an external server: its key, encrypted; see `endpoints::external`.
@@ -43,7 +46,7 @@ pub(crate) struct EndpointRecord {
 impl EndpointRecord {
     /// Of one that was never started.
     pub(crate) fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, launch: 0, max_lora_rank: 0, output: Cursor::start(), log_before: 0, sealed_key: None, retry_at: None }
+        Self { endpoint, launch: 0, max_lora_rank: 0, output: OutputCursor::start(), log_before: 0, sealed_key: None, retry_at: None }
     }
 }
 
@@ -87,12 +90,12 @@ struct AttachmentRow {
 }
 
 macro_rules! select_endpoints {
-    ($rest:literal) => {
+    ($($rest:literal),+) => {
         concat!(
             "SELECT e.tenant, e.id, e.name, e.state, e.reason, e.model_server, e.external_json, e.external_key, e.base_model, b.name AS base_model_name, e.merged_version, e.revision, \
              e.address, e.launch, e.max_lora_rank, e.restarts, e.output_cursor, e.log_before, e.retry_at, e.created_by, p.name AS created_by_name, \
              e.created_at, e.ready_at, e.serving_json FROM endpoints e LEFT JOIN base_models b ON b.id = e.base_model JOIN people p ON p.id = e.created_by ",
-            $rest
+            $($rest),+
         )
     };
 }
@@ -109,15 +112,48 @@ macro_rules! select_attachments {
 const BY_ID: &str = select_endpoints!("WHERE e.tenant = $1 AND e.id = $2");
 const BY_NAME: &str = select_endpoints!("WHERE e.tenant = $1 AND e.name = $2");
 const OF_TENANT: &str = select_endpoints!("WHERE e.tenant = $1 ORDER BY e.created_at DESC, e.id DESC");
+const OPEN_OF_TENANT: &str = select_endpoints!(
+    "WHERE e.tenant = $1 AND e.state IN ('wanted', 'starting', 'ready', 'degraded') ORDER BY e.created_at DESC, e.id DESC"
+);
+const PAGE_OF_TENANT: &str =
+    select_endpoints!("WHERE e.tenant = $1 AND (e.created_at, e.id) < ($2, $3) ORDER BY e.created_at DESC, e.id DESC LIMIT $4");
+const SERVING: &str = select_endpoints!(
+    "WHERE e.tenant = $1 AND (e.merged_version = $2 OR e.id IN (SELECT a.endpoint FROM attachments a WHERE a.tenant = $1 AND a.version = $2)) \
+     ORDER BY CASE WHEN e.state IN ('wanted', 'starting', 'ready', 'degraded') THEN 0 ELSE 1 END, e.created_at DESC, e.id DESC LIMIT $3"
+);
+const OF_BASE: &str = select_endpoints!(
+    "WHERE e.tenant = $1 AND e.base_model = $2 AND e.merged_version IS NULL \
+     ORDER BY CASE WHEN e.state IN ('wanted', 'starting', 'ready', 'degraded') THEN 0 ELSE 1 END, e.created_at DESC, e.id DESC LIMIT $3"
+);
+const BY_IDS: &str = select_endpoints!("WHERE e.tenant = ");
+const ATTACHED_OF: &str = select_attachments!("WHERE a.tenant = ");
+/// Endpoints that a client could mean by the name of a model: of its adapters, of its full weights, of a base that is called like it.
+const CLAIMS: [(&str, &str); 3] = [
+    (
+        "SELECT DISTINCT a.endpoint FROM attachments a JOIN model_versions v ON v.tenant = a.tenant AND v.id = a.version \
+         JOIN models m ON m.tenant = v.tenant AND m.id = v.model WHERE m.tenant = ",
+        " AND m.name",
+    ),
+    (
+        "SELECT e.id FROM endpoints e JOIN model_versions v ON v.tenant = e.tenant AND v.id = e.merged_version \
+         JOIN models m ON m.tenant = v.tenant AND m.id = v.model WHERE m.tenant = ",
+        " AND m.name",
+    ),
+    (
+        "SELECT e.id FROM endpoints e JOIN base_models b ON b.id = e.base_model WHERE e.merged_version IS NULL AND e.tenant = ",
+        " AND b.name",
+    ),
+];
+/// In cursors.
+const NEWEST: &str = "endpoints, newest first";
 const ATTACHED: &str = select_attachments!("WHERE a.tenant = $1 AND a.endpoint = $2 ORDER BY a.attached_at, a.version");
-const ATTACHED_OF_TENANT: &str = select_attachments!("WHERE a.tenant = $1 ORDER BY a.attached_at, a.version");
 
 impl EndpointRow {
     fn record(self, attachments: Vec<Attachment>) -> Result<EndpointRecord> {
         Ok(EndpointRecord {
             launch: self.launch as u32,
             max_lora_rank: self.max_lora_rank as u32,
-            output: Cursor::from_text(self.output_cursor),
+            output: OutputCursor::from_text(self.output_cursor),
             log_before: self.log_before as u64,
             sealed_key: self.external_key,
             retry_at: self.retry_at.map(at),
@@ -163,6 +199,7 @@ impl AttachmentRow {
 
 impl Store {
     async fn attachments(&self, tenant: &Name, endpoint: &str) -> Result<Vec<Attachment>> {
+        // Unlimited: as many as a model server holds.
         let rows: Vec<AttachmentRow> =
             on_both!(self, db => sqlx::query_as(ATTACHED).bind(tenant.as_str()).bind(endpoint).fetch_all(db).await)?;
         rows.into_iter().map(AttachmentRow::attachment).collect()
@@ -185,13 +222,81 @@ impl Store {
     }
 
     /// Newest first.
-    pub(crate) async fn endpoints(&self, tenant: &Name) -> Result<Vec<Endpoint>> {
+    pub(crate) async fn endpoints(&self, tenant: &Name, after: &Cursor) -> Result<Page<Endpoint>> {
+        let (time, id) = page::newest(NEWEST, after);
+        let rows: Vec<EndpointRow> = on_both!(self, db => sqlx::query_as(PAGE_OF_TENANT)
+            .bind(tenant.as_str()).bind(time).bind(&id).bind(page::READ).fetch_all(db).await)?;
+        let page = Page::cut(rows, NEWEST, |e| (e.created_at, e.id.clone()));
+        Ok(Page { rows: self.with_attachments(tenant, page.rows).await?, next: page.next })
+    }
+
+    /// All of a tenant, newest first: for a decision over every name that is taken, never for a page.
+    pub(crate) async fn every_endpoint(&self, tenant: &Name) -> Result<Vec<Endpoint>> {
+        // Unlimited: a decision over every name that is taken.
         let rows: Vec<EndpointRow> = on_both!(self, db => sqlx::query_as(OF_TENANT).bind(tenant.as_str()).fetch_all(db).await)?;
-        let attached: Vec<AttachmentRow> =
-            on_both!(self, db => sqlx::query_as(ATTACHED_OF_TENANT).bind(tenant.as_str()).fetch_all(db).await)?;
+        self.with_attachments(tenant, rows).await
+    }
+
+    /// Those that should run, newest first: as many as the quota allows.
+    pub(crate) async fn wanted_endpoints(&self, tenant: &Name) -> Result<Vec<Endpoint>> {
+        // Unlimited: as many as the quota allows.
+        let rows: Vec<EndpointRow> = on_both!(self, db => sqlx::query_as(OPEN_OF_TENANT).bind(tenant.as_str()).fetch_all(db).await)?;
+        self.with_attachments(tenant, rows).await
+    }
+
+    /// Those that serve this version or should, the wanted ones first; at most a page of them.
+    pub(crate) async fn endpoints_serving(&self, tenant: &Name, version: ModelVersionId) -> Result<Vec<Endpoint>> {
+        let rows: Vec<EndpointRow> = on_both!(self, db => sqlx::query_as(SERVING)
+            .bind(tenant.as_str()).bind(version.to_string()).bind(page::READ).fetch_all(db).await)?;
+        self.with_attachments(tenant, rows).await
+    }
+
+    /// Those of a base model that take adapters, the wanted ones first; at most a page of them.
+    pub(crate) async fn endpoints_for_base(&self, tenant: &Name, base: BaseModelId) -> Result<Vec<Endpoint>> {
+        let rows: Vec<EndpointRow> = on_both!(self, db => sqlx::query_as(OF_BASE).bind(tenant.as_str()).bind(base.to_string()).bind(page::READ).fetch_all(db).await)?;
+        self.with_attachments(tenant, rows).await
+    }
+
+    /// Which endpoints a client could mean by one of these names of models, and by no other name.
+    pub(crate) async fn endpoints_claiming(&self, tenant: &Name, models: &[String]) -> Result<Vec<Endpoint>> {
+        let mut ids = BTreeSet::new();
+        if models.is_empty() {
+            return Ok(Vec::new());
+        }
+        for (sql, column) in CLAIMS {
+            // All of them: the one that a name leads to is chosen among all that claim it.
+            let rows: Vec<(String,)> =
+                on_both!(self, db => page::belonging(sql, tenant, column, models, "").build_query_as().fetch_all(db).await)?;
+            ids.extend(rows.into_iter().map(|(id,)| id));
+        }
+        let ids: Vec<String> = ids.into_iter().collect();
+        let mut out = Vec::new();
+        for ids in ids.chunks(IDS) {
+            let rows: Vec<EndpointRow> =
+                on_both!(self, db => page::belonging(BY_IDS, tenant, " AND e.id", ids, "").build_query_as().fetch_all(db).await)?;
+            out.extend(self.with_attachments(tenant, rows).await?);
+        }
+        Ok(out)
+    }
+
+    /// How many there are, should run, and are ready.
+    pub(crate) async fn endpoint_counts(&self, tenant: &Name) -> Result<(u64, u64, u64)> {
+        let sql = "SELECT COUNT(*), COUNT(CASE WHEN state IN ('wanted', 'starting', 'ready', 'degraded') THEN 1 END), \
+            COUNT(CASE WHEN state = 'ready' THEN 1 END) FROM endpoints WHERE tenant = $1";
+        let (all, wanted, ready): (i64, i64, i64) = on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).fetch_one(db).await)?;
+        Ok((count(all)?, count(wanted)?, count(ready)?))
+    }
+
+    async fn with_attachments(&self, tenant: &Name, rows: Vec<EndpointRow>) -> Result<Vec<Endpoint>> {
+        let ids: Vec<String> = rows.iter().map(|e| e.id.clone()).collect();
         let mut by_endpoint: HashMap<String, Vec<Attachment>> = HashMap::new();
-        for row in attached {
-            by_endpoint.entry(row.endpoint.clone()).or_default().push(row.attachment()?);
+        for ids in ids.chunks(IDS) {
+            // As many as their model servers hold.
+            let attached: Vec<AttachmentRow> = on_both!(self, db => page::belonging(
+                ATTACHED_OF, tenant, " AND a.endpoint", ids, "ORDER BY a.attached_at, a.version").build_query_as().fetch_all(db).await)?;
+            for row in attached {
+                by_endpoint.entry(row.endpoint.clone()).or_default().push(row.attachment()?);
+            }
         }
         rows.into_iter()
             .map(|row| {
@@ -203,6 +308,7 @@ impl Store {
 
     /// Endpoints of every tenant for which something runs, should run, or is being stopped; for the controller only.
     pub(crate) async fn open_endpoints(&self) -> Result<Vec<(Name, EndpointId)>> {
+        // Unlimited: the controller looks after all that should run.
         let sql = "SELECT tenant, id FROM endpoints WHERE state NOT IN ('stopped', 'failed') ORDER BY created_at, id";
         let rows: Vec<(String, String)> = on_both!(self, db => sqlx::query_as(sql).fetch_all(db).await)?;
         rows.into_iter().map(|(tenant, id)| Ok((parsed(&tenant)?, parsed(&id)?))).collect()
@@ -240,7 +346,8 @@ impl Tx {
     }
 
     /// The tenant's endpoints of a base model that take adapters, oldest first.
-    pub(crate) async fn endpoints_of_base(&mut self, tenant: &Name, base: domain::ids::BaseModelId) -> Result<Vec<EndpointId>> {
+    pub(crate) async fn endpoints_of_base(&mut self, tenant: &Name, base: BaseModelId) -> Result<Vec<EndpointId>> {
+        // Unlimited: the one to deploy onto is chosen among all.
         let sql = "SELECT id FROM endpoints WHERE tenant = $1 AND base_model = $2 AND merged_version IS NULL ORDER BY created_at, id";
         let rows: Vec<(String,)> =
             in_tx!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(base.to_string()).fetch_all(db).await)?;
@@ -248,6 +355,7 @@ impl Tx {
     }
 
     pub(crate) async fn endpoint(&mut self, tenant: &Name, id: EndpointId) -> Result<Option<EndpointRecord>> {
+        // Unlimited: as many as a model server holds.
         let row: Option<EndpointRow> =
             in_tx!(self, db => sqlx::query_as(BY_ID).bind(tenant.as_str()).bind(id.to_string()).fetch_optional(db).await)?;
         let Some(row) = row else { return Ok(None) };

@@ -1,13 +1,17 @@
 //! API keys: their digests, never their texts.
 
-use super::{Result, Store, Tx, at, count, from_json, in_tx, json, on_both, parsed};
+use super::{Result, Store, Tx, at, count, from_json, in_tx, json, on_both, page, parsed};
+use crate::keys::KeyFilter;
 use domain::{
+    confirmation,
     event::Topic,
     ids::{KeyId, PersonId},
     key::{ApiKey, Limits},
     name::Name,
+    page::{Cursor, Page},
     time::Timestamp,
 };
+use std::collections::HashMap;
 
 /// A key as stored, with the hex digest that finds it.
 pub(crate) struct KeyRow<'a> {
@@ -34,15 +38,42 @@ type Columns = (
     Option<i64>,
 );
 
-const LIST: &str = "SELECT k.tenant, k.id, k.label, k.hint, k.service, k.owner, p.name, \
-    CASE WHEN m.person IS NULL THEN NULL ELSE COALESCE(m.confirmed_at, m.since) END, k.models_json, k.requests_per_minute, k.tokens_per_minute, \
-    k.concurrent_calls, k.created_at, k.expires_at, k.revoked_at, k.last_used_at FROM api_keys k JOIN people p ON p.id = k.owner \
-    LEFT JOIN members m ON m.tenant = k.tenant AND m.person = k.owner WHERE k.tenant = $1 \
-    ORDER BY k.created_at DESC, k.id DESC";
-const ONE: &str = "SELECT k.tenant, k.id, k.label, k.hint, k.service, k.owner, p.name, \
-    CASE WHEN m.person IS NULL THEN NULL ELSE COALESCE(m.confirmed_at, m.since) END, k.models_json, k.requests_per_minute, k.tokens_per_minute, \
-    k.concurrent_calls, k.created_at, k.expires_at, k.revoked_at, k.last_used_at FROM api_keys k JOIN people p ON p.id = k.owner \
-    LEFT JOIN members m ON m.tenant = k.tenant AND m.person = k.owner WHERE k.tenant = $1 AND k.id = $2";
+macro_rules! select_keys {
+    ($($rest:literal),+) => {
+        concat!(
+            "SELECT k.tenant, k.id, k.label, k.hint, k.service, k.owner, p.name, \
+             CASE WHEN m.person IS NULL THEN NULL ELSE COALESCE(m.confirmed_at, m.since) END, k.models_json, k.requests_per_minute, k.tokens_per_minute, \
+             k.concurrent_calls, k.created_at, k.expires_at, k.revoked_at, k.last_used_at FROM api_keys k JOIN people p ON p.id = k.owner \
+             LEFT JOIN members m ON m.tenant = k.tenant AND m.person = k.owner ",
+            $($rest),+
+        )
+    };
+}
+const ONE: &str = select_keys!("WHERE k.tenant = $1 AND k.id = $2");
+/// Those that work (`ApiKey::state`): neither revoked nor over at `$6`, and the tenant's, or of a member who was confirmed after `$7`.
+const LIST: &str = select_keys!(
+    "WHERE k.tenant = $1 AND (k.created_at, k.id) < ($2, $3) \
+     AND ($4 = '' OR LOWER(k.label || ' ' || p.name || ' ' || k.hint || ' ' || COALESCE(k.models_json, '')) LIKE LOWER($4) ESCAPE '!') \
+     AND ($5 = 0 OR (k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $6) \
+         AND (k.service = 1 OR COALESCE(m.confirmed_at, m.since) > $7))) \
+     ORDER BY k.created_at DESC, k.id DESC LIMIT $8"
+);
+/// Service keys that work, of which nobody who was confirmed after `$3` answers.
+const UNANSWERED: &str = select_keys!(
+    "WHERE k.tenant = $1 AND k.service = 1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $2) \
+     AND (m.person IS NULL OR COALESCE(m.confirmed_at, m.since) <= $3) ORDER BY k.created_at DESC, k.id DESC LIMIT $4"
+);
+/// The newest of a person's own keys that is neither revoked nor over.
+const OWN: &str = select_keys!(
+    "WHERE k.tenant = $1 AND k.owner = $2 AND k.service = 0 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $3) \
+     ORDER BY k.created_at DESC, k.id DESC LIMIT 1"
+);
+const WORKING: &str = "SELECT COUNT(*) FROM api_keys k LEFT JOIN members m ON m.tenant = k.tenant AND m.person = k.owner WHERE k.tenant = $1 \
+    AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $2) AND (k.service = 1 OR COALESCE(m.confirmed_at, m.since) > $3) \
+    AND (k.models_json IS NULL OR $4 = '' OR k.models_json LIKE $4 OR k.models_json LIKE $5)";
+const LABELS: &str = "SELECT id, label FROM api_keys WHERE tenant = ";
+/// In cursors.
+const NEWEST: &str = "keys, newest first";
 
 fn key(
     (tenant, id, label, hint, service, owner, owner_name, confirmed, models, requests, tokens, concurrent, created, expires, revoked, used): Columns,
@@ -75,9 +106,44 @@ pub(super) fn limits(requests: Option<i64>, tokens: Option<i64>, concurrent: Opt
 
 impl Store {
     /// Newest first.
-    pub(crate) async fn keys(&self, tenant: &Name) -> Result<Vec<ApiKey>> {
-        let rows: Vec<Columns> = on_both!(self, db => sqlx::query_as(LIST).bind(tenant.as_str()).fetch_all(db).await)?;
-        rows.into_iter().map(key).collect()
+    pub(crate) async fn keys(&self, tenant: &Name, filter: &KeyFilter, now: Timestamp, after: &Cursor) -> Result<Page<ApiKey>> {
+        let ((time, id), text) = (page::newest(NEWEST, after), page::anywhere(&filter.text));
+        let rows: Vec<Columns> = on_both!(self, db => sqlx::query_as(LIST)
+            .bind(tenant.as_str()).bind(time).bind(&id).bind(&text).bind(i64::from(filter.working)).bind(now.0)
+            .bind(now.0 - confirmation::KEYS_LAST).bind(page::READ).fetch_all(db).await)?;
+        Page::cut(rows, NEWEST, |k| (k.12, k.1.clone())).try_map(key)
+    }
+
+    /// Service keys that nobody answers for, newest first: one page.
+    pub(crate) async fn unanswered_keys(&self, tenant: &Name, now: Timestamp) -> Result<Page<ApiKey>> {
+        let rows: Vec<Columns> = on_both!(self, db => sqlx::query_as(UNANSWERED)
+            .bind(tenant.as_str()).bind(now.0).bind(now.0 - confirmation::KEYS_LAST).bind(page::READ).fetch_all(db).await)?;
+        Page::cut(rows, NEWEST, |k| (k.12, k.1.clone())).try_map(key)
+    }
+
+    /// The newest of a person's own keys that is neither revoked nor over.
+    pub(crate) async fn own_key(&self, tenant: &Name, person: PersonId, now: Timestamp) -> Result<Option<ApiKey>> {
+        let row: Option<Columns> =
+            on_both!(self, db => sqlx::query_as(OWN).bind(tenant.as_str()).bind(person.to_string()).bind(now.0).fetch_optional(db).await)?;
+        row.map(key).transpose()
+    }
+
+    /// Keys that work; with names of a model, those that may call one of them.
+    pub(crate) async fn count_working_keys(&self, tenant: &Name, names: Option<(String, String)>, now: Timestamp) -> Result<u64> {
+        // A name in the list of names, which is JSON. Names hold no letter that is special there or in a pattern.
+        let (plain, numbered) = names.map(|(a, b)| (format!("%\"{a}\"%"), format!("%\"{b}\"%"))).unwrap_or_default();
+        let (keys,): (i64,) = on_both!(self, db => sqlx::query_as(WORKING)
+            .bind(tenant.as_str()).bind(now.0).bind(now.0 - confirmation::KEYS_LAST).bind(&plain).bind(&numbered).fetch_one(db).await)?;
+        count(keys)
+    }
+
+    /// What these keys are called; those that there are.
+    pub(crate) async fn key_labels(&self, tenant: &Name, ids: &[KeyId]) -> Result<HashMap<KeyId, String>> {
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let ids @ [_, ..] = ids.as_slice() else { return Ok(HashMap::new()) };
+        let rows: Vec<(String, String)> =
+            on_both!(self, db => page::belonging(LABELS, tenant, " AND id", ids, "").build_query_as().fetch_all(db).await)?;
+        rows.into_iter().map(|(id, label)| Ok((parsed(&id)?, label))).collect()
     }
 
     pub(crate) async fn key(&self, tenant: &Name, id: KeyId) -> Result<Option<ApiKey>> {
@@ -117,6 +183,7 @@ impl Tx {
 
     /// The person's own keys that are not revoked are revoked now, in one tenant or in all; returns tenant and id of each.
     pub(crate) async fn revoke_keys_of(&mut self, person: PersonId, tenant: Option<&Name>) -> Result<Vec<(Name, KeyId)>> {
+        // Unlimited: all are revoked at once.
         let sql = "UPDATE api_keys SET revoked_at = $3 WHERE owner = $1 AND service = 0 AND revoked_at IS NULL AND ($2 = '' OR tenant = $2) \
             RETURNING tenant, id";
         let at = self.at();

@@ -25,6 +25,9 @@ pub(crate) mod leases;
 mod lineage;
 mod marks;
 pub(crate) mod models;
+mod page;
+#[cfg(test)]
+mod page_tests;
 mod people;
 pub(crate) mod revisions;
 mod rights;

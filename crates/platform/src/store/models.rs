@@ -1,16 +1,19 @@
 //! Models and their versions. A version is written once; only its stage and its card change.
 
-use super::{Result, Store, Tx, at, from_json, in_tx, json, on_both, parsed, word};
+use super::{Result, Store, Tx, at, count, from_json, in_tx, json, on_both, page, parsed, word};
+use crate::models::ModelFilter;
 use domain::{
     base_model::StoredFile,
     card::Card,
     event::Topic,
-    ids::{ModelId, ModelVersionId, PersonId, RunId},
-    model::{Model, ModelVersion, Stage, WeightsKind},
+    ids::{BaseModelId, ModelId, ModelVersionId, PersonId, RunId},
+    model::{Model, ModelOverview, ModelVersion, Stage, WeightsKind},
     name::Name,
+    page::{Cursor, Page},
     settings::RunSettings,
     time::Timestamp,
 };
+use std::collections::{BTreeSet, HashMap};
 
 /// A version that is about to be written.
 pub(crate) struct InsertVersion<'a> {
@@ -56,7 +59,7 @@ struct VersionRow {
 }
 
 macro_rules! select_versions {
-    ($rest:literal) => {
+    ($($rest:literal),+) => {
         concat!(
             "SELECT mv.tenant, mv.id, mv.model, m.name AS model_name, mv.number, mv.stage, mv.kind, mv.digest, mv.files_json, mv.run, \
              r.name AS run_name, r.base_model, b.name AS base_model_name, b.digest AS base_model_digest, r.dataset_version, \
@@ -68,12 +71,33 @@ macro_rules! select_versions {
              JOIN dataset_versions v ON v.tenant = r.tenant AND v.id = r.dataset_version \
              JOIN datasets d ON d.tenant = v.tenant AND d.id = v.dataset \
              JOIN people p ON p.id = mv.author ",
-            $rest
+            $($rest),+
         )
     };
 }
-const OF_TENANT: &str = select_versions!("WHERE mv.tenant = $1 ORDER BY m.name, mv.number DESC");
-const OF_MODEL: &str = select_versions!("WHERE mv.tenant = $1 AND m.name = $2 ORDER BY mv.number DESC");
+/// In cursors.
+const LIST: &str = "models, by name";
+const VERSIONS: &str = "versions of a model, newest first";
+
+/// Of each model its newest version; the tenant's value follows.
+const LATEST: &str = select_versions!(
+    "WHERE mv.number = (SELECT MAX(w.number) FROM model_versions w WHERE w.tenant = mv.tenant AND w.model = mv.model) AND mv.tenant = "
+);
+const BY_IDS: &str = select_versions!("WHERE mv.tenant = ");
+const COUNTS: &str = "SELECT model, COUNT(*) FROM model_versions WHERE tenant = ";
+/// Endpoints that should serve any version of a model: with adapters, with full weights.
+const ATTACHED_TO: &str = "SELECT DISTINCT v.model, e.name FROM attachments a \
+    JOIN model_versions v ON v.tenant = a.tenant AND v.id = a.version JOIN endpoints e ON e.tenant = a.tenant AND e.id = a.endpoint \
+    WHERE e.state IN ('wanted', 'starting', 'ready', 'degraded') AND a.tenant = ";
+const MERGED_IN: &str = "SELECT v.model, e.name FROM endpoints e JOIN model_versions v ON v.tenant = e.tenant AND v.id = e.merged_version \
+    WHERE e.state IN ('wanted', 'starting', 'ready', 'degraded') AND e.tenant = ";
+const MODELS: &str = "SELECT m.id, m.name, m.created_at FROM models m \
+    JOIN model_versions mv ON mv.tenant = m.tenant AND mv.model = m.id \
+        AND mv.number = (SELECT MAX(w.number) FROM model_versions w WHERE w.tenant = m.tenant AND w.model = m.id) \
+    JOIN runs r ON r.tenant = mv.tenant AND r.id = mv.run JOIN base_models b ON b.id = r.base_model \
+    JOIN dataset_versions v ON v.tenant = r.tenant AND v.id = r.dataset_version JOIN datasets d ON d.tenant = v.tenant AND d.id = v.dataset \
+    WHERE m.tenant = $1 AND m.name > $2 AND ($3 = '' OR LOWER(m.name || ' ' || b.name || ' ' || d.name) LIKE LOWER($3) ESCAPE '!') \
+    AND ($4 = '' OR mv.stage = $4) ORDER BY m.name LIMIT $5";
 const BY_ID: &str = select_versions!("WHERE mv.tenant = $1 AND mv.id = $2");
 
 impl VersionRow {
@@ -117,26 +141,105 @@ impl Store {
             .transpose()
     }
 
-    pub(crate) async fn models(&self, tenant: &Name) -> Result<Vec<Model>> {
-        let sql = "SELECT id, name, created_at FROM models WHERE tenant = $1 ORDER BY name";
-        let rows: Vec<(String, String, i64)> = on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).fetch_all(db).await)?;
-        rows.into_iter()
-            .map(|(id, name, created)| {
-                Ok(Model { id: parsed(&id)?, tenant: tenant.clone(), name: parsed(&name)?, created_at: at(created) })
+    /// By name, with the newest version of each.
+    pub(crate) async fn models(&self, tenant: &Name, filter: &ModelFilter, after: &Cursor) -> Result<Page<ModelOverview>> {
+        let (name, text, stage) = (page::by_name(LIST, after), page::anywhere(&filter.text), filter.stage.map_or("", Stage::word));
+        let rows: Vec<(String, String, i64)> = on_both!(self, db => sqlx::query_as(MODELS)
+            .bind(tenant.as_str()).bind(&name).bind(&text).bind(stage).bind(page::READ).fetch_all(db).await)?;
+        let page = Page::cut(rows, LIST, |(_, name, _)| name.clone());
+        let ids: Vec<String> = page.rows.iter().map(|(id, _, _)| id.clone()).collect();
+        let ids @ [_, ..] = ids.as_slice() else { return Ok(Page { rows: Vec::new(), next: None }) };
+        let latest: Vec<VersionRow> =
+            on_both!(self, db => page::belonging(LATEST, tenant, " AND mv.model", ids, "").build_query_as().fetch_all(db).await)?;
+        let mut latest: HashMap<String, VersionRow> = latest.into_iter().map(|v| (v.model.clone(), v)).collect();
+        let counts: Vec<(String, i64)> = on_both!(self, db => page::belonging(COUNTS, tenant, " AND model", ids, "GROUP BY model")
+            .build_query_as().fetch_all(db).await)?;
+        let counts: HashMap<String, i64> = counts.into_iter().collect();
+        let mut serving: HashMap<String, BTreeSet<String>> = HashMap::new();
+        for sql in [ATTACHED_TO, MERGED_IN] {
+            // As many as the quota of endpoints allows.
+            let found: Vec<(String, String)> =
+                on_both!(self, db => page::belonging(sql, tenant, " AND v.model", ids, "").build_query_as().fetch_all(db).await)?;
+            for (model, endpoint) in found {
+                serving.entry(model).or_default().insert(endpoint);
+            }
+        }
+        let shown = page.rows.into_iter().filter_map(|(id, name, created)| Some((latest.remove(&id)?, id, name, created)));
+        let rows = shown.map(|(latest, id, name, created)| {
+            Ok(ModelOverview {
+                latest: latest.version()?,
+                versions: count(counts.get(&id).copied().unwrap_or(0))?,
+                endpoints: serving.remove(&id).unwrap_or_default().iter().map(|name| parsed(name)).collect::<Result<_>>()?,
+                model: Model { id: parsed(&id)?, tenant: tenant.clone(), name: parsed(&name)?, created_at: at(created) },
             })
-            .collect()
+        });
+        Ok(Page { rows: rows.collect::<Result<_>>()?, next: page.next })
     }
 
-    /// All versions of all models, by model name, newest first.
-    pub(crate) async fn model_versions(&self, tenant: &Name) -> Result<Vec<ModelVersion>> {
-        let rows: Vec<VersionRow> = on_both!(self, db => sqlx::query_as(OF_TENANT).bind(tenant.as_str()).fetch_all(db).await)?;
-        rows.into_iter().map(VersionRow::version).collect()
+    /// How many models and versions there are.
+    pub(crate) async fn count_models(&self, tenant: &Name) -> Result<(u64, u64)> {
+        let sql = "SELECT (SELECT COUNT(*) FROM models WHERE tenant = $1), (SELECT COUNT(*) FROM model_versions WHERE tenant = $1)";
+        let (models, versions): (i64, i64) = on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).fetch_one(db).await)?;
+        Ok((count(models)?, count(versions)?))
+    }
+
+    /// Names of models, by name: one page of those with this text in them.
+    pub(crate) async fn model_names(&self, tenant: &Name, text: &str) -> Result<Page<Name>> {
+        let sql = "SELECT name FROM models WHERE tenant = $1 AND ($2 = '' OR name LIKE $2 ESCAPE '!') ORDER BY name LIMIT $3";
+        let text = page::anywhere(&text.to_lowercase());
+        let rows: Vec<(String,)> =
+            on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(&text).bind(page::READ).fetch_all(db).await)?;
+        Page::cut(rows, LIST, |(name,)| name.clone()).try_map(|(name,)| parsed(&name))
+    }
+
+    /// The newest versions of all models, newest first: one page. `of` = of this base; `latest` = one of each model.
+    pub(crate) async fn newest_model_versions(&self, tenant: &Name, of: Option<BaseModelId>, latest: bool) -> Result<Page<ModelVersion>> {
+        let sql = select_versions!(
+            "WHERE mv.tenant = $1 AND ($2 = '' OR r.base_model = $2) AND ($3 = 0 OR NOT EXISTS (SELECT 1 FROM model_versions w \
+             WHERE w.tenant = mv.tenant AND w.model = mv.model AND w.number > mv.number)) ORDER BY mv.created_at DESC, mv.id DESC LIMIT $4"
+        );
+        let of = of.map(|id| id.to_string()).unwrap_or_default();
+        let rows: Vec<VersionRow> = on_both!(self, db => sqlx::query_as(sql)
+            .bind(tenant.as_str()).bind(&of).bind(i64::from(latest)).bind(page::READ).fetch_all(db).await)?;
+        Page::cut(rows, "newest versions", |v| (v.created_at, v.id.clone())).try_map(VersionRow::version)
     }
 
     /// The versions of one model, newest first.
-    pub(crate) async fn versions_of_model(&self, tenant: &Name, model: &Name) -> Result<Vec<ModelVersion>> {
+    pub(crate) async fn versions_of_model(&self, tenant: &Name, model: ModelId, after: &Cursor) -> Result<Page<ModelVersion>> {
+        let sql = select_versions!("WHERE mv.tenant = $1 AND mv.model = $2 AND mv.number < $3 ORDER BY mv.number DESC LIMIT $4");
+        let before: i64 = after.key(VERSIONS).unwrap_or(i64::MAX);
+        let rows: Vec<VersionRow> = on_both!(self, db => sqlx::query_as(sql)
+            .bind(tenant.as_str()).bind(model.to_string()).bind(before).bind(page::READ).fetch_all(db).await)?;
+        Page::cut(rows, VERSIONS, |v| v.number).try_map(VersionRow::version)
+    }
+
+    pub(crate) async fn count_versions_of_model(&self, tenant: &Name, model: ModelId) -> Result<u64> {
+        let sql = "SELECT COUNT(*) FROM model_versions WHERE tenant = $1 AND model = $2";
+        let (versions,): (i64,) =
+            on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(model.to_string()).fetch_one(db).await)?;
+        count(versions)
+    }
+
+    /// `None` = the newest.
+    pub(crate) async fn version_of_model(&self, tenant: &Name, model: ModelId, number: Option<u32>) -> Result<Option<ModelVersion>> {
+        let newest = select_versions!("WHERE mv.tenant = $1 AND mv.model = $2 ORDER BY mv.number DESC LIMIT 1");
+        let numbered = select_versions!("WHERE mv.tenant = $1 AND mv.model = $2 AND mv.number = $3");
+        let (tenant, model) = (tenant.as_str(), model.to_string());
+        let row: Option<VersionRow> = match number {
+            None => on_both!(self, db => sqlx::query_as(newest).bind(tenant).bind(model).fetch_optional(db).await)?,
+            Some(number) => {
+                on_both!(self, db => sqlx::query_as(numbered).bind(tenant).bind(model).bind(i64::from(number)).fetch_optional(db).await)?
+            }
+        };
+        row.map(VersionRow::version).transpose()
+    }
+
+    /// Those of these versions that there are.
+    pub(crate) async fn model_versions(&self, tenant: &Name, ids: &[ModelVersionId]) -> Result<Vec<ModelVersion>> {
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let ids @ [_, ..] = ids.as_slice() else { return Ok(Vec::new()) };
         let rows: Vec<VersionRow> =
-            on_both!(self, db => sqlx::query_as(OF_MODEL).bind(tenant.as_str()).bind(model.as_str()).fetch_all(db).await)?;
+            on_both!(self, db => page::belonging(BY_IDS, tenant, " AND mv.id", ids, "").build_query_as().fetch_all(db).await)?;
         rows.into_iter().map(VersionRow::version).collect()
     }
 
@@ -171,8 +274,8 @@ impl Tx {
     }
 
     pub(crate) async fn insert_version(&mut self, v: InsertVersion<'_>) -> Result<()> {
-        let sql = "INSERT INTO model_versions (tenant, id, model, number, stage, kind, digest, files_json, run, card_json, card_revision, author, created_at) \
-                   VALUES ($1, $2, $3, $4, 'candidate', $5, $6, $7, $8, $9, $10, $11, $12)";
+        let sql = "INSERT INTO model_versions (tenant, id, model, number, stage, kind, digest, files_json, run, card_json, card_revision, author, created_at, bytes) \
+                   VALUES ($1, $2, $3, $4, 'candidate', $5, $6, $7, $8, $9, $10, $11, $12, $13)";
         in_tx!(self, db => sqlx::query(sql)
             .bind(v.tenant.as_str())
             .bind(v.id.to_string())
@@ -186,6 +289,7 @@ impl Tx {
             .bind(i64::from(v.card.revision))
             .bind(v.author.to_string())
             .bind(v.created_at.0)
+            .bind(v.files.iter().map(|f| f.bytes).sum::<u64>() as i64)
             .execute(db).await.map(|_| ()))?;
         self.changed(v.tenant, Topic::ModelVersion, v.id);
         Ok(())

@@ -29,6 +29,9 @@ impl Tx {
         let (id,): (String,) = in_tx!(self, db => sqlx::query_as(sql)
             .bind(p.id.to_string()).bind(&p.issuer).bind(&p.subject).bind(&p.name).bind(&p.email).bind(role).bind(json(&groups)).bind(p.last_seen_at.0)
             .fetch_one(db).await)?;
+        // Members are listed by name, in an index of their own table.
+        let sql = "UPDATE members SET name = $2 WHERE person = $1 AND name <> $2";
+        in_tx!(self, db => sqlx::query(sql).bind(&id).bind(&p.name).execute(db).await.map(drop))?;
         parsed(&id)
     }
 
@@ -65,6 +68,7 @@ impl Tx {
     }
 
     pub(crate) async fn memberships(&mut self, person: PersonId) -> Result<Vec<Membership>> {
+        // Unlimited: as many as the provider has groups for one person.
         let rows: Vec<(String, String, i64)> =
             in_tx!(self, db => sqlx::query_as(MEMBERSHIPS).bind(person.to_string()).fetch_all(db).await)?;
         membership_rows(rows)
@@ -72,8 +76,8 @@ impl Tx {
 
     /// As the provider says it at `at`. Nothing when there is no such tenant: a group claim may name one that the admin has not made yet.
     pub(crate) async fn put_membership(&mut self, tenant: &Name, person: PersonId, role: Role, at: Timestamp) -> Result<()> {
-        let sql = "INSERT INTO members (tenant, person, role, since, confirmed_at) SELECT name, $2, $3, $4, $4 FROM tenants WHERE name = $1 \
-            ON CONFLICT (tenant, person) DO UPDATE SET role = excluded.role, confirmed_at = excluded.confirmed_at";
+        let sql = "INSERT INTO members (tenant, person, role, since, confirmed_at, name) \
+            SELECT t.name, p.id, $3, $4, $4, p.name FROM tenants t JOIN people p ON p.id = $2 WHERE t.name = $1 ON CONFLICT (tenant, person) DO UPDATE SET role = excluded.role, confirmed_at = excluded.confirmed_at";
         in_tx!(self, db => sqlx::query(sql).bind(tenant.as_str()).bind(person.to_string()).bind(role.word()).bind(at.0).execute(db).await.map(drop))
     }
 
@@ -103,6 +107,7 @@ fn membership_rows(rows: Vec<(String, String, i64)>) -> Result<Vec<Membership>> 
 
 impl Store {
     pub(crate) async fn memberships(&self, person: PersonId) -> Result<Vec<Membership>> {
+        // Unlimited: as many as the provider has groups for one person.
         let rows: Vec<(String, String, i64)> =
             on_both!(self, db => sqlx::query_as(MEMBERSHIPS).bind(person.to_string()).fetch_all(db).await)?;
         membership_rows(rows)

@@ -18,6 +18,7 @@ impl Tx {
 impl Store {
     /// After `seen`, until `latest`, oldest first.
     pub(crate) async fn rights_changes(&self, seen: i64, latest: i64) -> Result<Vec<PersonId>> {
+        // Unlimited: everybody whose rights changed since the last look.
         let sql = "SELECT person FROM rights_changes WHERE seq > $1 AND seq <= $2 ORDER BY seq";
         let rows: Vec<(String,)> = on_both!(self, db => sqlx::query_as(sql).bind(seen).bind(latest).fetch_all(db).await)?;
         rows.into_iter().map(|(person,)| parsed(&person)).collect()

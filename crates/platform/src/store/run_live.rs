@@ -1,10 +1,11 @@
 //! What a run says while it works: how far its output was read, curves, log, and the evaluated rows.
 
-use super::{Result, Store, Tx, at, in_tx, on_both, parsed, word};
+use super::{Result, Store, Tx, at, in_tx, on_both, page, parsed, word};
 use domain::{
     event::Topic,
     ids::RunId,
     name::Name,
+    page::{Cursor, Page},
     run::{EvaluatedRow, LogLevel, LogLine, MetricPoint},
 };
 use sqlx::{Database, QueryBuilder};
@@ -57,6 +58,16 @@ pub(crate) fn level_from_word(word: &str) -> Option<LogLevel> {
     [LogLevel::Info, LogLevel::Warning, LogLevel::Error].into_iter().find(|l| level_word(*l) == word)
 }
 
+macro_rules! evaluated {
+    ($rest:literal) => {
+        concat!(
+            "SELECT row_number, prompt, expected, base, tuned, base_right, tuned_right FROM evaluated_rows WHERE tenant = $1 AND run = $2 ",
+            $rest,
+            " LIMIT $5"
+        )
+    };
+}
+
 impl Store {
     /// How far a task's output was read; `None` = the task was never seen to exist.
     pub(crate) async fn output_offset(&self, tenant: &Name, run: RunId, task: &str) -> Result<Option<u64>> {
@@ -68,6 +79,7 @@ impl Store {
 
     /// All points in the order of steps; training before evaluation at the same step.
     pub(crate) async fn run_metrics(&self, tenant: &Name, run: RunId) -> Result<Vec<MetricPoint>> {
+        // Unlimited: a curve is drawn from all its points, which are as many as the trainer logs steps.
         let sql = "SELECT step, epoch, loss, eval_loss, learning_rate, tokens_per_second, total_tokens, at FROM run_metrics \
                    WHERE tenant = $1 AND run = $2 ORDER BY step, part DESC";
         let rows: Vec<MetricRow> =
@@ -112,35 +124,36 @@ impl Store {
         Ok(rows.into_iter().rev().map(|(text,)| text).collect())
     }
 
-    pub(crate) async fn evaluated_rows(&self, tenant: &Name, run: RunId, filter: EvaluatedFilter) -> Result<Vec<EvaluatedRow>> {
-        let sql = match filter {
-            EvaluatedFilter::All => {
-                "SELECT row_number, prompt, expected, base, tuned, base_right, tuned_right FROM evaluated_rows \
-                 WHERE tenant = $1 AND run = $2 ORDER BY row_number"
-            }
-            EvaluatedFilter::Flipped => {
-                "SELECT row_number, prompt, expected, base, tuned, base_right, tuned_right FROM evaluated_rows \
-                 WHERE tenant = $1 AND run = $2 AND base_right <> tuned_right ORDER BY tuned_right, row_number"
-            }
-            EvaluatedFilter::Wrong => {
-                "SELECT row_number, prompt, expected, base, tuned, base_right, tuned_right FROM evaluated_rows \
-                 WHERE tenant = $1 AND run = $2 AND tuned_right = 0 ORDER BY row_number"
-            }
+    /// By row; of the flipped ones those first that were right before.
+    pub(crate) async fn evaluated_rows(
+        &self,
+        tenant: &Name,
+        run: RunId,
+        filter: EvaluatedFilter,
+        after: &Cursor,
+    ) -> Result<Page<EvaluatedRow>> {
+        let (sql, list) = match filter {
+            EvaluatedFilter::All => (evaluated!("AND $3 = 0 AND row_number > $4 ORDER BY row_number"), "evaluated rows"),
+            EvaluatedFilter::Flipped => (
+                evaluated!("AND base_right <> tuned_right AND (tuned_right, row_number) > ($3, $4) ORDER BY tuned_right, row_number"),
+                "flipped rows",
+            ),
+            EvaluatedFilter::Wrong => (evaluated!("AND tuned_right = 0 AND $3 = 0 AND row_number > $4 ORDER BY row_number"), "wrong rows"),
         };
-        let rows: Vec<RowRow> = on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(run.to_string()).fetch_all(db).await)?;
-        Ok(rows
-            .into_iter()
-            .map(|r| EvaluatedRow {
-                row: r.row_number as u64,
-                line: None,
-                prompt: r.prompt,
-                expected: r.expected,
-                base: r.base,
-                tuned: r.tuned,
-                base_right: r.base_right != 0,
-                tuned_right: r.tuned_right != 0,
-            })
-            .collect())
+        let (right, row): (i64, i64) = after.key(list).unwrap_or((0, i64::MIN));
+        let rows: Vec<RowRow> = on_both!(self, db => sqlx::query_as(sql)
+            .bind(tenant.as_str()).bind(run.to_string()).bind(right).bind(row).bind(page::READ).fetch_all(db).await)?;
+        let of_order = |r: &RowRow| (if filter == EvaluatedFilter::Flipped { r.tuned_right } else { 0 }, r.row_number);
+        Ok(Page::cut(rows, list, of_order).map(|r| EvaluatedRow {
+            row: r.row_number as u64,
+            line: None,
+            prompt: r.prompt,
+            expected: r.expected,
+            base: r.base,
+            tuned: r.tuned,
+            base_right: r.base_right != 0,
+            tuned_right: r.tuned_right != 0,
+        }))
     }
 }
 

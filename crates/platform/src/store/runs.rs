@@ -1,10 +1,12 @@
 //! Runs and their steps. What arrives while a run works (metrics, log, offsets) is in [`super::run_live`].
 
-use super::{Result, Store, Tx, at, count, from_json, in_tx, json, on_both, parsed, word};
+use super::{Result, Store, Tx, at, count, from_json, in_tx, json, on_both, page, parsed, word};
+use crate::runs::{RunCounts, RunFilter, RunOnData, RunStates};
 use domain::{
     event::Topic,
     ids::{BaseModelId, DatasetVersionId, ModelVersionId, PersonId, RunId},
     name::Name,
+    page::{Cursor, Page},
     report::Outcome,
     run::{Failure, Progress, Reason, Run, RunRecord, RunState, Scores, Step, StepKind, StepState},
     settings::RunSettings,
@@ -87,7 +89,7 @@ struct StepRow {
 }
 
 macro_rules! select_runs {
-    ($rest:literal) => {
+    ($($rest:literal),+) => {
         concat!(
             "SELECT r.tenant, r.id, r.name, r.state, r.reason, r.base_model, b.name AS base_model_name, r.dataset_version, \
              d.name AS dataset_name, v.number AS dataset_number, r.model_name, r.settings_json, r.cloned_from, r.progress_json, \
@@ -96,21 +98,35 @@ macro_rules! select_runs {
              JOIN dataset_versions v ON v.tenant = r.tenant AND v.id = r.dataset_version \
              JOIN datasets d ON d.tenant = v.tenant AND d.id = v.dataset \
              JOIN people p ON p.id = r.owner ",
-            $rest
+            $($rest),+
         )
     };
 }
 const BY_ID: &str = select_runs!("WHERE r.tenant = $1 AND r.id = $2");
 const BY_SUBMISSION: &str = select_runs!("WHERE r.tenant = $1 AND r.submission = $2");
-const LIST: &str = select_runs!(
-    "WHERE r.tenant = $1 AND (CAST($2 AS TEXT) IS NULL OR r.state = $2) \
-     AND (CAST($3 AS TEXT) IS NULL OR r.name LIKE $3 ESCAPE '!' OR d.name LIKE $3 ESCAPE '!' OR r.model_name LIKE $3 ESCAPE '!') \
-     ORDER BY r.created_at DESC, r.id DESC LIMIT 500"
-);
+/// The states stand in the statement, so that each list is a piece of one index.
+macro_rules! list_runs {
+    ($states:literal) => {
+        select_runs!(
+            "WHERE r.tenant = $1 AND (r.created_at, r.id) < ($2, $3) ",
+            $states,
+            " AND ($4 = '' OR LOWER(r.name || ' ' || b.name || ' ' || d.name || ' ' || r.model_name || ' ' || p.name || ' ' || r.id) \
+             LIKE LOWER($4) ESCAPE '!') ORDER BY r.created_at DESC, r.id DESC LIMIT $5"
+        )
+    };
+}
+const LIST: &str = list_runs!("");
+const LIST_ACTIVE: &str = list_runs!("AND r.state IN ('queued', 'running', 'cancelling')");
+const LIST_SUCCEEDED: &str = list_runs!("AND r.state = 'succeeded'");
+const LIST_FAILED: &str = list_runs!("AND r.state IN ('failed', 'cancelled')");
+const LIST_ON_VERSION: &str = "SELECT id, name, state FROM runs WHERE tenant = $1 AND dataset_version = $2 \
+    ORDER BY created_at DESC, id DESC LIMIT $3";
+/// In cursors.
+const NEWEST: &str = "runs, newest first";
 const STEPS: &str = "SELECT run, id, place, kind, needs_json, work_json, resources_json, deadline_ms, attempt, state, reason, started_at, \
                      ended_at FROM run_steps WHERE tenant = $1 AND run = $2";
-const STEPS_OF_TENANT: &str = "SELECT run, id, place, kind, needs_json, work_json, resources_json, deadline_ms, attempt, state, reason, \
-                               started_at, ended_at FROM run_steps WHERE tenant = $1";
+const STEPS_OF_PAGE: &str = "SELECT run, id, place, kind, needs_json, work_json, resources_json, deadline_ms, attempt, state, reason, \
+                             started_at, ended_at FROM run_steps WHERE tenant = ";
 
 impl RunRow {
     fn run(self, steps: Vec<Step>) -> Result<Run> {
@@ -172,21 +188,9 @@ fn results(stored: Option<String>) -> Result<Results> {
     Ok(all.into_iter().filter_map(|(unit, outcome)| Some((unit, outcome?))).collect())
 }
 
-/// A text that people typed, as a pattern that matches it anywhere (escape character `!`).
-fn contains(text: &str) -> String {
-    let mut out = String::from("%");
-    for c in text.trim().to_lowercase().chars() {
-        if matches!(c, '%' | '_' | '!') {
-            out.push('!');
-        }
-        out.push(c);
-    }
-    out.push('%');
-    out
-}
-
 impl Store {
     pub(crate) async fn run(&self, tenant: &Name, id: RunId) -> Result<Option<Run>> {
+        // Unlimited: the steps of one plan.
         let row: Option<RunRow> =
             on_both!(self, db => sqlx::query_as(BY_ID).bind(tenant.as_str()).bind(id.to_string()).fetch_optional(db).await)?;
         let Some(row) = row else { return Ok(None) };
@@ -211,24 +215,76 @@ impl Store {
         row.map(|(id,)| parsed(&id)).transpose()
     }
 
-    /// Newest first, at most 500.
-    pub(crate) async fn runs(&self, tenant: &Name, state: Option<RunState>, text: Option<&str>) -> Result<Vec<Run>> {
-        let state = state.map(RunState::word);
-        let pattern = text.filter(|t| !t.trim().is_empty()).map(contains);
-        let rows: Vec<RunRow> =
-            on_both!(self, db => sqlx::query_as(LIST).bind(tenant.as_str()).bind(state).bind(pattern).fetch_all(db).await)?;
-        let found: Vec<StepRow> = on_both!(self, db => sqlx::query_as(STEPS_OF_TENANT).bind(tenant.as_str()).fetch_all(db).await)?;
-        let mut by_run = steps(found)?;
-        rows.into_iter()
-            .map(|row| {
-                let steps = by_run.remove(&row.id).unwrap_or_default();
-                row.run(steps)
-            })
-            .collect()
+    /// Newest first.
+    pub(crate) async fn runs(&self, tenant: &Name, filter: &RunFilter, after: &Cursor) -> Result<Page<Run>> {
+        let sql = match filter.states {
+            RunStates::All => LIST,
+            RunStates::Active => LIST_ACTIVE,
+            RunStates::Succeeded => LIST_SUCCEEDED,
+            RunStates::Failed => LIST_FAILED,
+        };
+        let ((time, id), text) = (page::newest(NEWEST, after), page::anywhere(&filter.text));
+        let rows: Vec<RunRow> = on_both!(self, db => sqlx::query_as(sql)
+            .bind(tenant.as_str()).bind(time).bind(&id).bind(&text).bind(page::READ).fetch_all(db).await)?;
+        let page = Page::cut(rows, NEWEST, |r| (r.created_at, r.id.clone()));
+        let ids: Vec<String> = page.rows.iter().map(|r| r.id.clone()).collect();
+        let mut by_run = match ids.as_slice() {
+            [] => HashMap::new(),
+            ids => {
+                let found: Vec<StepRow> = on_both!(self, db => page::belonging(STEPS_OF_PAGE, tenant, " AND run", ids, "")
+                    .build_query_as().fetch_all(db).await)?;
+                steps(found)?
+            }
+        };
+        page.try_map(|row| {
+            let steps = by_run.remove(&row.id).unwrap_or_default();
+            row.run(steps)
+        })
+    }
+
+    /// How many there are in each state.
+    pub(crate) async fn run_counts(&self, tenant: &Name) -> Result<RunCounts> {
+        // Unlimited: at most one row a state.
+        let sql = "SELECT state, COUNT(*) FROM runs WHERE tenant = $1 GROUP BY state";
+        let rows: Vec<(String, i64)> = on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).fetch_all(db).await)?;
+        let mut counts = RunCounts::default();
+        for (state, runs) in rows {
+            counts.add(word(RunState::from_word(&state), &state)?, count(runs)?);
+        }
+        Ok(counts)
+    }
+
+    /// The newest runs that train on this version, at most so many.
+    pub(crate) async fn runs_on_version(&self, tenant: &Name, version: DatasetVersionId, most: u32) -> Result<Vec<RunOnData>> {
+        let rows: Vec<(String, String, String)> = on_both!(self, db => sqlx::query_as(LIST_ON_VERSION)
+            .bind(tenant.as_str()).bind(version.to_string()).bind(i64::from(most)).fetch_all(db).await)?;
+        let run = |(id, name, state): (String, String, String)| {
+            Ok(RunOnData { id: parsed(&id)?, name: parsed(&name)?, state: word(RunState::from_word(&state), &state)? })
+        };
+        rows.into_iter().map(run).collect()
+    }
+
+    /// How many train on this version.
+    pub(crate) async fn count_runs_on_version(&self, tenant: &Name, version: DatasetVersionId) -> Result<u64> {
+        let sql = "SELECT COUNT(*) FROM runs WHERE tenant = $1 AND dataset_version = $2";
+        let (runs,): (i64,) =
+            on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(version.to_string()).fetch_one(db).await)?;
+        count(runs)
+    }
+
+    /// Names that begin like this one, in which a free one is looked for.
+    pub(crate) async fn run_names_like(&self, tenant: &Name, stem: &str) -> Result<Vec<Name>> {
+        // Unlimited: the free name is behind the last.
+        let sql = "SELECT name FROM runs WHERE tenant = $1 AND name LIKE $2 ESCAPE '!'";
+        let pattern = format!("{stem}-%");
+        // Names hold no letter that is special in a pattern.
+        let rows: Vec<(String,)> = on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(&pattern).fetch_all(db).await)?;
+        rows.into_iter().map(|(name,)| parsed(&name)).collect()
     }
 
     /// Every run of every tenant that has not ended, oldest first; for the controller only.
     pub(crate) async fn open_runs(&self) -> Result<Vec<OpenRun>> {
+        // Unlimited: the controller looks after all that have not ended.
         let sql = "SELECT tenant, id, name, state, reason FROM runs \
                    WHERE state NOT IN ('succeeded', 'failed', 'cancelled') ORDER BY created_at, id";
         let rows: Vec<(String, String, String, String, String)> = on_both!(self, db => sqlx::query_as(sql).fetch_all(db).await)?;
@@ -257,6 +313,7 @@ impl Store {
 
 impl Tx {
     pub(crate) async fn run(&mut self, tenant: &Name, id: RunId) -> Result<Option<Run>> {
+        // Unlimited: the steps of one plan.
         let row: Option<RunRow> =
             in_tx!(self, db => sqlx::query_as(BY_ID).bind(tenant.as_str()).bind(id.to_string()).fetch_optional(db).await)?;
         let Some(row) = row else { return Ok(None) };

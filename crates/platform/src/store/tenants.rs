@@ -1,11 +1,12 @@
 //! Tenants, what they hold, and who belongs to them.
 
-use super::{Result, Store, Tx, at, count, from_json, in_tx, json, on_both, parsed, word};
+use super::{Result, Store, Tx, at, count, from_json, in_tx, json, on_both, page, parsed, word};
 use domain::{
-    base_model::StoredFile,
     call_rules::CallRules,
     event::Topic,
+    ids::PersonId,
     name::Name,
+    page::{Cursor, Page},
     people::{Member, Role},
     tenant::{Holding, Quota, RailCounts, Tenant, TenantState},
     time::Timestamp,
@@ -26,17 +27,45 @@ fn tenant((name, title, state, runs, storage, endpoints, created): Row) -> Resul
 }
 
 const ONE: &str = "SELECT name, title, state, concurrent_runs, storage_bytes, endpoints, created_at FROM tenants WHERE name = $1";
-const ALL: &str = "SELECT name, title, state, concurrent_runs, storage_bytes, endpoints, created_at FROM tenants ORDER BY name";
+const PAGE_OF: &str = "SELECT name, title, state, concurrent_runs, storage_bytes, endpoints, created_at FROM tenants \
+    WHERE name > $1 AND ($2 = '' OR LOWER(name || ' ' || title) LIKE LOWER($2) ESCAPE '!') ORDER BY name LIMIT $3";
+/// In cursors.
+const LIST: &str = "tenants, by name";
+const MEMBERS: &str = "members, by name";
 /// Files of datasets with what their judging wrote, those that are arriving as far as they may; and what else was measured.
 const DATASET_BYTES: &str = "SELECT CAST(COALESCE(SUM(bytes + judged_bytes), 0) AS BIGINT) + \
     COALESCE((SELECT other_bytes FROM tenants WHERE name = $1), 0) FROM dataset_versions WHERE tenant = $1";
 /// Of that, what has arrived whole.
 const SETTLED_BYTES: &str =
     "SELECT CAST(COALESCE(SUM(bytes + judged_bytes), 0) AS BIGINT) FROM dataset_versions WHERE tenant = $1 AND state <> 'uploading'";
-const MODEL_FILES: &str = "SELECT files_json FROM model_versions WHERE tenant = $1";
+const MODEL_BYTES: &str = "SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM model_versions WHERE tenant = $1";
 
-fn model_bytes(files: &[(String,)]) -> Result<u64> {
-    files.iter().try_fold(0, |sum, (json,)| Ok(sum + from_json::<Vec<StoredFile>>(json)?.iter().map(|f| f.bytes).sum::<u64>()))
+macro_rules! members {
+    ($rest:literal) => {
+        concat!(
+            "SELECT m.tenant, m.person, m.name, p.email, m.role, m.since, COALESCE(m.confirmed_at, m.since), p.last_seen_at, \
+             (SELECT COUNT(*) FROM sessions s WHERE s.person = m.person AND s.expires_at > $2 AND s.last_seen_at > $3), \
+             (SELECT COUNT(*) FROM api_keys k WHERE k.tenant = m.tenant AND k.owner = m.person AND k.service = 0 AND k.revoked_at IS NULL \
+                 AND (k.expires_at IS NULL OR k.expires_at > $2)) \
+             FROM members m JOIN people p ON p.id = m.person ",
+            $rest
+        )
+    };
+}
+
+fn member((tenant, person, person_name, email, role, since, confirmed, seen, sessions, keys): MemberColumns) -> Result<Member> {
+    Ok(Member {
+        tenant: parsed(&tenant)?,
+        person: parsed(&person)?,
+        person_name,
+        email,
+        role: word(Role::from_word(&role), &role)?,
+        since: at(since),
+        confirmed_at: at(confirmed),
+        last_seen_at: at(seen),
+        sessions: count(sessions)?,
+        keys: count(keys)?,
+    })
 }
 
 impl Store {
@@ -45,9 +74,17 @@ impl Store {
         row.map(tenant).transpose()
     }
 
-    pub(crate) async fn tenants(&self) -> Result<Vec<Tenant>> {
-        let rows: Vec<Row> = on_both!(self, db => sqlx::query_as(ALL).fetch_all(db).await)?;
-        rows.into_iter().map(tenant).collect()
+    /// By name; `text` is part of name or title, empty = all.
+    pub(crate) async fn tenants(&self, text: &str, after: &Cursor) -> Result<Page<Tenant>> {
+        let (name, text) = (page::by_name(LIST, after), page::anywhere(text));
+        let rows: Vec<Row> = on_both!(self, db => sqlx::query_as(PAGE_OF).bind(&name).bind(&text).bind(page::READ).fetch_all(db).await)?;
+        Page::cut(rows, LIST, |t| t.0.clone()).try_map(tenant)
+    }
+
+    pub(crate) async fn count_tenants(&self) -> Result<u64> {
+        let sql = "SELECT COUNT(*) FROM tenants";
+        let (tenants,): (i64,) = on_both!(self, db => sqlx::query_as(sql).fetch_one(db).await)?;
+        count(tenants)
     }
 
     /// How its models may be called.
@@ -111,36 +148,35 @@ impl Store {
 
     /// Bytes of all published model files.
     async fn model_bytes(&self, name: &Name) -> Result<u64> {
-        let files: Vec<(String,)> = on_both!(self, db => sqlx::query_as(MODEL_FILES).bind(name.as_str()).fetch_all(db).await)?;
-        model_bytes(&files)
+        let (bytes,): (i64,) = on_both!(self, db => sqlx::query_as(MODEL_BYTES).bind(name.as_str()).fetch_one(db).await)?;
+        count(bytes)
     }
 
-    /// By name. `idle_since`: a session that was not used after it has ended.
-    pub(crate) async fn members(&self, tenant: &Name, now: Timestamp, idle_since: Timestamp) -> Result<Vec<Member>> {
-        let sql = "SELECT m.tenant, m.person, p.name, p.email, m.role, m.since, COALESCE(m.confirmed_at, m.since), p.last_seen_at, \
-            (SELECT COUNT(*) FROM sessions s WHERE s.person = m.person AND s.expires_at > $2 AND s.last_seen_at > $3), \
-            (SELECT COUNT(*) FROM api_keys k WHERE k.tenant = m.tenant AND k.owner = m.person AND k.service = 0 AND k.revoked_at IS NULL \
-                AND (k.expires_at IS NULL OR k.expires_at > $2)) \
-            FROM members m JOIN people p ON p.id = m.person WHERE m.tenant = $1 ORDER BY p.name, m.person";
-        let rows: Vec<MemberColumns> =
-            on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(now.0).bind(idle_since.0).fetch_all(db).await)?;
-        rows.into_iter()
-            .map(|(tenant, person, person_name, email, role, since, confirmed, seen, sessions, keys)| {
-                let role = word(Role::from_word(&role), &role)?;
-                Ok(Member {
-                    tenant: parsed(&tenant)?,
-                    person: parsed(&person)?,
-                    person_name,
-                    email,
-                    role,
-                    since: at(since),
-                    confirmed_at: at(confirmed),
-                    last_seen_at: at(seen),
-                    sessions: count(sessions)?,
-                    keys: count(keys)?,
-                })
-            })
-            .collect()
+    /// By name; `text` is part of name or address, empty = all. `idle_since`: a session that was not used after it has ended.
+    pub(crate) async fn members(
+        &self,
+        tenant: &Name,
+        text: &str,
+        now: Timestamp,
+        idle_since: Timestamp,
+        after: &Cursor,
+    ) -> Result<Page<Member>> {
+        let sql = members!(
+            "WHERE m.tenant = $1 AND (m.name, m.person) > ($4, $5) \
+             AND ($6 = '' OR LOWER(m.name || ' ' || COALESCE(p.email, '')) LIKE LOWER($6) ESCAPE '!') ORDER BY m.name, m.person LIMIT $7"
+        );
+        let (name, id): (String, String) = after.key(MEMBERS).unwrap_or_default();
+        let rows: Vec<MemberColumns> = on_both!(self, db => sqlx::query_as(sql)
+            .bind(tenant.as_str()).bind(now.0).bind(idle_since.0).bind(&name).bind(&id).bind(page::anywhere(text)).bind(page::READ)
+            .fetch_all(db).await)?;
+        Page::cut(rows, MEMBERS, |m| (m.2.clone(), m.1.clone())).try_map(member)
+    }
+
+    pub(crate) async fn member(&self, tenant: &Name, person: PersonId, now: Timestamp, idle_since: Timestamp) -> Result<Option<Member>> {
+        let sql = members!("WHERE m.tenant = $1 AND m.person = $4");
+        let row: Option<MemberColumns> = on_both!(self, db => sqlx::query_as(sql)
+            .bind(tenant.as_str()).bind(now.0).bind(idle_since.0).bind(person.to_string()).fetch_optional(db).await)?;
+        row.map(member).transpose()
     }
 }
 
@@ -153,8 +189,8 @@ impl Tx {
     /// What the tenant's quota of storage counts: all that lies on the disk for it, and what was promised to uploads that are under way.
     pub(crate) async fn stored_bytes(&mut self, name: &Name) -> Result<u64> {
         let (datasets,): (i64,) = in_tx!(self, db => sqlx::query_as(DATASET_BYTES).bind(name.as_str()).fetch_one(db).await)?;
-        let files: Vec<(String,)> = in_tx!(self, db => sqlx::query_as(MODEL_FILES).bind(name.as_str()).fetch_all(db).await)?;
-        Ok(count::<u64>(datasets)? + model_bytes(&files)?)
+        let (models,): (i64,) = in_tx!(self, db => sqlx::query_as(MODEL_BYTES).bind(name.as_str()).fetch_one(db).await)?;
+        Ok(count::<u64>(datasets)? + count::<u64>(models)?)
     }
 
     /// False when the name is taken.

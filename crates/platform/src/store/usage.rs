@@ -1,9 +1,10 @@
 //! Metered calls, one row each; their sums are in `usage_hours`.
 
-use super::{Result, Store, Tx, at, count, from_json, in_tx, json, on_both, parsed};
+use super::{Result, Store, Tx, at, count, from_json, in_tx, json, on_both, page, parsed};
 use domain::{
     ids::{KeyId, PersonId},
     name::Name,
+    page::{Cursor, Page},
     reason::usage::SetAsideReason,
     time::Timestamp,
     usage::{Call, SetAside},
@@ -33,6 +34,23 @@ struct CallRow {
     finish_reason: Option<String>,
     request_id: String,
 }
+
+macro_rules! list_calls {
+    ($only:literal) => {
+        concat!(
+            "SELECT tenant, id, at, key_id, person, endpoint, model, model_version, route, stream, status, error, prompt_tokens, \
+             completion_tokens, estimated, first_token_ms, duration_ms, finish_reason, request_id FROM calls \
+             WHERE tenant = $1 AND (at, id) < ($2, $3) ",
+            $only,
+            " ORDER BY at DESC, id DESC LIMIT $4"
+        )
+    };
+}
+const CALLS: &str = list_calls!("");
+const CALLS_OF_PERSON: &str = list_calls!("AND person = $5");
+/// In cursors.
+const NEWEST: &str = "calls, newest first";
+const SET_ASIDE: &str = "calls set aside, oldest first";
 
 fn call(r: CallRow) -> Result<Call> {
     Ok(Call {
@@ -92,12 +110,14 @@ impl Tx {
 
 impl Store {
     /// Oldest first.
-    pub(crate) async fn calls_set_aside(&self, limit: i64) -> Result<Vec<SetAside>> {
-        let sql = "SELECT set_aside_at, reason, call_json FROM calls_set_aside ORDER BY set_aside_at, tenant, id LIMIT $1";
-        let rows: Vec<(i64, String, String)> = on_both!(self, db => sqlx::query_as(sql).bind(limit).fetch_all(db).await)?;
-        rows.into_iter()
-            .map(|(since, reason, call)| Ok(SetAside { call: from_json(&call)?, at: at(since), reason: SetAsideReason::stored(&reason) }))
-            .collect()
+    pub(crate) async fn calls_set_aside(&self, after: &Cursor) -> Result<Page<SetAside>> {
+        let sql = "SELECT set_aside_at, reason, call_json, tenant, id FROM calls_set_aside WHERE (set_aside_at, tenant, id) > ($1, $2, $3) \
+            ORDER BY set_aside_at, tenant, id LIMIT $4";
+        let (time, tenant, id): (i64, String, String) = after.key(SET_ASIDE).unwrap_or((i64::MIN, String::new(), String::new()));
+        let rows: Vec<(i64, String, String, String, String)> =
+            on_both!(self, db => sqlx::query_as(sql).bind(time).bind(&tenant).bind(&id).bind(page::READ).fetch_all(db).await)?;
+        Page::cut(rows, SET_ASIDE, |(since, _, _, tenant, id)| (*since, tenant.clone(), id.clone()))
+            .try_map(|(since, reason, call, _, _)| Ok(SetAside { call: from_json(&call)?, at: at(since), reason: SetAsideReason::stored(&reason) }))
     }
 
     pub(crate) async fn count_calls_set_aside(&self) -> Result<u64> {
@@ -106,14 +126,16 @@ impl Store {
         count(calls)
     }
 
-    pub(crate) async fn calls(&self, tenant: &Name, only: Option<PersonId>, before: Timestamp, limit: i64) -> Result<Vec<Call>> {
-        let sql = "SELECT tenant, id, at, key_id, person, endpoint, model, model_version, route, stream, status, error, prompt_tokens, \
-            completion_tokens, estimated, first_token_ms, duration_ms, finish_reason, request_id FROM calls \
-            WHERE tenant = $1 AND at < $2 AND ($3 = '' OR person = $3) ORDER BY at DESC, id DESC LIMIT $4";
-        let only = only.map(|p| p.to_string()).unwrap_or_default();
-        let rows: Vec<CallRow> =
-            on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(before.0).bind(&only).bind(limit).fetch_all(db).await)?;
-        rows.into_iter().map(call).collect()
+    /// Newest first; `only` = of this person.
+    pub(crate) async fn calls(&self, tenant: &Name, only: Option<PersonId>, after: &Cursor) -> Result<Page<Call>> {
+        let (time, id) = page::newest(NEWEST, after);
+        let rows: Vec<CallRow> = match only {
+            None => on_both!(self, db => sqlx::query_as(CALLS)
+                .bind(tenant.as_str()).bind(time).bind(&id).bind(page::READ).fetch_all(db).await)?,
+            Some(person) => on_both!(self, db => sqlx::query_as(CALLS_OF_PERSON)
+                .bind(tenant.as_str()).bind(time).bind(&id).bind(page::READ).bind(person.to_string()).fetch_all(db).await)?,
+        };
+        Page::cut(rows, NEWEST, |c| (c.at, c.id.clone())).try_map(call)
     }
 }
 

@@ -124,6 +124,7 @@ impl Tx {
 impl Store {
     /// `group` of a day is its number since 1970. `since` counts by its hour. `only` = this person's calls.
     pub(crate) async fn usage(&self, tenant: &Name, by: UsageBy, since: Timestamp, only: Option<PersonId>) -> Result<Vec<UsageLine>> {
+        // Unlimited: one row a day, key, model or member.
         let (what, joined, groups) = parts(by);
         let sql =
             format!("SELECT {what}, {SUMS} FROM usage_hours u {joined} {WHOSE} GROUP BY {groups} ORDER BY SUM(u.requests) DESC, {groups}");

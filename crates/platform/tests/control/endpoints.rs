@@ -91,7 +91,7 @@ async fn an_adapter_is_deployed_without_a_restart_and_taken_off_again(house: Hou
     let log = endpoints.log(name, 0, 100).await.unwrap();
     assert!(log.iter().any(|l| l.text == "answers"), "{log:?}");
     // The record names a version the same way, coming and going.
-    let records = house.platform.audit(&scope).page(AuditFilter { limit: 100, ..AuditFilter::default() }).await.unwrap();
+    let records = house.platform.audit(&scope).page(AuditFilter { limit: 100, ..AuditFilter::default() }).await.unwrap().rows;
     for detail in ["attach assistant v2", "detach assistant v2"] {
         assert!(records.iter().any(|r| r.entry.detail.said() == detail), "no record says {detail}");
     }

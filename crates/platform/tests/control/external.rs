@@ -181,7 +181,7 @@ async fn its_key_is_kept_sealed_and_shown_nowhere(house: House) {
     })
     .await;
     let shown = serde_json::to_string(&endpoints.get("house-llm").await.unwrap()).unwrap();
-    let audit = house.platform.audit(&scope).page(AuditFilter { limit: 100, ..AuditFilter::default() }).await.unwrap();
+    let audit = house.platform.audit(&scope).page(AuditFilter { limit: 100, ..AuditFilter::default() }).await.unwrap().rows;
     let log = endpoints.log("house-llm", 0, 100).await.unwrap();
     let mut said = format!("{shown}{audit:?}{log:?}{:?}", house.platform.directory().await.unwrap().tenants);
     for file in ["db", "db-wal"] {
@@ -214,7 +214,7 @@ async fn only_owners_add_one_and_other_tenants_see_nothing_of_it(house: House) {
     assert_eq!(strangers.set_external_key("house-llm", "x").await.unwrap_err().kind, ProblemKind::NotFound);
     assert_eq!(strangers.offer("house-llm", offer("a", "b")).await.unwrap_err().kind, ProblemKind::NotFound);
     assert_eq!(strangers.check_external("house-llm").await.unwrap_err().kind, ProblemKind::NotFound);
-    assert!(strangers.list().await.unwrap().is_empty());
+    assert!(strangers.list(&Default::default()).await.unwrap().rows.is_empty());
     // What runs here has neither key nor models to choose.
     house.platform.endpoints(&scope).create(NewEndpoint { name: "front".into(), base_model: "world".into() }).await.unwrap();
     assert_eq!(house.platform.endpoints(&scope).set_external_key("front", "x").await.unwrap_err().kind, ProblemKind::NotFound);

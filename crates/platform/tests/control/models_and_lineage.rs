@@ -77,7 +77,7 @@ async fn stages_cards_and_the_strip_follow_the_record(house: House) {
         if e.state == EndpointState::Ready && e.attachments[0].state == AdapterState::Ready { Ok(()) } else { Err(format!("{e:?}")) }
     })
     .await;
-    assert_eq!(models.list().await.unwrap()[0].endpoints, std::slice::from_ref(&made.name));
+    assert_eq!(models.list(&Default::default(), &Default::default()).await.unwrap().rows[0].endpoints, std::slice::from_ref(&made.name));
     for at in [At::DatasetVersion(data.id), At::Run(run.id), At::ModelVersion(version.id), At::Endpoint(made.id)] {
         let strip = p.lineage_strip(&scope, at).await.unwrap();
         let targets: Vec<_> = strip.links.iter().filter_map(|l| l.target.clone()).collect();

@@ -4,6 +4,7 @@ use crate::house::{House, controller, plan, until};
 use domain::{
     event::Topic,
     inspect::RowFilter,
+    page::Cursor,
     policy::Action,
     problem::ProblemKind,
     run::{Run, RunState, StepKind, StepState},
@@ -85,13 +86,13 @@ async fn a_run_goes_the_whole_way_and_leaves_a_version_with_its_evidence(house: 
     );
     assert_eq!(run.progress.unwrap().remaining_ms, Some(0));
     assert_eq!(run.scores.unwrap().gained, 1);
-    let rows = house.platform.runs(&scope).evaluated(run.id, EvaluatedFilter::All).await.unwrap();
+    let rows = house.platform.runs(&scope).evaluated(run.id, EvaluatedFilter::All, &Cursor::default()).await.unwrap().rows;
     assert_eq!(rows.iter().map(|r| r.tuned.as_str()).collect::<Vec<_>>(), ["x", "y\u{fffd}"]);
     // Where in the uploaded file the held-out rows stand.
     let page = house.platform.datasets(&scope).rows("facts", 1, RowFilter { limit: 50, ..RowFilter::default() }).await.unwrap();
     let held_out: Vec<_> = page.rows.iter().filter(|r| r.held_out).map(|r| Some(r.line)).collect();
     assert_eq!(rows.iter().map(|r| r.line).collect::<Vec<_>>(), held_out);
-    assert_eq!(house.platform.runs(&scope).evaluated(run.id, EvaluatedFilter::Wrong).await.unwrap().len(), 1);
+    assert_eq!(house.platform.runs(&scope).evaluated(run.id, EvaluatedFilter::Wrong, &Cursor::default()).await.unwrap().rows.len(), 1);
 
     let version = house.platform.models(&scope).version("assistant", None).await.unwrap();
     assert_eq!((version.number, version.run, Some(version.id)), (1, run.id, run.model_version));
@@ -105,13 +106,25 @@ async fn a_run_goes_the_whole_way_and_leaves_a_version_with_its_evidence(house: 
     // The same model again is its next version; what ended is cleared away; every action is in the audit log.
     let second = house.launch(&scope, "facts-2", 42).await;
     assert_eq!(house.run_until(&scope, &second, ended).await.state, RunState::Succeeded);
-    assert_eq!(house.platform.models(&scope).get("assistant").await.unwrap().1.iter().map(|v| v.number).collect::<Vec<_>>(), [2, 1]);
+    assert_eq!(
+        house
+            .platform
+            .models(&scope)
+            .versions("assistant", &Cursor::default())
+            .await
+            .unwrap()
+            .rows
+            .iter()
+            .map(|v| v.number)
+            .collect::<Vec<_>>(),
+        [2, 1]
+    );
     until(|| async {
         let left: Vec<_> = std::fs::read_dir(house.folder.path().join("tasks")).unwrap().flatten().map(|e| e.file_name()).collect();
         if left.iter().any(|n| n.to_string_lossy().starts_with("run-")) { Err(format!("{left:?}")) } else { Ok(()) }
     })
     .await;
-    let records = house.platform.audit(&scope).page(AuditFilter { object: None, limit: 100, ..AuditFilter::default() }).await.unwrap();
+    let records = house.platform.audit(&scope).page(AuditFilter { object: None, limit: 100, ..AuditFilter::default() }).await.unwrap().rows;
     for action in ["run.launch", "model.publish"] {
         assert_eq!(records.iter().filter(|r| r.entry.action == action).count(), 2, "{action}");
     }
@@ -135,7 +148,7 @@ async fn a_failure_says_its_cause_and_the_rest_of_the_plan_is_skipped(house: Hou
     for kind in [StepKind::Evaluate, StepKind::Publish] {
         assert_eq!(step(&run, kind), (StepState::Skipped, "Not reached, because an earlier step failed.".into()));
     }
-    assert!(house.platform.models(&scope).list().await.unwrap().is_empty());
+    assert!(house.platform.models(&scope).list(&Default::default(), &Cursor::default()).await.unwrap().rows.is_empty());
 }
 
 async fn a_process_that_dies_without_a_word_is_still_explained(house: House) {
@@ -168,7 +181,7 @@ async fn weights_that_are_not_what_the_training_stored_are_not_published(house: 
     assert_eq!((run.state, failure.cause.code().as_str(), run.model_version), (RunState::Failed, "output_altered", None));
     let sentence = failure.said().sentence;
     assert!(sentence.contains("adapter_model.safetensors") && sentence.contains("digest differs"), "{sentence}");
-    assert!(house.platform.models(&scope).list().await.unwrap().is_empty());
+    assert!(house.platform.models(&scope).list(&Default::default(), &Cursor::default()).await.unwrap().rows.is_empty());
 }
 
 async fn without_held_out_rows_the_evaluation_is_skipped_with_a_reason(house: House) {
@@ -231,7 +244,7 @@ async fn handing_over_again_and_again_changes_nothing(house: House) {
     let texts: Vec<String> = log(&house, &scope, &run).await.into_iter().map(|(_, text)| text).filter(|t| t.starts_with("step ")).collect();
     assert_eq!(texts, (1..=60).map(|n| format!("step {n}")).collect::<Vec<_>>());
     assert_eq!(trainings(&house, &run), ["train"]);
-    assert_eq!(house.platform.models(&scope).get("assistant").await.unwrap().1.len(), 1);
+    assert_eq!(house.platform.models(&scope).versions("assistant", &Cursor::default()).await.unwrap().rows.len(), 1);
 }
 
 async fn a_run_can_be_cancelled_in_every_state_that_allows_it(house: House) {
@@ -268,7 +281,7 @@ async fn a_run_can_be_cancelled_in_every_state_that_allows_it(house: House) {
     let evaluating = house.run_until(&scope, &evaluating, ended).await;
     assert_eq!((evaluating.state, step(&evaluating, StepKind::Train).0), (RunState::Cancelled, StepState::Done));
     assert_eq!((step(&evaluating, StepKind::Evaluate).0, step(&evaluating, StepKind::Publish).0), (StepState::Stopped, StepState::Skipped));
-    assert!(house.platform.models(&scope).list().await.unwrap().is_empty());
+    assert!(house.platform.models(&scope).list(&Default::default(), &Cursor::default()).await.unwrap().rows.is_empty());
     assert_eq!(trainings(&house, &working), ["train"]);
     assert!(house.starts(&queued.id.to_string()).is_empty(), "a cancelled run was started");
 }
@@ -342,9 +355,9 @@ async fn data_that_a_run_uses_is_erased_only_when_it_has_ended_and_never_deleted
     // What was made with it stays, and knows where it comes from; nothing new is made with it.
     let model = house.platform.models(&scope).version("assistant", None).await.unwrap();
     assert_eq!(model.card.get("evaluation").unwrap().value.split(" held-out").next(), Some("1 of 2"));
-    assert_eq!(house.platform.runs(&scope).evaluated(run.id, EvaluatedFilter::All).await.unwrap().len(), 2);
+    assert_eq!(house.platform.runs(&scope).evaluated(run.id, EvaluatedFilter::All, &Cursor::default()).await.unwrap().rows.len(), 2);
     assert_eq!(house.platform.runs(&scope).launch(plan("facts-2", 42)).await.unwrap_err().kind, ProblemKind::Invalid);
-    let records = house.platform.audit(&scope).page(AuditFilter { limit: 100, ..AuditFilter::default() }).await.unwrap();
+    let records = house.platform.audit(&scope).page(AuditFilter { limit: 100, ..AuditFilter::default() }).await.unwrap().rows;
     assert!(records.iter().any(|r| r.entry.action == "dataset.delete" && r.entry.detail.said().starts_with("erased “rows.jsonl”")));
 }
 
@@ -372,9 +385,9 @@ async fn the_same_form_twice_is_one_run_and_every_problem_is_named_at_once(house
     let launched = futures::future::join_all((0..8).map(|_| runs.launch(plan("facts-1", 1)))).await;
     let ids: std::collections::HashSet<_> = launched.into_iter().map(|run| run.unwrap().id).collect();
     assert_eq!(ids.len(), 1);
-    assert_eq!(runs.list(RunFilter::default()).await.unwrap().len(), 1);
-    assert_eq!(runs.list(RunFilter { text: Some("ASSIST".into()), ..RunFilter::default() }).await.unwrap().len(), 1);
-    assert!(runs.list(RunFilter { text: Some("100%".into()), ..RunFilter::default() }).await.unwrap().is_empty());
+    assert_eq!(runs.list(&RunFilter::default(), &Cursor::default()).await.unwrap().rows.len(), 1);
+    assert_eq!(runs.list(&RunFilter { text: "ASSIST".into(), ..RunFilter::default() }, &Cursor::default()).await.unwrap().rows.len(), 1);
+    assert!(runs.list(&RunFilter { text: "100%".into(), ..RunFilter::default() }, &Cursor::default()).await.unwrap().rows.is_empty());
 
     let mut wrong = plan("facts-1", 1);
     wrong.submission = "another".into();
@@ -399,6 +412,9 @@ async fn the_same_form_twice_is_one_run_and_every_problem_is_named_at_once(house
     let checked = runs.check(&plan("facts-3", 1)).await.unwrap();
     assert_eq!((checked.train_rows, checked.held_out_rows, checked.steps_total), (8, 2, 3));
     assert!(checked.yaml.contains("learning_rate: 2.0e-4\n"), "{}", checked.yaml);
-    assert_eq!(runs.draft(Some(runs.list(RunFilter::default()).await.unwrap()[0].id)).await.unwrap().name, "facts-2");
+    assert_eq!(
+        runs.draft(Some(runs.list(&RunFilter::default(), &Cursor::default()).await.unwrap().rows[0].id)).await.unwrap().name,
+        "facts-2"
+    );
     assert!(scope.may(Action::RunLaunch));
 }

@@ -4,6 +4,7 @@ use crate::house::{House, plan, until};
 use domain::{
     endpoint::EndpointState,
     model::WeightsKind,
+    page::Cursor,
     problem::ProblemKind,
     reason::failure::Cause,
     run::{NewRun, Run, RunState, Step, StepKind, StepState},
@@ -38,7 +39,7 @@ fn folders(run: &Run) -> Vec<String> {
 }
 
 async fn retries(house: &House, scope: &Scope) -> Vec<String> {
-    let records = house.platform.audit(scope).page(AuditFilter { limit: 100, ..AuditFilter::default() }).await.unwrap();
+    let records = house.platform.audit(scope).page(AuditFilter { limit: 100, ..AuditFilter::default() }).await.unwrap().rows;
     records.into_iter().filter(|r| r.entry.action == "run.retry").map(|r| r.entry.detail.said()).collect()
 }
 
@@ -65,7 +66,7 @@ async fn a_failed_step_is_tried_again_and_what_earlier_steps_made_is_kept(house:
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.failure);
     assert_eq!(folders(&run), ["train", "train", "evaluate-2", "publish"]);
     assert!(run.scores.is_some() && run.failure.is_none() && run.started_at < run.ended_at);
-    assert_eq!(runs.evaluated(run.id, EvaluatedFilter::All).await.unwrap().len(), 2);
+    assert_eq!(runs.evaluated(run.id, EvaluatedFilter::All, &Cursor::default()).await.unwrap().rows.len(), 2);
     let starts = house.starts(&run.id.to_string());
     let of = |what: &str| starts.iter().filter(|l| l.starts_with(what)).count();
     assert_eq!((of("training"), of("evaluation")), (1, 2), "{starts:?}");

@@ -6,6 +6,7 @@ use domain::{
     endpoint::EndpointState,
     ids::{ChatId, DatasetVersionId, EndpointId, ModelVersionId, RunId},
     model::Stage,
+    page::Cursor,
     people::{PlatformRole, Role},
     problem::{Problem, ProblemKind},
     run::RunState,
@@ -69,7 +70,7 @@ async fn strangers_meet_not_found_and_viewers_a_refusal(house: House) {
     strange!("runs.draft", (run.id, no_run), |by, id| p.runs(by).draft(Some(id)));
     strange!("runs.metrics", (run.id, no_run), |by, id| p.runs(by).metrics(id));
     strange!("runs.log", (run.id, no_run), |by, id| p.runs(by).log(id, 0, 10));
-    strange!("runs.evaluated", (run.id, no_run), |by, id| p.runs(by).evaluated(id, EvaluatedFilter::All));
+    strange!("runs.evaluated", (run.id, no_run), |by, id| p.runs(by).evaluated(id, EvaluatedFilter::All, &Cursor::default()));
     strange!("models.get", ("assistant", "nothing"), |by, name| p.models(by).get(name));
     strange!("models.version", ("assistant", "nothing"), |by, name| p.models(by).version(name, Some(1)));
     strange!("models.by_version_id", (version.id, no_version), |by, id| p.models(by).by_version_id(id));
@@ -97,9 +98,9 @@ async fn strangers_meet_not_found_and_viewers_a_refusal(house: House) {
     strange!("chain of a version", (version.id, no_version), |by, id| p.lineage_strip(by, At::ModelVersion(id)));
     strange!("chain of an endpoint", (endpoint.id, no_endpoint), |by, id| p.lineage_strip(by, At::Endpoint(id)));
     drop(controller);
-    assert_eq!(p.runs(&other).list(RunFilter::default()).await.unwrap().len(), 0);
-    assert_eq!(p.models(&other).list().await.unwrap().len(), 0);
-    assert_eq!(p.endpoints(&other).list().await.unwrap().len(), 0);
+    assert_eq!(p.runs(&other).list(&RunFilter::default(), &Cursor::default()).await.unwrap().rows.len(), 0);
+    assert_eq!(p.models(&other).list(&Default::default(), &Cursor::default()).await.unwrap().rows.len(), 0);
+    assert_eq!(p.endpoints(&other).list(&Cursor::default()).await.unwrap().rows.len(), 0);
     let launched = p.runs(&other).launch(plan("facts-1", 42)).await.unwrap_err();
     assert!(launched.sentence.contains("no dataset") || launched.fields.iter().any(|f| f.field == "dataset"), "{launched:?}");
     // A chat of the same id in another tenant is another chat: theirs to write and to delete, and nothing of ours.
@@ -137,8 +138,8 @@ async fn strangers_meet_not_found_and_viewers_a_refusal(house: House) {
     // Base models: read by members and the platform's people, registered by the admin alone.
     let auditor = house.caller("ada", &[], Some(PlatformRole::Auditor)).await;
     let nobody = house.caller("nils", &[], None).await;
-    assert_eq!(p.base_models().list(&auditor).await.unwrap().len(), 1);
-    assert_eq!(kind(p.base_models().list(&nobody).await), Some(ProblemKind::NotFound));
+    assert_eq!(p.base_models().list(&auditor, &Default::default(), &Cursor::default()).await.unwrap().rows.len(), 1);
+    assert_eq!(kind(p.base_models().list(&nobody, &Default::default(), &Cursor::default()).await), Some(ProblemKind::NotFound));
     let new = NewBaseModel { folder: house.model_folder(), name: "second".into(), licence: String::new(), template: None };
     assert_eq!(kind(p.base_models().register(&auditor.platform_scope().unwrap(), new).await), Some(ProblemKind::Forbidden));
 }

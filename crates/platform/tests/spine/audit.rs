@@ -2,7 +2,7 @@
 
 use crate::support::{World, kind, now};
 use domain::{
-    audit::{Broken, Cursor, FIRST_PREV, chain::Row},
+    audit::{Broken, FIRST_PREV, chain::Row},
     people::{PlatformRole, Role},
     policy::Action,
     problem::ProblemKind,
@@ -156,7 +156,7 @@ async fn swapped_inserted_and_missing_records_are_found(world: World) {
 /// Writes the chain of `acme` anew from its first record on, as somebody does who knows how and has the database.
 async fn forge(world: &World, change: impl Fn(&mut domain::audit::Entry), most: i64) {
     let all = AuditFilter { limit: 500, ..AuditFilter::default() };
-    let records = world.platform.platform_audit(&PlatformScope::command_line()).page(all).await.unwrap();
+    let records = world.platform.platform_audit(&PlatformScope::command_line()).page(all).await.unwrap().rows;
     let mut prev = FIRST_PREV.to_owned();
     for record in records.into_iter().rev().filter(|r| r.chain == "tenants/acme" && r.seq <= most) {
         let mut entry = record.entry;
@@ -260,7 +260,7 @@ async fn a_tenant_verifies_its_own_chain_alone(world: World) {
     let verified = world.platform.audit(&owner).verify().await.unwrap();
     assert_eq!((verified.records(), verified.broken()), (3, None), "what is wrong in another tenant's is not told here");
     assert!(found(&world).await.is_some());
-    let records = world.platform.audit(&owner).page(AuditFilter { limit: 10, ..AuditFilter::default() }).await.unwrap();
+    let records = world.platform.audit(&owner).page(AuditFilter { limit: 10, ..AuditFilter::default() }).await.unwrap().rows;
     assert_eq!(records.iter().map(|r| r.seq).collect::<Vec<_>>(), [3, 2, 1], "numbered without gaps, however much others do");
 }
 
@@ -280,7 +280,7 @@ async fn a_refusal_is_in_the_record(world: World) {
     let owner = world.scope("olga", "acme", Role::Owner).await;
     let refused = AuditFilter { action: Some("run.launch".into()), limit: 10, ..AuditFilter::default() };
     for _ in 0..100 {
-        let page = world.platform.audit(&owner).page(refused.clone()).await.unwrap();
+        let page = world.platform.audit(&owner).page(refused.clone()).await.unwrap().rows;
         if let [one] = page.as_slice() {
             assert_eq!(
                 (one.entry.result.as_str(), one.entry.actor_name.as_str(), one.entry.from_ip.as_str()),
@@ -303,15 +303,14 @@ async fn the_filter_finds_by_actor_action_and_object(world: World) {
     let auditor = world.caller("aud%it", &[], Some(PlatformRole::Auditor)).await;
     let scope = auditor.platform_scope().unwrap();
     let page = async |filter: AuditFilter| {
-        let records = world.platform.platform_audit(&scope).page(AuditFilter { limit: 10, ..filter }).await.unwrap();
+        let records = world.platform.platform_audit(&scope).page(AuditFilter { limit: 10, ..filter }).await.unwrap().rows;
         records.into_iter().map(|r| r.chain).collect::<Vec<_>>()
     };
     let (a, b, c, platform) = ("tenants/a", "tenants/b", "tenants/c", "platform");
     assert_eq!(page(AuditFilter::default()).await, [platform, c, b, a]);
     let newest = AuditFilter { limit: 2, ..AuditFilter::default() };
-    let newest = world.platform.platform_audit(&scope).page(newest).await.unwrap();
-    let before = Cursor::read(&newest[1].cursor().to_string());
-    assert_eq!(page(AuditFilter { before, ..Default::default() }).await, [b, a]);
+    let after = world.platform.platform_audit(&scope).page(newest).await.unwrap().next.unwrap();
+    assert_eq!(page(AuditFilter { after, ..Default::default() }).await, [b, a]);
     assert_eq!(page(AuditFilter { object: Some("b".into()), ..Default::default() }).await, [b]);
     assert_eq!(page(AuditFilter { action: Some("session.".into()), ..Default::default() }).await, [platform]);
     for (actor, found) in [("system", vec![c, b, a]), ("AUD%", vec![platform]), ("%", vec![]), ("nobody", vec![])] {
@@ -329,7 +328,7 @@ async fn refusals_in_masses_are_all_in_the_record(world: World) {
     let refused = AuditFilter { action: Some("run.launch".into()), limit: 500, ..AuditFilter::default() };
     let began = std::time::Instant::now();
     loop {
-        let written = world.platform.audit(&owner).page(refused.clone()).await.unwrap().len();
+        let written = world.platform.audit(&owner).page(refused.clone()).await.unwrap().rows.len();
         if written == 300 {
             break;
         }
@@ -356,7 +355,7 @@ async fn who_is_nobody_is_counted_by_door_address_and_minute(world: World) {
     platform.write_refusals().await.unwrap();
     let auditor = world.caller("aud", &[], Some(PlatformRole::Auditor)).await.platform_scope().unwrap();
     let all = AuditFilter { limit: 100, ..AuditFilter::default() };
-    let records = platform.platform_audit(&auditor).page(all).await.unwrap();
+    let records = platform.platform_audit(&auditor).page(all).await.unwrap().rows;
     let refused = records.into_iter().map(|r| r.entry).filter(|e| e.result == "refused");
     let mut told: Vec<_> = refused.map(|e| (e.action, e.from_ip, e.detail.said())).collect();
     told.sort();

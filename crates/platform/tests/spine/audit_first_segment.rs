@@ -68,7 +68,7 @@ async fn older_postgres(tampering: &[&str]) -> Option<World> {
 async fn it_is_carried_over(world: World) {
     let auditor = PlatformScope::command_line();
     let all = AuditFilter { limit: 10, ..AuditFilter::default() };
-    let records = world.platform.platform_audit(&auditor).page(all).await.unwrap();
+    let records = world.platform.platform_audit(&auditor).page(all).await.unwrap().rows;
     let shown: Vec<_> = records.iter().map(|r| (r.chain.as_str(), r.seq, r.entry.detail.said())).collect();
     let said = |text: &str| text.to_owned();
     assert_eq!(
@@ -107,7 +107,7 @@ async fn a_log_of_before_is_carried_over_closed_and_holds_on_postgresql() {
 async fn what_was_wrong_stays_seen(world: World, broken: Broken) {
     assert_eq!(world.platform.verify_audit().await.unwrap().broken(), Some((FIRST_SEGMENT, &broken)));
     let closed = AuditFilter { action: Some("audit.".into()), limit: 1, ..AuditFilter::default() };
-    let records = world.platform.platform_audit(&PlatformScope::command_line()).page(closed).await.unwrap();
+    let records = world.platform.platform_audit(&PlatformScope::command_line()).page(closed).await.unwrap().rows;
     assert!(matches!(records[0].entry.detail, Detail::FirstSegmentClosed { whole: false, .. }), "{:?}", records[0]);
 }
 

@@ -7,6 +7,7 @@ use domain::{
     artefacts,
     dataset::{DatasetFile, VersionState},
     inspect::RowFilter,
+    page::Cursor,
     people::Role,
     problem::ProblemKind,
     tenant::Quota,
@@ -163,8 +164,8 @@ async fn the_same_bytes_again_are_noticed(world: World) {
         world.dataset(&scope, "facts", &rows(n)).await;
     }
     world.dataset(&scope, "other", &rows(6)).await;
-    let (_, versions) = world.platform.datasets(&scope).get("facts").await.unwrap();
-    assert_eq!(versions.iter().map(|v| v.same_bytes_as(&versions)).collect::<Vec<_>>(), [Some(1), None, None]);
+    let versions = world.platform.datasets(&scope).versions("facts", &Cursor::default()).await.unwrap().rows;
+    assert_eq!(versions.iter().map(|v| v.same_as).collect::<Vec<_>>(), [Some(1), None, None]);
 }
 
 async fn a_version_that_nothing_uses_is_deleted_and_its_record_stays(world: World) {
@@ -182,7 +183,7 @@ async fn a_version_that_nothing_uses_is_deleted_and_its_record_stays(world: Worl
     assert_eq!(stored(&world, &scope).await, on_disk(&world));
     let owner = world.scope("olga", "acme", Role::Owner).await;
     let filter = AuditFilter { object: Some(rejected.id.to_string()), limit: 10, ..AuditFilter::default() };
-    let log = world.platform.audit(&owner).page(filter).await.unwrap();
+    let log = world.platform.audit(&owner).page(filter).await.unwrap().rows;
     assert_eq!((log[0].entry.action.as_str(), log[0].entry.actor_name.as_str(), log.len()), ("dataset.delete", "ann", 3));
     assert!(log[0].entry.detail.said().contains(&rejected.digest.unwrap()), "{}", log[0].entry.detail.said());
 

@@ -5,6 +5,7 @@ use domain::{
     artefacts,
     dataset::{DatasetVersion, Documentation, Format, PersonalData, VersionState},
     inspect::RowFilter,
+    page::Cursor,
     people::Role,
     problem::ProblemKind,
     tenant::Quota,
@@ -83,11 +84,12 @@ async fn a_file_is_stored_hashed_judged_and_ready(world: World) {
         .audit(&owner)
         .page(AuditFilter { object: Some(version.id.to_string()), limit: 10, ..AuditFilter::default() })
         .await
-        .unwrap();
+        .unwrap()
+        .rows;
     let said: Vec<_> = log.iter().map(|r| (r.entry.action.as_str(), r.entry.actor_name.as_str(), r.entry.detail.said())).collect();
     let uploaded = format!("uploaded “rows.jsonl”, {}", domain::size::bytes(file.len() as u64));
     assert_eq!(said, [("dataset.checked", "system", "100 of 101 rows accepted".to_owned()), ("dataset.write", "ann", uploaded)]);
-    let list = world.platform.datasets(&scope).list().await.unwrap();
+    let list = world.platform.datasets(&scope).list(&Default::default(), &Cursor::default()).await.unwrap().rows;
     assert_eq!((list.len(), list[0].runs, list[0].latest.as_ref()), (1, 0, Some(&version)));
 }
 
@@ -96,7 +98,7 @@ async fn the_same_name_makes_the_next_version(world: World) {
     let first = world.dataset(&scope, "facts", &rows(12)).await;
     let second = world.dataset(&scope, "facts", &rows(13)).await;
     assert_eq!((first.number, second.number, first.dataset), (1, 2, second.dataset));
-    let (_, versions) = world.platform.datasets(&scope).get("facts").await.unwrap();
+    let versions = world.platform.datasets(&scope).versions("facts", &Cursor::default()).await.unwrap().rows;
     assert_eq!(versions.iter().map(|v| v.number).collect::<Vec<_>>(), [2, 1]);
     assert_eq!(world.platform.datasets(&scope).version("facts", Some(1)).await.unwrap(), first);
     assert_eq!(kind(world.platform.datasets(&scope).version("facts", Some(3)).await), ProblemKind::NotFound);
@@ -178,7 +180,7 @@ async fn a_bad_form_names_every_field(world: World) {
     assert_eq!((empty.fields[0].field.as_str(), empty.fields[0].sentence.as_str()), ("file", "The file is empty."));
     let too_large = NewUpload { expected_bytes: Some(world.config.upload_bytes + 1), ..upload("facts") };
     assert_eq!(kind(world.platform.datasets(&scope).upload(too_large, pieces("")).await), ProblemKind::Invalid);
-    assert!(world.platform.datasets(&scope).list().await.unwrap().is_empty());
+    assert!(world.platform.datasets(&scope).list(&Default::default(), &Cursor::default()).await.unwrap().rows.is_empty());
     let viewer = world.scope("vera", "acme", Role::Viewer).await;
     assert_eq!(kind(world.upload(&viewer, "facts", &rows(1)).await), ProblemKind::Forbidden);
 }
@@ -192,7 +194,7 @@ async fn an_upload_that_breaks_off_leaves_nothing(world: World) {
         let problem = world.platform.datasets(&scope).upload(upload(name), broken()).await.unwrap_err();
         assert!(problem.sentence.contains(&format!("broke off after {}", domain::size::bytes(rows(100).len() as u64))), "{problem}");
     }
-    let list = world.platform.datasets(&scope).list().await.unwrap();
+    let list = world.platform.datasets(&scope).list(&Default::default(), &Cursor::default()).await.unwrap().rows;
     assert_eq!((list.len(), list[0].latest.as_ref().unwrap().number), (1, 1));
     assert_eq!(objects(&world), before);
     assert_eq!(world.platform.run_due_jobs("tests").await.unwrap(), 0);
@@ -216,7 +218,7 @@ async fn an_upload_whose_portal_died_is_cleared_up(world: World) {
     // Not before its claim has ended: it might only be slow.
     assert_eq!(world.platform.run_due_jobs("tests").await.unwrap(), 0);
     assert_eq!(world.replica(in_two_minutes).await.run_due_jobs("tests").await.unwrap(), 1);
-    assert!(world.platform.datasets(&scope).list().await.unwrap().is_empty());
+    assert!(world.platform.datasets(&scope).list(&Default::default(), &Cursor::default()).await.unwrap().rows.is_empty());
     assert!(objects(&world).is_empty());
 }
 

@@ -4,6 +4,7 @@ use crate::support::{World, now, rows};
 use domain::{
     artefacts,
     dataset::VersionState,
+    page::Cursor,
     people::Role,
     reason::dataset::DatasetReason,
     time::{HOUR, Timestamp},
@@ -70,7 +71,7 @@ async fn many_workers_do_each_job_once(world: World) {
     // A worker that comes second to a job may leave with others still waiting; nothing is done twice.
     begun += world.platform.run_due_jobs("last").await.unwrap();
     assert_eq!(begun, 12);
-    let list = world.platform.datasets(&scope).list().await.unwrap();
+    let list = world.platform.datasets(&scope).list(&Default::default(), &Cursor::default()).await.unwrap().rows;
     assert!(list.iter().all(|d| d.latest.as_ref().unwrap().state == VersionState::Ready));
 }
 

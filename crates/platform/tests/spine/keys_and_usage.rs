@@ -1,9 +1,10 @@
 //! Keys are shown once and revoked at once; calls are counted once.
 
-use crate::support::{World, kind, now};
+use crate::support::{World, every, kind, now};
 use domain::{
     ids::{CallId, KeyId, PersonId},
     key::{Limits, NewKey, text},
+    page::Cursor,
     people::{PlatformRole, Role},
     problem::ProblemKind,
     reason::usage::SetAsideReason,
@@ -35,7 +36,7 @@ async fn a_key_is_found_by_its_digest_and_its_text_is_nowhere(world: World) {
     let new = NewKey { models: Some(vec!["facts".into(), " ".into()]), limits, ..new_key(" bot ") };
     let created = world.platform.keys(&scope).create(new).await.unwrap();
     assert!(text::well_formed(&created.secret) && created.secret.starts_with(&created.key.hint));
-    let listed = world.platform.keys(&scope).list().await.unwrap();
+    let listed = world.platform.keys(&scope).list(&Default::default(), &Cursor::default()).await.unwrap().rows;
     assert_eq!(listed, std::slice::from_ref(&created.key));
     assert_eq!(
         (listed[0].label.as_str(), listed[0].models.as_deref(), listed[0].owner_name.as_str()),
@@ -79,11 +80,13 @@ async fn people_revoke_their_own_and_owners_any(world: World) {
     let two = world.platform.keys(&ann).create(new_key("two")).await.unwrap().key;
     assert_eq!(kind(world.platform.keys(&eve).revoke(one.id).await), ProblemKind::Forbidden);
     assert_eq!(kind(world.platform.keys(&vera).revoke(one.id).await), ProblemKind::Forbidden);
-    assert_eq!(kind(world.platform.keys(&vera).list().await), ProblemKind::Forbidden);
+    assert_eq!(kind(world.platform.keys(&vera).list(&Default::default(), &Cursor::default()).await), ProblemKind::Forbidden);
     let revoked = world.platform.keys(&ann).revoke(one.id).await.unwrap();
     assert_eq!(world.platform.keys(&ann).revoke(one.id).await.unwrap().revoked_at, revoked.revoked_at);
     world.platform.keys(&olga).revoke(two.id).await.unwrap();
-    assert!(world.platform.keys(&ann).list().await.unwrap().iter().all(|k| k.revoked_at.is_some()));
+    assert!(
+        world.platform.keys(&ann).list(&Default::default(), &Cursor::default()).await.unwrap().rows.iter().all(|k| k.revoked_at.is_some())
+    );
     assert_eq!(world.platform.overview(&ann).await.unwrap().counts.keys, 0);
 }
 
@@ -93,10 +96,10 @@ async fn a_bad_key_form_names_the_fields(world: World) {
     let bad = NewKey { label: " ".into(), models: Some(vec![]), limits: Limits::default(), expires_in_days: Some(0), responsible: None };
     let problem = world.platform.keys(&scope).create(bad).await.unwrap_err();
     assert_eq!(problem.fields.iter().map(|f| f.field.as_str()).collect::<Vec<_>>(), ["label", "expires_in_days", "models"]);
-    assert!(world.platform.keys(&scope).list().await.unwrap().is_empty());
+    assert!(world.platform.keys(&scope).list(&Default::default(), &Cursor::default()).await.unwrap().rows.is_empty());
 }
 
-fn call(n: u128, at: Timestamp, key: Option<KeyId>, person: PersonId) -> Call {
+pub(crate) fn call(n: u128, at: Timestamp, key: Option<KeyId>, person: PersonId) -> Call {
     Call {
         id: CallId::from_uuid(uuid::Uuid::from_u128(n)),
         tenant: "acme".parse().unwrap(),
@@ -132,11 +135,11 @@ async fn a_batch_of_calls_that_comes_twice_counts_once(world: World) {
     let (a, b) = tokio::join!(world.platform.record_calls(batch.clone()), world.platform.record_calls(reversed));
     a.unwrap();
     b.unwrap();
-    let calls = world.platform.usage(&scope).calls(100, None).await.unwrap();
+    let calls = world.platform.usage(&scope).calls(&Cursor::default()).await.unwrap().rows;
     assert_eq!(calls, batch.iter().rev().cloned().collect::<Vec<_>>());
-    assert_eq!(world.platform.usage(&scope).calls(100, Some(start.plus(3 * SECOND))).await.unwrap().len(), 3);
     // Last use is coarse, and no reason to make the directory anew.
-    let used = async || world.platform.keys(&scope).list().await.unwrap()[0].last_used_at.unwrap();
+    let used =
+        async || world.platform.keys(&scope).list(&Default::default(), &Cursor::default()).await.unwrap().rows[0].last_used_at.unwrap();
     assert_eq!(used().await, start.plus(9 * SECOND));
     world.platform.record_calls(vec![call(11, start.plus(40 * SECOND), Some(key.id), scope.person().id)]).await.unwrap();
     assert_eq!(used().await, start.plus(9 * SECOND));
@@ -186,12 +189,15 @@ async fn a_call_that_the_database_refuses_is_set_aside_and_stops_nobody_elses(wo
     assert_eq!(world.platform.record_calls(batch.clone()).await.unwrap(), 4 + refuses_nul);
     // What comes twice is set aside once.
     assert_eq!(world.platform.record_calls(batch).await.unwrap(), 4 + refuses_nul);
-    let recorded = async || world.platform.usage(&scope).calls(500, None).await.unwrap().len() as u64;
+    let recorded = async || {
+        let usage = world.platform.usage(&scope);
+        every(async |after| usage.calls(&after).await.unwrap()).await.len() as u64
+    };
     assert_eq!(recorded().await, 197 + 1 - refuses_nul);
-    assert_eq!(world.platform.usage(&rival).calls(500, None).await.unwrap().len(), 1, "another tenant's in the same batch");
+    assert_eq!(world.platform.usage(&rival).calls(&Cursor::default()).await.unwrap().rows.len(), 1, "another tenant's in the same batch");
 
     let aside = world.platform.calls_set_aside(&admin);
-    let list = aside.list(100).await.unwrap();
+    let list = aside.list(&Cursor::default()).await.unwrap().rows;
     assert_eq!((list.len() as u64, aside.count().await.unwrap()), (4 + refuses_nul, 4 + refuses_nul));
     let about = |id: CallId| list.iter().find(|a| a.call.id == id).unwrap();
     assert_eq!(about(bad(3).id).call, bad(3), "whole");
@@ -211,13 +217,13 @@ async fn a_call_that_the_database_refuses_is_set_aside_and_stops_nobody_elses(wo
 async fn only_the_admin_has_refused_calls_tried_again(world: World) {
     let auditor = world.caller("audit", &[], Some(PlatformRole::Auditor)).await.platform_scope().unwrap();
     let aside = world.platform.calls_set_aside(&auditor);
-    assert_eq!(aside.list(1).await.unwrap(), []);
+    assert_eq!(aside.list(&Cursor::default()).await.unwrap().rows, []);
     assert_eq!(kind(aside.try_again().await), ProblemKind::Forbidden);
     let admin = world.caller("root", &[], Some(PlatformRole::Admin)).await.platform_scope().unwrap();
     world.platform.calls_set_aside(&admin).try_again().await.unwrap();
     let scope = world.caller("audit", &[], Some(PlatformRole::Auditor)).await.platform_scope().unwrap();
     let filter = platform::audit::AuditFilter { action: Some("platform.usage.write".into()), limit: 10, ..Default::default() };
-    let records = world.platform.platform_audit(&scope).page(filter).await.unwrap();
+    let records = world.platform.platform_audit(&scope).page(filter).await.unwrap().rows;
     assert_eq!(records.iter().filter(|r| r.entry.result == "done").count(), 1, "{records:?}");
 }
 
@@ -262,7 +268,7 @@ async fn usage_is_told_by_day_model_key_and_member_and_only_ones_own_without_the
     assert_eq!(table(UsageBy::Member, &olga).await, [("ann".into(), 4, 1, 40, 20), ("olga".into(), 3, 2, 10, 5)]);
     assert_eq!(table(UsageBy::Member, &ann).await, [("ann".into(), 4, 1, 40, 20)]);
     assert_eq!(table(UsageBy::Version, &ann).await, [("base models".into(), 4, 1, 40, 20)]);
-    assert_eq!(world.platform.usage(&ann).calls(100, None).await.unwrap().len(), 4);
+    assert_eq!(world.platform.usage(&ann).calls(&Cursor::default()).await.unwrap().rows.len(), 4);
 }
 
 async fn sums_of_calls_are_those_of_the_calls_and_can_be_rebuilt(world: World) {

@@ -5,6 +5,7 @@ use domain::{
     confirmation::{Confirmation, KEYS_LAST},
     directory::Pass,
     key::{Limits, NewKey, text},
+    page::Cursor,
     people::{PlatformRole, Role},
     problem::ProblemKind,
     time::{DAY, HOUR, MINUTE, SECOND, Timestamp},
@@ -252,7 +253,16 @@ async fn an_owner_ends_a_members_sessions_passes_and_keys_at_once_on_every_repli
     let there = world.platform.keys(&beta).create(own_key("there")).await.unwrap();
     let pass = world.platform.mint_pass(&acme).unwrap();
     let owner = world.scope("olga", "acme", Role::Owner).await;
-    let member = world.platform.members(&owner).list().await.unwrap().into_iter().find(|m| m.person == ann.person.id).unwrap();
+    let member = world
+        .platform
+        .members(&owner)
+        .list("", &Cursor::default())
+        .await
+        .unwrap()
+        .rows
+        .into_iter()
+        .find(|m| m.person == ann.person.id)
+        .unwrap();
     assert_eq!((member.sessions, member.keys), (2, 1));
 
     let other = world.replica(now).await;
@@ -288,7 +298,7 @@ async fn the_admin_ends_a_persons_keys_in_every_tenant_and_nobody_else_may(world
     let (eve, bob) = (world.scope("eve", "acme", Role::Engineer).await, world.scope("bob", "beta", Role::Owner).await);
     let stranger = world.scope("zoe", "acme", Role::Owner).await.person().id;
     assert_eq!(kind(world.platform.members(&eve).end_access(ann.person.id).await), ProblemKind::Forbidden);
-    assert_eq!(kind(world.platform.members(&eve).list().await), ProblemKind::Forbidden);
+    assert_eq!(kind(world.platform.members(&eve).list("", &Cursor::default()).await), ProblemKind::Forbidden);
     assert_eq!(kind(world.platform.members(&bob).end_access(stranger).await), ProblemKind::NotFound, "a member of another tenant");
     let auditor = world.caller("aud", &[], Some(PlatformRole::Auditor)).await.platform_scope().unwrap();
     assert_eq!(kind(world.platform.end_access(&auditor, "acme", ann.person.id).await), ProblemKind::Forbidden);
@@ -317,7 +327,7 @@ async fn a_service_key_outlives_the_member_who_answers_for_it_and_says_so(world:
     let digest = text::digest(&created.secret);
     let entry = world.platform.directory().await.unwrap().keys[&digest].clone();
     assert!(!entry.revoked && entry.is_service());
-    let listed = async || world.platform.keys(&olga).list().await.unwrap().remove(0);
+    let listed = async || world.platform.keys(&olga).list(&Default::default(), &Cursor::default()).await.unwrap().rows.remove(0);
     assert!(listed().await.needs_responsible(now()) && listed().await.state(now()).works());
     // Somebody else answers for it now.
     assert_eq!(kind(world.platform.keys(&olga).set_responsible(created.key.id, ann.person().id).await), ProblemKind::Invalid);

@@ -12,6 +12,7 @@ mod disk_full;
 mod jobs;
 mod keys_and_usage;
 mod leavers;
+mod lists;
 mod sessions;
 mod strangers;
 mod tenants;

@@ -6,6 +6,7 @@ use domain::{
     ids::{DatasetVersionId, KeyId},
     inspect::RowFilter,
     key::{Limits, NewKey},
+    page::Cursor,
     people::{PlatformRole, Role},
     problem::ProblemKind::NotFound,
     usage::UsageBy,
@@ -68,15 +69,15 @@ async fn every_thing_of_another_tenant_is_not_found(world: World) {
     strange!("datasets.rows", ("facts", "nothing"), |by, name| p.datasets(by).rows(name, 1, RowFilter::default()));
     let second = p.keys(&acme).create(new_key()).await.unwrap().key;
     strange!("keys.revoke", (second.id, no_key), |by, id| p.keys(by).revoke(id));
-    assert!(p.datasets(&beta).list().await.unwrap().is_empty());
+    assert!(p.datasets(&beta).list(&Default::default(), &Cursor::default()).await.unwrap().rows.is_empty());
     assert_eq!(kind(p.keys(&beta).revoke(key.id).await), NotFound);
-    assert!(world.platform.keys(&beta).list().await.unwrap().is_empty());
-    assert!(world.platform.members(&beta).list().await.unwrap().iter().all(|m| m.person_name == "bob"));
+    assert!(world.platform.keys(&beta).list(&Default::default(), &Cursor::default()).await.unwrap().rows.is_empty());
+    assert!(world.platform.members(&beta).list("", &Cursor::default()).await.unwrap().rows.iter().all(|m| m.person_name == "bob"));
     let home = world.platform.overview(&beta).await.unwrap();
     assert_eq!((home.holding.storage_bytes, home.holding.members, home.counts.datasets, home.counts.keys), (0, 1, 0, 0));
     assert!(world.platform.usage(&beta).table(UsageBy::Key, 7).await.unwrap().is_empty());
-    assert!(world.platform.usage(&beta).calls(10, None).await.unwrap().is_empty());
-    let log = world.platform.audit(&beta).page(AuditFilter { limit: 100, ..AuditFilter::default() }).await.unwrap();
+    assert!(world.platform.usage(&beta).calls(&Cursor::default()).await.unwrap().rows.is_empty());
+    let log = world.platform.audit(&beta).page(AuditFilter { limit: 100, ..AuditFilter::default() }).await.unwrap().rows;
     assert!(!log.is_empty() && log.iter().all(|r| r.entry.tenant.as_ref() == Some(beta.tenant_name())), "{log:?}");
     assert!(world.platform.events_after(&beta, 0, 100).await.unwrap().iter().all(|e| &e.tenant == beta.tenant_name()));
 
@@ -85,7 +86,7 @@ async fn every_thing_of_another_tenant_is_not_found(world: World) {
     let own = world.platform.datasets(&beta).upload(new, pieces(&rows(3))).await.unwrap();
     assert_eq!((own.number, own.dataset == version.dataset), (1, false));
     assert_eq!(world.platform.datasets(&acme).by_version_id(version.id).await.unwrap(), version);
-    let keys = world.platform.keys(&acme).list().await.unwrap();
+    let keys = world.platform.keys(&acme).list(&Default::default(), &Cursor::default()).await.unwrap().rows;
     assert!(keys.iter().any(|k| k.id == key.id && k.revoked_at.is_none()), "{keys:?}");
 
     // Nor does the database itself store a row that points across.

@@ -4,6 +4,7 @@ use crate::support::{World, kind};
 use domain::{
     call_rules::CallRules,
     key::{Limits, NewKey},
+    page::Cursor,
     people::{PlatformRole, Role},
     policy::Action,
     problem::ProblemKind,
@@ -29,13 +30,14 @@ async fn a_tenant_is_made_changed_and_listed_with_what_it_holds(world: World) {
     let tenants = world.platform.tenants(&platform);
     let quota = Quota { concurrent_runs: 3, storage_bytes: 1 << 40, endpoints: 0 };
     assert_eq!(tenants.set_quota("acme", quota).await.unwrap().quota, quota);
-    let list = tenants.list().await.unwrap();
+    let list = tenants.list("", &Cursor::default()).await.unwrap().rows;
     assert_eq!(list.iter().map(|t| t.tenant.name.as_str()).collect::<Vec<_>>(), ["acme", "beta"]);
     assert_eq!(
         (list[0].tenant.quota, list[0].holding.storage_bytes, list[0].holding.members),
         (quota, version.bytes + version.judged_bytes, 1)
     );
-    let (one, members) = tenants.get("acme").await.unwrap();
+    let one = tenants.get("acme").await.unwrap();
+    let members = tenants.members("acme", &Cursor::default()).await.unwrap().rows;
     assert_eq!((one, members[0].person_name.as_str(), members[0].role), (list[0].clone(), "ann", Role::Engineer));
     let home = world.platform.overview(&scope).await.unwrap();
     assert_eq!((home.holding, home.counts.datasets, home.counts.runs), (list[0].holding, 1, 0));
@@ -51,7 +53,7 @@ async fn a_bad_or_taken_name_is_refused_with_one_that_works(world: World) {
     assert_eq!(make("acme").await.unwrap_err().sentence, "The tenant “acme” exists already.");
     let bad = make("Acme Corp").await.unwrap_err();
     assert_eq!((bad.kind, bad.fields[0].suggestion.as_deref()), (ProblemKind::Invalid, Some("acme-corp")));
-    assert_eq!(world.platform.tenants(&platform).list().await.unwrap().len(), 1);
+    assert_eq!(world.platform.tenants(&platform).list("", &Cursor::default()).await.unwrap().rows.len(), 1);
 }
 
 async fn a_suspended_tenant_keeps_what_it_has_and_starts_nothing(world: World) {
@@ -64,7 +66,7 @@ async fn a_suspended_tenant_keeps_what_it_has_and_starts_nothing(world: World) {
     assert_eq!(kind(tenants.suspend("acme").await), ProblemKind::Conflict);
 
     let scope = world.scope("ann", "acme", Role::Owner).await;
-    assert_eq!(world.platform.datasets(&scope).list().await.unwrap().len(), 1);
+    assert_eq!(world.platform.datasets(&scope).list(&Default::default(), &Cursor::default()).await.unwrap().rows.len(), 1);
     let refused = world.upload(&scope, "more", &crate::support::rows(3)).await.unwrap_err();
     assert_eq!(refused.kind, ProblemKind::Conflict);
     assert!(refused.sentence.contains("suspended"), "{refused}");
@@ -87,7 +89,7 @@ async fn the_auditor_reads_and_the_admin_manages_but_neither_more(world: World) 
     assert_eq!(kind(member.platform_scope().map(drop)), ProblemKind::NotFound);
 
     let scope = auditor.platform_scope().unwrap();
-    assert_eq!(world.platform.tenants(&scope).list().await.unwrap().len(), 1);
+    assert_eq!(world.platform.tenants(&scope).list("", &Cursor::default()).await.unwrap().rows.len(), 1);
     assert_eq!(kind(world.platform.tenants(&scope).suspend("acme").await), ProblemKind::Forbidden);
     assert!(scope.why_not(Action::PlatformTenantsWrite).is_some());
     let inside = auditor.scope(&world.platform, "acme").await.unwrap();

@@ -9,6 +9,7 @@ pub mod strangers;
 use domain::{
     artefacts::ArtefactStore,
     dataset::DatasetVersion,
+    page::{Cursor, Page},
     people::{PlatformRole, Role},
     problem::{Problem, ProblemKind},
     tenant::Quota,
@@ -28,6 +29,17 @@ use tempfile::TempDir;
 
 pub fn now() -> Timestamp {
     Timestamp(i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap())
+}
+
+/// All rows of a list, a page after the other.
+pub async fn every<T>(page: impl AsyncFn(Cursor) -> Page<T>) -> Vec<T> {
+    let (mut all, mut after) = (Vec::new(), Some(Cursor::default()));
+    while let Some(from) = after {
+        let page = page(from).await;
+        all.extend(page.rows);
+        after = page.next;
+    }
+    all
 }
 
 pub struct World {
@@ -151,7 +163,7 @@ pub fn profile(name: &str, memberships: &[(&str, Role)], platform_role: Option<P
 /// What the audit log says of every action of this kind, oldest first.
 pub async fn audit_words(world: &World, action: &str) -> Vec<String> {
     let filter = AuditFilter { action: Some(action.into()), limit: 100, ..AuditFilter::default() };
-    let records = world.platform.platform_audit(&PlatformScope::command_line()).page(filter).await.unwrap();
+    let records = world.platform.platform_audit(&PlatformScope::command_line()).page(filter).await.unwrap().rows;
     records.into_iter().rev().map(|r| r.entry.detail.said()).collect()
 }
 

@@ -104,6 +104,7 @@ fn version() -> DatasetVersion {
         judgement: None,
         judged_bytes: 0,
         erased_at: None,
+        same_as: None,
         format: None,
         container: None,
         held_out_percent: 15,
