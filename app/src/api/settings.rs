@@ -38,11 +38,13 @@ pub struct Differences {
     pub with: Option<(String, String)>,
     /// Left is the other run, right this one.
     pub differences: Vec<Difference>,
-    /// The newest runs of this tenant, to compare it with: id and name. Any other one has its own link to be compared by.
+    /// The newest runs of this tenant, to compare it with: id and name.
     pub others: Vec<(String, String)>,
+    /// There are older ones, which are named.
+    pub more: bool,
 }
 
-/// `with` is the id of a run, `defaults`, or empty: the run that this one was cloned from, else the defaults.
+/// `with` is the id or the name of a run, `defaults`, or empty: the run that this one was cloned from, else the defaults.
 #[server(prefix = "/rpc", endpoint = "settings/differences", output = Wire)]
 pub async fn get_differences(tenant: String, id: String, with: String) -> Result<Differences, AppError> {
     use domain::settings::{RunSettings, catalogue};
@@ -56,13 +58,17 @@ pub async fn get_differences(tenant: String, id: String, with: String) -> Result
             Some(parent) => runs.get(parent).await.ok(),
             None => None,
         },
-        id => Some(runs.get(super::runs::known(id)?).await?),
+        text => Some(match text.parse() {
+            Ok(id) => runs.get(id).await?,
+            Err(_) => runs.named(text).await?,
+        }),
     };
     let left = other.as_ref().map_or_else(RunSettings::default, |o| o.settings.clone());
-    let others = runs.list(&Default::default(), &domain::page::Cursor::default()).await?.rows;
+    let others = runs.list(&Default::default(), &domain::page::Cursor::default()).await?;
     Ok(Differences {
         differences: catalogue().differences(&left, &run.settings),
         with: other.map(|o| (o.id.to_string(), o.name.to_string())),
-        others: others.into_iter().filter(|o| o.id != run.id).map(|o| (o.id.to_string(), o.name.to_string())).collect(),
+        more: others.next.is_some(),
+        others: others.rows.into_iter().filter(|o| o.id != run.id).map(|o| (o.id.to_string(), o.name.to_string())).collect(),
     })
 }

@@ -206,6 +206,9 @@ const LINES_IN_LOG: u32 = 2000;
 impl Parts {
     fn new(tenant: Signal<String>, id: Signal<String>, tab: Signal<String>) -> Self {
         let (text, level, which, with) = (use_query("q"), use_query("level"), use_query("rows"), use_query("with"));
+        let named = use_query("named");
+        // A name that was typed counts before what is chosen.
+        let with = Memo::new(move |_| Some(named.get()).filter(|name| !name.is_empty()).unwrap_or_else(|| with.get()));
         let after = use_query("after");
         let whole = Memo::new(move |_| tab.with(|t| t == "log"));
         let results = Memo::new(move |_| tab.with(|t| t == "results"));

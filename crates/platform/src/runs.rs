@@ -119,6 +119,14 @@ impl Runs<'_> {
         self.platform().store().runs(self.scope.tenant_name(), filter, after).await.doing("reading the runs")
     }
 
+    pub async fn named(&self, name: &str) -> Result<Run, Problem> {
+        self.scope.permit(Action::RunRead)?;
+        let not_found = || Problem::not_found(format!("The run “{}”", shortened(name)));
+        let parsed: Name = name.trim().parse().map_err(|_| not_found())?;
+        let found = self.platform().store().run_by_name(self.scope.tenant_name(), &parsed).await.doing("looking for the run")?;
+        self.get(found.ok_or_else(not_found)?).await
+    }
+
     pub async fn counts(&self) -> Result<RunCounts, Problem> {
         self.scope.permit(Action::RunRead)?;
         self.platform().store().run_counts(self.scope.tenant_name()).await.doing("counting the runs")

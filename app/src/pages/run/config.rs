@@ -74,6 +74,7 @@ fn Differences(name: String, here: String, found: Found) -> impl IntoView {
                     <span class="control slim"><select name="with" aria-label="Compare with">
                         {choices.into_iter().map(|(value, label)| { let on = value == id; view! { <option value=value selected=on>{label}</option> } }).collect_view()}
                     </select></span>
+                    {found.more.then(|| view! { <span class="control slim"><input name="named" class="mono" placeholder="or the name of a run" aria-label="Compare with the run of this name"/></span> })}
                     <button type="submit" class="btn sm">"Compare"</button>
                 </form>
             </header>
