@@ -107,7 +107,7 @@ async fn responsible_choices(
 
 /// Members with this text in their name or address, for forms: at most a page of them.
 #[server(prefix = "/rpc", endpoint = "keys/members", output = Wire)]
-pub async fn find_members(tenant: String, text: String) -> Result<Vec<Choice>, AppError> {
+pub async fn find_members(tenant: String, #[server(default)] text: String) -> Result<Vec<Choice>, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     scope.permit(domain::policy::Action::ServiceKeyWrite)?;
     Ok(responsible_choices(&platform, &scope, &text).await?.0)

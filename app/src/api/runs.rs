@@ -298,7 +298,7 @@ pub struct Found {
 
 /// `text` is part of a name; `of` is `bases` or `datasets`.
 #[server(prefix = "/rpc", endpoint = "runs/choices", output = Wire)]
-pub async fn find_choices(tenant: String, of: String, text: String) -> Result<Found, AppError> {
+pub async fn find_choices(tenant: String, #[server(default)] of: String, #[server(default)] text: String) -> Result<Found, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     scope.permit(domain::policy::Action::RunRead)?;
     let bases = if of == "bases" { base_choices(&platform, &text).await?.0 } else { Vec::new() };

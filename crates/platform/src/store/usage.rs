@@ -116,8 +116,9 @@ impl Store {
         let (time, tenant, id): (i64, String, String) = after.key(SET_ASIDE).unwrap_or((i64::MIN, String::new(), String::new()));
         let rows: Vec<(i64, String, String, String, String)> =
             on_both!(self, db => sqlx::query_as(sql).bind(time).bind(&tenant).bind(&id).bind(page::READ).fetch_all(db).await)?;
-        Page::cut(rows, SET_ASIDE, |(since, _, _, tenant, id)| (*since, tenant.clone(), id.clone()))
-            .try_map(|(since, reason, call, _, _)| Ok(SetAside { call: from_json(&call)?, at: at(since), reason: SetAsideReason::stored(&reason) }))
+        Page::cut(rows, SET_ASIDE, |(since, _, _, tenant, id)| (*since, tenant.clone(), id.clone())).try_map(
+            |(since, reason, call, _, _)| Ok(SetAside { call: from_json(&call)?, at: at(since), reason: SetAsideReason::stored(&reason) }),
+        )
     }
 
     pub(crate) async fn count_calls_set_aside(&self) -> Result<u64> {

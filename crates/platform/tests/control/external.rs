@@ -326,7 +326,7 @@ async fn a_removed_one_is_gone_from_the_gateway_at_once_and_what_was_counted_sta
     assert_eq!(endpoints.remove("house-llm").await.unwrap_err().kind, ProblemKind::NotFound);
     let asked = server.asked();
     let records = house.platform.audit(&scope).page(AuditFilter { limit: 100, ..AuditFilter::default() }).await.unwrap();
-    let last = &records[0].entry;
+    let last = &records.rows[0].entry;
     assert_eq!((last.object_name.as_str(), last.detail.said().as_str()), ("house-llm", "remove"));
     assert_eq!(house.count("SELECT COUNT(*) FROM calls WHERE model = 'house-embed'").await, 22);
     // Its name is free again, and it is asked no more.
@@ -354,5 +354,5 @@ async fn an_endpoint_of_ours_is_removed_when_it_has_stopped(house: House) {
     until_it_is(EndpointState::Stopped).await;
     endpoints.remove("front").await.unwrap();
     assert_eq!(endpoints.get("front").await.unwrap_err().kind, ProblemKind::NotFound);
-    assert!(endpoints.list().await.unwrap().is_empty());
+    assert!(endpoints.list(&Default::default()).await.unwrap().rows.is_empty());
 }

@@ -35,8 +35,8 @@ async fn routes_come_from_endpoints_and_attachments(world: World) {
         ),
         format!("INSERT INTO models (tenant, id, name, created_at) VALUES ('acme', '{}', 'facts', 0)", id("mdl", 1)),
         format!(
-            "INSERT INTO model_versions (tenant, id, model, number, stage, kind, digest, files_json, run, card_json, card_revision, author, created_at) \
-             VALUES ('acme', '{}', '{}', 3, 'candidate', 'adapter', '', '[{{\"path\":\"a\",\"bytes\":1000,\"digest\":\"\"}}]', '{}', '{{}}', 0, '{ann}', 0)",
+            "INSERT INTO model_versions (tenant, id, model, number, stage, kind, digest, files_json, run, card_json, card_revision, author, created_at, bytes) \
+             VALUES ('acme', '{}', '{}', 3, 'candidate', 'adapter', '', '[{{\"path\":\"a\",\"bytes\":1000,\"digest\":\"\"}}]', '{}', '{{}}', 0, '{ann}', 0, 1000)",
             id("mv", 1),
             id("mdl", 1),
             id("run", 1)
