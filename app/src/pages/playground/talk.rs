@@ -288,9 +288,9 @@ mod browser {
         if !known.is_empty() {
             return adopt(talk, &known);
         }
-        if let Ok(page) = playground_get(talk.tenant.get_untracked(), String::new()).await {
+        if let Ok(page) = playground_get(talk.tenant.get_untracked(), String::new(), String::new()).await {
             let start = question.lines().next().unwrap_or_default();
-            let newest = page.chats.first().filter(|c| start.starts_with(c.title.trim_end_matches('…').trim_end()));
+            let newest = page.chats.rows.first().filter(|c| start.starts_with(c.title.trim_end_matches('…').trim_end()));
             if let Some(chat) = newest {
                 adopt(talk, &chat.id.to_string());
             }

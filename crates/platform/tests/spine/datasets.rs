@@ -156,7 +156,7 @@ async fn every_bad_file_is_rejected_with_its_reason(world: World) {
     // As a version before wrote it.
     let older = r#"UPDATE dataset_versions SET reason = 'In words.', report_json = REPLACE(report_json, '"lines":[', '"sentence":"As told.","lines":[')"#;
     world.execute(older).await.unwrap();
-    let (_, versions) = world.platform.datasets(&scope).get("bad").await.unwrap();
+    let versions = world.platform.datasets(&scope).versions("bad", &Cursor::default()).await.unwrap().rows;
     assert!(versions.iter().all(|v| v.reason.as_ref().is_some_and(|r| r.said() == "In words.")), "{versions:?}");
     let told = versions.iter().flat_map(|v| &v.report.as_ref().unwrap().findings).filter(|f| f.file.is_none()).map(|f| f.said());
     assert!(told.eq(["As told."; 3]), "{versions:?}");
