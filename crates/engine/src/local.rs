@@ -14,10 +14,10 @@ mod folder;
 mod machine;
 mod process;
 mod secrets;
-mod supervise;
+mod supervisor;
 mod watch;
 
-pub use supervise::supervise;
+pub use supervisor::supervise;
 pub use watch::Watch;
 
 use crate::{Address, Cursor, End, Error, Holds, Observation, Output, Task, TaskKind, TaskState};

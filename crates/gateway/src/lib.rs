@@ -27,16 +27,16 @@ mod measures;
 mod meter;
 mod relay;
 mod router;
+mod spool;
 mod sse;
 mod tally;
 mod under_way;
 mod upstream_errors;
-mod usage_sink;
 mod wire;
 
 pub use exchange::Exchange;
 pub use measures::Measures;
-pub use usage_sink::{RECORD_BYTES, SpoolConfig, SpoolStatus, UsageReceiver, UsageSink};
+pub use spool::{RECORD_BYTES, SpoolConfig, SpoolStatus, UsageReceiver, UsageSink};
 
 use domain::{directory::Directory, time::Timestamp};
 use std::{sync::Arc, time::Duration};

@@ -6,9 +6,9 @@ use crate::{
     errors::Refusal,
     limits::Reservation,
     measures::Measures,
+    spool::Slot,
     tally::{Pace, Tally},
     under_way::InFlight,
-    usage_sink::Slot,
     wire::{Seen, Usage},
 };
 use domain::usage::Call;

@@ -171,7 +171,7 @@ fn key((tenant, id, digest, owner, service, models, requests, tokens, concurrent
         owner: parsed(&owner)?,
         service: service != 0,
         models: models.as_deref().map(super::from_json).transpose()?,
-        limits: super::keys::limits(requests, tokens, concurrent)?,
+        limits: super::api_keys::limits(requests, tokens, concurrent)?,
         expires_at: expires.map(Timestamp),
         revoked: revoked.is_some(),
     })

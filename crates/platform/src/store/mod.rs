@@ -10,6 +10,7 @@
 //! next number"), numbers of audit and events appear in their order, and there are no deadlocks. A management action takes
 //! milliseconds; what comes in masses (metered calls, log lines) goes through `change::beside`.
 
+mod api_keys;
 mod audit;
 mod base_models;
 mod chats;
@@ -20,7 +21,6 @@ mod endpoint_figures;
 pub(crate) mod endpoints;
 mod events;
 mod jobs;
-mod keys;
 pub(crate) mod leases;
 mod lineage;
 mod marks;
@@ -40,13 +40,13 @@ mod tests;
 mod usage;
 mod usage_hours;
 
+pub(crate) use api_keys::KeyRow;
 pub(crate) use audit::ChainEnd;
 #[cfg(test)]
 pub(crate) use directory::DirectoryKey;
 pub(crate) use directory::{DirectoryAttachment, DirectoryEndpoint, DirectoryRows};
 pub(crate) use endpoint_figures::{FirstTokens, KEPT as FIGURES_KEPT};
 pub(crate) use jobs::JobRow;
-pub(crate) use keys::KeyRow;
 pub(crate) use people::Membership;
 pub(crate) use sessions::{NewSession, SessionRow};
 pub(crate) use usage_hours::Hours;
