@@ -43,6 +43,7 @@ impl Tx {
 
     /// Counts the times of the calls of `since` and later anew. To be called after `rebuild_hours`, which makes new calls wait.
     pub(crate) async fn rebuild_first_tokens(&mut self, since: Timestamp) -> Result<()> {
+        // Unlimited: all calls of the time are counted anew; one row an hour, endpoint and time.
         in_tx!(self, db => sqlx::query("DELETE FROM first_token_hours").execute(db).await.map(drop))?;
         let sql = "SELECT tenant, endpoint, at / 3600000, first_token_ms, COUNT(*) FROM calls \
             WHERE at >= $1 AND status < 400 AND endpoint IS NOT NULL AND first_token_ms IS NOT NULL GROUP BY 1, 2, 3, 4";
@@ -101,6 +102,7 @@ impl Store {
 
     /// How many answers began within which step of `domain::latency`, ascending.
     pub(crate) async fn first_tokens(&self, tenant: &Name, endpoint: EndpointId, since: Timestamp) -> Result<Vec<(u32, u64)>> {
+        // Unlimited: one row a step of the scale.
         let sql = "SELECT step, CAST(SUM(calls) AS BIGINT) FROM first_token_hours WHERE tenant = $1 AND endpoint = $2 AND hour >= $3 \
             GROUP BY step ORDER BY step";
         let rows: Vec<(i64, i64)> = on_both!(self, db => sqlx::query_as(sql)
