@@ -51,13 +51,14 @@ pub async fn playground_get(tenant: String, chat: String, #[server(default)] aft
         policy::Action,
         problem::Problem,
     };
+    use std::collections::{HashMap, hash_map::Entry};
     let (platform, scope) = super::scope(&tenant).await?;
     let mut models: Vec<PlayModel> = Vec::new();
     let served = platform.endpoints(&scope).callable().await?;
-    let mut bases = std::collections::HashMap::new();
+    let mut bases = HashMap::new();
     for base in served.endpoints.iter().filter_map(|e| e.base.as_ref()) {
-        if !bases.contains_key(&base.id) {
-            bases.insert(base.id, platform.base_models().by_id(base.id).await?.map_or(0, |b| b.context));
+        if let Entry::Vacant(unknown) = bases.entry(base.id) {
+            unknown.insert(platform.base_models().by_id(base.id).await?.map_or(0, |b| b.context));
         }
     }
     for e in &served.endpoints {

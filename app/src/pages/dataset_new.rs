@@ -3,11 +3,15 @@
 //! A plain multipart form; scripts add the progress, nothing else.
 
 use crate::{
-    api::datasets::{UploadForm, get_upload_form},
+    api::{
+        datasets::{UploadForm, get_upload_form},
+        runs::find_choices,
+    },
     links,
     pages::datasets::Formats,
     ui::{
-        Crumb, Draft, Field, Icon, Load, Place, ProblemSummary, TenantPage, bytes,
+        Crumb, Draft, Field, Finding, Icon, Load, Place, ProblemSummary, TenantPage, bytes,
+        finding::{Options, find},
         form::{FieldNote, fields_of},
         number::percent,
         use_query, use_tenant,
@@ -32,6 +36,11 @@ pub fn DatasetNew() -> impl IntoView {
     }
 }
 
+/// Base models, and the choice of none.
+fn tokenizers_of(bases: impl Iterator<Item = String>) -> Options {
+    bases.map(|name| (name.clone(), name)).chain([(String::new(), "none, don't count tokens".to_owned())]).collect()
+}
+
 #[component]
 fn Body(form: UploadForm, tenant: String, name: String) -> impl IntoView {
     let upload = send::Upload::of_page();
@@ -39,6 +48,12 @@ fn Body(form: UploadForm, tenant: String, name: String) -> impl IntoView {
     let problems = fields_of(error);
     let of = format!("upload {tenant}/{name}");
     let action = links::datasets_upload(&tenant);
+    let tokenizers = tokenizers_of(form.tokenizers.iter().cloned());
+    let of_tenant = tenant.clone();
+    let find_tokenizers = find(move |text| {
+        let asked = find_choices(of_tenant.clone(), "bases".into(), text);
+        async move { Some(tokenizers_of(asked.await.ok()?.bases.into_iter().map(|base| base.name))) }
+    });
     let further = !name.is_empty();
     let refused = form.upload_refused.clone();
     let share = percent(form.stored, form.quota);
@@ -61,10 +76,8 @@ fn Body(form: UploadForm, tenant: String, name: String) -> impl IntoView {
                     </Field>
                     <datalist id="names">{form.names.iter().map(|n| view! { <option value=n.clone()></option> }).collect_view()}</datalist>
                     <Field name="tokenizer" label="Tokenizer" problems help="Tokens are counted with this base model's tokenizer.">
-                        <select id="tokenizer" name="tokenizer" aria-describedby="tokenizer-says">
-                            {form.tokenizers.iter().map(|t| view! { <option>{t.clone()}</option> }).collect_view()}
-                            <option value="">"none, don't count tokens"</option>
-                        </select>
+                        <Finding id="tokenizer" name="tokenizer" label="Tokenizer" options=tokenizers chosen=form.tokenizers.first().cloned().unwrap_or_default()
+                            more=form.more_tokenizers find=find_tokenizers/>
                     </Field>
                     <Field name="held_out_percent" label="Held out for evaluation" problems help="0 to 50, approximate: rows are picked by hash, at least one. They are never trained on and show whether the model improved.">
                         <input id="held_out_percent" name="held_out_percent" type="number" min="0" max="50" value=form.held_out_percent.to_string() aria-describedby="held_out_percent-says"/><span class="unit">"% of rows"</span>

@@ -68,6 +68,7 @@ pub fn Search(found: Found, #[prop(into)] label: String, more: bool) -> impl Int
         view! {
             <span class="control scripted"><Icon name="search"/><input type="search" placeholder="Find others" aria-label=told autocomplete="off"
                 on:input:target=move |ev| found.look_for(ev.target().value())/></span>
+            <small class="unscripted">"Only the first ones are offered. With scripts on, others are found by a part of their name."</small>
         }
     })
 }
