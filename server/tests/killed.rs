@@ -96,7 +96,7 @@ impl Story {
         portal = again(portal, &setup, 0).await;
         within(Duration::from_secs(60), "the base model is ready", async || {
             let list = admin.did(&address, "admin/base-models", &[]).await.body;
-            (list["models"][0]["state"] == "ready" && list["models"].as_array().map(Vec::len) == Some(1)).then_some(())
+            (list["models"]["rows"][0]["state"] == "ready" && list["models"]["rows"].as_array().map(Vec::len) == Some(1)).then_some(())
         })
         .await;
 
@@ -228,12 +228,12 @@ impl Story {
         assert!(steps.len() == 4 && steps.iter().all(|s| s["state"] == "done"), "{steps:?}");
         assert_eq!(self.run["scores"]["rows"].as_u64(), Some(self.held_out), "every held-out row was asked: {}", self.run["scores"]);
         let model = jonas.did(address, "models/get", &[("tenant", TENANT), ("name", "assistant"), ("number", "0")]).await.body;
-        assert_eq!(model["versions"].as_array().map(Vec::len), Some(1), "published once");
+        assert_eq!(model["versions"]["rows"].as_array().map(Vec::len), Some(1), "published once");
         let runs = jonas.did(address, "runs/list", &[("tenant", TENANT), ("state", ""), ("text", "")]).await.body;
-        assert_eq!(runs["runs"].as_array().map(Vec::len), Some(1), "launched once");
+        assert_eq!(runs["runs"]["rows"].as_array().map(Vec::len), Some(1), "launched once");
         let owner = Person::sign_in(address, "mira").await;
         let audit = owner.did(address, "audit/page", &[("tenant", TENANT), ("query[action]", "run.launch")]).await.body;
-        let launches = audit["records"].as_array().map_or(0, |r| r.iter().filter(|r| r["entry"]["action"] == "run.launch").count());
+        let launches = audit["records"]["rows"].as_array().map_or(0, |r| r.iter().filter(|r| r["entry"]["action"] == "run.launch").count());
         assert_eq!(launches, 1, "recorded once: {audit}");
     }
 

@@ -53,7 +53,7 @@ async fn the_main_job_on_two_webs_a_gateway_and_two_controllers_of_which_one_is_
         )
         .await;
     within(PATIENCE, "the base model is ready", async || {
-        (admin.did(one, "admin/base-models", &[]).await.body["models"][0]["state"] == "ready").then_some(())
+        (admin.did(one, "admin/base-models", &[]).await.body["models"]["rows"][0]["state"] == "ready").then_some(())
     })
     .await;
 
@@ -168,7 +168,7 @@ async fn nothing_is_doubled(jonas: &Person, address: &str, this_run: &[(&str, &s
     assert_eq!(steps, (1..=40).collect::<Vec<_>>());
     assert!(run["steps"].as_array().unwrap().iter().all(|s| s["state"] == "done"), "{}", run["steps"]);
     let model = jonas.did(address, "models/get", &[("tenant", TENANT), ("name", "assistant"), ("number", "0")]).await.body;
-    assert_eq!(model["versions"].as_array().map(Vec::len), Some(1), "published once");
+    assert_eq!(model["versions"]["rows"].as_array().map(Vec::len), Some(1), "published once");
 }
 
 /// A key made at one web works at the gateway, is revoked at the other, and the pages of both hear of it.

@@ -147,9 +147,8 @@ pub fn main_job(address: &str, people: &People, python: &Path, steps: &mut Vec<(
     step("usage and audit", t, format!("{calls} calls; {records} audit records, chain whole"));
 
     let id = run["id"].as_str().unwrap_or_default();
-    let rows = engineer.send("runs/evaluated", &[("tenant", TENANT), ("id", id), ("which", "all")])?;
-    let rows: Vec<&Value> = rows.as_array().into_iter().flatten().collect();
-    let facts: Vec<&&Value> =
+    let rows = engineer.list("runs/evaluated", &[("tenant", TENANT), ("id", id), ("which", "all")], "")?;
+    let facts: Vec<&Value> =
         rows.iter().filter(|r| NEW_NAMES.iter().any(|n| r["expected"].as_str().unwrap_or_default().contains(n))).collect();
     let right = |key: &str| facts.iter().filter(|r| r[key] == true).count() as u64;
     let text = |r: &Value, key: &str| r[key].as_str().unwrap_or_default().to_owned();
@@ -180,10 +179,8 @@ pub fn main_job(address: &str, people: &People, python: &Path, steps: &mut Vec<(
 }
 
 fn base_model(admin: &Visitor) -> Result<String> {
-    let find = || -> Result<Option<Value>> {
-        let list = admin.send("admin/base-models", &[])?;
-        Ok(list["models"].as_array().into_iter().flatten().find(|m| m["name"] == BASE_MODEL).cloned())
-    };
+    let find =
+        || -> Result<Option<Value>> { Ok(admin.list("admin/base-models", &[], "models")?.into_iter().find(|m| m["name"] == BASE_MODEL)) };
     if find()?.is_none() {
         let folder = fs::canonicalize("examples/world/base-model")?.display().to_string();
         admin
@@ -201,14 +198,9 @@ fn base_model(admin: &Visitor) -> Result<String> {
 
 /// Asked for early: the model server loads while the run trains.
 fn endpoint(engineer: &Visitor) -> Result<String> {
-    let list = engineer.send("endpoints/list", &[("tenant", TENANT)])?;
-    let state = list["endpoints"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|e| &e["endpoint"])
-        .find(|e| e["name"] == ENDPOINT)
-        .map(|e| e["state"].as_str().unwrap_or_default().to_owned());
+    let all = engineer.list("endpoints/list", &[("tenant", TENANT)], "endpoints")?;
+    let state =
+        all.iter().map(|e| &e["endpoint"]).find(|e| e["name"] == ENDPOINT).map(|e| e["state"].as_str().unwrap_or_default().to_owned());
     match state.as_deref() {
         None => {
             engineer.send("endpoints/create", &[("tenant", TENANT), ("name", ENDPOINT), ("base_model", BASE_MODEL)])?;
@@ -231,8 +223,8 @@ fn endpoint(engineer: &Visitor) -> Result<String> {
 }
 
 fn dataset(engineer: &Visitor) -> Result<String> {
-    let list = engineer.send("datasets/list", &[("tenant", TENANT), ("text", ""), ("checks", "")])?;
-    if !list["datasets"].as_array().into_iter().flatten().any(|d| d["dataset"]["name"] == DATASET) {
+    let known = engineer.list("datasets/list", &[("tenant", TENANT), ("text", ""), ("checks", "")], "datasets")?;
+    if !known.iter().any(|d| d["dataset"]["name"] == DATASET) {
         engineer.upload(
             &format!("/t/{TENANT}/datasets-upload"),
             &[

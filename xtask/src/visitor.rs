@@ -56,6 +56,22 @@ impl Visitor {
         json(function, answer)
     }
 
+    /// All rows of a list, page by page; `at` is where the answer has the list, empty when it is the whole answer.
+    pub fn list(&self, function: &str, fields: &[(&str, &str)], at: &str) -> Result<Vec<Value>> {
+        let (mut rows, mut after) = (Vec::new(), String::new());
+        loop {
+            let answer = self.send(function, &[fields, &[("after", after.as_str())]].concat())?;
+            let page = if at.is_empty() { &answer } else { &answer[at] };
+            rows.extend(
+                page["rows"].as_array().with_context(|| format!("the list of {function} cannot be read: {answer}"))?.iter().cloned(),
+            );
+            match page["next"].as_str() {
+                Some(next) => next.clone_into(&mut after),
+                None => return Ok(rows),
+            }
+        }
+    }
+
     /// Posts a file with the fields of its form.
     pub fn upload(&self, path: &str, fields: &[(&str, &str)], file: &Path) -> Result<Value> {
         let mut form = multipart::Form::new();

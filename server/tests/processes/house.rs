@@ -45,7 +45,7 @@ impl House {
             .did(&at, "admin/base-model-register", &[("folder", &folder), ("name", BASE), ("licence", "Apache-2.0"), ("template", "")])
             .await;
         within(PATIENCE, "the base model is ready", async || {
-            (admin.did(&at, "admin/base-models", &[]).await.body["models"][0]["state"] == "ready").then_some(())
+            (admin.did(&at, "admin/base-models", &[]).await.body["models"]["rows"][0]["state"] == "ready").then_some(())
         })
         .await;
         jonas.did(&at, "endpoints/create", &[("tenant", TENANT), ("name", "front"), ("base_model", BASE)]).await;

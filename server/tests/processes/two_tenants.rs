@@ -61,7 +61,7 @@ impl TwoTenants {
             )
             .await;
         within(PATIENCE, "the base model is ready", async || {
-            (admin.did(&address, "admin/base-models", &[]).await.body["models"][0]["state"] == "ready").then_some(())
+            (admin.did(&address, "admin/base-models", &[]).await.body["models"]["rows"][0]["state"] == "ready").then_some(())
         })
         .await;
         let (lumenta, velkor) = tokio::join!(

@@ -12,8 +12,8 @@ const DATASET_NUMBER: u32 = 1;
 /// The newest run that is this one and did not fail, or a new one; once it has succeeded.
 pub fn done(engineer: &Visitor) -> Result<Value> {
     let settings: Value = serde_json::from_slice(&fs::read("examples/world/runs/facts-lora.json")?)?;
-    let list = engineer.send("runs/list", &[("tenant", TENANT), ("state", ""), ("text", "")])?;
-    let runs: Vec<&Value> = list["runs"].as_array().into_iter().flatten().collect();
+    let all = engineer.list("runs/list", &[("tenant", TENANT), ("state", ""), ("text", "")], "runs")?;
+    let runs: Vec<&Value> = all.iter().collect();
     let usable =
         runs.iter().find(|r| is_the_demos(r, &settings) && !matches!(r["state"].as_str(), Some("failed" | "cancelled" | "cancelling")));
     let name = match usable {
@@ -22,8 +22,8 @@ pub fn done(engineer: &Visitor) -> Result<Value> {
     };
     let mut shown = String::new();
     wait("the run", Duration::from_secs(900), || {
-        let list = engineer.send("runs/list", &[("tenant", TENANT), ("state", ""), ("text", &name)])?;
-        let Some(run) = list["runs"].as_array().into_iter().flatten().find(|r| r["name"] == name.as_str()).cloned() else {
+        let found = engineer.list("runs/list", &[("tenant", TENANT), ("state", ""), ("text", &name)], "runs")?;
+        let Some(run) = found.into_iter().find(|r| r["name"] == name.as_str()) else {
             return Ok(None);
         };
         let state = run["state"].as_str().unwrap_or_default();
@@ -60,7 +60,7 @@ pub fn version(engineer: &Visitor, run: &Value) -> Result<Value> {
 }
 
 fn number_of(page: &Value, run: &Value) -> Option<u64> {
-    page["versions"].as_array()?.iter().find(|v| &v["run"] == run)?["number"].as_u64()
+    page["versions"]["rows"].as_array()?.iter().find(|v| &v["run"] == run)?["number"].as_u64()
 }
 
 /// A run of the same data with the same settings, whoever started it.
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_version_is_the_one_of_the_run_and_not_the_newest() {
-        let page = json!({"versions": [{"number": 3, "run": "run_c"}, {"number": 1, "run": "run_a"}]});
+        let page = json!({"versions": {"rows": [{"number": 3, "run": "run_c"}, {"number": 1, "run": "run_a"}]}});
         assert_eq!(number_of(&page, &json!("run_a")), Some(1));
         assert_eq!(number_of(&page, &json!("run_b")), None);
     }

@@ -2,7 +2,7 @@
 
 use super::{People, TENANT, until};
 use crate::{interrupt::say, visitor::Visitor};
-use anyhow::{Result, bail};
+use anyhow::Result;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -40,16 +40,14 @@ struct Tenant {
 impl Tenant {
     /// Runs that have not ended: id and name.
     fn runs(&self) -> Result<Vec<(String, String)>> {
-        let list = self.person.send("runs/list", &[("tenant", self.name), ("state", "active"), ("text", "")])?;
-        let Some(runs) = list["runs"].as_array() else { bail!("the list of runs cannot be read: {list}") };
+        let runs = self.person.list("runs/list", &[("tenant", self.name), ("state", "active"), ("text", "")], "runs")?;
         let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
         Ok(runs.iter().map(|r| (text(&r["id"]), text(&r["name"]))).collect())
     }
 
     /// Endpoints that have not stopped.
     fn endpoints(&self) -> Result<Vec<String>> {
-        let list = self.person.send("endpoints/list", &[("tenant", self.name)])?;
-        let Some(all) = list["endpoints"].as_array() else { bail!("the list of endpoints cannot be read: {list}") };
+        let all = self.person.list("endpoints/list", &[("tenant", self.name)], "endpoints")?;
         let all = all.iter().map(|e| &e["endpoint"]).filter(|e| e["state"] != "stopped");
         Ok(all.filter_map(|e| e["name"].as_str().map(str::to_owned)).collect())
     }

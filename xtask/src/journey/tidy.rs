@@ -7,8 +7,8 @@ use serde_json::Value;
 
 /// Revokes the keys of earlier demos, of which nobody else has the secret; says how many.
 pub fn keys(engineer: &Visitor, keep: &str) -> Result<usize> {
-    let list = engineer.send("keys/list", &[("tenant", TENANT)])?;
-    let earlier = earlier_keys(&list, keep);
+    let me = engineer.send("keys/list", &[("tenant", TENANT)])?["me"].clone();
+    let earlier = earlier_keys(&engineer.list("keys/list", &[("tenant", TENANT)], "keys")?, &me, keep);
     for id in &earlier {
         engineer.send("keys/revoke", &[("tenant", TENANT), ("key", id)])?;
     }
@@ -16,9 +16,9 @@ pub fn keys(engineer: &Visitor, keep: &str) -> Result<usize> {
 }
 
 /// Of the same owner, with the same label and the same limit, and still good.
-fn earlier_keys(list: &Value, keep: &str) -> Vec<String> {
-    let all = list["keys"].as_array().into_iter().flatten();
-    all.filter(|k| k["label"] == KEY && k["owner"] == list["me"] && k["revoked_at"].is_null())
+fn earlier_keys(all: &[Value], me: &Value, keep: &str) -> Vec<String> {
+    all.iter()
+        .filter(|k| k["label"] == KEY && k["owner"] == *me && k["revoked_at"].is_null())
         .filter(|k| k["limits"]["requests_per_minute"] == KEY_REQUESTS && k["models"].is_null())
         .filter_map(|k| k["id"].as_str().filter(|id| *id != keep).map(str::to_owned))
         .collect()
@@ -27,10 +27,10 @@ fn earlier_keys(list: &Value, keep: &str) -> Vec<String> {
 /// Deletes this person's earlier conversations that are nothing but the demo's question.
 pub fn chats(engineer: &Visitor, question: &str) -> Result<()> {
     let page = |chat: &str| engineer.send("playground/get", &[("tenant", TENANT), ("chat", chat)]);
-    let list = page("")?;
+    let all = engineer.list("playground/get", &[("tenant", TENANT), ("chat", "")], "chats")?;
     let mut kept = false;
     // Newest first: the one of this demo stays.
-    for overview in list["chats"].as_array().into_iter().flatten().filter(|c| c["title"] == question) {
+    for overview in all.iter().filter(|c| c["title"] == question) {
         let Some(id) = overview["id"].as_str() else { continue };
         if is_the_demos(&page(id)?["chat"]["chat"], question) && std::mem::replace(&mut kept, true) {
             engineer.send("playground/delete", &[("tenant", TENANT), ("chat", id)])?;
@@ -54,15 +54,15 @@ mod tests {
     #[test]
     fn only_the_demos_own_keys_that_still_work_are_revoked() {
         let key = |id: &str, label: &str, owner: &str, requests: Value, revoked: Value| json!({"id": id, "label": label, "owner": owner, "models": null, "limits": {"requests_per_minute": requests, "tokens_per_minute": null}, "revoked_at": revoked});
-        let list = json!({"me": "jonas", "keys": [
+        let all = [
             key("new", "demo", "jonas", json!(600), Value::Null),
             key("earlier", "demo", "jonas", json!(600), Value::Null),
             key("gone", "demo", "jonas", json!(600), json!(1)),
             key("of another", "demo", "mira", json!(600), Value::Null),
             key("by hand", "demo", "jonas", Value::Null, Value::Null),
             key("for work", "help desk", "jonas", json!(600), Value::Null),
-        ]});
-        assert_eq!(earlier_keys(&list, "new"), ["earlier"]);
+        ];
+        assert_eq!(earlier_keys(&all, &json!("jonas"), "new"), ["earlier"]);
     }
 
     #[test]
