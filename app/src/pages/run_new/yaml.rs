@@ -48,7 +48,7 @@ pub(super) fn Editor(typed: Typed, view: RwSignal<View>) -> impl IntoView {
         <section class="section settings-text" aria-labelledby="ya" hidden=move || view.get() != View::Yaml>
             <header><h2 id="ya">"Settings as YAML"</h2><p>"The same settings; a change here changes the form, and the other way."</p></header>
             <div class="yaml edit">
-                <ul class="chosen">{CHOSEN.map(|(key, field)| view! { <Chosen typed key field/> })}</ul>
+                <ul class="chosen" tabindex="0" aria-label="Set in the form above">{CHOSEN.map(|(key, field)| view! { <Chosen typed key field/> })}</ul>
                 <ol aria-hidden="true">{move || bad.with(|bad| (1..=rows()).map(|n| view! { <li class:bad=bad.contains(&n)><span>{n}</span></li> }).collect_view())}</ol>
                 <div class="typing">
                     <div class="letters">
