@@ -10,8 +10,8 @@ use crate::{
     links,
     pages::datasets::Formats,
     ui::{
-        Crumb, Draft, Field, Finding, Icon, Load, Place, ProblemSummary, TenantPage, bytes,
-        finding::{Options, find},
+        Crumb, Draft, Field, Icon, Load, Place, ProblemSummary, TenantPage, bytes,
+        finding::{Found, Options, Search, find},
         form::{FieldNote, fields_of},
         number::percent,
         use_query, use_tenant,
@@ -54,6 +54,7 @@ fn Body(form: UploadForm, tenant: String, name: String) -> impl IntoView {
         let asked = find_choices(of_tenant.clone(), "bases".into(), text);
         async move { Some(tokenizers_of(asked.await.ok()?.bases.into_iter().map(|base| base.name))) }
     });
+    let (found, chosen) = (Found::new(tokenizers, find_tokenizers), RwSignal::new(form.tokenizers.first().cloned().unwrap_or_default()));
     let further = !name.is_empty();
     let refused = form.upload_refused.clone();
     let share = percent(form.stored, form.quota);
@@ -76,9 +77,14 @@ fn Body(form: UploadForm, tenant: String, name: String) -> impl IntoView {
                     </Field>
                     <datalist id="names">{form.names.iter().map(|n| view! { <option value=n.clone()></option> }).collect_view()}</datalist>
                     <Field name="tokenizer" label="Tokenizer" problems help="Tokens are counted with this base model's tokenizer.">
-                        <Finding id="tokenizer" name="tokenizer" label="Tokenizer" options=tokenizers chosen=form.tokenizers.first().cloned().unwrap_or_default()
-                            more=form.more_tokenizers find=find_tokenizers/>
+                        <select id="tokenizer" name="tokenizer" aria-describedby="tokenizer-says" on:input:target=move |ev| chosen.set(ev.target().value())>
+                            {move || {
+                                let now = chosen.get();
+                                found.options(&now).into_iter().map(|(value, label)| { let here = value == now; view! { <option value=value selected=here>{label}</option> } }).collect_view()
+                            }}
+                        </select>
                     </Field>
+                    <Search found label="Tokenizer" more=form.more_tokenizers/>
                     <Field name="held_out_percent" label="Held out for evaluation" problems help="0 to 50, approximate: rows are picked by hash, at least one. They are never trained on and show whether the model improved.">
                         <input id="held_out_percent" name="held_out_percent" type="number" min="0" max="50" value=form.held_out_percent.to_string() aria-describedby="held_out_percent-says"/><span class="unit">"% of rows"</span>
                     </Field>
