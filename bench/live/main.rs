@@ -80,7 +80,7 @@ async fn watched(portal: &TwoTenants, name: &'static str, seconds: Duration) -> 
 async fn multiply(portal: &TwoTenants) {
     let mut database = SqliteConnection::connect(&format!("sqlite://{}", portal.database().display())).await.unwrap();
     let run = &portal.tenants[0].run;
-    let tables = [("runs", "id"), ("run_steps_of_plans", "run"), ("run_metrics", "run"), ("run_log", "run"), ("evaluated_rows", "run")];
+    let tables = [("runs", "id"), ("run_steps", "run"), ("run_metrics", "run"), ("run_log", "run"), ("evaluated_rows", "run")];
     for from in (0..FINISHED).step_by(500) {
         for (table, key) in tables {
             let columns: Vec<String> = sqlx::query("SELECT name FROM pragma_table_info($1)")
