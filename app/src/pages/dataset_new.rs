@@ -78,10 +78,7 @@ fn Body(form: UploadForm, tenant: String, name: String) -> impl IntoView {
                     <datalist id="names">{form.names.iter().map(|n| view! { <option value=n.clone()></option> }).collect_view()}</datalist>
                     <Field name="tokenizer" label="Tokenizer" problems help="Tokens are counted with this base model's tokenizer.">
                         <select id="tokenizer" name="tokenizer" aria-describedby="tokenizer-says" on:input:target=move |ev| chosen.set(ev.target().value())>
-                            {move || {
-                                let now = chosen.get();
-                                found.options(&now).into_iter().map(|(value, label)| { let here = value == now; view! { <option value=value selected=here>{label}</option> } }).collect_view()
-                            }}
+                            {found.offered(move || chosen.get())}
                         </select>
                     </Field>
                     <Search found label="Tokenizer" more=form.more_tokenizers/>

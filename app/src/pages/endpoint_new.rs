@@ -73,10 +73,7 @@ pub fn EndpointNew() -> impl IntoView {
                             <div class="form">
                                 <Field name="base_model" label="Base model" problems help="The model to load" full=true>
                                     <select id="base_model" name="base_model" aria-describedby="base_model-says" on:change:target=move |ev| chosen.set(ev.target().value())>
-                                        {move || {
-                                            let now = chosen.get();
-                                            found.options(&now).into_iter().map(|(name, label)| { let here = name == now; view! { <option value=name selected=here>{label}</option> } }).collect_view()
-                                        }}
+                                        {found.offered(move || chosen.get())}
                                     </select>
                                 </Field>
                                 <Search found label="Base model" more/>

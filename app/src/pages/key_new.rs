@@ -161,10 +161,7 @@ fn Whose(tenant: Signal<String>, choices: KeyChoices, typed: KeyForm, problems: 
                     <Field name="responsible" label="Who answers for a service key" problems help="Owners are told when this member has left" optional=true>
                         <select id="responsible" name="form[responsible]" aria-describedby="responsible-says"
                             on:change:target=move |ev| { service.set(true); chosen.set(ev.target().value()) }>
-                            {move || {
-                                let now = chosen.get();
-                                found.options(&now).into_iter().map(|(id, name)| { let here = id == now; view! { <option value=id selected=here>{name}</option> } }).collect_view()
-                            }}
+                            {found.offered(move || chosen.get())}
                         </select>
                     </Field>
                     <Search found label="Who answers for a service key" more/>

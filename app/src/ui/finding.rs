@@ -38,7 +38,7 @@ impl Found {
     }
 
     /// Reactive. `chosen` with its label comes first where it is not among what was found.
-    pub fn options(self, chosen: &str) -> Options {
+    fn options(self, chosen: &str) -> Options {
         let text = self.text.get();
         let answer = self.ask.value().get().filter(|(of, _)| *of == text).and_then(|(_, found)| found);
         let mut options = match answer {
@@ -50,6 +50,18 @@ impl Found {
             options.insert(0, (chosen.to_owned(), label.unwrap_or_else(|| chosen.to_owned())));
         }
         options
+    }
+
+    /// The `<option>`s of a `<select>`; `chosen` is read reactively.
+    pub fn offered(self, chosen: impl Fn() -> String + Send + 'static) -> impl IntoView {
+        move || {
+            let now = chosen();
+            let option = |(value, label): (String, String)| {
+                let here = value == now;
+                view! { <option value=value selected=here>{label}</option> }
+            };
+            self.options(&now).into_iter().map(option).collect_view()
+        }
     }
 
     fn look_for(self, text: String) {
@@ -89,10 +101,7 @@ pub fn Finding(
     view! {
         <Search found label=label.clone() more/>
         <span class="control"><select id=id name=name aria-label=label on:change:target=move |ev| chosen.set(ev.target().value())>
-            {move || {
-                let now = chosen.get();
-                found.options(&now).into_iter().map(|(value, label)| { let here = value == now; view! { <option value=value selected=here>{label}</option> } }).collect_view()
-            }}
+            {found.offered(move || chosen.get())}
         </select></span>
     }
 }

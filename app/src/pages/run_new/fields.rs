@@ -42,10 +42,7 @@ fn Searched(typed: Typed, key: &'static str, found: Found) -> impl IntoView {
     view! {
         <select id=key name=format!("form[{key}]") aria-describedby=format!("{key}-says") aria-invalid=move || typed.is_wrong(key).then_some("true")
             on:input:target=move |e| typed.choose(key, e.target().value())>
-            {move || {
-                let now = typed.get(key);
-                found.options(&now).into_iter().map(|(value, label)| { let on = value == now; view! { <option value=value selected=on>{label}</option> } }).collect_view()
-            }}
+            {found.offered(move || typed.get(key))}
         </select>
     }
 }

@@ -18,6 +18,7 @@ mod connect;
 mod datasets;
 mod directory;
 mod endpoint_figures;
+mod endpoint_removal;
 pub(crate) mod endpoints;
 mod events;
 mod jobs;

@@ -190,10 +190,10 @@ fn results(stored: Option<String>) -> Result<Results> {
 
 impl Store {
     pub(crate) async fn run(&self, tenant: &Name, id: RunId) -> Result<Option<Run>> {
-        // Unlimited: the steps of one plan.
         let row: Option<RunRow> =
             on_both!(self, db => sqlx::query_as(BY_ID).bind(tenant.as_str()).bind(id.to_string()).fetch_optional(db).await)?;
         let Some(row) = row else { return Ok(None) };
+        // Unlimited: the steps of one plan.
         let found: Vec<StepRow> =
             on_both!(self, db => sqlx::query_as(STEPS).bind(tenant.as_str()).bind(id.to_string()).fetch_all(db).await)?;
         Ok(Some(row.run(steps(found)?.remove(&id.to_string()).unwrap_or_default())?))
@@ -313,10 +313,10 @@ impl Store {
 
 impl Tx {
     pub(crate) async fn run(&mut self, tenant: &Name, id: RunId) -> Result<Option<Run>> {
-        // Unlimited: the steps of one plan.
         let row: Option<RunRow> =
             in_tx!(self, db => sqlx::query_as(BY_ID).bind(tenant.as_str()).bind(id.to_string()).fetch_optional(db).await)?;
         let Some(row) = row else { return Ok(None) };
+        // Unlimited: the steps of one plan.
         let found: Vec<StepRow> = in_tx!(self, db => sqlx::query_as(STEPS).bind(tenant.as_str()).bind(id.to_string()).fetch_all(db).await)?;
         Ok(Some(row.run(steps(found)?.remove(&id.to_string()).unwrap_or_default())?))
     }
