@@ -1,11 +1,15 @@
 //! No call goes uncounted: the portal is killed while it answers, the database goes away, streams are open at the end. With a
 //! stand-in for the model server, which is a process of its own and lives on.
 
+mod portal;
 mod processes;
 
+use domain::{ids::CallId, time::Timestamp, usage::Call};
+use portal::{TestPortal, says};
 use processes::{
     Setup,
-    house::{BASE, House, PATIENCE, call, number},
+    house::{BASE, House, PATIENCE, TENANT, call, number},
+    person::Person,
     postgres::Postgres,
     within,
 };
@@ -15,6 +19,9 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
+
+/// What the portal says when a batch could not be written.
+const GIVEN_UP: &str = "usage cannot be written now";
 
 async fn kills_lose_no_answered_call(house: House) {
     let mut house = house;
@@ -77,6 +84,9 @@ async fn without_its_database_the_gateway_goes_on_answering_and_every_call_is_co
     };
     database.go_away();
     away(&house, &mut answered).await;
+    // Longer than anything waits for a connection, so that whatever gives up has given up: what is away for an hour is away no other way.
+    within(PATIENCE, "the portal has given up on it several times", async || (house.said(GIVEN_UP) >= 3).then_some(())).await;
+    away(&house, &mut answered).await;
     database.come_back();
     house.counts_each_once(&answered).await;
 
@@ -88,6 +98,35 @@ async fn without_its_database_the_gateway_goes_on_answering_and_every_call_is_co
     database.come_back();
     house.portal = Some(house.setup.start().await);
     house.counts_each_once(&answered).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_falls_silent_and_never_hangs_up_is_given_up_and_asked_anew() {
+    let Some(database) = Postgres::start() else { return };
+    let (wire, address) = database.wire().await;
+    let house = House::through(&address, &database).await;
+    let at = house.setup.address.clone();
+    let jonas = Person::sign_in(&at, "jonas").await;
+    let make_key = async || {
+        let form = [("tenant", TENANT), ("form[label]", "later"), ("form[may]", "all"), ("form[expires_in_days]", "1")];
+        jonas.send(&at, "keys/create", &form).await.ok()
+    };
+    let mut answered = BTreeSet::new();
+    wire.fall_silent();
+    for n in 0..100 {
+        answered.insert(house.call(n % 2 == 0).await.expect("a call was not answered while the database was silent"));
+    }
+    assert!(make_key().await.is_none(), "it is told that the database is away");
+    within(PATIENCE, "the portal does not wait for ever", async || (house.said(GIVEN_UP) > 0).then_some(())).await;
+
+    // The connections of before stay silent for good: whoever still waits for one of them waits for ever.
+    wire.speak();
+    house.counts_each_once(&answered).await;
+    let made = within(PATIENCE, "changes are made again", make_key).await;
+    let key = made.body["secret"].as_str().unwrap().to_owned();
+    within(PATIENCE, "the gateway hears of it", async || call(&at, &key, false).await).await;
+    let ready = async || reqwest::get(format!("{at}/readyz")).await.is_ok_and(|a| a.status() == 200).then_some(());
+    within(PATIENCE, "the portal is ready again", ready).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -124,4 +163,51 @@ async fn two_gateways_on_one_data_folder_count_every_call_of_both_also_when_one_
     let again = second.start().await;
     house.counts_each_once(&answered).await;
     drop(again);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_database_refused_is_shown_to_the_admin_with_the_reason_and_tried_again_from_the_page() {
+    let portal = TestPortal::start().await;
+    let homeless = Call {
+        id: CallId::from_uuid(uuid::Uuid::from_u128(7)),
+        tenant: "not-yet".parse().unwrap(),
+        at: Timestamp(1_800_000_000_000),
+        key: None,
+        person: None,
+        endpoint: None,
+        model: "the-model-of-then".into(),
+        model_version: None,
+        route: "chat/completions".into(),
+        stream: false,
+        status: 200,
+        error: None,
+        prompt_tokens: 1_234,
+        completion_tokens: 5,
+        estimated: false,
+        first_token_ms: None,
+        duration_ms: 100,
+        finish_reason: None,
+        request_id: "req-7".into(),
+    };
+    assert_eq!(portal.portal.platform.record_calls(vec![homeless.clone()]).await.unwrap(), 1);
+    let mut admin = portal.signed_in("admin").await;
+    let page = admin.get("/admin/usage").await;
+    for shown in [homeless.id.to_string().as_str(), "not-yet", "the-model-of-then", "1\u{a0}234", "Try again"] {
+        assert!(says(&page, shown), "{shown}: {}", page.body);
+    }
+    let file = admin.get("/admin/usage/set-aside.jsonl").await;
+    assert_eq!((file.status, file.body.lines().count()), (200, 1), "{}", file.body);
+    assert!(says(&file, "\"request_id\":\"req-7\""), "{}", file.body);
+    for nobody in ["mira", "otto"] {
+        assert_eq!(portal.signed_in(nobody).await.get("/admin/usage/set-aside.jsonl").await.status, 404, "{nobody}");
+    }
+
+    let again = admin.call("/rpc/admin/usage-try-again", "").await;
+    assert_eq!(again.status, 200, "{}", again.body);
+    assert!(says(&admin.get("/admin/usage").await, "not-yet"), "the cause is still there");
+    let form =
+        [("name", "not-yet"), ("title", "Not yet"), ("quota[concurrent_runs]", "1"), ("quota[storage_gb]", "5"), ("quota[endpoints]", "1")];
+    assert_eq!(admin.post_form("/rpc/admin/tenant-create", &form).await.status, 302);
+    admin.call("/rpc/admin/usage-try-again", "").await;
+    assert!(says(&admin.get("/admin/usage").await, "Every call is recorded"));
 }

@@ -25,18 +25,26 @@ impl House {
 
     /// `flags` may add to how the portal is started.
     pub async fn with(postgres: Option<&Postgres>, flags: impl FnOnce(Setup) -> Setup) -> Self {
+        let url = postgres.map(|postgres| postgres.url.clone());
+        Self::by(url.clone(), url, flags).await
+    }
+
+    /// On a database that the portal reaches by another address than this test.
+    pub async fn through(address: &str, postgres: &Postgres) -> Self {
+        Self::by(Some(address.to_owned()), Some(postgres.url.clone()), |setup| setup).await
+    }
+
+    /// None = on SQLite.
+    async fn by(address: Option<String>, ours: Option<String>, flags: impl FnOnce(Setup) -> Setup) -> Self {
         prepare();
         let data = tempfile::tempdir().unwrap();
         let tasks = TaskFolders(data.path().to_owned());
         let programs = Programs::standins(&data.path().join("programs"), 0.02);
         let mut setup = flags(Setup::new(data.path(), "portal")).with("--vllm-python", programs.python().display());
-        if let Some(postgres) = postgres {
-            setup = setup.with("--database-url", &postgres.url);
+        if let Some(address) = address {
+            setup = setup.with("--database-url", address);
         }
-        let database_url = match postgres {
-            Some(postgres) => postgres.url.clone(),
-            None => format!("sqlite:{}", data.path().join("atelier.db").display()),
-        };
+        let database_url = ours.unwrap_or_else(|| format!("sqlite:{}", data.path().join("atelier.db").display()));
         let portal = setup.start().await;
         let at = setup.address.clone();
         let (admin, jonas) = (Person::sign_in(&at, "admin").await, Person::sign_in(&at, "jonas").await);
@@ -89,6 +97,11 @@ impl House {
         let recorded = self.recorded().await;
         let once: BTreeSet<&String> = recorded.iter().collect();
         assert_eq!(once.len(), recorded.len(), "a call was counted twice");
+    }
+
+    /// How often the portal has said this until now.
+    pub fn said(&self, words: &str) -> usize {
+        std::fs::read_to_string(self.data.path().join("portal.log")).unwrap_or_default().matches(words).count()
     }
 
     pub fn spooled(&self) -> usize {

@@ -6,6 +6,7 @@ pub mod person;
 pub mod postgres;
 pub mod programs;
 pub mod two_tenants;
+pub mod wire;
 
 use std::{
     fs::File,

@@ -1,6 +1,6 @@
 //! A real PostgreSQL for one test: own folder, own port, gone at the end.
 
-use super::free_port;
+use super::{free_port, wire::Wire};
 use std::{
     fs,
     os::unix::process::CommandExt,
@@ -33,10 +33,22 @@ impl Postgres {
         init.arg("-D").arg(folder.path().join("data")).args(["-U", "atelier", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
         assert!(as_user(init).status().unwrap().success(), "initdb failed");
         let port = free_port();
-        let url = format!("postgres://atelier@127.0.0.1:{port}/postgres");
+        let url = Self::at(port);
         let mut me = Self { server: None, programs, port, url, folder };
         me.come_back();
         Some(me)
+    }
+
+    /// Its address, by this port.
+    fn at(port: u16) -> String {
+        format!("postgres://atelier@127.0.0.1:{port}/postgres")
+    }
+
+    /// A wire to it, and its address by that.
+    pub async fn wire(&self) -> (Wire, String) {
+        let wire = Wire::to(self.port).await;
+        let url = Self::at(wire.port);
+        (wire, url)
     }
 
     /// Ends it at once, with its children: as a power cut, but that the disk keeps what it was given.

@@ -1,6 +1,6 @@
 //! How connections are made: on both databases so that one process that is frozen, and one disk that was full, stop nobody for long.
 
-use super::{ConnectError, PATIENCE, Pool, Store, revisions::Wakeups};
+use super::{ConnectError, PATIENCE, Pool, Store, answered::is_alive, revisions::Wakeups};
 use sqlx::{
     Connection, PgConnection, SqliteConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -65,6 +65,10 @@ async fn postgres(url: &str) -> Result<Pool, ConnectError> {
     let pool = PgPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS)
         .acquire_timeout(PATIENCE)
+        // Ours has a limit of time.
+        .test_before_acquire(false)
+        .before_acquire(|connection, _| Box::pin(is_alive(connection)))
+        .after_release(|connection, _| Box::pin(is_alive(connection)))
         .after_connect(|connection, _| Box::pin(async move { sqlx::raw_sql(POSTGRES_SESSION).execute(connection).await.map(drop) }))
         .connect_with(options)
         .await?;

@@ -1,6 +1,6 @@
 //! The rows of the gateway's directory, read as one snapshot.
 
-use super::{Open, Pool, Result, Store, in_tx, parsed, word};
+use super::{Open, Pool, Result, Store, answered, in_tx, parsed, word};
 use domain::{
     call_rules::CallRules,
     endpoint::{AdapterState, EndpointState},
@@ -107,13 +107,13 @@ impl Store {
         let mut snapshot = Snapshot {
             db: match &self.db {
                 Pool::Sqlite(pool) => Open::Sqlite(pool.begin().await?),
-                Pool::Postgres(pool) => Open::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?),
+                Pool::Postgres(pool) => Open::Postgres(answered(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")).await?),
             },
         };
         let rows = snapshot.read(keys_since, passes_since).await;
         match snapshot.db {
             Open::Sqlite(t) => t.rollback().await?,
-            Open::Postgres(t) => t.rollback().await?,
+            Open::Postgres(t) => answered(t.rollback()).await?,
         }
         rows
     }

@@ -10,6 +10,7 @@
 //! next number"), numbers of audit and events appear in their order, and there are no deadlocks. A management action takes
 //! milliseconds; what comes in masses (metered calls, log lines) goes through `change::beside`.
 
+mod answered;
 mod api_keys;
 mod audit;
 mod base_models;
@@ -41,6 +42,7 @@ mod tests;
 mod usage;
 mod usage_hours;
 
+pub(crate) use answered::answered;
 pub(crate) use api_keys::KeyRow;
 pub(crate) use audit::ChainEnd;
 #[cfg(test)]
@@ -100,12 +102,12 @@ pub enum Open {
 }
 
 /// Runs one expression against either database: `on_both!(self, db => sqlx::query(..).fetch_all(db).await)`.
-/// `self` is a [`Store`] (then `db` is a pool).
+/// `self` is a [`Store`] (then `db` is a pool). PostgreSQL must answer in time ([`answered`]).
 macro_rules! on_both {
     ($store:expr, $db:ident => $body:expr) => {
         match &$store.db {
             $crate::store::Pool::Sqlite($db) => $body,
-            $crate::store::Pool::Postgres($db) => $body,
+            $crate::store::Pool::Postgres($db) => $crate::store::answered(async { $body }).await,
         }
     };
 }
@@ -120,7 +122,7 @@ macro_rules! in_tx {
             }
             $crate::store::Open::Postgres(t) => {
                 let $db = &mut **t;
-                $body
+                $crate::store::answered(async { $body }).await
             }
         }
     };
@@ -148,8 +150,8 @@ impl Store {
             // The write lock at once, so that reading first and writing later cannot fail half-way.
             Pool::Sqlite(pool) => Open::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
             Pool::Postgres(pool) => {
-                let mut t = pool.begin().await?;
-                sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITERS_LINE).execute(&mut *t).await?;
+                let mut t = answered(pool.begin()).await?;
+                answered(sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITERS_LINE).execute(&mut *t)).await?;
                 Open::Postgres(t)
             }
         };
@@ -169,7 +171,7 @@ impl Store {
     async fn beside_the_line(&self, at: Timestamp) -> Result<Tx> {
         match &self.db {
             Pool::Sqlite(_) => self.in_line(at).await,
-            Pool::Postgres(pool) => Ok(self.tx(Open::Postgres(pool.begin().await?), at, None)),
+            Pool::Postgres(pool) => Ok(self.tx(Open::Postgres(answered(pool.begin()).await?), at, None)),
         }
     }
 
@@ -182,11 +184,11 @@ impl Store {
     }
 
     pub(crate) fn pool(&self) -> DatabasePool {
-        on_both!(self, db => DatabasePool {
-            open: db.size(),
-            idle: u32::try_from(db.num_idle()).unwrap_or(u32::MAX),
-            most: db.options().get_max_connections(),
-        })
+        let (open, idle, most) = match &self.db {
+            Pool::Sqlite(db) => (db.size(), db.num_idle(), db.options().get_max_connections()),
+            Pool::Postgres(db) => (db.size(), db.num_idle(), db.options().get_max_connections()),
+        };
+        DatabasePool { open, idle: u32::try_from(idle).unwrap_or(u32::MAX), most }
     }
 
     /// Where a counter stands.
@@ -248,9 +250,9 @@ impl Tx {
             Open::Postgres(mut t) => {
                 if !told.is_nothing() {
                     let (channel, text) = wakeups.notification(told);
-                    sqlx::query("SELECT pg_notify($1, $2)").bind(channel).bind(text).execute(&mut *t).await?;
+                    answered(sqlx::query("SELECT pg_notify($1, $2)").bind(channel).bind(text).execute(&mut *t)).await?;
                 }
-                t.commit().await
+                answered(t.commit()).await
             }
         };
         // Also after an error: the commit may have been done, and its answer lost.

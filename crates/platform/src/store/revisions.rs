@@ -7,7 +7,7 @@
 mod folder;
 mod postgres;
 
-use super::{Pool, Result, Store};
+use super::{Pool, Result, Store, answered};
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
@@ -198,7 +198,7 @@ async fn counters(db: &Pool) -> Result<(i64, i64, i64)> {
         (SELECT value FROM counters WHERE name = 'directory')";
     match db {
         Pool::Sqlite(pool) => sqlx::query_as(sql).fetch_one(pool).await,
-        Pool::Postgres(pool) => sqlx::query_as(sql).fetch_one(pool).await,
+        Pool::Postgres(pool) => answered(sqlx::query_as(sql).fetch_one(pool)).await,
     }
 }
 

@@ -1,6 +1,7 @@
 //! `LISTEN`: what other replicas committed.
 
-use super::{AGAIN, Inner, Told};
+use super::{AGAIN, Inner, LOOK_EVERY, Told};
+use crate::store::answered;
 use sqlx::{PgPool, postgres::PgListener};
 
 pub(super) const CHANNEL: &str = "atelier";
@@ -9,7 +10,7 @@ pub(super) const CHANNEL: &str = "atelier";
 pub(super) async fn listen(pool: &PgPool, inner: &Inner) {
     let mut away = false;
     loop {
-        let lost = match begin(pool).await {
+        let lost = match answered(begin(pool)).await {
             Ok(listener) => {
                 away = false;
                 follow(listener, inner).await
@@ -34,7 +35,14 @@ async fn follow(mut listener: PgListener, inner: &Inner) -> sqlx::Error {
     // What was told before anybody listened.
     inner.wake(Told::EVERYTHING);
     loop {
-        match listener.try_recv().await {
+        let Ok(told) = tokio::time::timeout(LOOK_EVERY, listener.try_recv()).await else {
+            // Nothing happens, or nobody is there any more.
+            match answered(sqlx::query("SELECT 1").execute(&mut listener)).await {
+                Ok(_) => continue,
+                Err(e) => return e,
+            }
+        };
+        match told {
             Ok(Some(told)) => {
                 if let Some((who, words)) = told.payload().split_once(' ')
                     && who != inner.me
