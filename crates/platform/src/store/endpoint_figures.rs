@@ -9,14 +9,21 @@ use domain::{
     time::{DAY, HOUR, Timestamp},
     usage::Call,
 };
+use sqlx::{Database, QueryBuilder};
 use std::collections::BTreeMap;
 
 /// For how long figures are kept.
 pub(crate) const KEPT: i64 = 30 * DAY;
 
+/// Rows a statement; both databases take 32 766 values at least.
+const ROWS: usize = 1_000;
+
+/// Tenant, endpoint, hour, step of the scale.
+type FirstToken = (String, String, i64, u32);
+
 /// Times until the first token of the calls of one transaction. In the order of the table's key, as [`super::Hours`].
 #[derive(Debug, Default)]
-pub(crate) struct FirstTokens(BTreeMap<(String, String, i64, u32), i64>);
+pub(crate) struct FirstTokens(BTreeMap<FirstToken, i64>);
 
 impl FirstTokens {
     pub(crate) fn add(&mut self, call: &Call) {
@@ -30,11 +37,9 @@ impl FirstTokens {
 impl Tx {
     /// In the transaction that inserted the calls.
     pub(crate) async fn add_first_tokens(&mut self, first: &FirstTokens) -> Result<()> {
-        let sql = "INSERT INTO first_token_hours (tenant, endpoint, hour, step, calls) VALUES ($1, $2, $3, $4, $5) \
-            ON CONFLICT (tenant, endpoint, hour, step) DO UPDATE SET calls = first_token_hours.calls + excluded.calls";
-        for ((tenant, endpoint, hour, step), calls) in &first.0 {
-            in_tx!(self, db => sqlx::query(sql)
-                .bind(tenant).bind(endpoint).bind(hour).bind(i64::from(*step)).bind(calls).execute(db).await.map(drop))?;
+        let counted: Vec<_> = first.0.iter().collect();
+        for counted in counted.chunks(ROWS) {
+            in_tx!(self, db => add_query(counted).build().execute(db).await.map(drop))?;
         }
         Ok(())
     }
@@ -94,4 +99,18 @@ impl Store {
             .bind(tenant.as_str()).bind(endpoint.to_string()).bind(since.0.div_euclid(HOUR)).fetch_one(db).await)?;
         Ok(Availability { known_ms, down_ms })
     }
+}
+
+/// In the order of the table's key.
+fn add_query<'a, DB: Database>(counted: &'a [(&'a FirstToken, &'a i64)]) -> QueryBuilder<DB>
+where
+    String: sqlx::Encode<'a, DB> + sqlx::Type<DB>,
+    i64: sqlx::Encode<'a, DB> + sqlx::Type<DB>,
+{
+    let mut q = QueryBuilder::new("INSERT INTO first_token_hours (tenant, endpoint, hour, step, calls) ");
+    q.push_values(counted, |mut row, ((tenant, endpoint, hour, step), calls)| {
+        row.push_bind(tenant.clone()).push_bind(endpoint.clone()).push_bind(*hour).push_bind(i64::from(*step)).push_bind(**calls);
+    });
+    q.push(" ON CONFLICT (tenant, endpoint, hour, step) DO UPDATE SET calls = first_token_hours.calls + excluded.calls");
+    q
 }

@@ -1,6 +1,6 @@
 //! Sums of metered calls by hour. Written together with the calls, read by every table of usage, and rebuilt from the calls on demand.
 
-use super::{Result, Store, Tx, count, in_tx, on_both};
+use super::{Result, Store, Tx, answered, count, in_tx, on_both};
 use crate::store::Open;
 use domain::{
     ids::{EndpointId, ModelVersionId, PersonId},
@@ -8,7 +8,11 @@ use domain::{
     time::{HOUR, Timestamp},
     usage::{Call, UsageBy, UsageLine},
 };
+use sqlx::{Database, QueryBuilder};
 use std::collections::BTreeMap;
+
+/// Sums a statement; both databases take 32 766 values at least.
+const ROWS: usize = 500;
 
 /// What is summed up apart. In the order of the table's key, so that every batch takes its rows in the same order and none waits for
 /// another crosswise.
@@ -92,16 +96,9 @@ const fn parts(by: UsageBy) -> (&'static str, &'static str, &'static str) {
 impl Tx {
     /// Adds what these calls sum up to. In the transaction that inserted them: sums and calls never differ.
     pub(crate) async fn add_to_hours(&mut self, hours: &Hours) -> Result<()> {
-        let sql = "INSERT INTO usage_hours (tenant, hour, key_id, person, endpoint, model, model_version, requests, errors, not_found, prompt_tokens, completion_tokens) \
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
-            ON CONFLICT (tenant, hour, key_id, person, endpoint, model, model_version) DO UPDATE SET requests = usage_hours.requests + excluded.requests, \
-            errors = usage_hours.errors + excluded.errors, not_found = usage_hours.not_found + excluded.not_found, \
-            prompt_tokens = usage_hours.prompt_tokens + excluded.prompt_tokens, completion_tokens = usage_hours.completion_tokens + excluded.completion_tokens";
-        for (group, sums) in &hours.0 {
-            in_tx!(self, db => sqlx::query(sql)
-                .bind(&group.tenant).bind(group.hour).bind(&group.key).bind(&group.person).bind(&group.endpoint).bind(&group.model).bind(&group.version)
-                .bind(sums.requests).bind(sums.errors).bind(sums.not_found).bind(sums.prompt_tokens).bind(sums.completion_tokens)
-                .execute(db).await.map(drop))?;
+        let sums: Vec<_> = hours.0.iter().collect();
+        for sums in sums.chunks(ROWS) {
+            in_tx!(self, db => add_query(sums).build().execute(db).await.map(drop))?;
         }
         Ok(())
     }
@@ -110,7 +107,7 @@ impl Tx {
     pub(crate) async fn rebuild_hours(&mut self) -> Result<u64> {
         if let Open::Postgres(t) = &mut self.db {
             // A batch that was half-way has ended before this returns; the next one adds to what is summed up here.
-            sqlx::query("LOCK TABLE usage_hours IN EXCLUSIVE MODE").execute(&mut **t).await?;
+            answered(sqlx::query("LOCK TABLE usage_hours IN EXCLUSIVE MODE").execute(&mut **t)).await?;
         }
         in_tx!(self, db => sqlx::query("DELETE FROM usage_hours").execute(db).await.map(drop))?;
         let sql = "INSERT INTO usage_hours (tenant, hour, key_id, person, endpoint, model, model_version, requests, errors, not_found, prompt_tokens, completion_tokens) \
@@ -164,4 +161,27 @@ impl Store {
             .bind(tenant.as_str()).bind(since.0.div_euclid(HOUR)).bind(version).bind(endpoint).bind(person).fetch_one(db).await)?;
         count(sum)
     }
+}
+
+/// In the order of the table's key.
+fn add_query<'a, DB: Database>(sums: &'a [(&'a Group, &'a Sums)]) -> QueryBuilder<DB>
+where
+    String: sqlx::Encode<'a, DB> + sqlx::Type<DB>,
+    i64: sqlx::Encode<'a, DB> + sqlx::Type<DB>,
+{
+    let mut q = QueryBuilder::new(
+        "INSERT INTO usage_hours (tenant, hour, key_id, person, endpoint, model, model_version, requests, errors, not_found, prompt_tokens, completion_tokens) ",
+    );
+    q.push_values(sums, |mut row, (of, sums)| {
+        row.push_bind(of.tenant.clone()).push_bind(of.hour).push_bind(of.key.clone()).push_bind(of.person.clone());
+        row.push_bind(of.endpoint.clone()).push_bind(of.model.clone()).push_bind(of.version.clone());
+        row.push_bind(sums.requests).push_bind(sums.errors).push_bind(sums.not_found);
+        row.push_bind(sums.prompt_tokens).push_bind(sums.completion_tokens);
+    });
+    q.push(
+        " ON CONFLICT (tenant, hour, key_id, person, endpoint, model, model_version) DO UPDATE SET requests = usage_hours.requests + excluded.requests, \
+        errors = usage_hours.errors + excluded.errors, not_found = usage_hours.not_found + excluded.not_found, \
+        prompt_tokens = usage_hours.prompt_tokens + excluded.prompt_tokens, completion_tokens = usage_hours.completion_tokens + excluded.completion_tokens",
+    );
+    q
 }

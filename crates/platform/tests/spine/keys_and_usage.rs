@@ -2,7 +2,7 @@
 
 use crate::support::{World, every, kind, now};
 use domain::{
-    ids::{CallId, KeyId, PersonId},
+    ids::{CallId, EndpointId, KeyId, PersonId},
     key::{Limits, NewKey, text},
     page::Cursor,
     people::{PlatformRole, Role},
@@ -23,6 +23,7 @@ crate::on_both_databases!(
     only_the_admin_has_refused_calls_tried_again,
     usage_is_told_by_day_model_key_and_member_and_only_ones_own_without_the_right,
     sums_of_calls_are_those_of_the_calls_and_can_be_rebuilt,
+    a_batch_with_more_sums_than_a_statement_takes_adds_each_of_them,
 );
 
 fn new_key(label: &str) -> NewKey {
@@ -311,4 +312,22 @@ async fn sums_of_calls_are_those_of_the_calls_and_can_be_rebuilt(world: World) {
     assert_eq!(while_rebuilt[1].iter().map(|l| l.requests).sum::<u64>(), 246);
     world.platform.rebuild_usage(&admin).await.unwrap();
     assert_eq!(all().await, while_rebuilt);
+}
+
+async fn a_batch_with_more_sums_than_a_statement_takes_adds_each_of_them(world: World) {
+    world.tenant("acme").await;
+    let olga = world.scope("olga", "acme", Role::Owner).await;
+    let hour = Timestamp(now().0.div_euclid(HOUR) * HOUR);
+    let sums = 10..1_213u128;
+    for round in 0..2 {
+        let of_its_own = |n: u128| Call {
+            model: format!("m{n}"),
+            endpoint: Some(EndpointId::from_uuid(uuid::Uuid::from_u128(n))),
+            ..call(n + round * 10_000, hour, None, olga.person().id)
+        };
+        assert_eq!(world.platform.record_calls(sums.clone().map(of_its_own).collect()).await.unwrap(), 0);
+    }
+    for twice in ["usage_hours WHERE requests = 2 AND prompt_tokens = 20 AND completion_tokens = 10", "first_token_hours WHERE calls = 2"] {
+        assert_eq!(world.execute(format!("DELETE FROM {twice}")).await.unwrap(), 1_203, "{twice}");
+    }
 }
