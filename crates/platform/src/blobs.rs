@@ -247,6 +247,36 @@ mod tests {
         assert_eq!(blobs.bytes_if_any("a/b").await.unwrap(), None);
     }
 
+    /// Runs this one test again under a library that writes down every `fsync` and `rename`, and looks at their order.
+    #[test]
+    fn what_the_portal_stores_is_on_the_disk_before_it_has_its_name_and_its_name_before_it_is_told() {
+        if std::env::var_os("RECORDED_SYNCS").is_some() {
+            let root = std::env::var("STORE_ROOT").unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            return runtime.block_on(async {
+                let blobs = open(std::path::Path::new(&root));
+                blobs.put("t/a/small", "{}").await.unwrap();
+                let mut writer = blobs.writer("t/a/large").await.unwrap();
+                writer.write(&vec![7; PART + 5]).await.unwrap();
+                writer.finish().await.unwrap();
+                blobs.copy("t/a/large", "t/b/published").await.unwrap();
+            });
+        }
+        let root = tempfile::TempDir::new().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        let name = "blobs::tests::what_the_portal_stores_is_on_the_disk_before_it_has_its_name_and_its_name_before_it_is_told";
+        let said = testing::syncs::of_test(name, &[("STORE_ROOT", root.display().to_string())]);
+        let place = |what: &str| said.iter().position(|line| line.starts_with(what)).unwrap_or_else(|| panic!("no {what}: {said:#?}"));
+        for (folder, file, written) in [("t/a", "small", true), ("t/a", "large", true), ("t/b", "published", false)] {
+            let folder = root.join(folder).display().to_string();
+            let named = place(&format!("rename {folder}/{file}#"));
+            // What is published is the same file under a second name.
+            assert!(!written || place(&format!("fsync {folder}/{file}#")) < named, "{file}: {said:#?}");
+            let kept = said[named..].contains(&format!("fsync {folder}"));
+            assert!(kept, "{file}: {said:#?}");
+        }
+    }
+
     #[tokio::test]
     async fn no_path_leads_out_of_the_store() {
         let folder = tempfile::TempDir::new().unwrap();

@@ -158,9 +158,6 @@ fn forget_cached(file: &Path) -> std::io::Result<()> {
 }
 
 #[cfg(test)]
-mod syncs;
-
-#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -226,7 +223,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let root = root.path().canonicalize().unwrap();
         let name = "transfer::tests::what_is_stored_is_on_the_disk_before_it_has_its_name_and_its_name_before_it_is_told";
-        let said = syncs::of_test(name, &[("STORE_ROOT", root.display().to_string())]);
+        let said = testing::syncs::of_test(name, &[("STORE_ROOT", root.display().to_string())]);
         let folder = root.join("t/a/runs/r").display().to_string();
         for file in ["model.safetensors", "verdict.json"] {
             let at = |what: &str| said.iter().position(|line| line.starts_with(what)).unwrap_or_else(|| panic!("no {what}: {said:#?}"));

@@ -231,3 +231,41 @@ fn the_index_tells_where_each_block_of_verdicts_starts_and_what_is_in_it() {
     assert_eq!(matching(Some(false), None), [0, 0, 1]);
     assert_eq!(matching(None, Some("DS-DUPLICATE")), [0, 0, 20]);
 }
+
+/// Bytes of memory that this process has held at most.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+#[test]
+fn a_long_file_and_a_row_of_three_megabytes_are_judged_in_little_memory() {
+    if std::env::var_os("JUDGED_ALONE").is_none() {
+        // In a process of its own: the other tests take memory too.
+        let name = std::thread::current().name().unwrap().to_owned();
+        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+        let out = alone.args(["--exact", &name, "--nocapture"]).env("JUDGED_ALONE", "1").output().unwrap();
+        return assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    }
+    let words = |n: usize| (0..n / 8).map(|i| format!("w{:06} ", i * 7 % 999_983)).collect::<String>();
+    let row = |i: usize, text: &str| format!("{{\"instruction\":\"q{i} {text}\",\"output\":\"{text}\"}}\n");
+    let (usual, long) = (words(500), words(3_000_000 / 2));
+    let mut judge = Judge::new(None, 0, Split::percent(10));
+    let mut push = |piece: &str| {
+        piece.as_bytes().chunks(1 << 20).for_each(|part| judge.push(part).map_err(|_| "refused").unwrap());
+        // Whoever reads the file writes this away after each piece.
+        judge.written = Written::default();
+    };
+    let piece = |from: usize| (from..from + 1_000).map(|i| row(i, &usual)).collect::<String>();
+    let (first, long) = (piece(0), row(0, &long));
+    assert!(long.len() > 3_000_000);
+    let before = peak();
+    push(&first);
+    push(&long);
+    (1..24).for_each(|n| push(&piece(n * 1_000)));
+    push(&long);
+    let grown = peak() - before;
+    assert!(grown < 48 << 20, "26 MB of rows and two of 3 MB took {} MB more", grown >> 20);
+    assert_eq!(judge.finish(None).report.accepted, 24_002);
+}

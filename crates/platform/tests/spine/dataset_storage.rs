@@ -242,7 +242,7 @@ async fn a_late_page_of_a_long_file_is_the_same_as_it_is_by_reading_on(world: Wo
         1 => rows(1),
         _ => format!("{{\"messages\":[{{\"role\":\"user\",\"content\":\"q{i}\"}},{{\"role\":\"assistant\",\"content\":\"a\"}}]}}\n"),
     };
-    world.dataset(&scope, "facts", &(0..3000).map(row).collect::<String>()).await;
+    let version = world.dataset(&scope, "facts", &(0..3000).map(row).collect::<String>()).await;
     let datasets = world.platform.datasets(&scope);
     let page = async |filter: RowFilter| datasets.rows("facts", 1, filter).await.unwrap();
     for (accepted, rule) in
@@ -262,4 +262,12 @@ async fn a_late_page_of_a_long_file_is_the_same_as_it_is_by_reading_on(world: Wo
         assert_eq!(last.rows.iter().map(|r| r.line).collect::<Vec<_>>(), all[all.len() - 3..], "{filter:?}");
         assert!(last.rows.iter().all(|r| !r.raw.is_empty()));
     }
+    // What stands before the block in which a page begins is not even read: nothing of it is left here.
+    let verdicts = world.store_folder().join(artefacts::dataset_verdicts(&version.tenant, version.id, version.judgement.as_deref()));
+    let mut bytes = std::fs::read(&verdicts).unwrap();
+    let half = bytes.len() / 2;
+    bytes[..half].fill(b' ');
+    std::fs::write(&verdicts, bytes).unwrap();
+    let last = page(RowFilter { offset: 2_990, limit: 10, ..RowFilter::default() }).await;
+    assert_eq!(last.rows.iter().map(|r| r.line).collect::<Vec<_>>(), (2_991..=3_000).collect::<Vec<_>>());
 }

@@ -36,6 +36,9 @@ int rename(const char *from, const char *to) {
 
 /// `fsync PATH` and `rename FROM`, in order. `test` is the whole path of the test that asks; it does the work when it finds
 /// `RECORDED_SYNCS` in its environment. `env` is given to it beside that.
+///
+/// # Panics
+/// When there is no C compiler, or the test does not pass when it runs again.
 pub fn of_test(test: &str, env: &[(&str, String)]) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let (source, library): (PathBuf, PathBuf) = (folder.path().join("recorder.c"), folder.path().join("recorder.so"));
