@@ -1,6 +1,10 @@
 //! How a tenant's models may be called: what all its keys and people may use together, and from which web pages.
 
-use crate::{key::Limits, problem::FieldProblem};
+use crate::{
+    counted::{counted, listed},
+    key::Limits,
+    problem::FieldProblem,
+};
 use serde::{Deserialize, Serialize};
 
 /// Set by the platform's admin. Fields that an older row lacks have their default.
@@ -60,6 +64,25 @@ impl CallRules {
             out.push(FieldProblem::new("origins", sentence).suggesting("https://chat.example.org"));
         }
         out
+    }
+
+    /// In words, for the audit log.
+    pub fn said(&self) -> String {
+        let Limits { requests_per_minute, tokens_per_minute, concurrent_calls: _ } = self.limits;
+        let minute = |most: Option<u32>, one: &str, many: &str| match most {
+            Some(most) => format!("{} per minute", counted(u64::from(most), one, many)),
+            None => format!("no limit of {many}"),
+        };
+        format!(
+            "{}, {}; concurrent calls: {}, {} per member, {} per key; {} per call; browser origins: {}",
+            minute(requests_per_minute, "request", "requests"),
+            minute(tokens_per_minute, "token", "tokens"),
+            self.concurrent_calls,
+            self.concurrent_calls_per_member,
+            self.concurrent_calls_per_key,
+            counted(u64::from(self.answers_per_call), "answer", "answers"),
+            listed(&self.origins),
+        )
     }
 
     /// Whether a page of this origin may call. `origin`: as browsers send it, lower case.

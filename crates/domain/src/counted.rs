@@ -5,6 +5,11 @@ pub fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(n), if n == 1 { one } else { many })
 }
 
+/// `a, b`, or `none`.
+pub fn listed(all: &[String]) -> String {
+    if all.is_empty() { "none".into() } else { all.join(", ") }
+}
+
 /// `41 208`, with thin spaces that do not break.
 fn grouped(n: u64) -> String {
     let digits = n.to_string();

@@ -1,6 +1,6 @@
 //! How an endpoint serves: what a person may set of it, and which of vLLM's parsers fit a chat template.
 
-use crate::{call_rules::is_host, problem::FieldProblem};
+use crate::{call_rules::is_host, counted::listed, problem::FieldProblem};
 use serde::{Deserialize, Serialize};
 
 mod parsers;
@@ -105,6 +105,23 @@ impl ServingSettings {
             out.push(FieldProblem::new("allowed_fields", sentence).suggesting("chat_template_kwargs"));
         }
         out
+    }
+
+    /// In words, for the audit log.
+    pub fn said(&self) -> String {
+        let parser = |choice: &ParserChoice| match choice {
+            ParserChoice::Auto => "automatic".to_owned(),
+            ParserChoice::Off => "off".to_owned(),
+            ParserChoice::Named(name) => name.clone(),
+        };
+        format!(
+            "answers within {} s; tool-call parser {}; reasoning parser {}; media hosts: {}; allowed fields: {}",
+            self.answer_seconds,
+            parser(&self.tool_call_parser),
+            parser(&self.reasoning_parser),
+            listed(&self.media_hosts),
+            listed(&self.allowed_fields),
+        )
     }
 
     pub fn allows_field(&self, field: &str) -> bool {

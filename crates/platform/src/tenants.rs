@@ -156,7 +156,7 @@ impl Tenants<'_> {
         let mut tx = Change::begin(self.platform, &permit).await?;
         let tenant = tx.tenant(&parsed).await.doing(doing)?.ok_or_else(|| not_found(name))?;
         tx.set_call_rules(&tenant.name, &rules).await.doing(doing)?;
-        let mut entry = tx.entry_about(&tenant.name, "tenant", &tenant.name, &tenant.title);
+        let mut entry = tx.entry_about(&tenant.name, "tenant", &tenant.name, &tenant.name);
         entry.detail = Detail::CallRulesSet { rules };
         tx.commit(entry).await.doing(doing)
     }

@@ -249,14 +249,14 @@ impl Detail {
             Self::None => String::new(),
             Self::Told { text } => text.clone(),
             Self::KeyCreated { hint } => format!("created {hint}…"),
-            Self::ServiceKeyCreated { hint, responsible } => format!("created the service key {hint}…, {responsible} answers for it"),
+            Self::ServiceKeyCreated { hint, responsible } => format!("created the service key {hint}…, responsible: {responsible}"),
             Self::KeyRevoked { hint } => format!("revoked {hint}…"),
-            Self::ResponsibleChanged { now, before } => format!("{now} answers for it now, before {before}"),
+            Self::ResponsibleChanged { now, before } => format!("responsible: {now}, formerly {before}"),
             Self::AccessEnded { sessions, keys } => {
                 format!("{} and {} ended", counted(*sessions, "session", "sessions"), counted(*keys, "key", "keys"))
             }
             Self::Roles { memberships, platform_role } => roles(memberships, *platform_role),
-            Self::SessionsEnded { sessions } => format!("{sessions} ended from the command line"),
+            Self::SessionsEnded { sessions } => format!("{} ended from the command line", counted(*sessions, "session", "sessions")),
             Self::SessionEnded { why: SessionEnd::KeyGone } => "the key that its tokens were sealed with is gone".into(),
             Self::SessionEnded { why: SessionEnd::NotConfirmed } => "the identity provider does not confirm it any more".into(),
             Self::RoleMissing { action } => match Action::ALL.iter().find(|a| a.word() == action) {
@@ -268,7 +268,7 @@ impl Detail {
             Self::OneOfRefusals { times } => format!("One of {times} refusals that came too fast to be written one by one."),
             Self::TenantCreated { quota } => format!("created, {}", in_words(quota)),
             Self::QuotaSet { quota } => format!("quota: {}", in_words(quota)),
-            Self::CallRulesSet { rules } => format!("calls: {}", as_json(rules)),
+            Self::CallRulesSet { rules } => format!("limits: {}", rules.said()),
             Self::TenantSuspended => "suspended".into(),
             Self::TenantResumed => "resumed".into(),
             Self::BaseModelAsked { architecture, folder } => format!("{architecture} from {folder}"),
@@ -281,10 +281,10 @@ impl Detail {
             Self::DatasetDocumented { without } if without.is_empty() => "documented".into(),
             Self::DatasetDocumented { without } => format!("documented, still without {}", without.join(", ")),
             Self::DatasetDeleted { file, bytes, digest: d } => {
-                format!("deleted “{file}”, {}, digest {}", counted(*bytes, "byte", "bytes"), digest(d))
+                format!("deleted “{file}”, {}, digest {}", in_bytes(*bytes), digest(d))
             }
             Self::DatasetErased { file, bytes, digest: d } => {
-                format!("erased “{file}”, {}, digest {}", counted(*bytes, "byte", "bytes"), digest(d))
+                format!("erased “{file}”, {}, digest {}", in_bytes(*bytes), digest(d))
             }
             Self::RunLaunched { base_model, dataset, version } => format!("{base_model} on {dataset} v{version}"),
             Self::StepTriedAgain { step, attempt } => format!("step {step}, try {attempt}"),
@@ -299,7 +299,7 @@ impl Detail {
             Self::ExternalKeySet { with_key: true } => "replace the key".into(),
             Self::ExternalKeySet { with_key: false } => "take the key away".into(),
             Self::ExternalOffered { there, here } => format!("offer {there} as {here}"),
-            Self::ExternalWithdrawn { there } => format!("offer {there} no more"),
+            Self::ExternalWithdrawn { there } => format!("stop offering {there}"),
             Self::ExternalChecked => "check now".into(),
             Self::EndpointGivenUp { reason } => reason.said(),
             Self::Attached { model, version } => format!("attach {model} v{version}"),
@@ -308,7 +308,7 @@ impl Detail {
             Self::EndpointStarted => "start".into(),
             Self::EndpointStopped => "stop".into(),
             Self::EndpointRemoved => "remove".into(),
-            Self::ServingSet { settings } => format!("settings: {}", as_json(settings)),
+            Self::ServingSet { settings } => format!("settings: {}", settings.said()),
             Self::UsageRebuilt { sums } => format!("rebuilt: {sums} sums"),
             Self::SetAsideTried { recorded, refused } => format!("tried again: {recorded} recorded, {refused} refused"),
             Self::FirstSegmentClosed { records, head, root: _, whole } => {
@@ -332,13 +332,10 @@ fn in_words(q: &Quota) -> String {
     format!("{runs}, {} of storage, {endpoints}", in_bytes(q.storage_bytes))
 }
 
-fn as_json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{key::Limits, serving::ParserChoice};
 
     #[test]
     fn a_detail_is_stored_as_its_code_and_read_again() {
@@ -376,5 +373,31 @@ mod tests {
     #[test]
     fn a_refusal_names_the_role_that_is_missing() {
         assert_eq!(Detail::RoleMissing { action: "run.launch".into() }.said(), "This needs the engineer or owner role.");
+    }
+    #[test]
+    fn sizes_and_rules_are_said_as_the_pages_say_them_and_never_as_bytes_or_json() {
+        let (file, digest) = ("rows.jsonl".to_owned(), Some("d1".to_owned()));
+        let deleted = Detail::DatasetDeleted { file: file.clone(), bytes: 15_700_000, digest: digest.clone() };
+        assert_eq!(deleted.said(), "deleted “rows.jsonl”, 15.7\u{a0}MB, digest d1");
+        let erased = Detail::DatasetErased { file: file.clone(), bytes: 15_700_000, digest };
+        assert_eq!(erased.said(), "erased “rows.jsonl”, 15.7\u{a0}MB, digest d1");
+        assert_eq!(Detail::DatasetUploaded { file, bytes: 812 }.said(), "uploaded “rows.jsonl”, 812\u{a0}B");
+        let quota = Quota { concurrent_runs: 1, storage_bytes: 20 * crate::size::GB, endpoints: 2 };
+        assert_eq!(Detail::QuotaSet { quota }.said(), "quota: 1 concurrent run, 20.0\u{a0}GB of storage, 2 endpoints");
+        let rules = CallRules {
+            limits: Limits { requests_per_minute: Some(60), tokens_per_minute: None, concurrent_calls: None },
+            origins: vec!["https://chat.example.org".into()],
+            ..CallRules::default()
+        };
+        assert_eq!(
+            Detail::CallRulesSet { rules }.said(),
+            "limits: 60 requests per minute, no limit of tokens; concurrent calls: 256, 128 per member, 64 per key; 32 answers per call; \
+             browser origins: https://chat.example.org"
+        );
+        let settings = ServingSettings { tool_call_parser: ParserChoice::Named("hermes".into()), ..ServingSettings::default() };
+        assert_eq!(
+            Detail::ServingSet { settings }.said(),
+            "settings: answers within 600 s; tool-call parser hermes; reasoning parser automatic; media hosts: none; allowed fields: none"
+        );
     }
 }

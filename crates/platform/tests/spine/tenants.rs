@@ -10,7 +10,7 @@ use domain::{
     problem::ProblemKind,
     tenant::{Quota, TenantState},
 };
-use platform::{access::PlatformScope, tenants::NewTenant};
+use platform::{access::PlatformScope, audit::AuditFilter, tenants::NewTenant};
 
 crate::on_both_databases!(
     a_tenant_is_made_changed_and_listed_with_what_it_holds,
@@ -19,6 +19,7 @@ crate::on_both_databases!(
     the_auditor_reads_and_the_admin_manages_but_neither_more,
     events_tell_only_the_tenant,
     the_admin_says_how_a_tenants_models_may_be_called_and_the_gateway_knows,
+    every_record_about_a_tenant_names_it_by_its_name,
 );
 
 async fn a_tenant_is_made_changed_and_listed_with_what_it_holds(world: World) {
@@ -132,6 +133,23 @@ async fn the_admin_says_how_a_tenants_models_may_be_called_and_the_gateway_knows
     // A change of the quota leaves them alone.
     tenants.set_quota("acme", Quota::default()).await.unwrap();
     assert_eq!(tenants.call_rules("acme").await.unwrap(), rules);
+}
+
+/// The title may be another one tomorrow.
+async fn every_record_about_a_tenant_names_it_by_its_name(world: World) {
+    let platform = PlatformScope::command_line();
+    let tenants = world.platform.tenants(&platform);
+    tenants.create(NewTenant { name: "acme".into(), title: "Acme of today".into(), quota: Quota::default() }).await.unwrap();
+    tenants.set_quota("acme", Quota::default()).await.unwrap();
+    tenants.set_call_rules("acme", CallRules::default()).await.unwrap();
+    tenants.suspend("acme").await.unwrap();
+    tenants.resume("acme").await.unwrap();
+    let filter = AuditFilter { object: Some("acme".into()), limit: 50, ..AuditFilter::default() };
+    let records = world.platform.platform_audit(&platform).page(filter).await.unwrap().rows;
+    assert_eq!(records.len(), 5, "{records:?}");
+    for record in records {
+        assert_eq!((record.entry.object.as_str(), record.entry.object_name.as_str()), ("acme", "acme"), "{:?}", record.entry);
+    }
 }
 
 async fn events_tell_only_the_tenant(world: World) {
