@@ -15,6 +15,8 @@ use std::{collections::BTreeSet, time::Duration};
 const CLIENTS: usize = 32;
 /// How often each page is drawn while its memory is looked at.
 const DRAWN: usize = 60;
+/// How often the sign-in page is drawn, which was the one that was seen to leak.
+const SIGN_IN_DRAWN: usize = 2_000;
 /// What the process may have grown by after that: far below 17 kB a page, which is what a kept request costs.
 const GROWTH: u64 = 16 << 20;
 
@@ -123,6 +125,15 @@ async fn drawing_pages_again_and_again_leaves_the_memory_as_it_was() {
     let grown = portal.resident().saturating_sub(before);
     println!("{drawn} pages: from {} to {} kB, {} bytes a page", before / 1024, (before + grown) / 1024, grown / drawn as u64);
     assert!(grown < GROWTH, "{drawn} pages left {grown} bytes behind, {} each", grown / drawn as u64);
+
+    // One page alone, by nobody.
+    let http = reqwest::Client::new();
+    let before = portal.resident();
+    let sign_in = |_| async { http.get(format!("{}/login", portal.address)).send().await.unwrap().bytes().await.unwrap().len() };
+    let sizes: Vec<usize> = stream::iter(0..SIGN_IN_DRAWN).map(sign_in).buffer_unordered(4).collect().await;
+    assert!(sizes.iter().all(|size| *size > 1_000), "{sizes:?}");
+    let grown = portal.resident().saturating_sub(before);
+    assert!(grown < GROWTH / 2, "{SIGN_IN_DRAWN} times the sign-in page left {grown} bytes behind");
 }
 
 /// One program has one portal; the tests of a file have many in one process.

@@ -90,3 +90,38 @@ pub(super) fn provide_address() {
         });
     }
 }
+
+#[cfg(all(test, feature = "ssr"))]
+mod tests {
+    use super::*;
+
+    /// A browser that stays open asks for the same names with every click.
+    #[test]
+    fn a_parameter_of_the_address_is_made_once_however_often_it_is_asked_for() {
+        let program = Owner::new();
+        program.set();
+        let query = RwSignal::new(ParamsMap::from_iter([("tab", "rows")]));
+        let root = Root {
+            owner: program.downgrade(),
+            query: Memo::new(move |_| query.get()),
+            queries: StoredValue::default(),
+            params: StoredValue::default(),
+        };
+        provide_context(root.clone());
+        let mut first = None;
+        for _ in 0..1_000 {
+            // A page, which is left again.
+            let page = program.child();
+            page.with(|| {
+                let (tab, other) = (use_query("tab"), use_query("scale"));
+                assert_eq!((tab.get_untracked().as_str(), other.get_untracked().as_str()), ("rows", ""));
+                first.get_or_insert(tab);
+            });
+            page.cleanup();
+        }
+        assert_eq!(root.queries.with_value(Vec::len), 2);
+        // And outlives the page that asked first.
+        query.set(ParamsMap::from_iter([("tab", "card")]));
+        assert_eq!(first.unwrap().get_untracked(), "card");
+    }
+}

@@ -1,7 +1,11 @@
 //! `atelier doctor --issuer`: what is wrong with a provider, in words with the next step.
 
 use super::{Behaviour, Double, Reply, SECRET};
-use std::process::Command;
+use std::{
+    fs::File,
+    process::{Child, Command},
+    time::{Duration, Instant},
+};
 
 /// What the program prints about sign-in. Runs beside the double, so not on its thread.
 pub async fn doctor(issuer: &str, flags: &[&str]) -> String {
@@ -102,4 +106,36 @@ async fn what_is_wrong_with_a_provider_is_said_with_the_next_step() {
         }
     }
     assert!(silent.is_empty(), "{}", silent.join("\n"));
+}
+
+/// Ended with the test.
+struct Ends(Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_portal_says_at_its_start_what_is_wrong_with_its_provider() {
+    let double = Double::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let log = data.path().join("portal.log");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_atelier"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--role", "web,gateway", "--client-secret", SECRET, "--data"]).arg(data.path());
+    command.arg("--issuer").arg(double.issuer.replace("/realms/house", "/realms/House"));
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    let file = File::create(&log).unwrap();
+    let mut portal = Ends(command.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap());
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        let said = std::fs::read_to_string(&log).unwrap();
+        if said.contains("has no realm “House”") && said.contains("capitals count") && said.contains("atelier doctor") {
+            break;
+        }
+        assert!(Instant::now() < until && portal.0.try_wait().unwrap().is_none(), "{said}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }

@@ -49,12 +49,16 @@ pub fn NothingLearnt(run: Run) -> impl IntoView {
     view! {
         <section class="section" aria-label="Nothing was learnt">
             <Reason icon="degraded" title="The model learnt nothing" actions>
-                <p>{format!("{} of {} held-out rows are right after the training, as many as before it.", count(scores.tuned_right), count(scores.rows))}</p>
+                <p>{taught_nothing(&scores)}</p>
                 <p>{what_to_try(&run.settings)}</p>
             </Reason>
         </section>
     }
     .into_any()
+}
+
+fn taught_nothing(scores: &Scores) -> String {
+    format!("{} of {} held-out rows are right after training, the same as before.", count(scores.tuned_right), count(scores.rows))
 }
 
 fn what_to_try(settings: &RunSettings) -> String {
@@ -73,7 +77,7 @@ fn what_to_try(settings: &RunSettings) -> String {
         [] => "Try more or clearer examples.".to_owned(),
         some => format!("Try {}.", some.join(", ")),
     };
-    format!("{tries} Look at the wrong answers first: only an answer that equals the expected one letter by letter counts as right.")
+    format!("{tries} Look at the wrong answers first: an answer counts as right only if it matches the expected one exactly.")
 }
 
 /// In the overview: the scores and the way to the rows.
@@ -123,7 +127,7 @@ pub(super) fn Results(page: RunPage, parts: Parts) -> impl IntoView {
         <section class="section" aria-labelledby="res">
             <header>
                 <h2 id="res">"Results"</h2><p>"Greedy decoding, exact match, on rows that were not trained on."</p>
-                <span class="end seg" role="group" aria-label="Which rows">
+                <span class="end seg" role="group" aria-label="Filter rows">
                     {[("", "Changed"), ("wrong", "Wrong now"), ("all", "All")].map(|(w, label)| view! { <a href=at(w, "") aria-current=(which.get_untracked() == w).then_some("true")>{label}</a> }).collect_view()}
                 </span>
             </header>
@@ -172,4 +176,24 @@ fn place_of(line: Option<u64>, row: u64) -> String {
 fn Answer(text: String, right: bool) -> impl IntoView {
     let (tone, word) = if right { ("fg-success", "right") } else { ("fg-danger", "wrong") };
     view! { <span class=tone>{if text.is_empty() { "(nothing)".to_owned() } else { text }}<span class="sr">{format!(" ({word})")}</span></span> }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::settings::preset;
+
+    #[test]
+    fn a_run_that_taught_nothing_says_so_and_what_to_try_of_its_own_settings() {
+        let none_of_8 = Scores { rows: 8, ..Scores::default() };
+        assert_eq!(none_of_8.verdict(), Some(Verdict::NothingLearnt));
+        assert_eq!(taught_nothing(&none_of_8), "0 of 8 held-out rows are right after training, the same as before.");
+        let lora = || preset("lora").unwrap();
+        let low = lora().with("num_train_epochs", 3.0).with("learning_rate", 1e-4).with("lora_rank", 8);
+        let tries = what_to_try(&low);
+        assert!(tries.starts_with("Try more epochs (3 now), a higher learning rate (1.0e-4 now), a higher LoRA rank (8 now)."), "{tries}");
+        let high = lora().with("num_train_epochs", 20.0).with("learning_rate", 2e-3).with("lora_rank", 64);
+        let tries = what_to_try(&high);
+        assert!(tries.starts_with("Try more or clearer examples.") && tries.contains("wrong answers first"), "{tries}");
+    }
 }
