@@ -63,7 +63,7 @@ export function pages(summary) {
 
     { name: 'viewer-run', path: `${t}/runs/${run}`, who: 'viewer', h1: /./, shows: [/succeeded/i] },
     { name: 'auditor-model', path: `${t}/models/${tuned}`, who: 'auditor', h1: name(tuned), shows: [name(base)] },
-    { name: 'not-for-you', path: t, who: 'stranger', h1: /nothing here/i, shows: [/not found/i], status: 404 },
+    { name: 'not-for-you', path: t, who: 'stranger', h1: /not found/i, shows: [/not found/i], status: 404 },
     { name: 'not-found', path: '/no/such/page', who: 'engineer', h1: /./, shows: [], status: 404 },
   ];
 }

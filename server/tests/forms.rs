@@ -16,7 +16,7 @@ fn form(name: &str) -> [(&str, &str); 5] {
 async fn a_refused_form_comes_back_to_its_page_with_the_problem_once_and_never_in_the_address() {
     let portal = TestPortal::start().await;
     let mut admin = portal.signed_in("admin").await;
-    let words = "Say in GB how much may be stored.";
+    let words = "Enter the storage quota in GB.";
     let back = admin.post_form_of(&format!("{PAGE}?q=kept"), CREATE, &form("third")).await;
     assert_eq!((back.status, back.location()), (302, "/admin/tenants-new?q=kept"), "{}", back.body);
     let cookie = back.header("set-cookie");

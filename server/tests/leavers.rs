@@ -150,19 +150,39 @@ async fn a_service_key_is_made_by_owners_flagged_when_nobody_answers_for_it_and_
     let made = mira.call("/rpc/keys/create", &form(&person)).await;
     assert_eq!(made.status, 200, "{}", made.body);
     let key = made.json()["key"]["id"].as_str().unwrap().to_owned();
-    assert!(mira.get("/t/lumenta/keys").await.body.contains("Jonas Lind answers for it"));
-    assert!(!mira.get("/t/lumenta").await.body.contains("Nobody answers for the service key"));
+    assert!(mira.get("/t/lumenta/keys").await.body.contains("responsible: Jonas Lind"));
+    assert!(!mira.get("/t/lumenta").await.body.contains("has no responsible member"));
 
     at_provider(&portal, &[("user", "jonas"), ("enabled", "1"), ("groups", "")]).await;
     until("jonas has left", async || jonas.call("/rpc/home", "tenant=lumenta").await.status == 404).await;
     for page in ["/t/lumenta", "/t/lumenta/keys"] {
         let page = mira.get(page).await;
-        assert!(page.body.contains("Nobody answers for the service key “nightly”"), "{}", page.body);
+        assert!(page.body.contains("Service key “nightly” has no responsible member"), "{}", page.body);
     }
     let asks = mira.get(&format!("/t/lumenta/keys?responsible={key}")).await;
-    assert!(asks.body.contains("Who answers for “nightly”?"), "{}", asks.body);
+    assert!(asks.body.contains("Who is responsible for “nightly”?"), "{}", asks.body);
     let me = who(&mut mira).await["person"].as_str().unwrap().to_owned();
     let done = mira.post_form("/rpc/keys/responsible", &[("tenant", "lumenta"), ("key", &key), ("person", &me)]).await;
     assert_eq!((done.status, done.location()), (302, "/t/lumenta/keys"), "{}", done.body);
-    assert!(!mira.get("/t/lumenta/keys").await.body.contains("Nobody answers for the service key"));
+    assert!(!mira.get("/t/lumenta/keys").await.body.contains("has no responsible member"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_stops_within_a_week_because_its_owner_does_not_come_says_so_on_the_page() {
+    let portal = TestPortal::start().await;
+    let (mut mira, mut jonas) = (portal.signed_in("mira").await, portal.signed_in("jonas").await);
+    let made = jonas.call("/rpc/keys/create", "tenant=lumenta&form[label]=nightly&form[may]=all").await;
+    assert_eq!(made.status, 200, "{}", made.body);
+    let person = who(&mut jonas).await["person"].as_str().unwrap().to_owned();
+    let database = sqlx::SqlitePool::connect(&portal.database_url()).await.unwrap();
+    for (days, says) in [(0, None), (22, None), (24, Some("unless the owner signs in")), (31, Some("until the owner signs in"))] {
+        let ago = "UPDATE members SET confirmed_at = since - $1 WHERE person = $2";
+        let changed = sqlx::query(ago).bind(days * domain::time::DAY).bind(&person).execute(&database).await.unwrap();
+        assert_eq!(changed.rows_affected(), 1);
+        let page = mira.get("/t/lumenta/keys").await;
+        assert_eq!(page.status, 200, "{}", page.body);
+        for words in ["unless the owner signs in", "until the owner signs in"] {
+            assert_eq!(page.body.contains(words), says == Some(words), "{days} days: {}", page.body);
+        }
+    }
 }

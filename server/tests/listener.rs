@@ -102,7 +102,7 @@ async fn a_body_that_falls_silent_is_told_so_and_not_waited_for() {
     );
     socket.write_all(head.as_bytes()).await.unwrap();
     let answer = to_the_end(&mut socket).await;
-    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("Nothing more of the request came for 0.5 s"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("No more of the request arrived for 0.5 s"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,7 +119,7 @@ async fn an_upload_that_falls_silent_ends_by_the_limit_of_every_body_and_keeps_n
         .body(reqwest::Body::wrap_stream(futures::StreamExt::chain(begun, futures::stream::pending())));
     let answer = tokio::time::timeout(SOON, mira.send(request)).await.expect("an answer");
     assert!(
-        (400..500).contains(&answer.status) && answer.body.contains("The upload broke off after 105\u{a0}B; nothing was stored."),
+        (400..500).contains(&answer.status) && answer.body.contains("The upload was interrupted after 105\u{a0}B; nothing was stored."),
         "{} {}",
         answer.status,
         answer.body

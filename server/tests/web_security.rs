@@ -133,6 +133,25 @@ async fn files_are_served_from_the_build_and_from_nowhere_else() {
     }
 }
 
+/// A development build's program has 19 MB. Whoever only wants to sign in waits for none of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sign_in_page_works_without_the_program_in_the_browser() {
+    let portal = TestPortal::start().await;
+    let page = portal.browser().get("/login").await;
+    let lines = |word: &str| page.body.split('<').filter(|tag| tag.contains(word)).map(str::to_owned).collect::<Vec<_>>();
+    for loads in ["type=\"module\"", "import(", "script src", "modulepreload"] {
+        assert!(!page.body.contains(loads), "{loads} in {}", page.body);
+    }
+    let files = lines("/pkg/atelier");
+    assert!(files.len() >= 2 && lines(".wasm").len() == 1, "{files:?}");
+    // Fetched when nothing else is to do, and by no other way.
+    assert!(files.iter().all(|tag| tag.contains("rel=\"prefetch\"") || tag.contains("rel=\"stylesheet\"")), "{files:?}");
+    assert!(page.body.contains("href=\"/auth/login"), "{}", page.body);
+    // Every other page begins with it.
+    let mut mira = portal.signed_in("mira").await;
+    assert!(mira.get("/t/lumenta").await.body.contains("<script type=\"module\""));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_answers_scripts_with_json_and_forms_with_the_page() {
     let portal = TestPortal::start().await;
@@ -155,8 +174,8 @@ async fn a_bad_upload_gets_a_page_with_the_reason_and_the_next_step() {
     let mut mira = portal.signed_in("mira").await;
     for (fields, file, words) in [
         (vec![("name", "Łukasz' Set!")], ROWS.as_bytes(), "ukasz-set"),
-        (vec![("name", "facts"), ("held_out_percent", "many")], ROWS.as_bytes(), "no whole number of percent"),
-        (vec![("name", "facts"), ("personal_data", "perhaps")], ROWS.as_bytes(), "none of the answers"),
+        (vec![("name", "facts"), ("held_out_percent", "many")], ROWS.as_bytes(), "not a whole percentage"),
+        (vec![("name", "facts"), ("personal_data", "perhaps")], ROWS.as_bytes(), "not one of the options"),
     ] {
         let answer = mira.upload("lumenta", "text/html", &fields, "facts.jsonl", file).await;
         assert_eq!(answer.status, 422, "{words}: {}", answer.body);

@@ -111,7 +111,7 @@ impl QuotaForm {
         let endpoints = whole("endpoints", &self.endpoints, "2");
         let gb = self.storage_gb.trim().replace(',', ".").parse::<f64>().ok().filter(|gb| gb.is_finite() && *gb >= 0.0 && *gb <= 8e9);
         if gb.is_none() {
-            wrong.push(FieldProblem::new("storage_gb", "Say in GB how much may be stored.").suggesting("20"));
+            wrong.push(FieldProblem::new("storage_gb", "Enter the storage quota in GB.").suggesting("20"));
         }
         let quota = Quota { concurrent_runs, endpoints, storage_bytes: (gb.unwrap_or_default() * GB as f64) as u64 };
         wrong.extend(quota.check());

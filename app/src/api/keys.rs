@@ -210,7 +210,7 @@ impl KeyForm {
         let responsible = match self.whose.as_str() {
             "tenant" => {
                 let member = self.responsible.parse::<PersonId>();
-                member.map_err(|_| wrong.push(FieldProblem::new("responsible", "Choose the member who answers for this key."))).ok()
+                member.map_err(|_| wrong.push(FieldProblem::new("responsible", "Choose the responsible member."))).ok()
             }
             _ => None,
         };

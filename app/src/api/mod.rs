@@ -61,7 +61,7 @@ impl FromServerFnError for AppError {
             ServerFnErrorErr::Args(_) | ServerFnErrorErr::MissingArg(_) => (
                 ProblemKind::Invalid,
                 "A field holds something that cannot be read.",
-                "Look at the numbers in the form; use digits and a point only.",
+                "Check the numbers in the form: use digits and a decimal point only.",
             ),
             ServerFnErrorErr::Deserialization(_) => (
                 ProblemKind::Unavailable,

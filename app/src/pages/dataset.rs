@@ -83,7 +83,7 @@ fn Head(page: DatasetPage) -> impl IntoView {
         </header>
         {same.map(|(number, href, versions)| view! {
             <Reason icon="info" tone="info" title=format!("The same file as version {number}")>
-                <p>"Every byte is the same as in "<a href=href>{format!("version {number}")}</a>". If you meant another file, upload that one; this version can be deleted on the tab "<a href=versions>"Versions"</a>"."</p>
+                <p>"Identical to "<a href=href>{format!("version {number}")}</a>". If you meant another file, upload that one; this version can be deleted on the tab "<a href=versions>"Versions"</a>"."</p>
             </Reason>
         })}
         {v.reason.clone().map(|reason| {

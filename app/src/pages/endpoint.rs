@@ -160,7 +160,7 @@ fn remove_refused(page: &EndpointPage) -> Option<String> {
 fn Remove(page: EndpointPage, remove: ServerAction<EndpointRemove>) -> impl IntoView {
     let e = page.endpoint;
     let calls = match page.model_ids.as_slice() {
-        [] => "Nothing answers here now.".to_owned(),
+        [] => "No model is available here right now.".to_owned(),
         ids => format!("Calls to {} fail from now on.", ids.join(", ")),
     };
     view! {

@@ -32,7 +32,7 @@ pub fn EndpointExternal() -> impl IntoView {
                         <Field name="name" label="Name" problems help="Lowercase letters, digits, “-” and “.”" full=true>
                             <input id="name" name="name" class="mono" required maxlength="63" autocomplete="off" aria-describedby="name-says"/>
                         </Field>
-                        <Field name="address" label="Address" problems help="As the server's operator gives it: https://llm.example.org/v1" full=true>
+                        <Field name="address" label="Address" problems help="The base URL, such as https://llm.example.org/v1" full=true>
                             <input id="address" name="address" class="mono" type="url" required maxlength="400" autocomplete="off" aria-describedby="address-says"/>
                         </Field>
                         <Field name="key" label="Key" problems optional=true help="Kept encrypted and never shown again; you can replace it later" full=true>

@@ -125,8 +125,8 @@ fn unanswered(tenant: &String, key: &ApiKey) -> impl IntoView + use<> {
     view! {
         <div class="item">
             <Icon name="degraded"/>
-            <div><a class="title" href=links::keys(tenant)>{format!("Nobody answers for the service key “{}”", key.label)}</a><p>{format!("{} has left or was not confirmed for 30 days. The key goes on working.", key.owner_name)}</p></div>
-            <div class="end row row-tight"><a class="btn sm" href=href>"Name a member"</a></div>
+            <div><a class="title" href=links::keys(tenant)>{format!("Service key “{}” has no responsible member", key.label)}</a><p>{format!("{} has left or was not confirmed for 30 days. The key still works.", key.owner_name)}</p></div>
+            <div class="end row row-tight"><a class="btn sm" href=href>"Assign a member"</a></div>
         </div>
     }
 }

@@ -89,7 +89,7 @@ fn Ask(
         <div class="cols cols-side">
             <form method="post" action=move || links::key_new(&tenant.get()) class="stack-lg" id="key-form" on:submit=send>
                 <input type="hidden" name="tenant" value=move || tenant.get()/>
-                <fieldset class="form"><legend><h2>"What for, until when"</h2></legend>
+                <fieldset class="form"><legend><h2>"Name and expiry"</h2></legend>
                     <Field name="label" label="Name" problems help="Seen in usage and in the audit log">
                         <input id="label" name="form[label]" required maxlength="80" value=typed.label autocomplete="off" aria-describedby="label-says"/>
                     </Field>
@@ -125,12 +125,12 @@ fn Ask(
                 </fieldset>
             </form>
             <aside class="preflight" aria-labelledby="holds">
-                <header class="row between"><h2 id="holds">"What will hold"</h2></header>
+                <header class="row between"><h2 id="holds">"Good to know"</h2></header>
                 <dl class="kv">
                     <dt>"Address"</dt><dd class="mono">{host}<wbr/>{path}</dd>
-                    <dt>"Prompts kept"</dt><dd>"no "<small>"calls are counted, never their words"</small></dd>
+                    <dt>"Prompts stored"</dt><dd>"no "<small>"only token counts are recorded"</small></dd>
                     <dt>"Can be revoked by"</dt><dd>"you, owners; a service key by owners only "<small>"within a second"</small></dd>
-                    <dt>"When you leave"</dt><dd>"your own key stops; a service key goes on "<small>"your own key also stops when you have not signed in for 30 days"</small></dd>
+                    <dt>"If you leave"</dt><dd>"your own key stops; a service key keeps working "<small>"your own key also stops when you have not signed in for 30 days"</small></dd>
                 </dl>
                 <div class="stack gap-sm">
                     <button type="submit" form="key-form" class="btn primary" aria-busy=move || create.pending().get().then_some("true")>"Create key"</button>
@@ -151,20 +151,20 @@ fn Whose(tenant: Signal<String>, choices: KeyChoices, typed: KeyForm, problems: 
     let refused = choices.service_refused.clone();
     let off = refused.is_some();
     view! {
-        <fieldset class="stack gap-sm"><legend><h2>"Belongs to"</h2></legend>
+        <fieldset class="stack gap-sm"><legend><h2>"Owner"</h2></legend>
             <div class="choice two">
                 <label><input type="radio" name="form[whose]" value="me" checked=!service.get_untracked() prop:checked=move || !service.get() on:change=move |_| service.set(false)/><span><b>"Me"</b><small>"stops when you leave the tenant"</small></span></label>
-                <label><input type="radio" name="form[whose]" value="tenant" disabled=off checked=service.get_untracked() prop:checked=move || service.get() on:change=move |_| service.set(true)/><span><b>"The tenant: a service key"</b><small>{refused.unwrap_or_else(|| "goes on when people leave; a member answers for it".to_owned())}</small></span></label>
+                <label><input type="radio" name="form[whose]" value="tenant" disabled=off checked=service.get_untracked() prop:checked=move || service.get() on:change=move |_| service.set(true)/><span><b>"The tenant (service key)"</b><small>{refused.unwrap_or_else(|| "keeps working when people leave; a member is responsible for it".to_owned())}</small></span></label>
             </div>
             {(!off).then(|| view! {
                 <div class="form">
-                    <Field name="responsible" label="Who answers for a service key" problems help="Owners are told when this member has left" optional=true>
+                    <Field name="responsible" label="Responsible member" problems help="Owners are told when this member has left" optional=true>
                         <select id="responsible" name="form[responsible]" aria-describedby="responsible-says"
                             on:change:target=move |ev| { service.set(true); chosen.set(ev.target().value()) }>
                             {found.offered(move || chosen.get())}
                         </select>
                     </Field>
-                    <Search found label="Who answers for a service key" more/>
+                    <Search found label="Responsible member" more/>
                 </div>
             })}
         </fieldset>
@@ -180,13 +180,13 @@ fn ShownOnce(made: CreatedKey, base_url: String, tenant: Signal<String>) -> impl
         <header class="head"><div><h1>{format!("“{}” is ready", made.key.label)}</h1><p>"Copy it now. It can't be shown again."</p></div></header>
         <section class="stack narrow" aria-label="The key" role="status">
             <Copy class="key" value=made.secret what="the key"/>
-            <div class="field"><span class="label">"Ready for a shell"</span>
-                <pre class="code" tabindex="0" role="region" aria-label="Variables for a shell">{lines}</pre>
+            <div class="field"><span class="label">"Environment variables"</span>
+                <pre class="code" tabindex="0" role="region" aria-label="Environment variables">{lines}</pre>
                 <p><button type="button" class="btn sm scripted" on:click=move |_| put(&copied)><Icon name="copy"/>"Copy both lines"</button></p>
             </div>
             <div class="row">
                 <a class="btn primary" href=move || links::keys(&tenant.get())>"I have stored it"</a>
-                <a class="btn" href=move || links::usage(&tenant.get())>"Watch its calls"</a>
+                <a class="btn" href=move || links::usage(&tenant.get())>"View usage"</a>
             </div>
         </section>
     }

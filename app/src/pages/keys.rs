@@ -95,12 +95,12 @@ fn Unanswered(tenant: Signal<String>, list: KeyList) -> impl IntoView {
     list.unanswered.iter().map(|key| {
         let (id, tenant) = (key.id.to_string(), tenant.get_untracked());
         let href = links::with(links::keys(&tenant), &[("responsible", &id)]);
-        let text = if may { "The key goes on working. Name a member who answers for it, or revoke it." } else { "The key goes on working. An owner of the tenant can name a member who answers for it." };
+        let text = if may { "The key still works. Assign a responsible member, or revoke it." } else { "The key still works. An owner of the tenant can assign a responsible member." };
         view! {
             <div class="reason">
                 <Icon name="degraded"/>
-                <div><h2 class="as-h3">{format!("Nobody answers for the service key “{}”", key.label)}</h2><p>{format!("{} has left or was not confirmed for 30 days. {text}", key.owner_name)}</p></div>
-                {may.then(|| view! { <div class="row row-tight"><a class="btn sm" href=href>"Name a member"</a></div> })}
+                <div><h2 class="as-h3">{format!("Service key “{}” has no responsible member", key.label)}</h2><p>{format!("{} has left or was not confirmed for 30 days. {text}", key.owner_name)}</p></div>
+                {may.then(|| view! { <div class="row row-tight"><a class="btn sm" href=href>"Assign a member"</a></div> })}
             </div>
         }
     }).collect_view()
@@ -122,7 +122,7 @@ fn HandOver(
     let options = members.into_iter().map(|m| (m.id.to_string(), m.name)).collect::<Vec<_>>();
     view! {
         <section class="panel stack gap-sm" aria-labelledby="hand-over">
-            <h2 id="hand-over" class="as-h3">{format!("Who answers for “{}”?", key.label)}</h2>
+            <h2 id="hand-over" class="as-h3">{format!("Who is responsible for “{}”?", key.label)}</h2>
             <ActionForm action=responsible attr:class="row">
                 <input type="hidden" name="tenant" value=tenant.get_untracked()/><input type="hidden" name="key" value=key.id.to_string()/>
                 <Finding id="person" name="person" label="Member" options chosen=key.owner.to_string() more
@@ -225,8 +225,9 @@ fn owner(tenant: Signal<String>, key: &ApiKey, list: &KeyList) -> impl IntoView 
         return key.owner_name.clone().into_any();
     }
     let gone = key.needs_responsible(list.now);
-    let words = if gone { format!("nobody answers for it; {} did", key.owner_name) } else { format!("{} answers for it", key.owner_name) };
-    let (id, label) = (key.id.to_string(), format!("Name who answers for {}", key.label));
+    let words =
+        if gone { format!("no responsible member, formerly {}", key.owner_name) } else { format!("responsible: {}", key.owner_name) };
+    let (id, label) = (key.id.to_string(), format!("Change the responsible member of {}", key.label));
     let may = !list.members.is_empty() && key.revoked_at.is_none();
     view! {
         "Service key"

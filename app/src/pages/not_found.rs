@@ -16,7 +16,7 @@ pub fn NotFound() -> impl IntoView {
             <main id="main" tabindex="-1">
                 <p class="mark">"Atelier"</p>
                 <Icon name="search"/>
-                <h1>"There is nothing here, or not for you"</h1>
+                <h1>"Page not found, or you don’t have access"</h1>
                 <p class="muted">"No page has this address. It may have been renamed, deleted, or belong to a team you are not in."</p>
                 <div class="row"><a class="btn primary" href="/">"Go home"</a></div>
             </main>

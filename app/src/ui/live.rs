@@ -62,7 +62,7 @@ pub(super) fn LostBar() -> impl IntoView {
             view! {
                 <div class="banner" role="status">
                     <Icon name="degraded"/>
-                    <span>"Live updates lost, trying again. What you see may be some moments old."</span>
+                    <span>"Live updates lost, trying again. This page may be out of date."</span>
                     <button type="button" on:click=move |_| { let _ = window().location().reload(); }>"Reload"</button>
                 </div>
             }

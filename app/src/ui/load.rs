@@ -195,7 +195,7 @@ pub fn Refusal(error: AppError) -> impl IntoView {
         crate::api::redirect(&sign_in);
     }
     let (icon, heading) = match problem.kind {
-        ProblemKind::NotFound => ("search", "There is nothing here, or not for you"),
+        ProblemKind::NotFound => ("search", "Page not found, or you don’t have access"),
         ProblemKind::Unauthenticated => ("clock", "You are not signed in"),
         ProblemKind::Forbidden => ("lock", "Your role does not allow this"),
         ProblemKind::Unavailable | ProblemKind::Internal => ("failed", "This page could not be loaded"),

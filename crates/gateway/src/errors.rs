@@ -232,7 +232,7 @@ impl Refusal {
     }
     pub(crate) fn upstream_died() -> Self {
         let message =
-            "The model server broke off before its answer was complete. Try again; if it happens again, look at the endpoint's log.";
+            "The model server stopped before its answer was complete. Try again; if it happens again, look at the endpoint's log.";
         Self::server(StatusCode::BAD_GATEWAY, "upstream_died", message)
     }
     pub(crate) fn upstream_slow(seconds: u64) -> Self {

@@ -150,7 +150,7 @@ impl Exchange {
         match tokio::time::timeout(self.inner.config.body_timeout, Limited::new(body, most).collect()).await {
             Ok(Ok(body)) => Ok(body.to_bytes()),
             Ok(Err(e)) if e.is::<LengthLimitError>() => Err(Refusal::too_large(most)),
-            Ok(Err(_)) => Err(Refusal::bad_request(None, "The request's body broke off. Send it again.")),
+            Ok(Err(_)) => Err(Refusal::bad_request(None, "The request's body is incomplete. Send it again.")),
             Err(_) => Err(Refusal::slow_body()),
         }
     }

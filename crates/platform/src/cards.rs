@@ -182,7 +182,7 @@ pub(crate) fn edit(card: &mut Card, values: &[(String, String)], person: &Person
         };
         let peoples = FIELDS.iter().any(|(k, _, peoples)| k == key && *peoples);
         if !peoples && matches!(field.origin, Origin::Evidence { .. }) && value.trim() != field.value {
-            wrong.push(FieldProblem::new(key, format!("“{}” comes from a record and cannot be written over.", field.label)));
+            wrong.push(FieldProblem::new(key, format!("“{}” comes from a record and cannot be edited.", field.label)));
         }
         if value.chars().count() > LONGEST {
             wrong.push(FieldProblem::new(key, format!("“{}” holds at most {LONGEST} characters.", field.label)));

@@ -223,5 +223,5 @@ fn a_model_that_is_gone_at_its_server_and_a_server_that_is_away_say_so() {
     };
     let r = routes(vec![away], vec![]);
     assert!(r["house-a"].upstream.is_none());
-    assert!(r["house-a"].reason.as_deref().is_some_and(|why| why.contains("takes no connections")), "{:?}", r["house-a"].reason);
+    assert!(r["house-a"].reason.as_deref().is_some_and(|why| why.contains("refuses connections")), "{:?}", r["house-a"].reason);
 }

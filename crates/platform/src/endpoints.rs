@@ -180,7 +180,7 @@ impl Endpoints<'_> {
                         "The endpoint “{name}” serves {serves}; {} v{} is an adapter for {}.",
                         version.model_name, version.number, base.name
                     );
-                    return Err(Problem::conflict(sentence).next("Choose an endpoint of that base model, or leave the choice to us."));
+                    return Err(Problem::conflict(sentence).next("Choose an endpoint of that base model, or let the portal choose."));
                 }
                 found
             }
@@ -312,7 +312,7 @@ impl Endpoints<'_> {
         if held < most {
             return Ok(());
         }
-        let sentence = format!("The tenant may hold {most} running endpoints and holds {held}.");
+        let sentence = format!("The tenant’s quota allows {most} running endpoints, and {held} are in use.");
         Err(Problem::new(ProblemKind::QuotaExceeded, sentence).next("Stop one, or ask the platform admin for a larger quota."))
     }
 

@@ -159,5 +159,5 @@ impl Keys<'_> {
 }
 
 fn no_member(field: &str) -> Problem {
-    Problem::field(field, "Choose a member of the tenant; whoever answers for a key must belong to it.")
+    Problem::field(field, "Choose a member of the tenant as the responsible member.")
 }

@@ -137,15 +137,15 @@ impl Models<'_> {
         let mut tx = Change::begin(self.platform(), &permit).await?;
         let mut now = tx.model_version(tenant, version.id).await.doing("reading the model version")?.ok_or_else(|| not_found(name))?;
         if now.card.revision != base_revision {
-            return Err(Problem::conflict("Somebody else changed this card in the meantime; nothing of yours was written.")
-                .next("Copy your text, load the page again, and enter it there."));
+            return Err(Problem::conflict("Someone else edited this card in the meantime, so your changes were not saved.")
+                .next("Copy your text, reload the page, and enter it there."));
         }
         let changed = cards::edit(&mut now.card, &values, self.scope.person(), tx.at())?;
         if changed.is_empty() {
             return Ok(now);
         }
         if !tx.save_card(tenant, now.id, base_revision, &now.card).await.doing("writing the card")? {
-            return Err(Problem::conflict("Somebody else changed this card in the meantime; nothing of yours was written."));
+            return Err(Problem::conflict("Someone else edited this card in the meantime, so your changes were not saved."));
         }
         let mut entry = tx.entry("model_version", now.id, format!("{} v{}", now.model_name, now.number));
         entry.detail = Detail::CardEdited { fields: changed };

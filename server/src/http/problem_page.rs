@@ -103,7 +103,7 @@ pub fn document(title: &str, body: &str) -> Html<String> {
 
 fn heading(kind: ProblemKind) -> &'static str {
     match kind {
-        ProblemKind::NotFound => "There is nothing here, or not for you",
+        ProblemKind::NotFound => "Page not found, or you don’t have access",
         ProblemKind::Forbidden => "This is not allowed",
         ProblemKind::Unauthenticated => "You are not signed in",
         ProblemKind::Invalid => "Something needs a change",

@@ -34,7 +34,7 @@ pub async fn upload(State(web): State<Web>, SignedIn(caller): SignedIn, Path(ten
         Ok(form) => form,
         Err(e) => {
             return refused(
-                &Problem::new(ProblemKind::Invalid, format!("This is no upload form: {e}.")).next("Use the upload page."),
+                &Problem::new(ProblemKind::Invalid, format!("This is not an upload form: {e}.")).next("Use the upload page."),
                 wants,
                 &tenant,
                 "",
@@ -86,7 +86,7 @@ impl Fields {
                 self.documentation.personal_data = match text.as_str() {
                     "" => PersonalData::Unknown,
                     word => PersonalData::from_word(word)
-                        .ok_or_else(|| Problem::field("personal_data", format!("“{word}” is none of the answers.")))?,
+                        .ok_or_else(|| Problem::field("personal_data", format!("“{word}” is not one of the options.")))?,
                 }
             }
             "legal_basis" => self.documentation.legal_basis = text,
@@ -105,8 +105,7 @@ impl Fields {
             None => 10,
             Some(text) => text.trim_end_matches(['%', ' ']).parse().map_err(|_| {
                 Problem::invalid(vec![
-                    domain::problem::FieldProblem::new("held_out_percent", format!("“{text}” is no whole number of percent."))
-                        .suggesting("10"),
+                    domain::problem::FieldProblem::new("held_out_percent", format!("“{text}” is not a whole percentage.")).suggesting("10"),
                 ])
             })?,
         };
@@ -167,7 +166,7 @@ fn why(error: &MultipartError) -> String {
 }
 
 fn broken_off(why: &str) -> Problem {
-    Problem::new(ProblemKind::Invalid, format!("The upload broke off: {why}.")).next("Nothing was kept. Send it again.")
+    Problem::new(ProblemKind::Invalid, format!("The upload was interrupted: {why}.")).next("Nothing was kept. Send it again.")
 }
 
 /// The file's bytes as they arrive.

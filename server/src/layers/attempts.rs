@@ -158,7 +158,7 @@ pub async fn keys(State(limits): State<AttemptLimits>, request: Request, next: N
 
 fn too_many(seconds: u64, wants: Wants) -> Response {
     let problem = Problem::new(ProblemKind::QuotaExceeded, "There were too many tries to sign in from your address.")
-        .next(format!("Wait {seconds} s, then begin once more."));
+        .next(format!("Wait {seconds} s, then start again."));
     let mut response = problem_page::answer(&problem, wants);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     response

@@ -49,10 +49,10 @@ fn broken_off(error: &(dyn std::error::Error + 'static), wants: problem_page::Wa
     let silent =
         causes(error).filter_map(|e| e.downcast_ref()).find_map(|e| if let BrokenOff::Silent(limit) = e { Some(*limit) } else { None });
     let Some(limit) = silent else {
-        let problem = Problem::new(ProblemKind::Invalid, "The request broke off, so nothing was done.").next("Send it again.");
+        let problem = Problem::new(ProblemKind::Invalid, "The request was interrupted, so nothing was done.").next("Send it again.");
         return problem_page::answer(&problem, wants);
     };
-    let sentence = format!("Nothing more of the request came for {} s, so nothing was done.", limit.as_secs_f32());
+    let sentence = format!("No more of the request arrived for {} s, so nothing was done.", limit.as_secs_f32());
     let problem = Problem::new(ProblemKind::Invalid, sentence).next("Check the connection and send it again.");
     (StatusCode::REQUEST_TIMEOUT, problem_page::answer(&problem, wants)).into_response()
 }

@@ -144,7 +144,7 @@ impl hyper::service::Service<Request<Incoming>> for Answering {
 }
 
 fn too_slow(seconds: f32) -> Response<Body> {
-    let words = format!("Nothing more of the request came for {seconds} s, so it was not done. Send it again.\n");
+    let words = format!("No more of the request arrived for {seconds} s, so it was not done. Send it again.\n");
     let mut response = Response::new(Body::from(words));
     *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

@@ -74,7 +74,7 @@ impl ListenerArgs {
 
 /// `15`, `0.5`: more than nothing, at most a day.
 pub fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| format!("“{text}” is no number of seconds"))?;
+    let seconds: f64 = text.parse().map_err(|_| format!("“{text}” is not a number of seconds"))?;
     match Duration::try_from_secs_f64(seconds) {
         Ok(time) if !time.is_zero() && time <= Duration::from_secs(86_400) => Ok(time),
         _ => Err("it must be more than 0 and at most 86400 seconds".into()),

@@ -77,7 +77,7 @@ impl Refused {
             ProblemKind::Unauthenticated,
             "This sign-in is no longer open: it was used already, took longer than ten minutes, or began in another browser.",
         )
-        .next("Begin once more; it takes a moment.");
+        .next("Start again; it takes a moment.");
         Self { problem, return_to: "/".into(), used: false }
     }
 }
@@ -96,7 +96,7 @@ async fn finish(web: &Web, seen: &Seen, answer: Answer, state: &str, headers: &H
         tracing::warn!(iss = answer.iss, "an answer to a sign-in does not name the identity provider that was asked");
         let problem =
             Problem::new(ProblemKind::Unauthenticated, "The answer came from another identity provider than the one that was asked.")
-                .next("Begin once more.");
+                .next("Start again.");
         return Err(refused(problem, false));
     }
     let begun = sessions.take_sign_in(&secret, state).await.map_err(failed)?.ok_or_else(Refused::unknown)?;
@@ -122,7 +122,7 @@ fn refused_there(error: &str, description: Option<&str>) -> Problem {
             "If you should have access, ask whoever manages accounts there.",
         ),
         "login_required" | "interaction_required" | "consent_required" | "account_selection_required" => {
-            ("The identity provider wants you to sign in there first.", "Begin once more and answer its questions.")
+            ("The identity provider wants you to sign in there first.", "Start again and answer its questions.")
         }
         "temporarily_unavailable" | "server_error" => ("The identity provider has trouble now.", "Try again in a moment."),
         _ => (

@@ -48,14 +48,12 @@ pub fn in_words(provider: &Provider, e: &ProviderError) -> Problem {
                 ProblemKind::Unavailable,
                 format!("The identity provider at {} does not answer, so nobody can sign in now.", host.unwrap_or_default()),
             )
-            .next("Who is signed in already can go on working; runs, endpoints and API keys are not touched. Try again in a moment.")
+            .next("People who are signed in can keep working; runs, endpoints and API keys are not affected. Try again in a moment.")
         }
         ProviderError::Refused(why) => {
             tracing::warn!(issuer = provider.issuer(), why, "what the identity provider sent was refused");
             Problem::new(ProblemKind::Unauthenticated, "The identity provider's answer could not be trusted, so you were not signed in.")
-                .next(
-                    "Begin once more. If it stays, the clocks, the client id or the secret may be wrong; the log of the portal says which.",
-                )
+                .next("Start again. If it stays, the clocks, the client id or the secret may be wrong; the log of the portal says which.")
         }
     }
 }

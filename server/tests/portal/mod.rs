@@ -42,6 +42,11 @@ impl TestPortal {
         Browser::at(&self.url)
     }
 
+    /// Of the folder that it made for itself.
+    pub fn database_url(&self) -> String {
+        format!("sqlite:{}", self._data.path().join("atelier.db").display())
+    }
+
     /// A browser in which this person is signed in.
     pub async fn signed_in(&self, login: &str) -> Browser {
         let mut browser = self.browser();

@@ -61,7 +61,7 @@ pub fn Removal(page: DatasetPage, delete: ServerAction<DeleteDataset>, erase: Se
                     <summary>{format!("Delete {called}")}</summary>
                     <ActionForm action=delete attr:class="stack">
                         {hidden_one}
-                        <p>"Its file, its report and its documentation are removed for good. No run has used it. The audit log keeps that it was here, and its digest."</p>
+                        <p>"This permanently deletes the file, its report and its documentation. No run has used it. The audit log keeps a record with its digest."</p>
                         <p><button type="submit" class="btn danger" aria-busy=move || delete.pending().get().then_some("true")><Icon name="x"/>{delete_one}</button></p>
                     </ActionForm>
                 </details>
@@ -71,7 +71,7 @@ pub fn Removal(page: DatasetPage, delete: ServerAction<DeleteDataset>, erase: Se
                     <summary>{format!("Erase the rows of {called}")}</summary>
                     <ActionForm action=erase attr:class="stack">
                         {hidden_erase}
-                        <p>{format!("It is used by {}, so it cannot be deleted. Its rows can be erased: the file and both sides of the split are removed for good; report, documentation and digest stay, so that models still say where they come from. Evaluations keep the held-out questions that they asked.", some(used, "run", "runs"))}</p>
+                        <p>{format!("It is used by {}, so it cannot be deleted. Its rows can be erased: the file and both sides of the split are permanently deleted; report, documentation and digest stay, so that models still show where they come from. Evaluations keep their held-out questions.", some(used, "run", "runs"))}</p>
                         <p><button type="submit" class="btn danger" aria-busy=move || erase.pending().get().then_some("true")><Icon name="x"/>{erase_one}</button></p>
                     </ActionForm>
                 </details>
@@ -80,7 +80,7 @@ pub fn Removal(page: DatasetPage, delete: ServerAction<DeleteDataset>, erase: Se
                 <summary>{format!("Delete the dataset {name}")}</summary>
                 <ActionForm action=delete attr:class="stack">
                     {hidden_all}
-                    <p>{format!("All {} are removed for good. This is refused while a run uses any of them.", some(versions, "version", "versions"))}</p>
+                    <p>{format!("This permanently deletes all {}. It is refused while a run uses any of them.", some(versions, "version", "versions"))}</p>
                     <p><button type="submit" class="btn danger" aria-busy=move || delete.pending().get().then_some("true")><Icon name="x"/>{delete_all}</button></p>
                 </ActionForm>
             </details>

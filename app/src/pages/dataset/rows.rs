@@ -53,7 +53,7 @@ pub(super) fn RowsTab(page: DatasetPage, list: RowsResource) -> impl IntoView {
             <header>
                 <h2 id="rows">"Rows"</h2><p>"highlighted text is what the model is trained on"</p>
                 <span class="end row row-tight">
-                    <span class="seg" role="group" aria-label="Which rows">
+                    <span class="seg" role="group" aria-label="Filter rows">
                         {[("", "All"), ("accepted", "Accepted"), ("rejected", "Left out")].map(|(w, label)| seg(label, which.get_untracked() == w, here.with_value(|h| h(w, &rule.get_untracked(), &raw.get_untracked(), 0)))).collect_view()}
                     </span>
                     <span class="seg" role="group" aria-label="View">

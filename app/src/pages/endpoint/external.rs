@@ -39,8 +39,8 @@ impl Actions {
 #[component]
 pub fn CertificateEnds(at: Timestamp) -> impl IntoView {
     view! {
-        <div role="status"><Reason icon="degraded" title="The server's certificate ends" tone="">
-            <p>"It is good until "{at.human()}" UTC; after that no call is made. Ask whoever runs the server to renew it."</p>
+        <div role="status"><Reason icon="degraded" title="The server's certificate expires soon" tone="">
+            <p>"Valid until "{at.human()}" UTC. No calls are made after that. Ask whoever runs the server to renew it."</p>
         </Reason></div>
     }
 }
@@ -57,7 +57,7 @@ fn Measured(figures: Figures, until: Option<Timestamp>) -> impl IntoView {
     });
     view! {
         <dl class="facts endpoint-facts">
-            {first_token_p95.map(|ms| view! { <div><dt>"Answers in, p95"</dt><dd>{count(ms)}" "<small>"ms, first token, 24 h"</small></dd></div> })}
+            {first_token_p95.map(|ms| view! { <div><dt>"Time to first token, p95"</dt><dd>{count(ms)}" "<small>"ms, 24 h"</small></dd></div> })}
             {up}
             <div><dt>"Requests, 24 h"</dt><dd>{count(requests)}" "<small>{format!("{} failed", count(failed))}</small></dd></div>
             {until.map(|at| view! { <div><dt>"Certificate"</dt><dd>"until "{at.day()}</dd></div> })}
@@ -114,7 +114,7 @@ pub fn Models(page: EndpointPage, external: External, actions: Actions) -> impl 
                 view! {
                     <Sheet label="models of the server">
                         <table class="table fold">
-                            <thead><tr><th scope="col">"Model there"</th><th scope="col">"State"</th><th scope="col" class="num">"Context"</th><th scope="col">"Name here"</th></tr></thead>
+                            <thead><tr><th scope="col">"Model on the server"</th><th scope="col">"State"</th><th scope="col" class="num">"Context"</th><th scope="col">"Name in this portal"</th></tr></thead>
                             <tbody>{rows}</tbody>
                         </table>
                     </Sheet>
@@ -156,7 +156,7 @@ fn row(
     };
     let (tenant, endpoint) = (tenant.to_owned(), endpoint.to_owned());
     let there = m.there.clone();
-    let label = format!("Name here for {there}");
+    let label = format!("Name of {there} in this portal");
     let hidden = view! {
         <input type="hidden" name="tenant" value=tenant/><input type="hidden" name="endpoint" value=endpoint/><input type="hidden" name="there" value=there.clone()/>
     };
@@ -165,7 +165,7 @@ fn row(
         (Some(here), None) => view! {
             <ActionForm action=offer attr:class="row row-tight">
                 {hidden}<input type="hidden" name="here" value=""/><span class="mono">{here}</span>
-                <button type="submit" class="btn sm quiet" aria-label=format!("Offer {there} no more")>"Withdraw"</button>
+                <button type="submit" class="btn sm quiet" aria-label=format!("Stop offering {there}")>"Withdraw"</button>
             </ActionForm>
         }
         .into_any(),

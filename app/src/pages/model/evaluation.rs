@@ -33,7 +33,7 @@ pub fn Evaluation(page: ModelPage, whole: bool, after: String, tenant: Signal<St
                 <h3 class="flips-head">"Changed answers "<span class="subtle">{format!("{better} better, {worse} worse")}</span></h3>
                 <Sheet label="changed answers">
                     <table class="table flips">
-                        <thead><tr><th scope="col"><span class="sr">"Better or worse"</span></th><th scope="col">"Question"</th><th scope="col">"Base said"</th><th scope="col">"Tuned says"</th><th scope="col">"Right answer"</th></tr></thead>
+                        <thead><tr><th scope="col"><span class="sr">"Change"</span></th><th scope="col">"Question"</th><th scope="col">"Base answer"</th><th scope="col">"Tuned answer"</th><th scope="col">"Right answer"</th></tr></thead>
                         <tbody>{shown.into_iter().map(flipped).collect_view()}</tbody>
                     </table>
                 </Sheet>

@@ -41,8 +41,8 @@ pub(super) fn kept(run: &Run) -> String {
     let again = run.to_try_again().map(Step::unit);
     let done: Vec<_> = run.steps.iter().filter(|s| s.state == StepState::Done && Some(s.unit()) != again).map(|s| s.kind.label()).collect();
     if done.is_empty() {
-        "Another try begins with the first step.".into()
+        "A retry starts from the first step.".into()
     } else {
-        format!("Another try keeps what is done: {}.", done.join(", "))
+        format!("A retry keeps the completed steps: {}.", done.join(", "))
     }
 }

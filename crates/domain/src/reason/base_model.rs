@@ -28,9 +28,9 @@ impl BaseModelReason {
         match self {
             Self::Copying => "Its files are being copied into the store and hashed.".into(),
             Self::FileUnreadable { file, error } => {
-                format!("The file {file} cannot be read: {error}. Mend the folder and register it again under the same name.")
+                format!("The file {file} cannot be read: {error}. Fix the folder and register it again under the same name.")
             }
-            Self::PartAway { outage } => format!("{} Register it again under the same name once that is mended.", outage.said()),
+            Self::PartAway { outage } => format!("{} Register it again under the same name once that is fixed.", outage.said()),
             Self::CopyFailed => {
                 "Its files could not be copied; whoever runs this portal finds the cause in the log. Register it again under the same name."
                     .into()

@@ -118,7 +118,7 @@ impl EndpointReason {
             Self::StopAsked { by } => format!("{by} asked to stop it; waiting for the server to end."),
             Self::Stopped => "Stopped; its memory is free.".into(),
             Self::NotAskedYet => "The server is being asked for its models.".into(),
-            Self::Unusable { trouble } => format!("{} It is asked again every few seconds.", trouble.said()),
+            Self::Unusable { trouble } => format!("{} The portal tries again every few seconds.", trouble.said()),
             Self::Told { text } => text.clone(),
         }
     }
@@ -139,18 +139,18 @@ impl OutsideTrouble {
     pub fn said(&self) -> String {
         match self {
             Self::AddressNotAllowed { address } => format!(
-                "Its address leads to {address}, which the portal does not call. If that is meant, the portal's admin can list it (ATELIER_OUTSIDE_ALLOWED)."
+                "Its address leads to {address}, which the portal does not call. If this is intended, the portal's admin can list it (ATELIER_OUTSIDE_ALLOWED)."
             ),
             Self::NotEncrypted => {
                 "Its address begins with http://, which would show key and prompts on the way. Use https://, or have the portal's admin list it (ATELIER_OUTSIDE_ALLOWED).".into()
             }
-            Self::NoSuchHost => "No server of this name is known. Look whether the address is right.".into(),
-            Self::NoConnection => "The server takes no connections. Ask whoever runs it.".into(),
+            Self::NoSuchHost => "The server's name cannot be resolved. Check the address.".into(),
+            Self::NoConnection => "The server refuses connections. Ask whoever runs it.".into(),
             Self::Certificate => {
-                "The server's certificate cannot be believed. Ask whoever runs it; a certificate authority of your own must be known to the portal's machine.".into()
+                "The server's certificate is not trusted. Ask whoever runs it; a certificate authority of your own must be known to the portal's machine.".into()
             }
             Self::Silent { seconds } => format!("The server did not answer within {seconds} s. Ask whoever runs it."),
-            Self::Garbled => "The server did not answer as OpenAI's interface does. Look whether the address is right.".into(),
+            Self::Garbled => "The server does not speak the OpenAI API. Check the address.".into(),
             Self::KeyRefused => "The server refuses the key. Replace the key.".into(),
             Self::Redirects => "The server sends callers to another address, which the portal does not follow. Enter that address.".into(),
             Self::Refuses { status } => format!("The server answers with status {status}. Ask whoever runs it."),

@@ -186,7 +186,7 @@ impl Cause {
                 "The trainer was killed by the system, most likely because memory ran out.",
                 "Clone the run with a smaller batch or a shorter cut-off, or choose a smaller base model.",
             ),
-            Self::DiskFull => plain("The disk is full.", "Ask the platform admin for room, then try this step again."),
+            Self::DiskFull => plain("The disk is full.", "Ask the platform admin for more capacity, then try this step again."),
             Self::NoBf16 => plain("This machine has no GPU that supports bf16.", "Choose fp32 or another target."),
             Self::NotInstalled { what, path: Some(path), .. } => {
                 with(format!("The {what}'s Python is not at {path}."), "Ask the platform admin to run “atelier doctor”.")
@@ -279,9 +279,7 @@ impl Cause {
                 "The process reached its memory limit and was ended.",
                 "Use a smaller batch or a shorter cut-off, or ask whoever runs this portal for a higher limit; then launch a clone.",
             ),
-            Self::Evicted { why } => {
-                with(format!("The machine needed its room, so the process was ended ({why})."), "Try this step again.")
-            }
+            Self::Evicted { why } => with(format!("The process was evicted from the machine ({why})."), "Try this step again."),
             Self::Removed => plain("The processes of the run were killed from outside the portal.", "Try this step again."),
             Self::Lost => plain("The machine restarted while the run was working, and its process is gone.", "Try this step again."),
             Self::StoppedFromOutside => {

@@ -114,7 +114,7 @@ impl End {
             Self::Signalled { signal: 9 } => "it was killed by the kernel or a person (signal 9), often because memory ran out".into(),
             Self::Signalled { signal } => format!("it was ended by signal {signal}"),
             Self::OutOfMemory => "it reached its memory limit".into(),
-            Self::Evicted { why } => format!("the machine needed its room ({why})"),
+            Self::Evicted { why } => format!("it was evicted from the machine ({why})"),
             Self::Deadline => "it took longer than it may".into(),
             Self::NodeLost => "it is gone; the machine may have restarted".into(),
             Self::Removed => "its processes were killed from outside the portal".into(),

@@ -142,7 +142,7 @@ async fn a_redirect_is_not_followed_and_a_server_that_is_away_is_a_503() {
     to(&format!("http://{free}"));
     let answer = world.chat(&chat("house")).await;
     assert_eq!(answer.refused(), (503, "upstream_unreachable".into()));
-    assert!(answer.message().contains("takes no connections"), "{}", answer.message());
+    assert!(answer.message().contains("refuses connections"), "{}", answer.message());
 }
 
 async fn answers(text: String) -> (String, Arc<AtomicUsize>) {

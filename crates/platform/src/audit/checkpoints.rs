@@ -107,7 +107,7 @@ impl Platform {
         let secret = opened.and_then(|text| STANDARD.decode(text).ok()).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
         secret.map(|secret| Signer::new(&secret)).ok_or_else(|| {
             Problem::new(ProblemKind::Internal, "The key of checkpoints was sealed with another token key than this one.")
-                .next("Start with the token key of before, or run `atelier audit checkpoint --new-key`.")
+                .next("Start with the previous token key, or run `atelier audit checkpoint --new-key`.")
         })
     }
 
@@ -151,7 +151,7 @@ impl Platform {
         let before = self.newest_signed().await?;
         let verified = self.verify_all(&before).await?;
         if let Some((chain, broken)) = verified.broken() {
-            return Err(Problem::conflict(format!("The audit log does not hold, so no checkpoint is signed: {chain}, {broken}."))
+            return Err(Problem::conflict(format!("The audit log failed verification, so no checkpoint is signed: {chain}, {broken}."))
                 .next("Keep a copy of the database, and see `atelier audit verify`."));
         }
         let name = signer.verifier().name;

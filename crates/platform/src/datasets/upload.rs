@@ -59,7 +59,7 @@ impl Datasets<'_> {
         let (version, job) = self.begin(&permit, &new, &name, tokenizer).await?;
         let arrived = tokio::select! {
             arrived = self.receive(&permit, &version, body) => arrived,
-            () = platform.keep_claim(&job) => Err(Problem::conflict("The upload took a break of more than a minute and was given up.").next("Upload the file again.")),
+            () = platform.keep_claim(&job) => Err(Problem::conflict("The upload stalled for more than a minute and was cancelled.").next("Upload the file again.")),
         };
         let done = match arrived {
             Ok((bytes, digest)) => self.commit(&permit, &version, &job, bytes, digest).await,
@@ -182,7 +182,7 @@ impl Datasets<'_> {
                     writer.abort().await;
                     return Err(Problem::new(
                         ProblemKind::Invalid,
-                        format!("The upload broke off after {}; nothing was stored.", size::bytes(bytes)),
+                        format!("The upload was interrupted after {}; nothing was stored.", size::bytes(bytes)),
                     )
                     .next("Send the file again."));
                 }
@@ -252,7 +252,7 @@ impl Datasets<'_> {
             return Err(over_quota(tenant, others, bytes, quota));
         }
         if !jobs::hand_over(&mut tx, job).await.doing(doing)? {
-            return Err(Problem::conflict("The upload took a break of more than a minute and was given up.").next("Upload the file again."));
+            return Err(Problem::conflict("The upload stalled for more than a minute and was cancelled.").next("Upload the file again."));
         }
         let reason = Some(DatasetReason::Checking);
         let version = DatasetVersion { state: VersionState::Checking, reason, bytes, digest: Some(digest), ..version.clone() };

@@ -143,7 +143,7 @@ async fn stopping_and_starting_hold_the_quota(house: House) {
     create("two").await.unwrap();
     let full = create("three").await.unwrap_err();
     assert_eq!(full.kind, ProblemKind::QuotaExceeded);
-    assert!(full.sentence.contains("may hold 2"), "{full}");
+    assert!(full.sentence.contains("allows 2 running endpoints"), "{full}");
     assert_eq!(endpoints.create(NewEndpoint { name: "No Name!".into(), base_model: "none".into() }).await.unwrap_err().fields.len(), 2);
 
     endpoint_until(&house, &scope, "one", |e| e.state == EndpointState::Ready).await;

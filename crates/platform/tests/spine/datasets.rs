@@ -192,7 +192,7 @@ async fn an_upload_that_breaks_off_leaves_nothing(world: World) {
     let broken = || pieces(&rows(100)).chain(futures::stream::iter([Err(std::io::Error::other("connection reset"))]));
     for name in ["facts", "other"] {
         let problem = world.platform.datasets(&scope).upload(upload(name), broken()).await.unwrap_err();
-        assert!(problem.sentence.contains(&format!("broke off after {}", domain::size::bytes(rows(100).len() as u64))), "{problem}");
+        assert!(problem.sentence.contains(&format!("interrupted after {}", domain::size::bytes(rows(100).len() as u64))), "{problem}");
     }
     let list = world.platform.datasets(&scope).list(&Default::default(), &Cursor::default()).await.unwrap().rows;
     assert_eq!((list.len(), list[0].latest.as_ref().unwrap().number), (1, 1));

@@ -43,11 +43,11 @@ impl Asked {
                 ("question", text) => asked.question = text.to_owned(),
                 ("temperature", number) => {
                     asked.temperature =
-                        Some(number.parse().map_err(|_| Problem::field("temperature", format!("“{number}” is no number.")))?)
+                        Some(number.parse().map_err(|_| Problem::field("temperature", format!("“{number}” is not a number.")))?)
                 }
                 ("max_tokens", number) => {
                     asked.max_tokens =
-                        Some(number.parse().map_err(|_| Problem::field("max_tokens", format!("“{number}” is no whole number.")))?)
+                        Some(number.parse().map_err(|_| Problem::field("max_tokens", format!("“{number}” is not a whole number.")))?)
                 }
                 _ => {}
             }

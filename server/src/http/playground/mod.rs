@@ -75,7 +75,7 @@ pub async fn chat(
     }
     tokio::spawn(async move {
         if let Err(problem) = talk.run(sender.clone()).await {
-            let _ = sender.send(Told::Failed { model: String::new(), sentence: format!("The answer could not be kept. {problem}") }).await;
+            let _ = sender.send(Told::Failed { model: String::new(), sentence: format!("The answer could not be saved. {problem}") }).await;
         }
     });
     let lines = futures::stream::unfold(receiver, |mut r| async { r.recv().await.map(|told| (told, r)) }).map(|told| {
