@@ -4,6 +4,7 @@
 #![recursion_limit = "256"]
 
 pub mod api;
+pub mod chunks;
 pub mod links;
 pub mod pages;
 pub mod shell;
@@ -24,10 +25,6 @@ use leptos_router::{
 pub fn App() -> impl IntoView {
     provide_meta_context();
     provide_returned_problem();
-    // A mark that the page can be used: effects run only in the browser, after hydration.
-    Effect::new(|_| {
-        let _ = document().body().map(|b| b.set_attribute("data-hydrated", "true"));
-    });
     view! {
         <Title formatter=|t: String| if t.is_empty() { "Atelier".to_owned() } else { format!("{t} · Atelier") } text=""/>
         <a class="skip" href="#main" rel="external">"Skip to content"</a>
@@ -40,7 +37,7 @@ pub fn App() -> impl IntoView {
 /// Every address of the portal and the page that answers it.
 #[component]
 fn Addresses() -> impl IntoView {
-    use pages::*;
+    use chunks::*;
     let place = ui::frame::provide_frame();
     ui::live::provide_live(place);
     ui::frame::keep_frame_fresh();
@@ -48,39 +45,39 @@ fn Addresses() -> impl IntoView {
     // The server waits for all data of a page: it is whole for people without scripts, and for those who print it.
     const WHOLE: SsrMode = SsrMode::Async;
     view! {
-        <FlatRoutes fallback=not_found::NotFound>
-            <Route path=path!("/") view=picker::Picker ssr=WHOLE/>
-            <Route path=path!("/login") view=login::Login ssr=WHOLE/>
-            <Route path=path!("/no-access") view=no_access::NoAccess ssr=WHOLE/>
-            <Route path=path!("/t/:tenant") view=home::Home ssr=WHOLE/>
-            <Route path=path!("/t/:tenant/datasets") view=datasets::Datasets ssr=WHOLE/>
-            <Route path=path!("/t/:tenant/datasets-new") view=dataset_new::DatasetNew ssr=WHOLE/>
-            <Route path=path!("/t/:tenant/datasets/:name") view=dataset::Dataset ssr=WHOLE/>
-            <Route path=path!("/t/:tenant/runs") view=runs::Runs ssr=WHOLE/>
-            <Route path=path!("/t/:tenant/runs-new") view=run_new::RunNew ssr=WHOLE/>
-            <Route path=path!("/t/:tenant/runs/:id") view=run::Run ssr=WHOLE/>
-            <Route path=path!("/t/:tenant/base-models") view=base_models::BaseModels ssr=WHOLE/>
-            <Route path=path!("/t/:tenant/models") view=models::Models ssr=WHOLE/>
-            <Route path=path!("/t/:tenant/models/:name") view=model::Model ssr=WHOLE/>
-            <Route path=path!("/t/:tenant/models/:name/card/edit") view=card_edit::CardEdit ssr=WHOLE/>
-            <Route path=path!("/t/:tenant/endpoints") view=endpoints::Endpoints ssr=WHOLE/>
-            <Route path=path!("/t/:tenant/endpoints-external") view=endpoint_external::EndpointExternal ssr=WHOLE/>
-            <Route path=path!("/t/:tenant/endpoints-new") view=endpoint_new::EndpointNew ssr=WHOLE/>
-            <Route path=path!("/t/:tenant/endpoints/:name") view=endpoint::Endpoint ssr=WHOLE/>
-            <Route path=path!("/t/:tenant/playground") view=playground::Playground ssr=WHOLE/>
-            <Route path=path!("/t/:tenant/playground/:chat") view=playground::Playground ssr=WHOLE/>
-            <Route path=path!("/t/:tenant/keys") view=keys::Keys ssr=WHOLE/>
-            <Route path=path!("/t/:tenant/keys-new") view=key_new::KeyNew ssr=WHOLE/>
-            <Route path=path!("/t/:tenant/usage") view=usage::Usage ssr=WHOLE/>
-            <Route path=path!("/t/:tenant/lineage") view=lineage::Lineage ssr=WHOLE/>
-            <Route path=path!("/t/:tenant/members") view=members::Members ssr=WHOLE/>
-            <Route path=path!("/t/:tenant/audit") view=audit::Audit ssr=WHOLE/>
-            <Route path=path!("/admin/tenants") view=admin_tenants::AdminTenants ssr=WHOLE/>
-            <Route path=path!("/admin/tenants-new") view=admin_tenant_new::AdminTenantNew ssr=WHOLE/>
-            <Route path=path!("/admin/tenants/:name") view=admin_tenant::AdminTenant ssr=WHOLE/>
-            <Route path=path!("/admin/base-models") view=admin_base_models::AdminBaseModels ssr=WHOLE/>
-            <Route path=path!("/admin/usage") view=admin_usage::AdminUsage ssr=WHOLE/>
-            <Route path=path!("/admin/audit") view=admin_audit::AdminAudit ssr=WHOLE/>
+        <FlatRoutes fallback=pages::not_found::NotFound>
+            <Route path=path!("/") view=start::picker::page() ssr=WHOLE/>
+            <Route path=path!("/login") view=start::login::page() ssr=WHOLE/>
+            <Route path=path!("/no-access") view=start::no_access::page() ssr=WHOLE/>
+            <Route path=path!("/t/:tenant") view=start::home::page() ssr=WHOLE/>
+            <Route path=path!("/t/:tenant/datasets") view=train::datasets::page() ssr=WHOLE/>
+            <Route path=path!("/t/:tenant/datasets-new") view=train::dataset_new::page() ssr=WHOLE/>
+            <Route path=path!("/t/:tenant/datasets/:name") view=train::dataset::page() ssr=WHOLE/>
+            <Route path=path!("/t/:tenant/runs") view=train::runs::page() ssr=WHOLE/>
+            <Route path=path!("/t/:tenant/runs-new") view=train::run_new::page() ssr=WHOLE/>
+            <Route path=path!("/t/:tenant/runs/:id") view=train::run::page() ssr=WHOLE/>
+            <Route path=path!("/t/:tenant/base-models") view=serve::base_models::page() ssr=WHOLE/>
+            <Route path=path!("/t/:tenant/models") view=serve::models::page() ssr=WHOLE/>
+            <Route path=path!("/t/:tenant/models/:name") view=serve::model::page() ssr=WHOLE/>
+            <Route path=path!("/t/:tenant/models/:name/card/edit") view=serve::card_edit::page() ssr=WHOLE/>
+            <Route path=path!("/t/:tenant/endpoints") view=serve::endpoints::page() ssr=WHOLE/>
+            <Route path=path!("/t/:tenant/endpoints-external") view=serve::endpoint_external::page() ssr=WHOLE/>
+            <Route path=path!("/t/:tenant/endpoints-new") view=serve::endpoint_new::page() ssr=WHOLE/>
+            <Route path=path!("/t/:tenant/endpoints/:name") view=serve::endpoint::page() ssr=WHOLE/>
+            <Route path=path!("/t/:tenant/playground") view=serve::playground::page() ssr=WHOLE/>
+            <Route path=path!("/t/:tenant/playground/:chat") view=serve::playground::page() ssr=WHOLE/>
+            <Route path=path!("/t/:tenant/keys") view=manage::keys::page() ssr=WHOLE/>
+            <Route path=path!("/t/:tenant/keys-new") view=manage::key_new::page() ssr=WHOLE/>
+            <Route path=path!("/t/:tenant/usage") view=manage::usage::page() ssr=WHOLE/>
+            <Route path=path!("/t/:tenant/lineage") view=serve::lineage::page() ssr=WHOLE/>
+            <Route path=path!("/t/:tenant/members") view=manage::members::page() ssr=WHOLE/>
+            <Route path=path!("/t/:tenant/audit") view=manage::audit::page() ssr=WHOLE/>
+            <Route path=path!("/admin/tenants") view=manage::admin_tenants::page() ssr=WHOLE/>
+            <Route path=path!("/admin/tenants-new") view=manage::admin_tenant_new::page() ssr=WHOLE/>
+            <Route path=path!("/admin/tenants/:name") view=manage::admin_tenant::page() ssr=WHOLE/>
+            <Route path=path!("/admin/base-models") view=manage::admin_base_models::page() ssr=WHOLE/>
+            <Route path=path!("/admin/usage") view=manage::admin_usage::page() ssr=WHOLE/>
+            <Route path=path!("/admin/audit") view=manage::admin_audit::page() ssr=WHOLE/>
         </FlatRoutes>
         <ui::uploads::Tray/>
     }

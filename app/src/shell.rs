@@ -5,15 +5,34 @@ use leptos::prelude::*;
 use leptos_meta::MetaTags;
 use std::{collections::BTreeMap, sync::Arc};
 
-/// The names of the browser's files: by plain name (`atelier.css`), the one with the digest of the content, which a browser may keep for
-/// ever. Given by the server; what is not in it goes by its plain name.
+/// The browser's files. Given by the server; what is not in it goes by its plain name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Files(pub Arc<BTreeMap<String, String>>);
+pub struct Files {
+    /// By plain name (`atelier.css`), the one with the digest of the content, which a browser may keep for ever.
+    pub names: Arc<BTreeMap<String, String>>,
+    /// By chunk (see `crate::chunks`), the plain names of its files.
+    pub chunks: Arc<BTreeMap<String, Vec<String>>>,
+}
+
+/// What loads the chunks of the program.
+const LINK: &str = "atelier_chunks.js";
 
 impl Files {
     /// Where a file is, as in `url("fonts/plex.woff2")`.
     fn url(&self, plain: &str) -> String {
-        format!("/pkg/{}", self.0.get(plain).map_or(plain, String::as_str))
+        format!("/pkg/{}", self.names.get(plain).map_or(plain, String::as_str))
+    }
+}
+
+/// Tells the browser with the answer's head to fetch the files of this chunk beside the main file.
+#[cfg(feature = "ssr")]
+pub fn preload(chunk: &str) {
+    let (Some(files), Some(options)) = (use_context::<Files>(), use_context::<leptos_axum::ResponseOptions>()) else { return };
+    for file in files.chunks.get(chunk).into_iter().flatten().filter(|_| !is_still()) {
+        let link = format!("<{}>; rel=preload; as=fetch; type=\"application/wasm\"; crossorigin=anonymous", files.url(file));
+        if let Ok(link) = http::HeaderValue::from_str(&link) {
+            options.append_header(http::header::LINK, link);
+        }
     }
 }
 
@@ -60,9 +79,14 @@ fn is_still() -> bool {
 
 #[component]
 fn Ahead(files: Files) -> impl IntoView {
+    let first =
+        files.chunks.get("start").into_iter().flatten().map(|plain| view! { <link rel="prefetch" href=files.url(plain) r#as="fetch"/> });
+    let first = first.collect_view();
     view! {
         <link rel="prefetch" href=files.url("atelier.js") r#as="script"/>
         <link rel="prefetch" href=files.url("atelier_bg.wasm") r#as="fetch"/>
+        <link rel="prefetch" href=files.url(LINK) r#as="script"/>
+        {first}
     }
 }
 
@@ -70,10 +94,11 @@ fn Ahead(files: Files) -> impl IntoView {
 #[component]
 fn Program(files: Files) -> impl IntoView {
     let nonce = leptos::nonce::use_nonce();
-    let (glue, module) = (files.url("atelier.js"), files.url("atelier_bg.wasm"));
+    let (glue, link, module) = (files.url("atelier.js"), files.url(LINK), files.url("atelier_bg.wasm"));
     let start = format!("import({glue:?}).then(glue => glue.default({{ module_or_path: {module:?} }}).then(() => glue.hydrate()));");
     view! {
         <link rel="modulepreload" href=glue nonce=nonce.clone()/>
+        <link rel="modulepreload" href=link nonce=nonce.clone()/>
         <link rel="preload" href=module r#as="fetch" r#type="application/wasm" crossorigin="anonymous"/>
         <script type="module" nonce=nonce>{start}</script>
     }

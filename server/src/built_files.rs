@@ -7,8 +7,10 @@ use std::{
     time::SystemTime,
 };
 
-/// What the build says about its files: by plain name, the name with the digest of the content.
+/// What the build says about its files: by plain name, the name with the digest of the content. Written last.
 const NAMES: &str = "files.json";
+/// And by chunk of the program, its files.
+const CHUNKS: &str = "chunks.json";
 
 /// The names of the browser's files, as the last build gave them.
 pub struct Names {
@@ -31,9 +33,13 @@ impl Names {
                 return known.1.clone();
             }
         }
-        let read = std::fs::read(&self.list).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
-        let files = Files(Arc::new(read));
+        let files = Files { names: read(&self.list), chunks: read(&self.list.with_file_name(CHUNKS)) };
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = (changed, files.clone());
         files
     }
+}
+
+/// A file that is absent says nothing.
+fn read<T: serde::de::DeserializeOwned + Default>(list: &std::path::Path) -> Arc<T> {
+    Arc::new(std::fs::read(list).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default())
 }

@@ -1,16 +1,16 @@
 //! `cargo run -p xtask -- sizes`: what the browser's program consists of, by the page or crate that each function comes from.
 
 use crate::web;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use std::collections::BTreeMap;
 use wasmparser::{KnownCustom, Name, Parser, Payload};
 
 /// Origins below this many bytes are summed up.
 const SMALL: usize = 8 * 1024;
 
-/// Builds the program as it is shipped, but with the names of its functions.
+/// Builds the program as it is shipped, but with the names of its functions. First the main file by origin, then what each chunk adds.
 pub fn sizes() -> Result<()> {
-    let module = web::named_module()?;
+    let (module, files, chunks) = web::named_program()?;
     let (by_origin, data) = measured(&module)?;
     let code: usize = by_origin.values().sum();
     let mut rows: Vec<_> = by_origin.into_iter().collect();
@@ -21,12 +21,26 @@ pub fn sizes() -> Result<()> {
     }
     line("(smaller ones)", small, code + data);
     line("(data: texts, tables)", data, code + data);
-    println!("{:>9.1} kB in all, {:.1} kB compressed", (code + data) as f64 / 1e3, web::compressed_size(&module)? as f64 / 1e3);
+    let main = web::compressed_size(&module)?;
+    println!("{:>9.1} kB in all, {:.1} kB compressed: loaded with every page", kb(code + data), kb(main));
+    let mut compressed = BTreeMap::new();
+    for (name, module) in &files {
+        compressed.insert(name.as_str(), web::compressed_size(module)?);
+    }
+    for (chunk, parts) in &chunks {
+        let bytes: usize = parts.iter().filter_map(|part| compressed.get(part.as_str())).sum();
+        println!("{:>9.1} kB compressed in {:>2} files: {chunk}; {:.1} kB on a first visit", kb(bytes), parts.len(), kb(main + bytes));
+    }
+    println!("{:>9.1} kB compressed: everything", kb(main + compressed.values().sum::<usize>()));
     Ok(())
 }
 
+fn kb(bytes: usize) -> f64 {
+    bytes as f64 / 1e3
+}
+
 fn line(origin: &str, bytes: usize, all: usize) {
-    println!("{:>9.1} kB {:>5.1} %  {origin}", bytes as f64 / 1e3, 100.0 * bytes as f64 / all as f64);
+    println!("{:>9.1} kB {:>5.1} %  {origin}", kb(bytes), 100.0 * bytes as f64 / all as f64);
 }
 
 /// Bytes of code by origin, and bytes of data.
@@ -57,7 +71,8 @@ fn measured(module: &[u8]) -> Result<(BTreeMap<String, usize>, usize)> {
     anyhow::ensure!(!names.is_empty(), "the module has no names of functions");
     let mut by_origin = BTreeMap::new();
     for (index, bytes) in (imported..).zip(bodies) {
-        let name = names.get(&index).context("a function without a name")?;
+        // What the split put between the files has none.
+        let name = names.get(&index).copied().unwrap_or_default();
         *by_origin.entry(origin(&format!("{:#}", rustc_demangle::demangle(name)))).or_default() += bytes;
     }
     Ok((by_origin, data))

@@ -16,6 +16,9 @@ use std::{
 
 /// Name of the files: `pkg/atelier.js`, `pkg/atelier_bg.wasm`, `pkg/atelier.css`, each with its digest before the last dot.
 pub const NAME: &str = "atelier";
+/// The glue that loads the chunks of the program, and the list of chunks: by the chunk's name in `app/src/chunks.rs`, its files.
+const LINK: &str = "atelier_chunks.js";
+const CHUNKS: &str = "chunks.json";
 /// Tells the server, by the plain name of each file, the name that it has: `{"atelier.css": "atelier.0a1b2c3d4e5f6071.css"}`.
 const NAMES: &str = "files.json";
 /// Brotli's quality for what is shipped, and for what is made anew at each change: a quarter second for a fifth of the size.
@@ -23,6 +26,7 @@ const SHIPPED: i32 = 11;
 const QUICK: i32 = 4;
 
 type Names = BTreeMap<String, String>;
+pub type Chunks = BTreeMap<String, Vec<String>>;
 
 /// Builds the site and says where it is. `release` is small and takes minutes; without it, quick and big.
 pub fn web(release: bool) -> Result<PathBuf> {
@@ -40,11 +44,12 @@ pub fn web_with(release: bool, finish: impl FnOnce(&Path) -> Result<()>) -> Resu
         fs::remove_dir_all(&pkg)?;
     }
     fs::create_dir_all(pkg.join("fonts"))?;
-    bind(&built, &pkg, release)?;
+    let chunks = bind(&built, &pkg, release)?;
     if release {
-        let module = pkg.join(format!("{NAME}_bg.wasm"));
-        let bytes = fs::read(&module)?;
-        fs::write(&module, stripped(&bytes).context("the wasm module is cut short")?)?;
+        for module in modules(&pkg)? {
+            let bytes = fs::read(&module)?;
+            fs::write(&module, shipped(&bytes)?)?;
+        }
     }
 
     styled.join().map_err(|_| anyhow::anyhow!("the style sheet's thread panicked"))??;
@@ -59,6 +64,7 @@ pub fn web_with(release: bool, finish: impl FnOnce(&Path) -> Result<()>) -> Resu
     for name in names.values() {
         compress(&pkg.join(name), if release { SHIPPED } else { QUICK })?;
     }
+    fs::write(pkg.join(CHUNKS), serde_json::to_vec(&chunks)?)?;
     write_names(&pkg, &names)?;
     // Exchanged whole: a portal that serves from here never has a module without its glue for longer than this.
     let served = site.join("pkg");
@@ -73,39 +79,74 @@ pub fn web_with(release: bool, finish: impl FnOnce(&Path) -> Result<()>) -> Resu
 fn module(release: bool) -> Result<PathBuf> {
     let profile = if release { "wasm-release" } else { "dev" };
     let started = Instant::now();
-    run(cargo().current_dir(root()).args(["build", "-p", "frontend", "--lib", "--target", "wasm32-unknown-unknown", "--profile", profile]))
-        .context("the frontend does not build")?;
+    // Where each function and text is used is what the program is split by; only the linker's last step is told, or every crate would be
+    // built again.
+    let args = ["rustc", "-p", "frontend", "--lib", "--crate-type", "cdylib", "--target", "wasm32-unknown-unknown", "--profile", profile];
+    run(cargo().current_dir(root()).args(args).args(["--", "-Clink-args=--emit-relocs"])).context("the frontend does not build")?;
     println!("  frontend: {:.1?}", started.elapsed());
     Ok(target().join("wasm32-unknown-unknown").join(if release { "wasm-release" } else { "debug" }).join("frontend.wasm"))
 }
 
-/// Writes the module and its glue as browsers load them.
-fn bind(module: &Path, pkg: &Path, release: bool) -> Result<()> {
+/// Writes the program and its glue as browsers load them, split at the places of `app/src/chunks.rs`. Gives the files of each chunk.
+fn bind(module: &Path, pkg: &Path, release: bool) -> Result<Chunks> {
     let started = Instant::now();
-    wasm_bindgen_cli_support::Bindgen::new()
-        .web(true)?
-        .input_path(module)
-        .out_name(NAME)
-        .typescript(false)
-        .omit_default_module_path(false)
-        .remove_producers_section(release)
-        .generate(pkg)
-        .context("wasm-bindgen")?;
-    println!("  wasm-bindgen: {:.1?}", started.elapsed());
-    Ok(())
+    let bytes = fs::read(module)?;
+    let main = module.with_file_name("frontend_main.wasm");
+    let (glue, link) = (format!("./{NAME}.js"), format!("./{LINK}"));
+    let mut options = wasm_split_cli_support::Options::new(&bytes);
+    options.output_dir = pkg;
+    options.main_out_path = &main;
+    options.main_module = &glue;
+    options.link_name = &link;
+    let split = wasm_split_cli_support::transform(options).map_err(|e| anyhow::anyhow!("the program could not be split: {e:#}"))?;
+    // Whoever waits for a chunk is told that it did not come, and what is fetched ahead may be broken off by a click at any time: no
+    // error for the console.
+    let link = pkg.join(LINK);
+    let text = fs::read_to_string(&link)?;
+    anyhow::ensure!(text.contains("console.error(e)"), "the glue of the chunks tells its failures in another way now");
+    fs::write(link, text.replace("console.error(e)", "console.debug(e)"))?;
+    let mut bindgen = wasm_bindgen_cli_support::Bindgen::new();
+    bindgen.web(true)?.input_path(&main).out_name(NAME).typescript(false).omit_default_module_path(false).remove_producers_section(release);
+    // The chunks import from the main module by the linker's names.
+    bindgen.keep_lld_exports(true).demangle(false).generate(pkg).context("wasm-bindgen")?;
+    println!("  split and bound: {:.1?}", started.elapsed());
+    let files = |files: Vec<String>| files.into_iter().map(|stem| format!("{stem}.wasm")).collect();
+    Ok(split.prefetch_map.into_iter().map(|(chunk, stems)| (chunk, files(stems))).collect())
 }
 
-/// The program as it is shipped, with the names that [`web`] drops.
-pub fn named_module() -> Result<Vec<u8>> {
+/// Every part of the program in this folder.
+fn modules(pkg: &Path) -> Result<Vec<PathBuf>> {
+    let all = fs::read_dir(pkg)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    Ok(all.into_iter().filter(|path| path.extension().is_some_and(|e| e == "wasm")).collect())
+}
+
+/// The program as it is shipped, with the names that [`web`] drops: its main file and, by name, the others, and the files of each chunk.
+pub fn named_program() -> Result<(Vec<u8>, BTreeMap<String, Vec<u8>>, Chunks)> {
     let named = target().join("named");
+    if named.exists() {
+        fs::remove_dir_all(&named)?;
+    }
     fs::create_dir_all(&named)?;
-    bind(&module(true)?, &named, true)?;
-    Ok(fs::read(named.join(format!("{NAME}_bg.wasm")))?)
+    let chunks = bind(&module(true)?, &named, true)?;
+    let main = format!("{NAME}_bg.wasm");
+    let mut files = BTreeMap::new();
+    for path in modules(&named)? {
+        files.insert(path.file_name().unwrap_or_default().to_string_lossy().into_owned(), fs::read(path)?);
+    }
+    let main = files.remove(&main).context("wasm-bindgen wrote no module")?;
+    Ok((main, files, chunks))
 }
 
 /// Bytes that a browser loads of this module.
 pub fn compressed_size(module: &[u8]) -> Result<usize> {
-    Ok(compressed(&stripped(module).context("the wasm module is cut short")?, SHIPPED)?.len())
+    Ok(compressed(&shipped(module)?, SHIPPED)?.len())
+}
+
+/// The module as browsers get it. Written anew: the linker leaves five bytes for each number that a relocation may change, and only
+/// wasm-bindgen, which knows nothing of the chunks, takes them away.
+fn shipped(module: &[u8]) -> Result<Vec<u8>> {
+    let small = walrus::ModuleConfig::new().generate_name_section(false).generate_producers_section(false).parse(module)?.emit_wasm();
+    stripped(&small).context("the wasm module is cut short")
 }
 
 /// The module without its custom sections (names, producers): they only help debuggers. None when it is cut short.
@@ -144,15 +185,44 @@ fn name_by_content(pkg: &Path) -> Result<Names> {
         let named = rename(pkg, &plain)?;
         names.insert(plain, named);
     }
-    let (sheet, module, glue) = (format!("{NAME}.css"), format!("{NAME}_bg.wasm"), format!("{NAME}.js"));
+    let sheet = format!("{NAME}.css");
     replace_names(&pkg.join(&sheet), &names)?;
-    for plain in [sheet, module, "icon.svg".into()] {
+    let modules = modules(pkg)?.into_iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+    for plain in modules.chain([sheet, "icon.svg".into()]) {
         let named = rename(pkg, &plain)?;
         names.insert(plain, named);
     }
-    replace_names(&pkg.join(&glue), &names)?;
-    names.insert(glue.clone(), rename(pkg, &glue)?);
+    let glue = format!("{NAME}.js");
+    let texts = [&glue, LINK].map(|plain| {
+        replace_names(&pkg.join(plain), &names)?;
+        taken(&pkg.join(plain))
+    });
+    let [glue_text, link_text] = texts;
+    name_glue(pkg, &mut names, glue_text?, link_text?)?;
     Ok(names)
+}
+
+/// The text of a file, which is removed.
+fn taken(file: &Path) -> Result<String> {
+    let text = fs::read_to_string(file)?;
+    fs::remove_file(file)?;
+    Ok(text)
+}
+
+/// Writes the glue and what loads the chunks. Each names the other, so that both have the digest of both.
+fn name_glue(pkg: &Path, names: &mut Names, glue: String, link: String) -> Result<()> {
+    let digest = short_digest(&[glue.as_bytes(), link.as_bytes()]);
+    let plain = [format!("{NAME}.js"), LINK.to_owned()];
+    let before = plain.clone().map(|plain| names.get(&plain).cloned().unwrap_or(plain));
+    let now = plain.clone().map(|plain| plain.replace(".js", &format!(".{digest}.js")));
+    // Only where a file is fetched: the module knows what it imports by the plain name.
+    let from = |name: &str| format!("from \"./{name}\"");
+    for (text, name) in [glue, link].into_iter().zip(&now) {
+        let text = text.replace(&from(&before[0]), &from(&now[0])).replace(&from(&before[1]), &from(&now[1]));
+        fs::write(pkg.join(name), text)?;
+    }
+    names.extend(plain.into_iter().zip(now));
+    Ok(())
 }
 
 /// In a text, the new name of every file in place of the plain one.
@@ -165,11 +235,17 @@ fn replace_names(file: &Path, names: &Names) -> Result<()> {
 }
 
 fn rename(pkg: &Path, plain: &str) -> Result<String> {
-    let digest = hex::encode(Sha256::digest(fs::read(pkg.join(plain))?).get(..8).unwrap_or_default());
+    let digest = short_digest(&[&fs::read(pkg.join(plain))?]);
     let (stem, extension) = plain.rsplit_once('.').context("a file without an extension")?;
     let named = format!("{stem}.{digest}.{extension}");
     fs::rename(pkg.join(plain), pkg.join(&named))?;
     Ok(named)
+}
+
+/// Enough of the digest that no two files of a site share it.
+fn short_digest(parts: &[&[u8]]) -> String {
+    let digest = parts.iter().fold(Sha256::new(), |all, part| all.chain_update(part)).finalize();
+    hex::encode(digest.get(..8).unwrap_or_default())
 }
 
 fn write_names(pkg: &Path, names: &Names) -> Result<()> {
@@ -182,18 +258,18 @@ fn write_names(pkg: &Path, names: &Names) -> Result<()> {
 /// Changes the glue of a site that is being served: it gets another name, and pages are drawn with that from then on.
 pub fn change_glue(site: &Path, change: impl FnOnce(String) -> String) -> Result<()> {
     let pkg = site.join("pkg");
-    let plain = format!("{NAME}.js");
+    let glue = format!("{NAME}.js");
     let mut names: Names = serde_json::from_slice(&fs::read(pkg.join(NAMES))?)?;
-    let old = names.get(&plain).context("the site has no glue")?.clone();
-    let text = fs::read_to_string(pkg.join(&old))?;
+    let named = |plain: &str| names.get(plain).map(|named| pkg.join(named)).context("the site has no glue");
+    let (text, link) = (fs::read_to_string(named(&glue)?)?, fs::read_to_string(named(LINK)?)?);
     let changed = change(text.clone());
     if changed == text {
         return Ok(());
     }
-    fs::write(pkg.join(&plain), changed)?;
-    let new = rename(&pkg, &plain)?;
-    compress(&pkg.join(&new), QUICK)?;
-    names.insert(plain, new);
+    name_glue(&pkg, &mut names, changed, link)?;
+    for plain in [glue.as_str(), LINK] {
+        compress(&pkg.join(&names[plain]), QUICK)?;
+    }
     write_names(&pkg, &names)
 }
 
@@ -232,7 +308,10 @@ mod tests {
         fs::write(pkg.join("atelier.css"), "@font-face { src: url(/pkg/fonts/plex.woff2) }").unwrap();
         fs::write(pkg.join("atelier_bg.wasm"), "module").unwrap();
         fs::write(pkg.join("icon.svg"), "<svg/>").unwrap();
-        fs::write(pkg.join("atelier.js"), "new URL('atelier_bg.wasm', import.meta.url); wasm.redraw(); // ahead").unwrap();
+        fs::write(pkg.join("split_models.wasm"), "chunk").unwrap();
+        let glue = "import * as i from \"./atelier_chunks.js\"; ({\"./atelier_chunks.js\": i}); new URL('atelier_bg.wasm', import.meta.url); wasm.redraw(); // ahead";
+        fs::write(pkg.join("atelier.js"), glue).unwrap();
+        fs::write(pkg.join("atelier_chunks.js"), "import { initSync } from \"./atelier.js\"; fetch('./split_models.wasm')").unwrap();
         pkg
     }
 
@@ -240,12 +319,23 @@ mod tests {
     fn every_file_is_named_by_its_content_and_the_files_know_each_other_by_these_names() {
         let pkg = folder("names");
         let names = name_by_content(&pkg).unwrap();
-        assert_eq!(names.len(), 5);
+        assert_eq!(names.len(), 7);
         for (plain, named) in &names {
             assert!(!pkg.join(plain).exists() && pkg.join(named).exists(), "{plain} is {named}");
             let digest = hex::encode(Sha256::digest(fs::read(pkg.join(named)).unwrap()));
-            assert!(named.contains(&digest[..16]), "{named} does not say what is in it: {digest}");
+            assert!(named.ends_with(".js") || named.contains(&digest[..16]), "{named} does not say what is in it: {digest}");
         }
+        for (file, knows) in [
+            ("atelier.js", "atelier_bg.wasm"),
+            ("atelier.js", "atelier_chunks.js"),
+            ("atelier_chunks.js", "atelier.js"),
+            ("atelier_chunks.js", "split_models.wasm"),
+        ] {
+            let text = fs::read_to_string(pkg.join(&names[file])).unwrap();
+            assert!(text.contains(&names[knows]), "{file} does not name {knows}: {text}");
+        }
+        // By which the module asks for it.
+        assert!(fs::read_to_string(pkg.join(&names["atelier.js"])).unwrap().contains("{\"./atelier_chunks.js\": i}"));
         assert!(fs::read_to_string(pkg.join(&names["atelier.css"])).unwrap().contains(&names["fonts/plex.woff2"]));
         assert!(fs::read_to_string(pkg.join(&names["atelier.js"])).unwrap().contains(&names["atelier_bg.wasm"]));
         fs::remove_dir_all(pkg.parent().unwrap()).unwrap();
@@ -261,6 +351,8 @@ mod tests {
         assert_ne!(now["atelier.js"], names["atelier.js"]);
         assert_eq!(now["atelier.css"], names["atelier.css"]);
         assert!(fs::read_to_string(pkg.join(&now["atelier.js"])).unwrap().ends_with("wasm.hydrate();"));
+        let link = fs::read_to_string(pkg.join(&now["atelier_chunks.js"])).unwrap();
+        assert!(link.contains(&now["atelier.js"]), "two programs would run in one page: {link}");
         assert!(pkg.join(format!("{}.br", now["atelier.js"])).exists());
         fs::remove_dir_all(pkg.parent().unwrap()).unwrap();
     }

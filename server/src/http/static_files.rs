@@ -11,10 +11,10 @@ use std::{path::PathBuf, time::UNIX_EPOCH};
 use tokio_util::io::ReaderStream;
 
 pub async fn file(State(web): State<Web>, Path(path): Path<String>, headers: HeaderMap) -> Response {
-    let names = web.files();
+    let files = web.files();
     // A name with a digest always means the same bytes. A plain one means those of the last build, for whoever has no list to look into.
-    let forever = names.0.values().any(|named| *named == path);
-    let named = names.0.get(&path).unwrap_or(&path);
+    let forever = files.names.values().any(|named| *named == path);
+    let named = files.names.get(&path).unwrap_or(&path);
     match find(&web, named, &headers).await {
         Some(found) => found.answer(forever, &headers),
         None => (StatusCode::NOT_FOUND, [(header::CACHE_CONTROL, "no-store")], "There is no such file.").into_response(),
