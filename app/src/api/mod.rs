@@ -8,6 +8,7 @@ pub mod base_models;
 pub mod datasets;
 pub mod endpoints;
 pub mod frame;
+pub mod home_lines;
 pub mod keys;
 pub mod lineage;
 pub mod lineage_strip;

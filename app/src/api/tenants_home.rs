@@ -1,12 +1,13 @@
 //! Where one starts: the tenants that one may choose from, and the home of one tenant.
 
-use super::{AppError, Wire};
+use super::{
+    AppError, Wire,
+    home_lines::{ActiveRun, FailedRun, RecentModel, ServedModel, UnansweredKey},
+};
+#[cfg(feature = "ssr")]
+use domain::run::Run;
 use domain::{
-    endpoint::Endpoint,
-    key::ApiKey,
-    model::ModelVersion,
     people::Whoami,
-    run::Run,
     tenant::{Holding, RailCounts, Tenant},
     time::Timestamp,
 };
@@ -40,20 +41,18 @@ pub struct Home {
     pub tenant: Tenant,
     pub holding: Holding,
     /// At work or waiting, newest first: the first page of them.
-    pub runs_now: Vec<Run>,
+    pub runs_now: Vec<ActiveRun>,
     /// Failed within the last three days, newest first, at most 3.
-    pub runs_failed: Vec<Run>,
+    pub runs_failed: Vec<FailedRun>,
     /// How many there are of each thing.
     pub counts: RailCounts,
-    /// The newest version of each model, newest first: the first page of them.
-    pub models: Vec<ModelVersion>,
+    /// The newest version of each model, newest first, at most 4.
+    pub models: Vec<RecentModel>,
     /// Newest first: the first page of them.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Vec<ServedModel>,
     pub endpoints_ready: u64,
-    /// Beside each endpoint: the model version, as `facts v2`, when full weights are what it serves.
-    pub full_weights: Vec<Option<String>>,
     /// Service keys that nobody answers for, the first page of them; for those who may name somebody.
-    pub unanswered_keys: Vec<ApiKey>,
+    pub unanswered_keys: Vec<UnansweredKey>,
     pub launch_refused: Option<String>,
     pub upload_refused: Option<String>,
     pub now: Timestamp,
@@ -70,7 +69,7 @@ pub async fn get_home(tenant: String) -> Result<Home, AppError> {
     let failed = platform.runs(&scope).list(&of(RunStates::Failed), &newest).await?.rows;
     let endpoints = platform.endpoints(&scope);
     let served = endpoints.served_by(endpoints.list(&newest).await?.rows).await?;
-    let full_weights = served.endpoints.iter().map(|e| served.merged(e).map(|v| format!("{} v{}", v.model_name, v.number))).collect();
+    let full_weights = |e| served.merged(e).map(|v| format!("{} v{}", v.model_name, v.number));
     let mut unanswered_keys = Vec::new();
     if scope.may(Action::ServiceKeyWrite) {
         unanswered_keys = platform.keys(&scope).unanswered().await?.rows;
@@ -81,13 +80,12 @@ pub async fn get_home(tenant: String) -> Result<Home, AppError> {
         tenant: scope.tenant().clone(),
         holding: holds.holding,
         counts: holds.counts,
-        runs_failed: failed.into_iter().filter(lately).take(3).collect(),
-        runs_now,
-        models: platform.models(&scope).newest_versions(None, true).await?.rows,
+        runs_failed: failed.into_iter().filter(lately).take(3).map(FailedRun::from).collect(),
+        runs_now: runs_now.into_iter().map(ActiveRun::from).collect(),
+        models: platform.models(&scope).newest_versions(None, true).await?.rows.into_iter().take(4).map(RecentModel::from).collect(),
         endpoints_ready: endpoints.counts().await?.ready,
-        endpoints: served.endpoints,
-        full_weights,
-        unanswered_keys,
+        endpoints: served.endpoints.iter().map(|e| ServedModel::of(e, full_weights(e))).collect(),
+        unanswered_keys: unanswered_keys.into_iter().map(UnansweredKey::from).collect(),
         launch_refused: scope.why_not(Action::RunLaunch),
         upload_refused: scope.why_not(Action::DatasetWrite),
         now,

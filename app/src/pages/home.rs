@@ -1,12 +1,13 @@
 //! `/t/{tenant}`: what needs a person, what runs now, what serves, what is held.
 
 use crate::{
-    api::tenants_home::{Home as HomeData, get_home},
+    api::{
+        home_lines::{ActiveRun, FailedRun, UnansweredKey},
+        tenants_home::{Home as HomeData, get_home},
+    },
     links,
-    pages::runs::where_it_stands,
     ui::{Crumb, Icon, Load, Place, StateWord, TenantPage, When, bytes, count, number::some, on_change, use_tenant},
 };
-use domain::{key::ApiKey, run::Run};
 use leptos::prelude::*;
 use leptos_meta::Title;
 
@@ -63,11 +64,11 @@ fn Body(home: HomeData) -> impl IntoView {
                     <table class="table fold">
                         <thead><tr><th scope="col">"Endpoint"</th><th scope="col">"State"</th><th scope="col">"Serves"</th></tr></thead>
                         <tbody>
-                            {home.endpoints.iter().zip(&home.full_weights).map(|(e, whole)| view! {
+                            {home.endpoints.iter().map(|e| view! {
                                 <tr>
-                                    <th scope="row"><a href=links::endpoint(&t, &e.name)>{e.name.to_string()}</a><small>{e.source().to_owned()}</small></th>
+                                    <th scope="row"><a href=links::endpoint(&t, &e.endpoint)>{e.endpoint.clone()}</a><small>{e.source.clone()}</small></th>
                                     <td><StateWord status=e.state/></td>
-                                    <td>{if let Some(model) = whole { format!("{model}, full weights") } else if e.attachments.is_empty() { "base model only".to_owned() } else { e.attachments.iter().map(|a| format!("{} v{}", a.model_name, a.number)).collect::<Vec<_>>().join(", ") }}</td>
+                                    <td>{e.serves.clone()}</td>
                                 </tr>
                             }).collect_view()}
                             {home.endpoints.is_empty().then(|| view! { <tr><td colspan="3">"No endpoints yet. Deploy a model version from its page."</td></tr> })}
@@ -87,14 +88,12 @@ fn Body(home: HomeData) -> impl IntoView {
                 <section class="section" aria-labelledby="mod">
                     <header><h2 id="mod">"Recent models"</h2></header>
                     <div class="lines">
-                        {home.models.iter().take(4).map(|v| {
-                            view! {
-                                <div class="item">
-                                    <a class="title" href=links::model_version(&t, &v.model_name, v.number)>{format!("{} v{}", v.model_name, v.number)}</a>
-                                    <span class="end"><StateWord status=v.stage/></span>
-                                    <p>{v.scores.map_or_else(|| "not evaluated".to_owned(), |s| format!("{} of {} held-out rows correct, base {}", s.tuned_right, s.rows, s.base_right))}</p>
-                                </div>
-                            }
+                        {home.models.iter().map(|m| view! {
+                            <div class="item">
+                                <a class="title" href=links::model_version(&t, &m.name, m.number)>{format!("{} v{}", m.name, m.number)}</a>
+                                <span class="end"><StateWord status=m.stage/></span>
+                                <p>{m.scores.clone()}</p>
+                            </div>
                         }).collect_view()}
                         {home.models.is_empty().then(|| view! { <div class="item"><p>"No models yet. Each successful run creates one."</p></div> })}
                     </div>
@@ -105,12 +104,11 @@ fn Body(home: HomeData) -> impl IntoView {
 }
 
 /// A failed run: what went wrong and the next step.
-fn needs(tenant: &String, run: &Run) -> impl IntoView + use<> {
-    let step = run.failure.as_ref().map(|f| f.said().next_step).unwrap_or_default();
+fn needs(tenant: &String, run: &FailedRun) -> impl IntoView + use<> {
     view! {
         <div class="item">
             <Icon name="failed"/>
-            <div><a class="title" href=links::run(tenant, &run.id)>{run.name.to_string()}" failed: "{run.said()}</a><p>{step}</p></div>
+            <div><a class="title" href=links::run(tenant, &run.id)>{run.name.clone()}" failed: "{run.sentence.clone()}</a><p>{run.next_step.clone()}</p></div>
             <div class="end row row-tight">
                 <a class="btn sm" href=links::with(links::run_new(tenant), &[("from", &run.id.to_string())])>"Clone and change"</a>
                 <a class="btn sm quiet" href=links::with(links::run(tenant, &run.id), &[("tab", "log")])>"Log"</a>
@@ -120,7 +118,7 @@ fn needs(tenant: &String, run: &Run) -> impl IntoView + use<> {
 }
 
 /// A service key of which the responsible member has left.
-fn unanswered(tenant: &String, key: &ApiKey) -> impl IntoView + use<> {
+fn unanswered(tenant: &String, key: &UnansweredKey) -> impl IntoView + use<> {
     let href = links::with(links::keys(tenant), &[("responsible", &key.id.to_string())]);
     view! {
         <div class="item">
@@ -131,13 +129,12 @@ fn unanswered(tenant: &String, key: &ApiKey) -> impl IntoView + use<> {
     }
 }
 
-fn running(tenant: &String, run: &Run) -> impl IntoView + use<> {
-    let progress = where_it_stands(run);
+fn running(tenant: &String, run: &ActiveRun) -> impl IntoView + use<> {
     view! {
         <article>
-            <div><a class="title" href=links::run(tenant, &run.id)>{run.name.to_string()}</a><p>{format!("{}, {} v{}", run.base_model_name, run.dataset_name, run.dataset_number)}</p></div>
-            <div><StateWord status=run.state/><p>{progress}</p></div>
-            <div class="live"><p>"since "<When at=run.started_at.unwrap_or(run.created_at)/></p></div>
+            <div><a class="title" href=links::run(tenant, &run.id)>{run.name.clone()}</a><p>{run.trains.clone()}</p></div>
+            <div><StateWord status=run.state/><p>{run.progress.clone()}</p></div>
+            <div class="live"><p>"since "<When at=run.since/></p></div>
         </article>
     }
 }
