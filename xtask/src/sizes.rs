@@ -10,8 +10,8 @@ const SMALL: usize = 8 * 1024;
 
 /// Builds the program as it is shipped, but with the names of its functions. First the main file by origin, then what each chunk adds.
 pub fn sizes() -> Result<()> {
-    let (module, files, chunks) = web::named_program()?;
-    let (by_origin, data) = measured(&module)?;
+    let web::Program { main, others, chunks } = web::named_program()?;
+    let (by_origin, data) = measured(&main)?;
     let code: usize = by_origin.values().sum();
     let mut rows: Vec<_> = by_origin.into_iter().collect();
     rows.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
@@ -21,10 +21,10 @@ pub fn sizes() -> Result<()> {
     }
     line("(smaller ones)", small, code + data);
     line("(data: texts, tables)", data, code + data);
-    let main = web::compressed_size(&module)?;
+    let main = web::compressed_size(&main)?;
     println!("{:>9.1} kB in all, {:.1} kB compressed: loaded with every page", kb(code + data), kb(main));
     let mut compressed = BTreeMap::new();
-    for (name, module) in &files {
+    for (name, module) in &others {
         compressed.insert(name.as_str(), web::compressed_size(module)?);
     }
     for (chunk, parts) in &chunks {

@@ -120,21 +120,28 @@ fn modules(pkg: &Path) -> Result<Vec<PathBuf>> {
     Ok(all.into_iter().filter(|path| path.extension().is_some_and(|e| e == "wasm")).collect())
 }
 
-/// The program as it is shipped, with the names that [`web`] drops: its main file and, by name, the others, and the files of each chunk.
-pub fn named_program() -> Result<(Vec<u8>, BTreeMap<String, Vec<u8>>, Chunks)> {
+/// The browser's program in its files.
+pub struct Program {
+    pub main: Vec<u8>,
+    /// By name.
+    pub others: BTreeMap<String, Vec<u8>>,
+    pub chunks: Chunks,
+}
+
+/// The program as it is shipped, with the names that [`web`] drops.
+pub fn named_program() -> Result<Program> {
     let named = target().join("named");
     if named.exists() {
         fs::remove_dir_all(&named)?;
     }
     fs::create_dir_all(&named)?;
     let chunks = bind(&module(true)?, &named, true)?;
-    let main = format!("{NAME}_bg.wasm");
-    let mut files = BTreeMap::new();
+    let mut others = BTreeMap::new();
     for path in modules(&named)? {
-        files.insert(path.file_name().unwrap_or_default().to_string_lossy().into_owned(), fs::read(path)?);
+        others.insert(path.file_name().unwrap_or_default().to_string_lossy().into_owned(), fs::read(path)?);
     }
-    let main = files.remove(&main).context("wasm-bindgen wrote no module")?;
-    Ok((main, files, chunks))
+    let main = others.remove(&format!("{NAME}_bg.wasm")).context("wasm-bindgen wrote no module")?;
+    Ok(Program { main, others, chunks })
 }
 
 /// Bytes that a browser loads of this module.
