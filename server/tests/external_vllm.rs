@@ -152,7 +152,11 @@ async fn a_real_vllm_of_somebody_else_is_offered_called_counted_measured_and_rem
         (figures["availability"]["known_ms"].as_i64() > Some(0)).then_some(figures)
     })
     .await;
-    assert!(figures["requests"].as_u64() >= Some(2) && figures["first_token_p95"].as_u64() > Some(0), "{figures}");
+    let of_model = &figures["by_model"][0];
+    assert!(
+        of_model["model"] == HERE && of_model["requests"].as_u64() >= Some(2) && figures["first_token_p95"].as_u64() > Some(0),
+        "{figures}"
+    );
 
     // A key that the server does not take is told as that, and calls say why.
     mira.did(at, "endpoints/external_key", &[of[0], of[1], ("key", "sk-of-nobody-77aa")]).await;

@@ -2,6 +2,7 @@
 
 mod portal;
 mod provider;
+mod tls;
 
 use portal::{Browser, TestPortal, encoded, says};
 

@@ -58,7 +58,7 @@ pub fn Endpoint() -> impl IntoView {
                 {page.certificate_ends.map(|at| view! { <external::CertificateEnds at/> })}
                 <Address page=page.clone()/>
                 {match page.endpoint.external.clone() {
-                    Some(external) => view! { <external::Facts endpoint=page.endpoint.clone() external figures=page.figures.unwrap_or_default()/> }.into_any(),
+                    Some(external) => view! { <external::Facts endpoint=page.endpoint.clone() external figures=page.figures.clone().unwrap_or_default()/> }.into_any(),
                     None => view! { <Facts endpoint=page.endpoint.clone()/> }.into_any(),
                 }}
                 <div class="cols cols-code">

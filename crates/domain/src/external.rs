@@ -62,15 +62,37 @@ impl Availability {
 }
 
 /// What is measured of an endpoint at somebody else's server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Figures {
-    /// Calls within a day, and those of them that failed.
-    pub requests: u64,
-    pub failed: u64,
+    /// Calls within a day by the name that clients wrote as `model`; no row for a name that nobody called.
+    pub by_model: Vec<ModelRequests>,
     /// 95 of 100 answers of a day began within so many milliseconds; none without calls.
     pub first_token_p95: Option<u32>,
     /// Within seven days.
     pub availability: Availability,
+}
+
+impl Figures {
+    /// Calls within a day.
+    pub fn requests(&self) -> u64 {
+        self.by_model.iter().map(|m| m.requests).sum()
+    }
+    /// Those of them that failed.
+    pub fn failed(&self) -> u64 {
+        self.by_model.iter().map(|m| m.failed).sum()
+    }
+    /// Calls within a day under this name.
+    pub fn requests_of(&self, model: &Name) -> u64 {
+        self.by_model.iter().find(|m| m.model == model.as_str()).map_or(0, |m| m.requests)
+    }
+}
+
+/// How often a model was called, and how often that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelRequests {
+    pub model: String,
+    pub requests: u64,
+    pub failed: u64,
 }
 
 /// The last time that it was asked for its models.

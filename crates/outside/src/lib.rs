@@ -15,13 +15,13 @@ use domain::{causes::causes, reason::endpoint::OutsideTrouble, time::Timestamp};
 use http::{HeaderValue, Request, Response, Uri, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
 use resolver::Resolver;
-use rustls_platform_verifier::Verifier;
+use rustls_platform_verifier::BuilderVerifierExt;
 use std::{error::Error, net::IpAddr, sync::Arc, time::Duration};
 
 /// How long the way to a server may take, with its name, connection and certificate.
@@ -34,7 +34,7 @@ const UNUSED_PER_SERVER: usize = 32;
 #[derive(Clone)]
 pub struct Outside {
     /// None: this machine has no certificate authorities, so nothing can be believed.
-    encrypted: Option<Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>>,
+    encrypted: Option<Client<Noting<HttpConnector<Resolver>>, Full<Bytes>>>,
     plain: Client<HttpConnector<Resolver>, Full<Bytes>>,
     allowed: Arc<Allowed>,
     certificates: Ends,
@@ -54,10 +54,10 @@ impl Outside {
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(KEEP_UNUSED).pool_max_idle_per_host(UNUSED_PER_SERVER);
         let certificates = Ends::default();
-        let encrypted =
-            tls(certificates.clone()).inspect_err(|e| tracing::warn!(error = %e, "no certificate can be verified on this machine")).ok();
-        let encrypted = encrypted.map(|tls| {
-            builder.build(HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1().wrap_connector(connector()))
+        let tls = tls().inspect_err(|e| tracing::warn!(error = %e, "no certificate can be verified on this machine")).ok();
+        let encrypted = tls.map(|tls| {
+            let inner = HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1().wrap_connector(connector());
+            builder.build(Noting { inner, ends: certificates.clone() })
         });
         Self { encrypted, plain: builder.build(connector()), allowed, certificates }
     }
@@ -87,9 +87,7 @@ impl Outside {
 
     /// Until when the certificate is good that the server at this address has shown; none without TLS, or when none was shown yet.
     pub fn certificate_until(&self, address: &str) -> Option<Timestamp> {
-        let uri: Uri = address.parse().ok()?;
-        let host = uri.host().filter(|_| uri.scheme_str() == Some("https"))?;
-        self.certificates.of(host.trim_start_matches('[').trim_end_matches(']'))
+        self.certificates.of(&address.parse().ok()?)
     }
 
     /// The connector asks the resolver for names only, so numbers are looked at here.
@@ -107,13 +105,10 @@ impl Outside {
     }
 }
 
-fn tls(ends: Ends) -> Result<rustls::ClientConfig, rustls::Error> {
+fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let inner = Arc::new(Verifier::new(provider.clone())?);
     let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    // As safe as the verifier that it asks.
-    let verifier = Arc::new(Noting { inner, ends });
-    Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+    Ok(builder.with_platform_verifier()?.with_no_client_auth())
 }
 
 /// What an error means for whoever runs the endpoint.

@@ -93,7 +93,9 @@ impl Platform {
         let keys = self.keys_that_call(scope, things.version.as_ref()).await?;
         let requests = self.requests(scope, &things).await?;
         let Things { data, run, version, endpoint } = things;
-        let no_run = || ("no run yet".to_owned(), None);
+        // What somebody else runs was made somewhere else.
+        let elsewhere = endpoint.as_ref().is_some_and(|e| e.external.is_some());
+        let no_run = || (if elsewhere { "no run here" } else { "no run yet" }.to_owned(), None);
         let data = data.map_or_else(
             || ("no dataset".into(), None),
             |d| {
@@ -108,6 +110,7 @@ impl Platform {
             }
             (None, Some(r)) if r.state.is_final() && r.state != RunState::Succeeded => ("nothing made".into(), None),
             (None, Some(r)) => (format!("{}, not yet registered", r.model_name), None),
+            (None, None) if elsewhere => ("models of its server".into(), None),
             (None, None) if endpoint.is_some() => ("base model only".into(), None),
             (None, None) => ("no model yet".into(), None),
         };

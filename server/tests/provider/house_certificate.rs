@@ -1,58 +1,14 @@
 //! A provider whose certificate the house itself has signed.
 
 use super::{Double, doctor::doctor};
-use crate::portal::says;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use std::{net::SocketAddr, sync::Arc};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{ServerConfig, pki_types::PrivateKeyDer},
-    server::TlsStream,
-};
-
-struct Tls {
-    tcp: TcpListener,
-    acceptor: TlsAcceptor,
-}
-
-impl axum::serve::Listener for Tls {
-    type Io = TlsStream<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
-        loop {
-            // Who does not believe the certificate closes the connection here.
-            if let Ok((io, from)) = self.tcp.accept().await
-                && let Ok(io) = self.acceptor.accept(io).await
-            {
-                return (io, from);
-            }
-        }
-    }
-
-    fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.tcp.local_addr()
-    }
-}
+use crate::{portal::says, tls::Authority};
 
 /// The provider, and the certificate authority of its house as PEM.
 async fn of_the_house(name: &str) -> (Double, String) {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let house_key = KeyPair::generate().unwrap();
-    let mut house = CertificateParams::new(Vec::<String>::new()).unwrap();
-    house.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    house.distinguished_name.push(DnType::CommonName, "The house");
-    let root = house.self_signed(&house_key).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &Issuer::new(house, house_key)).unwrap();
-    let config = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
-        .unwrap();
-    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let origin = format!("https://{}", tcp.local_addr().unwrap());
-    (Double::serve(Tls { tcp, acceptor: TlsAcceptor::from(Arc::new(config)) }, origin).await, root.pem())
+    let house = Authority::new();
+    let listener = house.listen(name, None).await;
+    let origin = format!("https://{}", listener.address());
+    (Double::serve(listener, origin).await, house.pem)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -48,7 +48,8 @@ pub fn CertificateEnds(at: Timestamp) -> impl IntoView {
 /// What is measured; a figure that nothing says yet is left out.
 #[component]
 fn Measured(figures: Figures, until: Option<Timestamp>) -> impl IntoView {
-    let Figures { requests, failed, first_token_p95, availability } = figures;
+    let (requests, failed) = (figures.requests(), figures.failed());
+    let Figures { first_token_p95, availability, .. } = figures;
     let up = availability.percent().map(|percent| {
         // Younger than a week, or not looked at all the time.
         let of = if availability.known_ms > 7 * DAY - HOUR { "7 days".to_owned() } else { span(availability.known_ms) };
@@ -93,7 +94,8 @@ pub fn Models(page: EndpointPage, external: External, actions: Actions) -> impl 
     let (tenant, name) = (e.tenant.to_string(), e.name.to_string());
     let refused = page.external_refused;
     let problems = fields_of(error_of(actions.key));
-    let rows = external.models.iter().map(|m| row(&tenant, &name, m, refused.clone(), actions.offer)).collect_view();
+    let figures = page.figures.unwrap_or_default();
+    let rows = external.models.iter().map(|m| row(&tenant, &name, m, &figures, refused.clone(), actions.offer)).collect_view();
     let (t, n) = (tenant.clone(), name.clone());
     view! {
         <section class="section" aria-labelledby="models">
@@ -114,7 +116,7 @@ pub fn Models(page: EndpointPage, external: External, actions: Actions) -> impl 
                 view! {
                     <Sheet label="models of the server">
                         <table class="table fold">
-                            <thead><tr><th scope="col">"Model on the server"</th><th scope="col">"State"</th><th scope="col" class="num">"Context"</th><th scope="col">"Name in this portal"</th></tr></thead>
+                            <thead><tr><th scope="col">"Model on the server"</th><th scope="col">"State"</th><th scope="col">"Name in this portal"</th><th scope="col" class="num">"Context"</th><th scope="col" class="num">"Requests, 24 h"</th></tr></thead>
                             <tbody>{rows}</tbody>
                         </table>
                     </Sheet>
@@ -146,6 +148,7 @@ fn row(
     tenant: &str,
     endpoint: &str,
     m: &ExternalModel,
+    figures: &Figures,
     refused: Option<String>,
     offer: ServerAction<EndpointOffer>,
 ) -> impl IntoView + use<> {
@@ -154,6 +157,8 @@ fn row(
         (Some(_), None) => Status { icon: "ready", word: "Offered", tone: "success", turns: false },
         (None, None) => Status { icon: "skipped", word: "Not offered", tone: "neutral", turns: false },
     };
+    // Of what is not offered there are none to count.
+    let requests = m.here.as_ref().map(|here| figures.requests_of(here));
     let (tenant, endpoint) = (tenant.to_owned(), endpoint.to_owned());
     let there = m.there.clone();
     let label = format!("Name of {there} in this portal");
@@ -183,8 +188,9 @@ fn row(
         <tr>
             <th scope="row" class="mono">{m.there.clone()}</th>
             <td><StateWord status=state/>{m.gone_since.map(|at| view! { " "<small>"since "<When at/></small> })}</td>
-            <td class="num" data-label="context">{(m.context > 0).then(|| count(m.context))}</td>
             <td>{named}</td>
+            <td class="num" data-label="context">{(m.context > 0).then(|| count(m.context))}</td>
+            <td class="num" data-label="requests">{requests.map(count)}</td>
         </tr>
     }
 }

@@ -117,11 +117,9 @@ impl Endpoints<'_> {
         let (store, tenant, doing) = (self.platform().store(), self.tenant(), "reading the figures of a server");
         let now = self.platform().now();
         let a_day_ago = now.plus(-DAY);
-        let (requests, failed) = store.endpoint_requests(tenant, endpoint.id, a_day_ago).await.doing(doing)?;
         let first_tokens = store.first_tokens(tenant, endpoint.id, a_day_ago).await.doing(doing)?;
         Ok(Figures {
-            requests,
-            failed,
+            by_model: store.endpoint_requests(tenant, endpoint.id, a_day_ago).await.doing(doing)?,
             first_token_p95: latency::percentile(95, &first_tokens),
             availability: store.availability(tenant, endpoint.id, now.plus(-7 * DAY)).await.doing(doing)?,
         })

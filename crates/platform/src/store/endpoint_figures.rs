@@ -2,7 +2,7 @@
 
 use super::{Result, Store, Tx, count, in_tx, on_both};
 use domain::{
-    external::Availability,
+    external::{Availability, ModelRequests},
     ids::EndpointId,
     latency,
     name::Name,
@@ -73,13 +73,16 @@ impl Tx {
 }
 
 impl Store {
-    /// Calls and failed ones since the hour of a time.
-    pub(crate) async fn endpoint_requests(&self, tenant: &Name, endpoint: EndpointId, since: Timestamp) -> Result<(u64, u64)> {
-        let sql = "SELECT CAST(COALESCE(SUM(requests), 0) AS BIGINT), CAST(COALESCE(SUM(errors), 0) AS BIGINT) FROM usage_hours \
-            WHERE tenant = $1 AND hour >= $2 AND endpoint = $3";
-        let (requests, errors): (i64, i64) = on_both!(self, db => sqlx::query_as(sql)
-            .bind(tenant.as_str()).bind(since.0.div_euclid(HOUR)).bind(endpoint.to_string()).fetch_one(db).await)?;
-        Ok((count(requests)?, count(errors)?))
+    /// Calls of an endpoint since the hour of a time, by model.
+    pub(crate) async fn endpoint_requests(&self, tenant: &Name, endpoint: EndpointId, since: Timestamp) -> Result<Vec<ModelRequests>> {
+        // Unlimited: one row a name under which the endpoint answered within a day.
+        let sql = "SELECT model, CAST(SUM(requests) AS BIGINT), CAST(SUM(errors) AS BIGINT) FROM usage_hours \
+            WHERE tenant = $1 AND hour >= $2 AND endpoint = $3 GROUP BY model ORDER BY model";
+        let rows: Vec<(String, i64, i64)> = on_both!(self, db => sqlx::query_as(sql)
+            .bind(tenant.as_str()).bind(since.0.div_euclid(HOUR)).bind(endpoint.to_string()).fetch_all(db).await)?;
+        rows.into_iter()
+            .map(|(model, requests, failed)| Ok(ModelRequests { model, requests: count(requests)?, failed: count(failed)? }))
+            .collect()
     }
 
     /// How many answers began within which step of `domain::latency`, ascending.

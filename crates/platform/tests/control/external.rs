@@ -264,7 +264,7 @@ async fn a_look_that_finds_nothing_new_tells_nobody_and_counts_as_time_that_it_w
     assert_eq!((server.asked(), events(&house).await), (asked + 1, told), "asked, and nobody was told");
     let figures = endpoints.figures(&again).await.unwrap();
     assert!(figures.availability.known_ms > 0 && figures.availability.down_ms == 0, "{figures:?}");
-    assert_eq!((figures.requests, figures.first_token_p95), (0, None));
+    assert_eq!((figures.requests(), figures.first_token_p95), (0, None));
 
     server.answers("503 Service Unavailable", "");
     house.sql("UPDATE endpoints SET retry_at = 1 WHERE name = 'house-llm'".into()).await;
@@ -308,11 +308,15 @@ async fn a_removed_one_is_gone_from_the_gateway_at_once_and_what_was_counted_sta
         request_id: String::new(),
     };
     let calls = [vec![call(Some(100), 200); 19], vec![call(Some(5_000), 200), call(Some(9_000), 500), call(None, 200)]].concat();
-    let calls: Vec<Call> = calls.into_iter().map(|c| Call { id: CallId::from_uuid(uuid::Uuid::now_v7()), ..c }).collect();
+    let other = Call { model: "house-32b".into(), ..call(Some(100), 200) };
+    let calls = calls.into_iter().chain([other]);
+    let calls: Vec<Call> = calls.map(|c| Call { id: CallId::from_uuid(uuid::Uuid::now_v7()), ..c }).collect();
     house.platform.record_calls(calls).await.unwrap();
     let figures = endpoints.figures(&made).await.unwrap();
-    assert_eq!((figures.requests, figures.failed), (22, 1));
-    assert!((100..=110).contains(&figures.first_token_p95.unwrap()), "19 of 20 were that quick: {figures:?}");
+    assert_eq!((figures.requests(), figures.failed()), (23, 1));
+    let by_model: Vec<_> = figures.by_model.iter().map(|m| (m.model.as_str(), m.requests, m.failed)).collect();
+    assert_eq!(by_model, [("house-32b", 1, 0), ("house-embed", 22, 1)]);
+    assert!((100..=110).contains(&figures.first_token_p95.unwrap()), "20 of 21 were that quick: {figures:?}");
     house.platform.rebuild_usage(&platform::access::PlatformScope::command_line()).await.unwrap();
     assert_eq!(endpoints.figures(&made).await.unwrap(), figures, "rebuilt from the calls, it is the same");
 
