@@ -3,7 +3,7 @@
 use super::{
     Halt, Leader,
     endpoint_output::{self, Beside},
-    external, output,
+    external, output, sweep,
     tasks::{self, GRACE, TaskBuilder},
 };
 use crate::{
@@ -23,7 +23,7 @@ use domain::{
     tenant::TenantState,
     time::SECOND,
 };
-use engine::{Cursor, End, Error as EngineError, TaskState};
+use engine::{Cursor, End, Error as EngineError, Observation, TaskState};
 use std::time::Duration;
 
 /// Bytes of output that are read and committed at once.
@@ -270,7 +270,13 @@ async fn died(leader: &Leader, seen: &EndpointRecord, how: Option<ServerEnd>) ->
     tx.append_endpoint_log(tenant, id, &[line]).await.doing("writing a server’s log")?;
     no_longer_serves(&mut tx, &mut now).await?;
     now.endpoint.ready_at = None;
-    save(tx, &now).await
+    save(tx, &now).await?;
+    if given_up {
+        // As soon as why it ended is written down: it can be removed from now on.
+        let found = leader.platform.engine().list(&tasks::endpoint_prefix(id)).await.doing("listing processes")?;
+        cleared(leader, found).await?;
+    }
+    Ok(())
 }
 
 /// 1, 2, 4 .. 30 s.
@@ -326,13 +332,14 @@ async fn put_aside(leader: &Leader, seen: &EndpointRecord, reason: EndpointReaso
 
 async fn stop(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {
     let (tenant, id) = (&seen.endpoint.tenant, seen.endpoint.id);
-    for task in leader.platform.engine().list(&tasks::endpoint_prefix(id)).await.doing("listing processes")? {
-        if task.name == tasks::endpoint_task(id, seen.launch) {
-            read(leader, seen, &task.name, None).await?;
-        }
-        if task.state.is_running() {
-            return leader.stop(&task.name, GRACE).await;
-        }
+    let found = leader.platform.engine().list(&tasks::endpoint_prefix(id)).await.doing("listing processes")?;
+    let current = tasks::endpoint_task(id, seen.launch);
+    if found.iter().any(|task| task.name == current) {
+        read(leader, seen, &current, None).await?;
+    }
+    // Before it counts as stopped: from then on it can be removed, and nobody would know whose folders these are.
+    if !cleared(leader, found).await? {
+        return Ok(());
     }
     let mut tx = leader.begin().await?;
     let Some(mut now) = tx.endpoint(tenant, id).await.doing("reading an endpoint")? else { return Ok(()) };
@@ -342,6 +349,20 @@ async fn stop(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {
     now.endpoint.ready_at = None;
     no_longer_serves(&mut tx, &mut now).await?;
     save(tx, &now).await
+}
+
+/// Asks what still runs of an endpoint to end, and removes what has ended. True = nothing is left in the engine.
+async fn cleared(leader: &Leader, found: Vec<Observation>) -> Result<bool, Halt> {
+    let mut clear = true;
+    for task in found {
+        if task.state.is_running() {
+            leader.stop(&task.name, GRACE).await?;
+            clear = false;
+        } else {
+            sweep::remove(leader, &task.name).await?;
+        }
+    }
+    Ok(clear)
 }
 
 #[cfg(test)]

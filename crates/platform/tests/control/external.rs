@@ -29,6 +29,7 @@ crate::on_each_database!(
     a_look_that_finds_nothing_new_tells_nobody_and_counts_as_time_that_it_was_there,
     a_removed_one_is_gone_from_the_gateway_at_once_and_what_was_counted_stays,
     an_endpoint_of_ours_is_removed_when_it_has_stopped,
+    an_endpoint_that_is_removed_at_once_leaves_nothing_of_its_server_behind,
 );
 
 const KEY: &str = "sk-of-the-house-4711";
@@ -359,4 +360,30 @@ async fn an_endpoint_of_ours_is_removed_when_it_has_stopped(house: House) {
     endpoints.remove("front").await.unwrap();
     assert_eq!(endpoints.get("front").await.unwrap_err().kind, ProblemKind::NotFound);
     assert!(endpoints.list(&Default::default()).await.unwrap().rows.is_empty());
+}
+
+async fn an_endpoint_that_is_removed_at_once_leaves_nothing_of_its_server_behind(house: House) {
+    let scope = house.owner().await;
+    let endpoints = house.platform.endpoints(&scope);
+    let _controller = house.controller("a");
+    let folders = || {
+        let tasks = std::fs::read_dir(house.folder.path().join("tasks")).unwrap().flatten();
+        tasks.map(|task| task.file_name().to_string_lossy().into_owned()).filter(|name| name.starts_with("ep-")).collect::<Vec<_>>()
+    };
+    for ends in [EndpointState::Stopped, EndpointState::Failed] {
+        if ends == EndpointState::Failed {
+            std::fs::write(house.control_file("crash"), "").unwrap();
+        }
+        endpoints.create(NewEndpoint { name: "front".into(), base_model: "world".into() }).await.unwrap();
+        until(|| async {
+            let now = endpoints.get("front").await.unwrap();
+            if now.state == EndpointState::Ready {
+                endpoints.stop("front").await.unwrap();
+            }
+            if now.state == ends { Ok(()) } else { Err(format!("{now:?}")) }
+        })
+        .await;
+        endpoints.remove("front").await.unwrap();
+        until(|| async { if folders().is_empty() { Ok(()) } else { Err(format!("{ends:?}: {:?}", folders())) } }).await;
+    }
 }
