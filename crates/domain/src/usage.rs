@@ -86,6 +86,23 @@ worded!(UsageBy);
 
 impl UsageBy {
     pub const ALL: [UsageBy; 5] = [Self::Day, Self::Model, Self::Version, Self::Key, Self::Member];
+
+    /// What people call a group of calls. `group` is what the calls name, empty where they name none; `name` and `part` (a version's
+    /// number, the beginning of a key) are what is known of it, nothing when it is gone. `not_found`: every call of it was told that
+    /// there is no such model.
+    pub fn label(self, group: &str, name: Option<&str>, part: Option<&str>, not_found: bool) -> String {
+        match (self, group, name, part) {
+            (Self::Model, "", ..) => "no model named".into(),
+            (Self::Model, model, ..) if not_found => format!("{model}, unknown or not deployed"),
+            (Self::Version, "", ..) => "base models".into(),
+            (Self::Version, _, Some(model), Some(number)) => format!("{model} v{number}"),
+            (Self::Key, "", ..) => "Playground".into(),
+            (Self::Key, _, Some(label), Some(hint)) => format!("{label}, {hint}…"),
+            (Self::Member, "", ..) => "Service keys".into(),
+            (Self::Member, _, person, _) => person.unwrap_or("unknown").into(),
+            (Self::Day | Self::Model | Self::Version | Self::Key, group, ..) => group.into(),
+        }
+    }
 }
 
 /// One line of a usage table.
@@ -99,4 +116,30 @@ pub struct UsageLine {
     pub errors: u64,
     pub prompt_tokens: u64,
     pub completion_tokens: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_of_calls_is_called_by_its_name_or_by_what_it_lacks() {
+        for (by, group, name, part, not_found, said) in [
+            (UsageBy::Day, "20500", None, None, false, "20500"),
+            (UsageBy::Model, "assistant", None, None, false, "assistant"),
+            (UsageBy::Model, "gpt-9", None, None, true, "gpt-9, unknown or not deployed"),
+            (UsageBy::Model, "", None, None, true, "no model named"),
+            (UsageBy::Version, "mv_1", Some("assistant"), Some("3"), false, "assistant v3"),
+            (UsageBy::Version, "mv_1", None, None, false, "mv_1"),
+            (UsageBy::Version, "", None, None, false, "base models"),
+            (UsageBy::Key, "key_1", Some("bot"), Some("atl_ab"), false, "bot, atl_ab…"),
+            (UsageBy::Key, "key_1", None, None, false, "key_1"),
+            (UsageBy::Key, "", None, None, false, "Playground"),
+            (UsageBy::Member, "p_1", Some("Ann"), None, false, "Ann"),
+            (UsageBy::Member, "p_1", None, None, false, "unknown"),
+            (UsageBy::Member, "", None, None, false, "Service keys"),
+        ] {
+            assert_eq!(by.label(group, name, part, not_found), said);
+        }
+    }
 }

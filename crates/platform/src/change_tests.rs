@@ -152,6 +152,29 @@ fn all_sql_that_writes_is_in_the_store() {
     assert_eq!(found, Vec::<String>::new());
 }
 
+/// Texts in quotes, as SQL writes them, that are words for people and no values: two words, or one that begins like a sentence.
+fn prose_in(line: &str) -> Vec<&str> {
+    let words = |text: &&str| {
+        let mut letters = text.chars();
+        let sentence = letters.next().is_some_and(char::is_uppercase) && letters.next().is_some_and(char::is_lowercase);
+        let several = text.split(' ').filter(|word| !word.is_empty()).count() > 1;
+        (sentence || several) && text.chars().all(|c| c.is_alphabetic() || " ,.!?…".contains(c))
+    };
+    let code = line.split("//").next().unwrap_or_default();
+    (0..).zip(code.split('\'')).filter(|(i, _)| i % 2 == 1).map(|(_, text)| text).filter(words).collect()
+}
+
+#[test]
+fn no_sql_holds_words_for_people() {
+    let in_store = sources().into_iter().filter(|(path, _)| path.starts_with("store"));
+    let found: Vec<_> = in_store
+        .flat_map(|(path, text)| text.lines().flat_map(prose_in).map(|words| format!("{path}: {words}")).collect::<Vec<_>>())
+        .collect();
+    assert_eq!(found, Vec::<String>::new(), "say it where it is shown: these are stored or made by the database");
+    assert_eq!(prose_in("CASE WHEN p.name = '' THEN 'Service keys' ELSE 'Playground' END"), ["Service keys", "Playground"]);
+    assert_eq!(prose_in("WHERE v.state = 'ready' AND LOWER(a || ' ' || b) LIKE $1 ESCAPE '!'"), Vec::<&str>::new());
+}
+
 /// The compiler holds the rest: a transaction is begun with `WriteAccess`, and only `change.rs` makes one.
 #[test]
 fn only_this_file_makes_write_access() {

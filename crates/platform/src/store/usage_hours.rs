@@ -61,37 +61,28 @@ impl Hours {
     }
 }
 
-const SUMS: &str = "CAST(SUM(u.requests) AS BIGINT), CAST(SUM(u.errors) AS BIGINT), CAST(SUM(u.prompt_tokens) AS BIGINT), CAST(SUM(u.completion_tokens) AS BIGINT)";
+const SUMS: &str = "CAST(SUM(u.requests) AS BIGINT), CAST(SUM(u.errors) AS BIGINT), CAST(SUM(u.not_found) AS BIGINT), CAST(SUM(u.prompt_tokens) AS BIGINT), CAST(SUM(u.completion_tokens) AS BIGINT)";
 const WHOSE: &str = "WHERE u.tenant = $1 AND u.hour >= $2 AND ($3 = '' OR u.person = $3)";
 
-/// `(group, label)`, what is joined for the label, and what is grouped by.
+/// `(group, name, part of the name)`, what is joined for the names, and what is grouped by. What is said of them is `domain::usage`'s.
 const fn parts(by: UsageBy) -> (&'static str, &'static str, &'static str) {
     match by {
-        UsageBy::Day => ("CAST(u.hour / 24 AS TEXT), ''", "", "u.hour / 24"),
-        // A name to which every answer was that there is no such model is not listed as if it were one.
-        UsageBy::Model => (
-            "u.model, CASE WHEN u.model = '' THEN 'no model named' \
-                WHEN SUM(u.not_found) = SUM(u.requests) THEN u.model || ', unknown or not deployed' ELSE u.model END",
-            "",
-            "u.model",
-        ),
+        UsageBy::Day => ("CAST(u.hour / 24 AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS TEXT)", "", "u.hour / 24"),
+        UsageBy::Model => ("u.model, CAST(NULL AS TEXT), CAST(NULL AS TEXT)", "", "u.model"),
         UsageBy::Version => (
-            "u.model_version, CASE WHEN u.model_version = '' THEN 'base models' ELSE COALESCE(m.name || ' v' || CAST(v.number AS TEXT), u.model_version) END",
+            "u.model_version, m.name, CAST(v.number AS TEXT)",
             "LEFT JOIN model_versions v ON v.tenant = u.tenant AND v.id = u.model_version LEFT JOIN models m ON m.tenant = v.tenant AND m.id = v.model",
             "u.model_version, m.name, v.number",
         ),
-        UsageBy::Key => (
-            "u.key_id, COALESCE(k.label || ', ' || k.hint || '…', CASE WHEN u.key_id = '' THEN 'Playground' ELSE u.key_id END)",
-            "LEFT JOIN api_keys k ON k.tenant = u.tenant AND k.id = u.key_id",
-            "u.key_id, k.label, k.hint",
-        ),
-        UsageBy::Member => (
-            "u.person, CASE WHEN u.person = '' THEN 'Service keys' ELSE COALESCE(p.name, 'unknown') END",
-            "LEFT JOIN people p ON p.id = u.person",
-            "u.person, p.name",
-        ),
+        UsageBy::Key => {
+            ("u.key_id, k.label, k.hint", "LEFT JOIN api_keys k ON k.tenant = u.tenant AND k.id = u.key_id", "u.key_id, k.label, k.hint")
+        }
+        UsageBy::Member => ("u.person, p.name, CAST(NULL AS TEXT)", "LEFT JOIN people p ON p.id = u.person", "u.person, p.name"),
     }
 }
+
+/// A line as it is read: group, name, part of the name; calls, failed ones, those to a model that nobody found, tokens.
+type LineRow = (String, Option<String>, Option<String>, i64, i64, i64, i64, i64);
 
 impl Tx {
     /// Adds what these calls sum up to. In the transaction that inserted them: sums and calls never differ.
@@ -127,10 +118,12 @@ impl Store {
             format!("SELECT {what}, {SUMS} FROM usage_hours u {joined} {WHOSE} GROUP BY {groups} ORDER BY SUM(u.requests) DESC, {groups}");
         let sql = sqlx::AssertSqlSafe(sql);
         let only = only.map(|p| p.to_string()).unwrap_or_default();
-        let rows: Vec<(String, String, i64, i64, i64, i64)> = on_both!(self, db => sqlx::query_as(sql)
+        let rows: Vec<LineRow> = on_both!(self, db => sqlx::query_as(sql)
             .bind(tenant.as_str()).bind(since.0.div_euclid(HOUR)).bind(&only).fetch_all(db).await)?;
         rows.into_iter()
-            .map(|(group, label, requests, errors, prompt, completion)| {
+            .map(|(group, name, part, requests, errors, not_found, prompt, completion)| {
+                // A name to which every answer was that there is no such model is not listed as if it were one.
+                let label = by.label(&group, name.as_deref(), part.as_deref(), not_found == requests);
                 Ok(UsageLine {
                     group,
                     label,
