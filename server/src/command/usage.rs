@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 #[derive(Subcommand)]
 pub enum UsageCommand {
-    /// Adds up all metered calls anew, by hour. Needed only when calls were removed from the database by hand; the portal may run meanwhile.
+    /// Adds up all metered calls anew, by hour. Needed only when calls were removed from the database by hand, or were
+    /// stored by a process of a version that kept no such sums (docs/decisions/0031); the portal may run meanwhile.
     Rebuild,
 }
 

@@ -1,6 +1,6 @@
 //! How connections are made: on both databases so that one process that is frozen, and one disk that was full, stop nobody for long.
 
-use super::{ConnectError, PATIENCE, Pool, Store, answered::is_alive, revisions::Wakeups};
+use super::{ConnectError, PATIENCE, Pool, Store, WRITERS_LINE, answered::is_alive, revisions::Wakeups};
 use sqlx::{
     Connection, PgConnection, SqliteConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -60,7 +60,7 @@ async fn postgres(url: &str) -> Result<Pool, ConnectError> {
     let options: PgConnectOptions = url.parse()?;
     // By itself, before the limits of time: a migration may take long, and replicas wait for each other's.
     let mut migrating = PgConnection::connect_with(&options).await?;
-    sqlx::migrate!("../../migrations/postgres").run(&mut migrating).await?;
+    migrate(&mut migrating).await?;
     migrating.close().await?;
     let pool = PgPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS)
@@ -73,4 +73,32 @@ async fn postgres(url: &str) -> Result<Pool, ConnectError> {
         .connect_with(options)
         .await?;
     Ok(Pool::Postgres(pool))
+}
+
+/// Brings the schema up to date in one transaction, as the only one who writes. A replica of the version before may still be at work: what
+/// it has begun to write is waited for and carried over, and what it writes afterwards is kept or refused, but never lost between reading
+/// a table and replacing it.
+async fn migrate(connection: &mut PgConnection) -> Result<(), ConnectError> {
+    let migrations = sqlx::migrate!("../../migrations/postgres");
+    let mut tx = connection.begin().await?;
+    // Replicas that start together come one after the other.
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITERS_LINE).execute(&mut *tx).await?;
+    let (known,): (bool,) = sqlx::query_as("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&mut *tx).await?;
+    let applied: Vec<(i64,)> = match known {
+        // Unlimited: one row a migration.
+        true => sqlx::query_as("SELECT version FROM _sqlx_migrations").fetch_all(&mut *tx).await?,
+        false => Vec::new(),
+    };
+    if migrations.iter().any(|m| !applied.contains(&(m.version,))) {
+        let sql = "SELECT 'LOCK TABLE ' || string_agg(quote_ident(tablename), ', ' ORDER BY tablename) || ' IN EXCLUSIVE MODE' \
+            FROM pg_tables WHERE schemaname = current_schema() AND tablename <> '_sqlx_migrations'";
+        let (lock,): (Option<String>,) = sqlx::query_as(sql).fetch_one(&mut *tx).await?;
+        if let Some(lock) = lock {
+            // Names of our own tables, quoted by the database.
+            sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut *tx).await?;
+        }
+    }
+    migrations.run(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(())
 }

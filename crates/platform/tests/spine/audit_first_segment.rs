@@ -18,15 +18,16 @@ fn before(all: &Migrator) -> Migrator {
     Migrator { migrations: Cow::Owned(earlier), ..Migrator::DEFAULT }
 }
 
-/// Three records as the program of before wrote them: two of a tenant, one of the platform.
-fn written_then() -> Vec<String> {
+/// Records as the program of before wrote them, with the length of the log: three, of which two are a tenant's, then one more.
+fn written_then() -> [Vec<String>; 2] {
     let mut prev = "0".repeat(64);
     let entry = |n: i64, tenant: &str, detail: &str| {
         format!(
             r#"{{"at":{n},"actor_kind":"person","actor":"p1","actor_name":"Olga O’Neil","tenant":{tenant},"action":"tenant.create","object_kind":"tenant","object":"acme","object_name":"acme","result":"done","detail":"{detail}","request_id":"req","from_ip":"192.0.2.7"}}"#
         )
     };
-    let entries = [entry(1, r#""acme""#, r#"created, \"two\" runs"#), entry(2, "null", ""), entry(3, r#""acme""#, "quota")];
+    let three = [entry(1, r#""acme""#, r#"created, \"two\" runs"#), entry(2, "null", ""), entry(3, r#""acme""#, "quota")];
+    let entries = three.into_iter().chain([entry(4, r#""acme""#, "late")]);
     let mut out = Vec::new();
     for (seq, text) in (1_i64..).zip(entries) {
         let bytes = [&seq.to_be_bytes()[..], prev.as_bytes(), text.as_bytes()].concat();
@@ -38,8 +39,10 @@ fn written_then() -> Vec<String> {
         ));
         prev = hash;
     }
-    out.push("UPDATE counters SET value = 3 WHERE name = 'audit'".into());
-    out
+    let length = |n: usize| format!("UPDATE counters SET value = {n} WHERE name = 'audit'");
+    let late = vec![out.remove(3), length(4)];
+    out.push(length(3));
+    [out, late]
 }
 
 async fn older_sqlite(tampering: &[&str]) -> World {
@@ -47,20 +50,26 @@ async fn older_sqlite(tampering: &[&str]) -> World {
     let url = format!("sqlite:{}?mode=rwc", folder.path().join("atelier.db").display());
     let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
     before(&SQLITE).run(&pool).await.unwrap();
-    for sql in written_then().iter().map(String::as_str).chain(tampering.iter().copied()) {
+    for sql in written_then()[0].iter().map(String::as_str).chain(tampering.iter().copied()) {
         sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&pool).await.unwrap();
     }
     pool.close().await;
     World::open(folder, url).await
 }
 
-async fn older_postgres(tampering: &[&str]) -> Option<World> {
+/// The database of a portal of before, and its address.
+async fn at_work_before(tampering: &[&str]) -> Option<(sqlx::PgPool, String)> {
     let url = fresh_database().await?;
     let pool = sqlx::PgPool::connect(&url).await.unwrap();
     before(&POSTGRES).run(&pool).await.unwrap();
-    for sql in written_then().iter().map(String::as_str).chain(tampering.iter().copied()) {
+    for sql in written_then()[0].iter().map(String::as_str).chain(tampering.iter().copied()) {
         sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&pool).await.unwrap();
     }
+    Some((pool, url))
+}
+
+async fn older_postgres(tampering: &[&str]) -> Option<World> {
+    let (pool, url) = at_work_before(tampering).await?;
     pool.close().await;
     Some(World::open(TempDir::new().unwrap(), url).await)
 }
@@ -130,4 +139,35 @@ async fn what_was_changed_before_is_found_after_the_move_on_postgresql() {
     what_was_wrong_stays_seen(changed, Broken::Changed { seq: 2 }).await;
     let Some(spoilt) = older_postgres(&[unlock, "UPDATE audit SET entry_json = 'no json' WHERE seq = 2"]).await else { return };
     what_was_wrong_stays_seen(spoilt, Broken::Changed { seq: 2 }).await;
+}
+
+/// An upgrade while a replica of before is still at work: it is in the middle of writing a record.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_replica_of_before_is_writing_is_carried_over_and_what_it_writes_later_is_refused_on_postgresql() {
+    let Some((old, url)) = at_work_before(&[]).await else { return };
+    let [_, late] = written_then();
+    let mut writing = old.begin().await.unwrap();
+    for sql in &late {
+        sqlx::query(AssertSqlSafe(sql.clone())).execute(&mut *writing).await.unwrap();
+    }
+    let ends = async {
+        let began = std::time::Instant::now();
+        loop {
+            // Only in this database: others are used beside it.
+            let waits = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+            let (waiting,): (i64,) = sqlx::query_as(waits).fetch_one(&old).await.unwrap();
+            if waiting > 0 {
+                break;
+            }
+            assert!(began.elapsed().as_secs() < 60, "the upgrade does not wait for who is writing");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        writing.commit().await.unwrap();
+    };
+    let (world, ()) = tokio::join!(World::open(TempDir::new().unwrap(), url), ends);
+    let verified = world.platform.verify_audit().await.unwrap();
+    let first = verified.chains.iter().find(|c| c.chain == FIRST_SEGMENT).map(|c| c.records);
+    assert_eq!((first, verified.broken()), (Some(4), None));
+    let refused = sqlx::query(AssertSqlSafe(late[0].clone())).execute(&old).await.unwrap_err().to_string();
+    assert!(refused.contains("audit"), "{refused}");
 }
