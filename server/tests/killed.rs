@@ -5,6 +5,7 @@ mod processes;
 
 use processes::{
     Portal, Setup, TaskFolders,
+    launch::Launch,
     person::{No, Person},
     prepare,
     programs::Programs,
@@ -22,15 +23,15 @@ struct Pace {
     patience: Duration,
     /// Whether the files are so large that the publishing is seen.
     publishes_slowly: bool,
-    settings: [(&'static str, &'static str); 6],
+    /// Rows a step.
+    batch: &'static str,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_a_stand_in_for_the_trainer_a_kill_at_every_step_loses_and_doubles_nothing() {
     let data = tempfile::tempdir().unwrap();
     let programs = Programs::standins(&data.path().join("programs"), 0.3).with_weights(64 << 20);
-    let settings = settings("4", "64");
-    let story = Story::tell(data.path(), &programs, Pace { patience: Duration::from_secs(60), publishes_slowly: true, settings }).await;
+    let story = Story::tell(data.path(), &programs, Pace { patience: Duration::from_secs(60), publishes_slowly: true, batch: "64" }).await;
     // The stand-in logs 40 steps, and an evaluation at every tenth.
     assert_eq!(story.training_steps(), (1..=40).collect::<Vec<_>>());
     assert_eq!(story.evaluated_steps(), [10, 20, 30, 40]);
@@ -46,24 +47,13 @@ async fn with_the_real_trainer_a_kill_at_every_step_loses_and_doubles_nothing() 
     };
     let data = tempfile::tempdir().unwrap();
     let programs = Programs::real(&data.path().join("programs"), Path::new(&python));
-    let settings = settings("4", "16");
-    let story = Story::tell(data.path(), &programs, Pace { patience: Duration::from_secs(400), publishes_slowly: false, settings }).await;
+    let story =
+        Story::tell(data.path(), &programs, Pace { patience: Duration::from_secs(400), publishes_slowly: false, batch: "16" }).await;
     let steps = story.training_steps();
     let total = story.run["progress"]["total_steps"].as_u64().unwrap();
     assert_eq!(steps.last(), Some(&total), "{steps:?}");
     assert!(steps.windows(2).all(|w| w[1] - w[0] == steps[0]), "a gap in the curve: {steps:?}");
     assert_eq!(story.evaluated_steps().len(), 4, "one evaluation an epoch");
-}
-
-fn settings(epochs: &'static str, batch: &'static str) -> [(&'static str, &'static str); 6] {
-    [
-        ("form[num_train_epochs]", epochs),
-        ("form[per_device_train_batch_size]", batch),
-        ("form[lora_rank]", "8"),
-        ("form[lora_alpha]", "16"),
-        ("form[learning_rate]", "0.004"),
-        ("form[cutoff_len]", "128"),
-    ]
 }
 
 /// What is there when all is done.
@@ -131,21 +121,8 @@ impl Story {
         );
 
         // Right after "start": the same form sent once more leads to the same run.
-        let mut form = vec![
-            ("tenant", TENANT),
-            ("form[name]", "facts-lora"),
-            ("form[base_model]", BASE),
-            ("form[dataset]", "facts"),
-            ("form[model_name]", "assistant"),
-            ("form[finetuning_type]", "lora"),
-            ("form[lora_target]", "all"),
-            ("form[lr_scheduler_type]", "cosine"),
-            ("form[warmup_steps]", "2"),
-            ("form[gradient_accumulation_steps]", "1"),
-            ("form[seed]", "42"),
-            ("form[submission]", "once-and-only-once"),
-        ];
-        form.extend(pace.settings);
+        let (name, submission) = ("facts-lora", "once-and-only-once");
+        let form = Launch { tenant: TENANT, name, dataset: "facts", model: "assistant", batch: pace.batch, submission }.fields();
         let first = jonas.did(&address, "runs/launch", &form).await.leads_to.unwrap();
         portal = again(portal, &setup, 0).await;
         assert_eq!(jonas.did(&address, "runs/launch", &form).await.leads_to.as_deref(), Some(first.as_str()), "one form launched two runs");

@@ -4,7 +4,9 @@
 mod processes;
 
 use futures::StreamExt;
-use processes::{Portal, Setup, TaskFolders, person::Person, postgres::Postgres, prepare, programs::Programs, within, world};
+use processes::{
+    Portal, Setup, TaskFolders, launch::Launch, person::Person, postgres::Postgres, prepare, programs::Programs, within, world,
+};
 use serde_json::{Value, json};
 use std::{
     path::Path,
@@ -119,26 +121,8 @@ async fn the_main_job_on_two_webs_a_gateway_and_two_controllers_of_which_one_is_
 }
 
 fn launch_form() -> Vec<(&'static str, &'static str)> {
-    vec![
-        ("tenant", TENANT),
-        ("form[name]", "facts-lora"),
-        ("form[base_model]", BASE),
-        ("form[dataset]", "facts"),
-        ("form[model_name]", "assistant"),
-        ("form[finetuning_type]", "lora"),
-        ("form[lora_rank]", "8"),
-        ("form[lora_alpha]", "16"),
-        ("form[lora_target]", "all"),
-        ("form[num_train_epochs]", "4"),
-        ("form[learning_rate]", "0.004"),
-        ("form[lr_scheduler_type]", "cosine"),
-        ("form[warmup_steps]", "2"),
-        ("form[per_device_train_batch_size]", "64"),
-        ("form[gradient_accumulation_steps]", "1"),
-        ("form[cutoff_len]", "128"),
-        ("form[seed]", "42"),
-        ("form[submission]", "once-and-only-once"),
-    ]
+    Launch { tenant: TENANT, name: "facts-lora", dataset: "facts", model: "assistant", batch: "64", submission: "once-and-only-once" }
+        .fields()
 }
 
 /// Which controller's log says that it leads. Before the kill it is exactly one.

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
 pub mod house;
+pub mod launch;
 pub mod person;
 pub mod postgres;
 pub mod programs;

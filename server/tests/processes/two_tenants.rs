@@ -1,6 +1,6 @@
 //! A portal with two tenants that have one of everything each, so that every page has something to show. The programs are the stand-ins.
 
-use super::{Portal, Setup, TaskFolders, person::Person, prepare, programs::Programs, within, world};
+use super::{Portal, Setup, TaskFolders, launch::Launch, person::Person, prepare, programs::Programs, within, world};
 use serde_json::json;
 use std::{path::PathBuf, time::Duration};
 
@@ -138,33 +138,8 @@ async fn furnish(address: &str, (name, title): (&'static str, &'static str), log
 
 /// Launches a run on the tenant's dataset; gives its id.
 pub async fn launch(owner: &Person, address: &str, tenant: &str, word: &str, label: &str) -> String {
-    let launched = owner
-        .did(
-            address,
-            "runs/launch",
-            &[
-                ("tenant", tenant),
-                ("form[name]", label),
-                ("form[base_model]", BASE),
-                ("form[dataset]", &format!("{word}-facts")),
-                ("form[model_name]", word),
-                ("form[finetuning_type]", "lora"),
-                ("form[lora_rank]", "8"),
-                ("form[lora_alpha]", "16"),
-                ("form[lora_target]", "all"),
-                ("form[num_train_epochs]", "4"),
-                ("form[learning_rate]", "0.004"),
-                ("form[lr_scheduler_type]", "cosine"),
-                ("form[warmup_steps]", "2"),
-                ("form[per_device_train_batch_size]", "8"),
-                ("form[gradient_accumulation_steps]", "1"),
-                ("form[cutoff_len]", "128"),
-                ("form[seed]", "42"),
-                ("form[submission]", label),
-            ],
-        )
-        .await
-        .leads_to
-        .unwrap();
+    let dataset = format!("{word}-facts");
+    let form = Launch { tenant, name: label, dataset: &dataset, model: word, batch: "8", submission: label };
+    let launched = owner.did(address, "runs/launch", &form.fields()).await.leads_to.unwrap();
     launched.rsplit('/').next().unwrap().to_owned()
 }
