@@ -17,7 +17,8 @@ pub fn screens(dir: &Path) -> Result<()> {
     let data = Path::new("data/demo");
     std::fs::create_dir_all(data)?;
     let summary = data.canonicalize()?.join("summary.json");
-    let mut served = Served::start(&served::Options { data: data.to_owned(), port: 0, summary: Some(summary.clone()) })?;
+    let mut served =
+        Served::start(&served::Options { data: data.to_owned(), port: 0, summary: Some(summary.clone()), outside_allowed: None })?;
     let taken = demo::main_job(&mut served)
         .and_then(|()| run(Command::new("node").current_dir("end2end").arg("screens.mjs").arg(&summary).arg(&dir)));
     served.stop();

@@ -31,6 +31,9 @@ pub struct Options {
     /// Also write the result as JSON into this file.
     #[arg(long)]
     pub summary: Option<PathBuf>,
+    /// An address of this machine at which the portal may call a model server that somebody else runs.
+    #[arg(long)]
+    pub outside_allowed: Option<String>,
 }
 
 /// How long a portal may take to be ready.
@@ -93,6 +96,7 @@ impl Served {
             .arg(&trainer)
             .arg("--vllm-python")
             .arg(&vllm)
+            .args(options.outside_allowed.iter().flat_map(|address| ["--outside-allowed", address]))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
