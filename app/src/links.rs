@@ -35,6 +35,14 @@ pub fn runs(tenant: &impl Display) -> String {
 pub fn run_new(tenant: &impl Display) -> String {
     format!("/t/{tenant}/runs-new")
 }
+/// Where the settings of a new run are posted that come back as a file.
+pub fn run_file(tenant: &impl Display) -> String {
+    format!("/t/{tenant}/runs-file")
+}
+/// Where a file with settings is posted that a new run is to have.
+pub fn run_file_open(tenant: &impl Display) -> String {
+    format!("/t/{tenant}/runs-file-open")
+}
 pub fn run(tenant: &impl Display, id: &impl Display) -> String {
     format!("/t/{tenant}/runs/{id}")
 }

@@ -75,7 +75,7 @@ for (const javaScriptEnabled of [true, false]) {
       await page.getByLabel('Address').fill(`http://127.0.0.1:${listening.address().port}/v1`);
       await page.getByRole('button', { name: 'Add server' }).click();
       await until(page, () => expect(chip(page)).toHaveText('Ready', { timeout: 5_000 }));
-      await page.getByLabel(`Name here for ${there}`).fill(name);
+      await page.getByLabel(`Name of ${there} in this portal`).fill(name);
       await page.getByRole('button', { name: 'Offer', exact: true }).click();
       await expect(page.getByRole('row').filter({ hasText: there })).toContainText('Offered');
       await expect.poll(() => called(demo, name), { timeout: 60_000 }).toBe(200);

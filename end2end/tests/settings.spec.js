@@ -1,4 +1,5 @@
 // The settings of a run: one text behind the form, the list of all settings and the YAML; refused by name; two runs side by side.
+import { readFileSync } from 'node:fs';
 import { expect, open, test } from './visitor.js';
 
 const yaml = (page) => page.locator('#yaml');
@@ -130,4 +131,46 @@ test('keys are completed by keyboard, and lines have their colours; what the pla
   await text.fill('output_dir: /mnt/out\nseed: 7\n');
   await expect(page.locator('.yaml.edit pre > .locked')).toContainText('Platform: The platform lays out the folder of a run');
   page.watch.quiet();
+});
+
+test('a file with settings is opened into the text, and the text is saved as a file', async ({ visit, demo }) => {
+  const page = await visit('engineer');
+  await open(page, `/t/${demo.tenant}/runs-new?view=yaml`);
+  const file = page.getByLabel('A file with settings');
+  const choose = async (name, buffer) => {
+    await page.getByText('Paste or open').click();
+    await file.setInputFiles({ name, mimeType: 'text/yaml', buffer });
+  };
+  await choose('mine.yaml', Buffer.from(`\ufeff${FILE.replaceAll('\n', '\r\n')}`));
+  await expect(yaml(page)).toHaveValue(FILE);
+  await expect(file).toBeHidden();
+  // What is in it counts as if it had been typed.
+  await view(page, 'Simple');
+  await expect(page.getByLabel('LoRA rank')).toHaveValue('16');
+  await page.getByLabel('LoRA rank').fill('24');
+  await page.getByLabel('Name of the run').fill('from-a-file');
+  await view(page, 'YAML');
+  const [saved] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Download' }).click()]);
+  expect(saved.suggestedFilename()).toBe('from-a-file.yaml');
+  expect(readFileSync(await saved.path(), 'utf8')).toBe(FILE.replace('lora_rank: 16', 'lora_rank: 24'));
+  await expect(page).toHaveURL(/\/runs-new/);
+  await choose('picture.png', Buffer.from([0x89, 0x50, 0x4e, 0x47, 0xff, 0x00]));
+  await expect(page.getByRole('status').filter({ hasText: 'no text in UTF-8' })).toBeVisible();
+  await expect(yaml(page)).toHaveValue(FILE.replace('lora_rank: 16', 'lora_rank: 24'));
+  page.watch.quiet();
+});
+
+test('without scripts a file with settings is opened and saved too, and what was typed stays', async ({ visit, demo }) => {
+  const page = await visit('engineer', { javaScriptEnabled: false });
+  await page.goto(`/t/${demo.tenant}/runs-new?view=yaml`);
+  await page.getByLabel('Name of the run').fill('plainly-from-a-file');
+  await page.getByText('Paste or open').click();
+  await page.getByLabel('A file with settings').setInputFiles({ name: 'mine.yaml', mimeType: 'text/yaml', buffer: Buffer.from(FILE) });
+  await page.getByRole('button', { name: 'Open', exact: true }).click();
+  await expect(yaml(page)).toHaveValue(FILE);
+  await expect(page.getByLabel('Name of the run')).toHaveValue('plainly-from-a-file');
+  await yaml(page).fill(`${FILE}weight_decay: 0.03\n`);
+  const [saved] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Download' }).click()]);
+  expect(saved.suggestedFilename()).toBe('plainly-from-a-file.yaml');
+  expect(readFileSync(await saved.path(), 'utf8')).toBe(`${FILE}weight_decay: 0.03\n`);
 });

@@ -146,6 +146,8 @@ pub const ROUTES: &[(&str, &str, Needs)] = &[
     ("POST", "/t/{tenant}/playground/chat", Tenant(A::Infer)),
     ("GET", "/t/{tenant}/playground/{chat}", Tenant(A::EndpointRead)),
     ("GET", "/t/{tenant}/runs", Tenant(A::RunRead)),
+    ("POST", "/t/{tenant}/runs-file", Tenant(A::RunRead)),
+    ("POST", "/t/{tenant}/runs-file-open", Tenant(A::RunRead)),
     ("GET", "/t/{tenant}/runs-new", Tenant(A::RunRead)),
     ("GET", "/t/{tenant}/runs/{id}", Tenant(A::RunRead)),
     ("GET", "/t/{tenant}/usage", TenantEither(A::UsageReadOwn, A::UsageRead)),

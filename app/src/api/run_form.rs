@@ -2,6 +2,7 @@
 
 use domain::{
     model::WeightsKind,
+    name::Name,
     problem::FieldProblem,
     run::NewRun,
     settings::{Catalogue, Document, RunSettings},
@@ -74,6 +75,23 @@ impl RunForm {
         }
     }
 
+    /// Takes fields as a form posts them or an address carries them (`form[lora_rank]`); settings in fields of their own last, since they
+    /// win over the text. What makes a form the same one when it is sent twice is left as it is.
+    pub fn take(&mut self, fields: &[(String, String)]) {
+        let key = |name: &str| name.strip_prefix("form[")?.strip_suffix(']').map(str::to_owned);
+        let named: Vec<_> = fields.iter().filter_map(|(name, value)| Some((key(name)?, value))).collect();
+        let (ours, settings): (Vec<_>, Vec<_>) = named.into_iter().partition(|(key, _)| Self::OURS.contains(&key.as_str()));
+        for (key, value) in ours.into_iter().filter(|(key, _)| key != "submission").chain(settings) {
+            self.set(&key, value.clone());
+        }
+    }
+
+    /// What the file of its settings is called.
+    pub fn file_name(&self) -> String {
+        let name = self.name.trim().parse::<Name>();
+        name.map_or_else(|_| "run.yaml".to_owned(), |name| format!("{name}.yaml"))
+    }
+
     /// Takes a setting out, with its line.
     pub fn remove(&mut self, key: &str) {
         let mut document = self.document();
@@ -137,6 +155,20 @@ impl RunForm {
     }
 }
 
+/// Bytes of a file with settings, at most. Without scripts its text comes back in an address.
+pub const FILE_BYTES: usize = 16 * 1024;
+
+/// The text of a file with settings, or why there is none.
+pub fn file_text(bytes: &[u8]) -> Result<String, FieldProblem> {
+    if bytes.len() > FILE_BYTES {
+        let sentence = format!("The file has more than {}\u{a0}KB. Settings of a run are some lines of “key: value”.", FILE_BYTES / 1024);
+        return Err(FieldProblem::new("file", sentence));
+    }
+    let text = std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
+    let text = text.ok_or_else(|| FieldProblem::new("file", "The file is no text in UTF-8. Save it as such, then open it again."))?;
+    Ok(text.trim_start_matches('\u{feff}').replace("\r\n", "\n"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,6 +205,27 @@ mod tests {
         assert_eq!(form.get("lora_rank"), "32");
         let (settings, problems) = form.settings(catalogue());
         assert_eq!((settings.lora_rank(), settings.seed(), problems), (32, 7, vec![]));
+    }
+
+    #[test]
+    fn a_posted_form_is_read_whole_and_its_single_settings_win() {
+        let mut form = RunForm { submission: "mine".into(), ..RunForm::default() };
+        let posted = [("form[lora_rank]", "32"), ("form[name]", "facts-9"), ("tenant", "acme"), ("form[yaml]", "lora_rank: 8\nseed: 7\n")];
+        let posted = posted.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        form.take(&[&posted[..], &[("form[submission]".to_owned(), "theirs".to_owned())]].concat());
+        assert_eq!((form.document().text().as_str(), form.submission.as_str()), ("lora_rank: 32\nseed: 7\n", "mine"));
+        assert_eq!(form.file_name(), "facts-9.yaml");
+        for name in ["", "../../etc/passwd", "a\"b", "x\r\ny"] {
+            assert_eq!(RunForm { name: name.into(), ..RunForm::default() }.file_name(), "run.yaml", "{name}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_read_as_people_save_them_or_refused_in_words() {
+        assert_eq!(file_text("\u{feff}seed: 7\r\n# ä\r\n".as_bytes()).as_deref(), Ok("seed: 7\n# ä\n"));
+        for bad in [&b"\xff\xfes\0e\0"[..], b"seed: 7\0", &[b'#'; FILE_BYTES + 1]] {
+            assert_eq!(file_text(bad).unwrap_err().field, "file");
+        }
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod all;
 mod complete;
 mod differences;
 mod fields;
+mod file;
 mod preflight;
 mod setting;
 mod typed;
@@ -91,7 +92,7 @@ fn Body(draft: Draft, tenant: String, view: RwSignal<View>, whole: all::Whole) -
     let from = use_query("from").get_untracked();
     let (may, parent) = (draft.launch_refused.is_none(), draft.parent.clone());
     let (presets, what) = ((tenant.clone(), parent.clone(), draft.form.dataset.clone()), draft.clone());
-    let (to, of) = (links::run_new(&tenant), tenant.clone());
+    let (to, of, file_of) = (links::run_new(&tenant), tenant.clone(), tenant.clone());
     view! {
         <ProblemSummary error/>
         <KeptDraft form="run-form" of=format!("run {tenant}") answered=answered(launch)/>
@@ -115,7 +116,7 @@ fn Body(draft: Draft, tenant: String, view: RwSignal<View>, whole: all::Whole) -
                 <div class="stack-lg">
                     {move || (view.get() == View::Simple).then(|| view! { <Presets tenant=presets.0.clone() parent=presets.1.clone() dataset=presets.2.clone()/> })}
                     <fields::What typed draft=what tenant=of/>
-                    <yaml::Editor typed view/>
+                    <yaml::Editor typed view tenant=file_of.clone()/>
                     {move || match view.get() {
                         View::Simple => view! { <fields::Training typed/><fields::More typed/> }.into_any(),
                         View::All => view! { <all::All typed whole to=to.clone()/> }.into_any(),
@@ -133,17 +134,8 @@ fn Body(draft: Draft, tenant: String, view: RwSignal<View>, whole: all::Whole) -
 fn overlaid(mut form: RunForm) -> RunForm {
     let query = use_query_map();
     query.with_untracked(|q| {
-        for key in RunForm::OURS.iter().filter(|k| **k != "submission") {
-            if let Some(value) = q.get(&format!("form[{key}]")) {
-                form.set(key, value);
-            }
-        }
-        let named = |name: &str| name.strip_prefix("form[")?.strip_suffix(']').map(str::to_owned);
-        for (name, value) in q {
-            if let Some(key) = named(name).filter(|key| !RunForm::OURS.contains(&key.as_str())) {
-                form.set(&key, value.to_owned());
-            }
-        }
+        let fields: Vec<_> = q.clone().into_iter().map(|(name, value)| (name.into_owned(), value)).collect();
+        form.take(&fields);
         if let Some(base) = q.get("base") {
             form.base_model = base;
         }

@@ -9,6 +9,7 @@ mod key_form;
 pub mod pages;
 mod playground;
 pub mod problem_page;
+mod run_file;
 mod set_aside;
 pub mod static_files;
 pub mod uploads;
@@ -70,7 +71,9 @@ pub fn web_routes(web: &Web, development: Option<Arc<DevProvider>>, tried: attem
         .get("/t/{tenant}/models/{name}/card.md", card::card)
         .get("/t/{tenant}/datasets/{name}/files/{file}", dataset_file::file)
         .post("/t/{tenant}/keys-new", key_form::key_form)
-        .post("/t/{tenant}/playground/chat", playground::chat);
+        .post("/t/{tenant}/playground/chat", playground::chat)
+        .post("/t/{tenant}/runs-file", run_file::save)
+        .post("/t/{tenant}/runs-file-open", run_file::open);
     // The platform counts the bytes against its own limit and the tenant's quota.
     let uploads =
         Routes::new().route(Method::POST, "/t/{tenant}/datasets-upload", post(uploads::upload).layer(DefaultBodyLimit::disable()));

@@ -5,6 +5,7 @@
 use super::{
     Typed, View,
     complete::{Completion, Keys, LIST},
+    file,
 };
 use crate::ui::Icon;
 use domain::settings::{Catalogue, Document, Mark};
@@ -14,7 +15,7 @@ use leptos::{html, prelude::*};
 const CHOSEN: [(&str, &str); 2] = [("model_name_or_path", "base_model"), ("dataset", "dataset")];
 
 #[component]
-pub(super) fn Editor(typed: Typed, view: RwSignal<View>) -> impl IntoView {
+pub(super) fn Editor(typed: Typed, view: RwSignal<View>, tenant: String) -> impl IntoView {
     let start = typed.form.with_untracked(|f| f.document().text());
     let text = move || typed.form.with(|f| f.yaml.clone());
     let area = NodeRef::<html::Textarea>::new();
@@ -46,7 +47,7 @@ pub(super) fn Editor(typed: Typed, view: RwSignal<View>) -> impl IntoView {
     };
     view! {
         <section class="section settings-text" aria-labelledby="ya" hidden=move || view.get() != View::Yaml>
-            <header><h2 id="ya">"Settings as YAML"</h2><p>"The same settings; a change here changes the form, and the other way."</p></header>
+            <header><h2 id="ya">"Settings as YAML"</h2><p>"The same settings; a change here changes the form, and the other way."</p><file::File typed tenant/></header>
             <div class="yaml edit">
                 <ul class="chosen" tabindex="0" aria-label="Set in the form above">{CHOSEN.map(|(key, field)| view! { <Chosen typed key field/> })}</ul>
                 <ol aria-hidden="true">{move || bad.with(|bad| (1..=rows()).map(|n| view! { <li class:bad=bad.contains(&n)><span>{n}</span></li> }).collect_view())}</ol>
