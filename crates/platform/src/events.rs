@@ -89,11 +89,14 @@ impl Platform {
     }
 
     /// Reads what happens and tells it, until `shutdown` ends. A database that is away is asked again; pages then are late, not wrong.
-    /// Called more than once, one reads and the others stand by.
+    /// Called more than once, one reads and the others stand by. Ends by itself when changes are no longer read at all.
     pub async fn watch_events(&self, shutdown: impl Future<Output = ()>) {
         tokio::pin!(shutdown);
+        let ended = self.store().reading_ended();
+        tokio::pin!(ended);
         let _reading = tokio::select! {
             () = &mut shutdown => return,
+            () = &mut ended => return tracing::error!("changes of the database are no longer read"),
             reading = self.inner.listeners.reading.lock() => reading,
         };
         let mut revisions = self.store().revisions();
@@ -126,6 +129,7 @@ impl Platform {
             };
             tokio::select! {
                 () = &mut shutdown => return,
+                () = &mut ended => return tracing::error!("changes of the database are no longer read"),
                 changed = revisions.changed(), if again.is_none() => if changed.is_err() { return },
                 () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => {}
             }

@@ -117,3 +117,18 @@ async fn a_database_that_was_set_back_goes_on_after_the_terms_that_the_engine_kn
     assert_eq!(fence.number, 58);
     assert!(platform.begin_term("a", &fence).await.is_some());
 }
+
+/// Whoever runs it sees that it has ended, and ends the process (`server::supervised`).
+#[tokio::test]
+async fn a_process_in_which_nobody_reads_changes_any_more_does_not_go_on_as_if_nothing_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let platform = platform(folder.path()).await;
+    let (events, beside) = (platform.watch_events(std::future::pending()), platform.watch_events(std::future::pending()));
+    let controlled = platform.control("a".into(), std::future::pending());
+    let ending = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        platform.store().end_reading();
+    };
+    let all = async { tokio::join!(events, beside, controlled, ending) };
+    tokio::time::timeout(Duration::from_secs(30), all).await.expect("somebody goes on");
+}

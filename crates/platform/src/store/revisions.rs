@@ -86,6 +86,8 @@ struct Inner {
     revisions: watch::Sender<Revisions>,
     reading: AtomicBool,
     stop: CancellationToken,
+    /// Cancelled when the task that reads has ended, also when it panicked.
+    ended: CancellationToken,
     /// Where processes that share a database file tell each other; none on PostgreSQL and in memory.
     folder: Option<folder::Folder>,
 }
@@ -104,6 +106,7 @@ impl Wakeups {
             revisions: watch::Sender::default(),
             reading: AtomicBool::new(false),
             stop,
+            ended: CancellationToken::new(),
             folder,
         };
         Self { inner: Arc::new(inner), _end: end }
@@ -139,9 +142,24 @@ impl Store {
     pub(crate) fn revisions(&self) -> watch::Receiver<Revisions> {
         let inner = &self.wakeups.inner;
         if !inner.reading.swap(true, Ordering::AcqRel) {
-            tokio::spawn(read_until_the_end(self.db.clone(), inner.clone()));
+            let (db, reader, ended) = (self.db.clone(), inner.clone(), inner.ended.clone().drop_guard());
+            tokio::spawn(async move {
+                let _ended = ended;
+                read_until_the_end(db, reader).await;
+            });
         }
         inner.revisions.subscribe()
+    }
+
+    /// Returns when nobody reads any more what others commit. Then this process must not go on: it would never know that a key was revoked.
+    pub(crate) async fn reading_ended(&self) {
+        self.wakeups.inner.ended.cancelled().await;
+    }
+
+    /// As if the task that reads had panicked.
+    #[cfg(test)]
+    pub(crate) fn end_reading(&self) {
+        self.wakeups.inner.stop.cancel();
     }
 }
 
