@@ -20,6 +20,8 @@ use std::{
     time::Duration,
 };
 
+/// The lock that `platform::store` takes for each change.
+const WRITERS_LINE: i64 = 0x61_74_65_6c_69_65_72;
 /// What the portal says when a batch could not be written.
 const GIVEN_UP: &str = "usage cannot be written now";
 
@@ -111,12 +113,28 @@ async fn a_database_that_falls_silent_and_never_hangs_up_is_given_up_and_asked_a
         let form = [("tenant", TENANT), ("form[label]", "later"), ("form[may]", "all"), ("form[expires_in_days]", "1")];
         jonas.send(&at, "keys/create", &form).await.ok()
     };
+    // Locks by which a batch of calls and a change are under way in the database when it falls silent.
+    let direct = sqlx::PgPool::connect(&database.url).await.unwrap();
+    let mut locks = direct.begin().await.unwrap();
+    sqlx::query("LOCK TABLE usage_hours IN EXCLUSIVE MODE").execute(&mut *locks).await.unwrap();
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITERS_LINE).execute(&mut *locks).await.unwrap();
     let mut answered = BTreeSet::new();
-    wire.fall_silent();
+    answered.insert(house.call(false).await.expect("a call was not answered"));
+    let falling_silent = async {
+        within(PATIENCE, "both wait", async || {
+            let sql = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+            let (waiting,): (i64,) = sqlx::query_as(sql).fetch_one(&direct).await.unwrap();
+            (waiting >= 2).then_some(())
+        })
+        .await;
+        wire.fall_silent();
+        locks.rollback().await.unwrap();
+    };
+    let (made, ()) = tokio::join!(make_key(), falling_silent);
+    assert!(made.is_none(), "it is told that the database is away");
     for n in 0..100 {
         answered.insert(house.call(n % 2 == 0).await.expect("a call was not answered while the database was silent"));
     }
-    assert!(make_key().await.is_none(), "it is told that the database is away");
     within(PATIENCE, "the portal does not wait for ever", async || (house.said(GIVEN_UP) > 0).then_some(())).await;
 
     // The connections of before stay silent for good: whoever still waits for one of them waits for ever.
