@@ -1,6 +1,7 @@
 //! Who leads, and what one who no longer does can still do: nothing.
 
 use super::*;
+use crate::control::{Halt, sweep};
 use domain::{artefacts::ArtefactStore, time::Timestamp};
 use engine::{Engine, local::LocalEngine};
 
