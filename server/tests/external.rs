@@ -97,7 +97,7 @@ async fn two_servers_of_one_host_have_certificates_of_their_own_and_answer_like_
         assert_eq!(page["endpoint"]["external"]["certificate_until"].as_i64(), Some(ms(until)), "{name}: {page}");
         assert_eq!(page["certificate_ends"].as_i64(), warned.then_some(ms(until)), "{name}");
         let (status, html) = mira.page(at, &format!("/t/{TENANT}/endpoints/{name}")).await;
-        assert_eq!((status, html.contains("The server's certificate expires soon")), (200, warned), "{name}");
+        assert_eq!((status, html.contains("The server's certificate must be renewed")), (200, warned), "{name}");
     }
     let over = page_when(&mira, at, "over", "degraded").await;
     assert_eq!(over["endpoint"]["reason"]["trouble"]["trouble"], "certificate", "{over}");

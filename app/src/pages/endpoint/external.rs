@@ -39,7 +39,7 @@ impl Actions {
 #[component]
 pub fn CertificateEnds(at: Timestamp) -> impl IntoView {
     view! {
-        <div role="status"><Reason icon="degraded" title="The server's certificate expires soon" tone="">
+        <div role="status"><Reason icon="degraded" title="The server's certificate must be renewed" tone="">
             <p>"Valid until "{at.human()}" UTC. No calls are made after that. Ask whoever runs the server to renew it."</p>
         </Reason></div>
     }
