@@ -2,7 +2,10 @@
 
 use super::icon::Icon;
 use leptos::prelude::*;
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, time::Duration};
+
+/// How long nothing is typed before the server is asked.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// Pairs of value and label.
 pub type Options = Vec<(String, String)>;
@@ -24,6 +27,8 @@ where
 #[derive(Clone, Copy)]
 pub struct Found {
     text: RwSignal<String>,
+    /// How often it has changed.
+    keys: StoredValue<u32>,
     ask: Action<String, (String, Option<Options>)>,
     first: StoredValue<Options>,
 }
@@ -34,7 +39,7 @@ impl Found {
             let (text, answer) = (text.clone(), find.run(text.clone()));
             async move { (text, answer.await) }
         });
-        Self { text: RwSignal::new(String::new()), ask, first: StoredValue::new(first) }
+        Self { text: RwSignal::new(String::new()), keys: StoredValue::new(0), ask, first: StoredValue::new(first) }
     }
 
     /// Reactive. `chosen` with its label comes first where it is not among what was found.
@@ -64,11 +69,23 @@ impl Found {
         }
     }
 
+    /// Asks once nothing was typed for a moment: the last text is always asked for.
     fn look_for(self, text: String) {
         self.text.set(text.clone());
-        if !text.trim().is_empty() {
-            self.ask.dispatch(text);
+        let key = self.keys.try_update_value(|keys| {
+            *keys = keys.wrapping_add(1);
+            *keys
+        });
+        if text.trim().is_empty() {
+            return;
         }
+        let ask = move || {
+            // Not after another key, and not when the page is gone.
+            if key.is_some() && self.keys.try_get_value() == key {
+                self.ask.dispatch(text);
+            }
+        };
+        set_timeout(ask, PAUSE);
     }
 }
 
