@@ -75,3 +75,36 @@ test('a filter looks through the whole list, and a cursor that means nothing sho
   await open(page, `${list(demo)}&after=nonsense`);
   expect((await shown(page)).length).toBe(50);
 });
+
+test('a searched choice asks once nothing is typed for a moment, and for the last text', async ({ visit, demo }) => {
+  test.setTimeout(300_000);
+  const page = await visit('engineer');
+  const headers = { origin: demo.address, accept: 'application/json' };
+  const row = JSON.stringify({ messages: [{ role: 'user', content: 'Where?' }, { role: 'assistant', content: 'Here.' }] });
+  const names = Array.from({ length: 51 }, (_, n) => `${id}-data-${String(n).padStart(2, '0')}`);
+  for (const name of names) {
+    const file = { name: 'rows.jsonl', mimeType: 'application/jsonl', buffer: Buffer.from(row) };
+    const sent = await page.request.post(`/t/${demo.tenant}/datasets-upload`, { headers, multipart: { name, held_out_percent: '0', tokenizer: '', file } });
+    expect(sent.ok(), await sent.text()).toBe(true);
+  }
+  // Offered are the newest: the first of them is not, when all are judged.
+  const search = page.getByRole('searchbox', { name: /^Dataset: / });
+  const offered = page.getByLabel('Dataset', { exact: true }).locator('option');
+  await expect(async () => {
+    await open(page, `/t/${demo.tenant}/runs-new`);
+    await expect(search).toBeVisible({ timeout: 1_000 });
+    await expect(offered.filter({ hasText: `${names[50]} v1` })).toHaveCount(1, { timeout: 1_000 });
+  }).toPass({ timeout: 120_000 });
+  const asked = [];
+  page.on('request', (request) => {
+    if (request.url().includes('/rpc/runs/choices')) asked.push(new URLSearchParams(request.postData()).get('text'));
+  });
+  await search.pressSequentially(names[0], { delay: 40 });
+  await expect(offered.filter({ hasText: `${names[0]} v1` })).toHaveCount(1);
+  expect(asked).toEqual([names[0]]);
+  // Emptied, it offers what it offered first, and asks nobody.
+  await search.fill('');
+  await expect(offered.filter({ hasText: `${names[50]} v1` })).toHaveCount(1);
+  expect(asked).toEqual([names[0]]);
+  page.watch.quiet();
+});

@@ -115,6 +115,7 @@ pub const ROUTES: &[(&str, &str, Needs)] = &[
     ("POST", "/rpc/runs/list", Tenant(A::RunRead)),
     ("POST", "/rpc/runs/log", Tenant(A::RunRead)),
     ("POST", "/rpc/runs/metrics", Tenant(A::RunRead)),
+    ("POST", "/rpc/runs/name", Tenant(A::RunRead)),
     ("POST", "/rpc/runs/try-again", Tenant(A::RunRetry)),
     ("POST", "/rpc/settings/catalogue", Tenant(A::RunRead)),
     ("POST", "/rpc/settings/differences", Tenant(A::RunRead)),

@@ -2,8 +2,8 @@
 
 mod portal;
 
-use domain::audit::Record;
-use platform::{access::PlatformScope, audit::AuditFilter};
+use domain::{audit::Record, filter::AuditFilter};
+use platform::access::PlatformScope;
 use portal::{Answer, Browser, TestPortal, encoded, says};
 use std::time::{Duration, Instant};
 

@@ -135,7 +135,7 @@ pub fn main_job(address: &str, people: &People, python: &Path, steps: &mut Vec<(
     let t = Instant::now();
     let calls = wait("the calls in the usage", Duration::from_secs(15), || {
         let usage = owner.send("usage/get", &[("tenant", TENANT), ("by", "model"), ("days", "1")])?;
-        let requests: u64 = usage["lines"].as_array().into_iter().flatten().filter_map(|l| l["requests"].as_u64()).sum();
+        let requests: u64 = usage["lines"]["rows"].as_array().into_iter().flatten().filter_map(|l| l["requests"].as_u64()).sum();
         Ok((requests > 1).then_some(requests))
     })?;
     let audit = owner.send("audit/page", &[("tenant", TENANT), ("query[verify]", "true")])?;

@@ -51,9 +51,9 @@ pub async fn get_platform_audit(query: AuditQuery) -> Result<AuditPage, AppError
 }
 
 #[cfg(feature = "ssr")]
-fn filter(query: &AuditQuery) -> platform::audit::AuditFilter {
+fn filter(query: &AuditQuery) -> domain::filter::AuditFilter {
     let text = |s: &str| (!s.trim().is_empty()).then(|| s.trim().to_owned());
-    platform::audit::AuditFilter {
+    domain::filter::AuditFilter {
         actor: text(&query.actor),
         action: text(&query.action),
         object: text(&query.object),

@@ -15,6 +15,6 @@ pub async fn list_base_models(
 ) -> Result<Page<BaseModel>, AppError> {
     let caller = super::caller()?;
     let (platform, _) = super::scope(&tenant).await?;
-    let filter = platform::base_models::BaseModelFilter { text, ready: false };
+    let filter = domain::filter::BaseModelFilter { text, ready: false };
     Ok(platform.base_models().list(&caller, &filter, &Cursor::from_text(after)).await?)
 }

@@ -32,7 +32,7 @@ pub async fn list_datasets(
     checks: String,
     #[server(default)] after: String,
 ) -> Result<DatasetList, AppError> {
-    use platform::datasets::{DatasetChecks, DatasetFilter};
+    use domain::filter::{DatasetChecks, DatasetFilter};
     let (platform, scope) = super::scope(&tenant).await?;
     let checks = match checks.as_str() {
         "rejected" => DatasetChecks::Rejected,
@@ -40,11 +40,10 @@ pub async fn list_datasets(
         "clean" => DatasetChecks::Clean,
         _ => DatasetChecks::All,
     };
-    let holds = platform.overview(&scope).await?;
     Ok(DatasetList {
         datasets: platform.datasets(&scope).list(&DatasetFilter { text, checks }, &Cursor::from_text(after)).await?,
-        total: u64::from(holds.counts.datasets),
-        stored: holds.holding.storage_bytes,
+        total: u64::from(super::rail_counts(&platform, &scope).await?.datasets),
+        stored: platform.holding(&scope).await?.storage_bytes,
         quota: scope.tenant().quota.storage_bytes,
         upload_refused: scope.why_not(domain::policy::Action::DatasetWrite),
     })
@@ -58,7 +57,7 @@ pub const RUNS_SHOWN: u32 = 8;
 pub struct DatasetPage {
     pub dataset: Dataset,
     pub version: DatasetVersion,
-    /// Newest first.
+    /// Newest first; on the tab `versions`, else empty.
     pub versions: Page<DatasetVersion>,
     pub versions_total: u64,
     /// There is no newer one.
@@ -73,15 +72,25 @@ pub struct DatasetPage {
     pub launch_refused: Option<String>,
 }
 
-/// `number` 0 = the newest; `after`: of the versions, see `domain::page::Cursor`.
+/// `number` 0 = the newest; `tab` as in the page's address; `after`: of the versions, see `domain::page::Cursor`.
 #[server(prefix = "/rpc", endpoint = "datasets/get", output = Wire)]
-pub async fn get_dataset(tenant: String, name: String, number: u32, #[server(default)] after: String) -> Result<DatasetPage, AppError> {
+pub async fn get_dataset(
+    tenant: String,
+    name: String,
+    number: u32,
+    #[server(default)] tab: String,
+    #[server(default)] after: String,
+) -> Result<DatasetPage, AppError> {
     use domain::policy::Action;
     let (platform, scope) = super::scope(&tenant).await?;
     let datasets = platform.datasets(&scope);
     let dataset = datasets.get(&name).await?;
-    let version = datasets.version(&name, (number > 0).then_some(number)).await?;
-    let newest = datasets.version(&name, None).await?.number;
+    let version = datasets.version_of(&dataset, (number > 0).then_some(number)).await?;
+    let (versions_total, newest) = datasets.count_versions(&dataset).await?;
+    let versions = match tab.as_str() {
+        "versions" => datasets.versions_of(&dataset, &Cursor::from_text(after)).await?,
+        _ => Page { rows: Vec::new(), next: None },
+    };
     let (runs, runs_total) = platform.runs(&scope).on_version(version.id, RUNS_SHOWN).await?;
     let tokenizer = match version.tokenizer {
         Some(id) => platform.base_models().by_id(id).await?.map(|b| b.name.to_string()),
@@ -92,8 +101,8 @@ pub async fn get_dataset(tenant: String, name: String, number: u32, #[server(def
         tokenizer,
         runs: runs.into_iter().map(|r| (r.id.to_string(), r.name.to_string(), r.state)).collect(),
         runs_total,
-        versions: datasets.versions(&name, &Cursor::from_text(after)).await?,
-        versions_total: datasets.count_versions(&dataset).await?,
+        versions,
+        versions_total,
         latest: version.number == newest,
         write_refused: scope.why_not(Action::DatasetWrite),
         delete_refused: scope.why_not(Action::DatasetDelete),
@@ -153,14 +162,13 @@ pub async fn get_upload_form(tenant: String, name: String) -> Result<UploadForm,
     // A name that nobody has yet is a new dataset.
     let before = if name.is_empty() { None } else { datasets.version(&name, None).await.ok() };
     let bases = platform.base_models().list(&super::caller()?, &Default::default(), &Cursor::default()).await?;
-    let known = datasets.list(&Default::default(), &Cursor::default()).await?;
     Ok(UploadForm {
         more_tokenizers: bases.next.is_some(),
         tokenizers: bases.rows.into_iter().map(|b| b.name.to_string()).collect(),
-        names: known.rows.into_iter().map(|d| d.dataset.name.to_string()).collect(),
+        names: datasets.names().await?.rows.into_iter().map(String::from).collect(),
         held_out_percent: before.as_ref().map_or(10, |v| v.held_out_percent),
         documentation: before.map(|v| v.documentation).unwrap_or_default(),
-        stored: platform.overview(&scope).await?.holding.storage_bytes,
+        stored: platform.holding(&scope).await?.storage_bytes,
         quota: scope.tenant().quota.storage_bytes,
         upload_refused: scope.why_not(domain::policy::Action::DatasetWrite),
     })

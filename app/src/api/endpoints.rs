@@ -75,7 +75,7 @@ async fn candidates(
     of: Option<domain::ids::BaseModelId>,
 ) -> Result<(Vec<Candidate>, bool), AppError> {
     use domain::model::Stage;
-    let page = platform.models(scope).newest_versions(of, false).await?;
+    let page = platform.models(scope).newest_versions(of).await?;
     let more = page.next.is_some();
     let mut out: Vec<Candidate> = (page.rows.into_iter().filter(|v| v.stage != Stage::Archived))
         .map(|v| Candidate {
@@ -111,6 +111,10 @@ pub struct EndpointPage {
     pub certificate_ends: Option<Timestamp>,
 }
 
+/// Lines of the log on the page of an endpoint.
+#[cfg(feature = "ssr")]
+const LOG_SHOWN: u32 = 200;
+
 #[server(prefix = "/rpc", endpoint = "endpoints/get", output = Wire)]
 pub async fn endpoint_get(tenant: String, name: String) -> Result<EndpointPage, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
@@ -137,29 +141,12 @@ pub async fn endpoint_get(tenant: String, name: String) -> Result<EndpointPage, 
         model_ids: endpoints.served_by(vec![endpoint.clone()]).await?.model_ids(&endpoint),
         more_attachable,
         base_url: super::base_url(scope.tenant().name.as_str()),
-        log: latest(&endpoints, &name).await?,
+        log: endpoints.log_tail(&endpoint, LOG_SHOWN).await?,
         write_refused: scope.why_not(domain::policy::Action::EndpointWrite),
         external_refused: scope.why_not(domain::policy::Action::ExternalWrite),
         attachable,
         endpoint,
     })
-}
-
-/// The last lines of the log; it is read forward in pages.
-#[cfg(feature = "ssr")]
-async fn latest(endpoints: &platform::endpoints::Endpoints<'_>, name: &str) -> Result<Vec<EndpointLogLine>, AppError> {
-    const SHOWN: usize = 200;
-    const PAGE: u32 = 5000;
-    let mut lines: Vec<EndpointLogLine> = Vec::new();
-    loop {
-        let page = endpoints.log(name, lines.last().map_or(0, |l| l.number), PAGE).await?;
-        let whole = page.len() == PAGE as usize;
-        lines.extend(page);
-        lines.drain(..lines.len().saturating_sub(SHOWN));
-        if !whole {
-            return Ok(lines);
-        }
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

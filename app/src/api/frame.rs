@@ -2,8 +2,9 @@
 
 use super::{AppError, Wire};
 use domain::{
+    ids::PersonId,
     name::Name,
-    people::{Role, Whoami},
+    people::{PlatformRole, Role},
     policy::{self, Action},
     tenant::TenantState,
 };
@@ -13,9 +14,18 @@ use serde::{Deserialize, Serialize};
 /// Everything that top bar and rail show.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Frame {
-    pub who: Whoami,
+    pub who: Account,
     /// Absent outside of a tenant.
     pub tenant: Option<TenantBar>,
+}
+
+/// Who is signed in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    pub person: PersonId,
+    pub name: String,
+    pub email: Option<String>,
+    pub platform_role: Option<PlatformRole>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,12 +62,13 @@ impl Frame {
 /// `tenant` is empty outside of a tenant.
 #[server(prefix = "/rpc", endpoint = "frame", output = Wire)]
 pub async fn get_frame(tenant: String) -> Result<Frame, AppError> {
+    let person = super::caller()?.person;
+    let who = Account { person: person.id, name: person.name, email: person.email, platform_role: person.platform_role };
     if tenant.is_empty() {
-        return Ok(Frame { who: super::caller()?.whoami(), tenant: None });
+        return Ok(Frame { who, tenant: None });
     }
-    let who = super::caller()?.whoami();
     let (platform, scope) = super::scope(&tenant).await?;
-    let counts = platform.rail_counts(&scope).await?;
+    let counts = super::rail_counts(&platform, &scope).await?;
     let t = scope.tenant();
     Ok(Frame {
         who,

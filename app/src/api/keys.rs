@@ -31,7 +31,9 @@ pub struct KeyList {
     pub write_refused: Option<String>,
     /// Why one may not revoke the keys of others.
     pub revoke_any_refused: Option<String>,
-    /// Who may answer for a service key: for those who may name somebody, else empty. The first page of them.
+    /// One may say who answers for a service key.
+    pub may_name: bool,
+    /// Who may answer for the key that is asked about: for those who may name somebody, else empty. The first page of them.
     pub members: Vec<Choice>,
     pub more_members: bool,
 }
@@ -57,7 +59,7 @@ pub async fn list_keys(
     let (platform, scope) = super::scope(&tenant).await?;
     let keys = platform.keys(&scope);
     let filtered = !text.trim().is_empty() || state == "working" || !after.is_empty();
-    let filter = platform::keys::KeyFilter { text, working: state == "working" };
+    let filter = domain::filter::KeyFilter { text, working: state == "working" };
     let page = keys.list(&filter, &Cursor::from_text(after)).await?;
     let any = !page.rows.is_empty() || filtered && !keys.list(&Default::default(), &Cursor::default()).await?.rows.is_empty();
     // One that is gone asks nothing.
@@ -65,7 +67,10 @@ pub async fn list_keys(
         Ok(id) => keys.get(id).await.ok(),
         Err(_) => None,
     };
-    let (members, more_members) = responsible_choices(&platform, &scope, "").await?;
+    let (members, more_members) = match &asked {
+        Some(_) => responsible_choices(&platform, &scope, "").await?,
+        None => (Vec::new(), false),
+    };
     Ok(KeyList {
         keys: page,
         any,
@@ -79,6 +84,7 @@ pub async fn list_keys(
         revoke_any_refused: scope.why_not(Action::KeyRevokeAny),
         members,
         more_members,
+        may_name: scope.may(Action::ServiceKeyWrite),
     })
 }
 
@@ -133,7 +139,7 @@ pub async fn get_key_choices(tenant: String) -> Result<KeyChoices, AppError> {
     let names = platform.models(&scope).names("").await?;
     let more_models = names.next.is_some();
     let mut models: Vec<String> = names.rows.into_iter().map(String::from).collect();
-    let served = platform.endpoints(&scope).callable().await?;
+    let (served, _) = platform.endpoints(&scope).callable().await?;
     models.extend(served.endpoints.iter().flat_map(|e| served.model_ids(e)));
     models.sort();
     models.dedup();

@@ -48,7 +48,7 @@ impl Lineage {
 #[server(prefix = "/rpc", endpoint = "lineage/get", output = Wire)]
 pub async fn lineage_get(tenant: String) -> Result<Lineage, AppError> {
     use crate::links;
-    use domain::{page::Cursor, policy::Action, usage::UsageBy};
+    use domain::{page::Cursor, policy::Action};
     let (platform, scope) = super::scope(&tenant).await?;
     let t = &scope.tenant().name;
     let newest = Cursor::default();
@@ -75,7 +75,7 @@ pub async fn lineage_get(tenant: String) -> Result<Lineage, AppError> {
             from: vec![run.dataset_version.to_string()],
         });
     }
-    let versions = platform.models(&scope).newest_versions(None, false).await?;
+    let versions = platform.models(&scope).newest_versions(None).await?;
     more |= versions.next.is_some();
     nodes.extend(versions.rows.into_iter().map(|v| Node {
         id: v.id.to_string(),
@@ -102,9 +102,10 @@ pub async fn lineage_get(tenant: String) -> Result<Lineage, AppError> {
         });
     }
     if scope.may(Action::KeyRead) {
-        let used = platform.usage(&scope).table(UsageBy::Key, 7).await?;
-        let keys = platform.keys(&scope).list(&platform::keys::KeyFilter { working: true, ..Default::default() }, &newest).await?;
+        let keys = platform.keys(&scope).list(&domain::filter::KeyFilter { working: true, ..Default::default() }, &newest).await?;
         more |= keys.next.is_some();
+        let ids: Vec<_> = keys.rows.iter().map(|key| key.id).collect();
+        let used = platform.usage(&scope).of_keys(&ids, 7).await?;
         for key in keys.rows {
             let id = key.id.to_string();
             let may_call = |ids: &[String]| key.models.as_ref().is_none_or(|allowed| allowed.iter().any(|id| ids.contains(id)));
@@ -112,9 +113,8 @@ pub async fn lineage_get(tenant: String) -> Result<Lineage, AppError> {
                 link: Link::Keys,
                 title: key.label.clone(),
                 note: used
-                    .iter()
-                    .find(|l| l.group == id)
-                    .map_or_else(|| "no call, 7 d".to_owned(), |l| format!("{}, 7 d", some(l.requests, "call", "calls"))),
+                    .get(&key.id)
+                    .map_or_else(|| "no call, 7 d".to_owned(), |calls| format!("{}, 7 d", some(*calls, "call", "calls"))),
                 href: links::keys(t),
                 from: callable.iter().filter(|(_, ids)| may_call(ids)).map(|(id, _)| id.clone()).collect(),
                 id,

@@ -19,9 +19,9 @@ async fn at_of(platform: &platform::Platform, scope: &platform::access::Scope, a
         ["datasets"] => At::Datasets,
         ["keys"] => At::Keys,
         ["usage"] => At::Usage,
-        ["dataset", name, v] => At::DatasetVersion(platform.datasets(scope).version(name, v.parse().ok()).await?.id),
-        ["model", name, v] => At::ModelVersion(platform.models(scope).version(name, v.parse().ok()).await?.id),
-        ["endpoint", name] => At::Endpoint(platform.endpoints(scope).get(name).await?.id),
+        ["dataset", name, v] => At::DatasetVersion(platform.datasets(scope).version_id(name, v.parse().ok()).await?),
+        ["model", name, v] => At::ModelVersion(platform.models(scope).version_id(name, v.parse().ok()).await?),
+        ["endpoint", name] => At::Endpoint(platform.endpoints(scope).id(name).await?),
         // A run that cannot be read is told by its own page.
         [id] => id.parse().map_or(At::None, At::Run),
         _ => At::None,

@@ -88,12 +88,14 @@ impl From<Problem> for AppError {
 
 #[cfg(feature = "ssr")]
 pub use on_server::{
-    KnownScope, back_to_form, base_url, caller, last_dataset, maybe_caller, platform, platform_scope, redirect, remember_dataset, scope,
+    KnownScope, back_to_form, base_url, caller, last_dataset, maybe_caller, platform, platform_scope, rail_counts, redirect,
+    remember_dataset, scope,
 };
 
 #[cfg(feature = "ssr")]
 mod on_server {
     use super::{AppError, Problem, ProblemKind};
+    use domain::{name::Name, tenant::RailCounts};
     use http::{Method, StatusCode, header, request::Parts};
     use leptos::prelude::*;
     use leptos_axum::ResponseOptions;
@@ -130,12 +132,15 @@ mod on_server {
     /// The scope that this request was found to have, given to every request by the server: a page asks for its frame, its lineage and
     /// its own data, and all of them are about one tenant.
     #[derive(Clone, Default)]
-    pub struct KnownScope(Arc<Mutex<Option<(String, Scope)>>>);
+    pub struct KnownScope {
+        scope: Arc<Mutex<Option<(String, Scope)>>>,
+        counts: Arc<Mutex<Option<(Name, RailCounts)>>>,
+    }
 
     /// The platform and the caller's place in a tenant; `NotFound` for everybody who may not know that it exists.
     pub async fn scope(tenant: &str) -> Result<(Platform, Scope), AppError> {
         let (platform, caller) = (platform()?, caller()?);
-        let KnownScope(known) = use_context().unwrap_or_default();
+        let KnownScope { scope: known, .. } = use_context().unwrap_or_default();
         // Whoever comes second waits for the answer of the first.
         let mut known = known.lock().await;
         if let Some((_, scope)) = known.as_ref().filter(|(of, _)| of == tenant) {
@@ -144,6 +149,18 @@ mod on_server {
         let scope = caller.scope(&platform, tenant).await?;
         *known = Some((tenant.to_owned(), scope.clone()));
         Ok((platform, scope))
+    }
+
+    /// How many things of each kind the tenant has: the rail shows it beside every page, and some pages say it too.
+    pub async fn rail_counts(platform: &Platform, scope: &Scope) -> Result<RailCounts, AppError> {
+        let KnownScope { counts: known, .. } = use_context().unwrap_or_default();
+        let mut known = known.lock().await;
+        if let Some((_, counts)) = known.as_ref().filter(|(of, _)| of == scope.tenant_name()) {
+            return Ok(*counts);
+        }
+        let counts = platform.rail_counts(scope).await?;
+        *known = Some((scope.tenant_name().clone(), counts));
+        Ok(counts)
     }
 
     /// The platform and the caller's right to administer or audit it; `NotFound` for everybody else.

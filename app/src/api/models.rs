@@ -38,7 +38,7 @@ pub async fn list_models(
 ) -> Result<ModelList, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
     let models = platform.models(&scope);
-    let filter = platform::models::ModelFilter { text, stage: Stage::from_word(&stage) };
+    let filter = domain::filter::ModelFilter { text, stage: Stage::from_word(&stage) };
     let (total, versions) = models.counts().await?;
     let bases = platform.base_models().list(&super::caller()?, &Default::default(), &Cursor::default()).await?;
     Ok(ModelList {
@@ -83,32 +83,50 @@ pub struct ModelPage {
     pub version: ModelVersion,
     /// What was set for its run, in the order of the form.
     pub settings: Vec<Shown>,
-    /// Newest first.
+    /// Newest first; on the tab `versions`, else empty.
     pub versions: Page<VersionLine>,
     pub versions_total: u64,
     pub base: Option<BaseModel>,
-    /// Held-out rows of which base and tuned differ in being right; worse first.
+    /// Held-out rows of which base and tuned differ in being right; worse first. A page on the tab `evaluation`, the first
+    /// [`FLIPPED_SHOWN`] on the first tab, else empty.
     pub flipped: Page<EvaluatedRow>,
-    /// Those that serve it, and those that could, the running ones first: at most a page of each.
+    /// Those that serve it, the running ones first: at most a page of them. On the tab `endpoints` those that could serve it, too.
     pub endpoints: Vec<EndpointChoice>,
     pub edit_refused: Option<String>,
     pub stage_refused: Option<String>,
     pub deploy_refused: Option<String>,
 }
 
-/// `number` 0 = the newest version; `after`: of its versions or its flipped rows, whichever gave it out, see `domain::page::Cursor`.
+/// Changed answers on the first tab of a model.
+pub const FLIPPED_SHOWN: usize = 6;
+
+/// `number` 0 = the newest version; `tab` as in the page's address; `after`: of its versions or its flipped rows, whichever gave it out,
+/// see `domain::page::Cursor`.
 #[server(prefix = "/rpc", endpoint = "models/get", output = Wire)]
-pub async fn model_get(tenant: String, name: String, number: u32, #[server(default)] after: String) -> Result<ModelPage, AppError> {
-    use domain::policy::Action;
+pub async fn model_get(
+    tenant: String,
+    name: String,
+    number: u32,
+    #[server(default)] tab: String,
+    #[server(default)] after: String,
+) -> Result<ModelPage, AppError> {
+    use domain::{page::PAGE, policy::Action};
     let (platform, scope) = super::scope(&tenant).await?;
-    let (models, after) = (platform.models(&scope), Cursor::from_text(after));
+    let (models, runs, serving, after) =
+        (platform.models(&scope), platform.runs(&scope), platform.endpoints(&scope), Cursor::from_text(after));
     let model = models.get(&name).await?;
-    let version = models.version(&name, (number > 0).then_some(number)).await?;
-    let flipped = platform.runs(&scope).evaluated(version.run, platform::runs::EvaluatedFilter::Flipped, &after).await?;
-    let endpoints = platform
-        .endpoints(&scope)
-        .around(&version)
-        .await?
+    let version = models.version_of(&model, (number > 0).then_some(number)).await?;
+    let flipped = match tab.as_str() {
+        "" => runs.flipped(version.run, &Cursor::default(), FLIPPED_SHOWN).await?,
+        "evaluation" => runs.flipped(version.run, &after, PAGE).await?,
+        _ => Page { rows: Vec::new(), next: None },
+    };
+    let versions = match tab.as_str() {
+        "versions" => models.versions_of(&model, &after).await?.map(|v| line(&v)),
+        _ => Page { rows: Vec::new(), next: None },
+    };
+    let around = if tab == "endpoints" { serving.around(&version).await? } else { serving.serving(&version).await? };
+    let endpoints = around
         .into_iter()
         .map(|e| EndpointChoice {
             serves: e.merged_version == Some(version.id) || e.attachments.iter().any(|a| a.version == version.id),
@@ -120,7 +138,7 @@ pub async fn model_get(tenant: String, name: String, number: u32, #[server(defau
         .collect();
     let base = platform.base_models().get(version.base_model_name.as_str()).await.ok();
     Ok(ModelPage {
-        versions: models.versions(&name, &after).await?.map(|v| line(&v)),
+        versions,
         versions_total: models.count_versions(&model).await?,
         settings: domain::settings::catalogue().shown(&version.settings),
         edit_refused: scope.why_not(Action::CardEdit),

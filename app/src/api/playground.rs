@@ -30,6 +30,8 @@ pub struct PlayModel {
 pub struct PlaygroundPage {
     /// Those that answer first, tuned before base.
     pub models: Vec<PlayModel>,
+    /// There are older endpoints that do not run, of which no model is offered.
+    pub more_stopped: bool,
     /// Newest first.
     pub chats: Page<ChatOverview>,
     pub chat: Option<ChatView>,
@@ -51,16 +53,11 @@ pub async fn playground_get(tenant: String, chat: String, #[server(default)] aft
         policy::Action,
         problem::Problem,
     };
-    use std::collections::{HashMap, hash_map::Entry};
     let (platform, scope) = super::scope(&tenant).await?;
     let mut models: Vec<PlayModel> = Vec::new();
-    let served = platform.endpoints(&scope).callable().await?;
-    let mut bases = HashMap::new();
-    for base in served.endpoints.iter().filter_map(|e| e.base.as_ref()) {
-        if let Entry::Vacant(unknown) = bases.entry(base.id) {
-            unknown.insert(platform.base_models().by_id(base.id).await?.map_or(0, |b| b.context));
-        }
-    }
+    let endpoints = platform.endpoints(&scope);
+    let (served, more_stopped) = endpoints.callable().await?;
+    let bases = endpoints.contexts(&served.endpoints).await?;
     for e in &served.endpoints {
         let context = e.base.as_ref().and_then(|base| bases.get(&base.id)).copied().unwrap_or(0);
         let down = (e.state != EndpointState::Ready).then(|| format!("{} is {}. {}", e.name, e.state.word(), e.reason.said()));
@@ -102,7 +99,7 @@ pub async fn playground_get(tenant: String, chat: String, #[server(default)] aft
     models.retain(|m| seen.insert(m.id.clone()));
     let infer_refused = scope.why_not(Action::Infer);
     if infer_refused.is_some() {
-        return Ok(PlaygroundPage { models, chats: Page { rows: Vec::new(), next: None }, chat: None, infer_refused });
+        return Ok(PlaygroundPage { models, more_stopped, chats: Page { rows: Vec::new(), next: None }, chat: None, infer_refused });
     }
     let chats = platform.chats(&scope);
     let chat = match chat.as_str() {
@@ -114,7 +111,7 @@ pub async fn playground_get(tenant: String, chat: String, #[server(default)] aft
             Some(ChatView { chat, html })
         }
     };
-    Ok(PlaygroundPage { models, chats: chats.list(&Cursor::from_text(after)).await?, chat, infer_refused })
+    Ok(PlaygroundPage { models, more_stopped, chats: chats.list(&Cursor::from_text(after)).await?, chat, infer_refused })
 }
 
 #[server(prefix = "/rpc", endpoint = "playground/delete", output = Wire)]

@@ -25,7 +25,7 @@ pub struct RunList {
 /// `state` is empty, `active`, `succeeded` or `failed`; `text` looks in names, dataset, base model and owner; `after`: see `domain::page::Cursor`.
 #[server(prefix = "/rpc", endpoint = "runs/list", output = Wire)]
 pub async fn list_runs(tenant: String, state: String, text: String, #[server(default)] after: String) -> Result<RunList, AppError> {
-    use platform::runs::{RunFilter, RunStates};
+    use domain::filter::{RunFilter, RunStates};
     let (platform, scope) = super::scope(&tenant).await?;
     let runs = platform.runs(&scope);
     let counts = runs.counts().await?;
@@ -100,18 +100,15 @@ pub(super) fn known(id: &str) -> Result<domain::ids::RunId, AppError> {
     id.parse().map_err(|_| domain::problem::Problem::not_found(format!("The run “{}”", id.chars().take(60).collect::<String>())).into())
 }
 
-/// The curves, thinned to about 600 points: first, last and every evaluated one stay.
+/// Points of each curve.
+#[cfg(feature = "ssr")]
+const POINTS: u32 = 600;
+
+/// The curves, each thinned to about 600 points, the first and the last among them.
 #[server(prefix = "/rpc", endpoint = "runs/metrics", output = Wire)]
 pub async fn get_metrics(tenant: String, id: String) -> Result<Vec<MetricPoint>, AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
-    Ok(thin(platform.runs(&scope).metrics(known(&id)?).await?, 600))
-}
-
-#[cfg(feature = "ssr")]
-fn thin(points: Vec<MetricPoint>, most: usize) -> Vec<MetricPoint> {
-    let every = points.len().div_ceil(most).max(1);
-    let last = points.len().saturating_sub(1);
-    points.into_iter().enumerate().filter(|(i, p)| i % every == 0 || *i == last || p.eval_loss.is_some()).map(|(_, p)| p).collect()
+    Ok(platform.runs(&scope).metrics(known(&id)?, POINTS).await?)
 }
 
 /// The newest lines of the log.
@@ -125,33 +122,9 @@ pub struct LogTail {
 /// At most `lines` (1 to 2000) of the newest; `level` is empty or `warning` (warnings and errors only); `text` must be in the line.
 #[server(prefix = "/rpc", endpoint = "runs/log", output = Wire)]
 pub async fn get_log(tenant: String, id: String, lines: u32, level: String, text: String) -> Result<LogTail, AppError> {
-    use domain::run::LogLevel;
-    const AT_ONCE: u32 = 5000;
     let (platform, scope) = super::scope(&tenant).await?;
-    let id = known(&id)?;
-    let keep = lines.clamp(1, 2000) as usize;
-    let wanted = text.to_lowercase();
-    let mut tail = LogTail { lines: Vec::new(), total: 0, warnings: 0 };
-    let mut after = 0;
-    loop {
-        let page = platform.runs(&scope).log(id, after, AT_ONCE).await?;
-        let Some(last) = page.last() else { break };
-        after = last.number;
-        let whole = page.len() < AT_ONCE as usize;
-        tail.total += page.len() as u64;
-        tail.warnings += page.iter().filter(|l| l.level != LogLevel::Info).count() as u64;
-        tail.lines.extend(
-            page.into_iter().filter(|l| {
-                (level.is_empty() || l.level != LogLevel::Info) && (wanted.is_empty() || l.text.to_lowercase().contains(&wanted))
-            }),
-        );
-        let drop = tail.lines.len().saturating_sub(keep);
-        tail.lines.drain(..drop);
-        if whole {
-            break;
-        }
-    }
-    Ok(tail)
+    let (lines, total, warnings) = platform.runs(&scope).log_tail(known(&id)?, !level.is_empty(), &text, lines.clamp(1, 2000)).await?;
+    Ok(LogTail { lines, total, warnings })
 }
 
 /// `which` is empty (flipped), `all` or `wrong`.
@@ -162,7 +135,7 @@ pub async fn get_evaluated(
     which: String,
     #[server(default)] after: String,
 ) -> Result<Page<EvaluatedRow>, AppError> {
-    use platform::runs::EvaluatedFilter;
+    use domain::filter::EvaluatedFilter;
     let (platform, scope) = super::scope(&tenant).await?;
     let filter = match which.as_str() {
         "all" => EvaluatedFilter::All,
@@ -191,8 +164,6 @@ pub struct DataChoice {
     /// Of all accepted rows, held-out ones included; 0 = not counted.
     pub tokens: u64,
     pub left_out: u64,
-    /// A free name for a run on it.
-    pub run_name: String,
 }
 
 impl DataChoice {
@@ -259,25 +230,23 @@ async fn data_choices(
         };
         found.splice(0..0, version.filter(|v| v.state == VersionState::Ready));
     }
-    let mut choices = Vec::new();
-    for v in found {
+    let choice = |v: domain::dataset::DatasetVersion| {
         let r = v.report.as_ref();
-        choices.push(DataChoice {
+        DataChoice {
             name: v.dataset_name.to_string(),
             number: v.number,
             train_rows: r.map_or(0, |r| r.train_rows),
             held_out_rows: r.map_or(0, |r| r.held_out_rows),
             tokens: r.map_or(0, |r| r.tokens),
             left_out: r.map_or(0, |r| r.rejected),
-            run_name: platform.runs(scope).free_name(&format!("{}-1", v.dataset_name)).await?,
-        });
-    }
-    Ok((choices, page.next.is_some()))
+        }
+    };
+    Ok((found.into_iter().map(choice).collect(), page.next.is_some()))
 }
 
 #[cfg(feature = "ssr")]
 async fn base_choices(platform: &platform::Platform, text: &str) -> Result<(Vec<BaseChoice>, bool), AppError> {
-    let filter = platform::base_models::BaseModelFilter { text: text.to_owned(), ready: true };
+    let filter = domain::filter::BaseModelFilter { text: text.to_owned(), ready: true };
     let page = platform.base_models().list(&super::caller()?, &filter, &Cursor::default()).await?;
     let more = page.next.is_some();
     let choice = |b: domain::base_model::BaseModel| BaseChoice {
@@ -306,17 +275,29 @@ pub async fn find_choices(tenant: String, #[server(default)] of: String, #[serve
     Ok(Found { bases, datasets })
 }
 
+/// The first name of a run on this dataset, free or not.
+pub fn first_name(dataset: &str) -> String {
+    domain::name::Name::numbered(dataset, 1).next().map_or_else(|| format!("{dataset}-1"), String::from)
+}
+
+/// A free name for a run on this dataset.
+#[server(prefix = "/rpc", endpoint = "runs/name", output = Wire)]
+pub async fn free_run_name(tenant: String, #[server(default)] dataset: String) -> Result<String, AppError> {
+    let (platform, scope) = super::scope(&tenant).await?;
+    Ok(platform.runs(&scope).free_name(&first_name(&dataset)).await?)
+}
+
 /// A fresh form: from a run (`from`), from a preset, on a dataset (`name` or `name@3`). Each may be empty.
 #[server(prefix = "/rpc", endpoint = "runs/draft", output = Wire)]
 pub async fn get_draft(tenant: String, from: String, preset: String, dataset: String) -> Result<Draft, AppError> {
     use domain::settings::{catalogue, preset as settings_of};
     let (platform, scope) = super::scope(&tenant).await?;
-    let parent = match from.as_str() {
-        "" => None,
-        id => Some(platform.runs(&scope).get(known(id)?).await?),
-    };
+    let runs = platform.runs(&scope);
     let (mut bases, more_bases) = base_choices(&platform, "").await?;
-    let mut new = platform.runs(&scope).draft(parent.as_ref().map(|r| r.id)).await?;
+    let (mut new, parent) = match from.as_str() {
+        "" => (runs.fresh(bases.first().map_or(0, |b| b.context))?, None),
+        id => runs.draft(known(id)?).await.map(|(new, run)| (new, Some(run)))?,
+    };
     if !new.base_model.is_empty() && bases.iter().all(|b| b.name != new.base_model) {
         let named = base_choices(&platform, &new.base_model).await?.0;
         bases.splice(0..0, named.into_iter().filter(|b| b.name == new.base_model));
@@ -337,16 +318,18 @@ pub async fn get_draft(tenant: String, from: String, preset: String, dataset: St
     let (datasets, more_datasets) = data_choices(&platform, &scope, &asked, "").await?;
     let find = |wanted: &str| datasets.iter().find(|d| d.is(wanted)).or_else(|| datasets.iter().find(|d| d.name == wanted));
     // A name without number means the newest; the field then shows which one that is.
-    if let Some(d) = find(&form.dataset).or_else(|| find(&before)).or_else(|| datasets.first().filter(|_| form.dataset.is_empty())) {
+    // A fresh form begins with one that there is, whatever was asked for.
+    let newest = || datasets.first().filter(|_| parent.is_none());
+    if let Some(d) = find(&form.dataset).or_else(|| find(&before)).or_else(newest) {
         form.dataset = d.key();
         if parent.is_none() {
-            (form.name, form.model_name) = (d.run_name.clone(), d.name.clone());
+            (form.name, form.model_name) = (runs.free_name(&first_name(&d.name)).await?, d.name.clone());
         }
     }
     if let Some(first) = bases.first().filter(|_| form.base_model.is_empty()) {
         form.base_model = first.name.clone();
     }
-    let holding = platform.overview(&scope).await?.holding;
+    let holding = platform.holding(&scope).await?;
     let shown = new.settings.keys().chain(parent.iter().flat_map(|r| r.settings.keys())).chain(CHOSEN_ELSEWHERE);
     Ok(Draft {
         catalogue: catalogue().part(&shown.map(str::to_owned).collect()),
@@ -414,15 +397,7 @@ mod tests {
 
     #[test]
     fn the_tokens_of_held_out_rows_are_not_trained_on() {
-        let data = |tokens| DataChoice {
-            name: "facts".into(),
-            number: 1,
-            train_rows: 300,
-            held_out_rows: 100,
-            tokens,
-            left_out: 0,
-            run_name: "facts-1".into(),
-        };
+        let data = |tokens| DataChoice { name: "facts".into(), number: 1, train_rows: 300, held_out_rows: 100, tokens, left_out: 0 };
         assert_eq!(data(4_000).tokens_to_train(2.0), Some(6_000));
         assert_eq!(data(0).tokens_to_train(2.0), None);
         assert_eq!(DataChoice { train_rows: 0, held_out_rows: 0, ..data(10) }.tokens_to_train(1.0), None);

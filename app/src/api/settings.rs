@@ -64,11 +64,11 @@ pub async fn get_differences(tenant: String, id: String, with: String) -> Result
         }),
     };
     let left = other.as_ref().map_or_else(RunSettings::default, |o| o.settings.clone());
-    let others = runs.list(&Default::default(), &domain::page::Cursor::default()).await?;
+    let others = runs.names().await?;
     Ok(Differences {
         differences: catalogue().differences(&left, &run.settings),
         with: other.map(|o| (o.id.to_string(), o.name.to_string())),
         more: others.next.is_some(),
-        others: others.rows.into_iter().filter(|o| o.id != run.id).map(|o| (o.id.to_string(), o.name.to_string())).collect(),
+        others: others.rows.into_iter().filter(|(id, _)| *id != run.id).map(|(id, name)| (id.to_string(), name.to_string())).collect(),
     })
 }

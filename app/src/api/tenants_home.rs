@@ -5,19 +5,46 @@ use super::{
     home_lines::{ActiveRun, FailedRun, RecentModel, ServedModel, UnansweredKey},
 };
 #[cfg(feature = "ssr")]
-use domain::run::Run;
+use domain::page::{PAGE, Page};
 use domain::{
-    people::Whoami,
+    name::Name,
+    page::Cursor,
+    people::{PlatformRole, Role, Whoami},
     tenant::{Holding, RailCounts, Tenant},
     time::Timestamp,
 };
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Who is signed in, with memberships; `None` when nobody is.
+/// Who is signed in, and a page of the tenants that one may choose from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signed {
+    pub name: String,
+    pub email: Option<String>,
+    pub platform_role: Option<PlatformRole>,
+    /// By name.
+    pub memberships: Vec<(Name, Role)>,
+    /// Where the next page of them begins.
+    pub next: Option<Cursor>,
+}
+
+/// `None` when nobody is signed in; `after`: of the memberships, see `domain::page::Cursor`.
 #[server(prefix = "/rpc", endpoint = "whoami", output = Wire)]
-pub async fn get_whoami() -> Result<Option<Whoami>, AppError> {
-    Ok(super::maybe_caller().map(|c| c.whoami()))
+pub async fn get_whoami(#[server(default)] after: String) -> Result<Option<Signed>, AppError> {
+    const LIST: &str = "one's tenants, by name";
+    let Some(caller) = super::maybe_caller() else { return Ok(None) };
+    let from: String = Cursor::from_text(after).key(LIST).unwrap_or_default();
+    // All of them are known anyway: they are what the person may see.
+    let rest = caller.memberships.iter().filter(|(tenant, _)| tenant.as_str() > from.as_str());
+    let page = Page::cut(rest.take(PAGE + 1).cloned().collect(), LIST, |(tenant, _)| tenant.clone());
+    let person = caller.person;
+    Ok(Some(Signed {
+        name: person.name,
+        email: person.email,
+        platform_role: person.platform_role,
+        memberships: page.rows,
+        next: page.next,
+    }))
 }
 
 /// Somebody who is in no tenant, and the group that would change that.
@@ -35,6 +62,12 @@ pub async fn get_no_access() -> Result<Outside, AppError> {
     Ok(Outside { who, needed_group })
 }
 
+/// Runs that need attention, and models, on a tenant's home.
+#[cfg(feature = "ssr")]
+const FAILED_SHOWN: u32 = 3;
+#[cfg(feature = "ssr")]
+const MODELS_SHOWN: usize = 4;
+
 /// Everything on a tenant's home.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Home {
@@ -42,7 +75,7 @@ pub struct Home {
     pub holding: Holding,
     /// At work or waiting, newest first: the first page of them.
     pub runs_now: Vec<ActiveRun>,
-    /// Failed within the last three days, newest first, at most 3.
+    /// Failed within the last three days, the last one first, at most 3.
     pub runs_failed: Vec<FailedRun>,
     /// How many there are of each thing.
     pub counts: RailCounts,
@@ -60,31 +93,28 @@ pub struct Home {
 
 #[server(prefix = "/rpc", endpoint = "home", output = Wire)]
 pub async fn get_home(tenant: String) -> Result<Home, AppError> {
-    use domain::{page::Cursor, policy::Action, run::RunState, time::DAY};
-    use platform::runs::{RunFilter, RunStates};
+    use domain::filter::{RunFilter, RunStates};
+    use domain::{policy::Action, time::DAY};
     let (platform, scope) = super::scope(&tenant).await?;
     let (now, newest) = (platform.now(), Cursor::default());
-    let of = |states| RunFilter { states, ..RunFilter::default() };
-    let runs_now = platform.runs(&scope).list(&of(RunStates::Active), &newest).await?.rows;
-    let failed = platform.runs(&scope).list(&of(RunStates::Failed), &newest).await?.rows;
-    let endpoints = platform.endpoints(&scope);
-    let served = endpoints.served_by(endpoints.list(&newest).await?.rows).await?;
-    let full_weights = |e| served.merged(e).map(|v| format!("{} v{}", v.model_name, v.number));
+    let runs = platform.runs(&scope);
+    let active = RunFilter { states: RunStates::Active, ..RunFilter::default() };
+    let use_case = platform.endpoints(&scope);
+    let endpoints = use_case.list(&newest).await?.rows;
+    let full_weights = use_case.full_weights(&endpoints).await?;
     let mut unanswered_keys = Vec::new();
     if scope.may(Action::ServiceKeyWrite) {
         unanswered_keys = platform.keys(&scope).unanswered().await?.rows;
     }
-    let holds = platform.overview(&scope).await?;
-    let lately = |r: &Run| r.state == RunState::Failed && r.ended_at.is_some_and(|t| now.since(t) < 3 * DAY);
     Ok(Home {
         tenant: scope.tenant().clone(),
-        holding: holds.holding,
-        counts: holds.counts,
-        runs_failed: failed.into_iter().filter(lately).take(3).map(FailedRun::from).collect(),
-        runs_now: runs_now.into_iter().map(ActiveRun::from).collect(),
-        models: platform.models(&scope).newest_versions(None, true).await?.rows.into_iter().take(4).map(RecentModel::from).collect(),
-        endpoints_ready: endpoints.counts().await?.ready,
-        endpoints: served.endpoints.iter().map(|e| ServedModel::of(e, full_weights(e))).collect(),
+        holding: platform.holding(&scope).await?,
+        counts: super::rail_counts(&platform, &scope).await?,
+        runs_failed: runs.failed_since(now.plus(-3 * DAY), FAILED_SHOWN).await?.into_iter().map(FailedRun::from).collect(),
+        runs_now: runs.list(&active, &newest).await?.rows.into_iter().map(ActiveRun::from).collect(),
+        models: platform.models(&scope).latest(MODELS_SHOWN).await?.into_iter().map(RecentModel::from).collect(),
+        endpoints_ready: use_case.counts().await?.ready,
+        endpoints: endpoints.iter().zip(full_weights).map(|(e, whole)| ServedModel::of(e, whole)).collect(),
         unanswered_keys: unanswered_keys.into_iter().map(UnansweredKey::from).collect(),
         launch_refused: scope.why_not(Action::RunLaunch),
         upload_refused: scope.why_not(Action::DatasetWrite),

@@ -17,8 +17,8 @@ pub struct UsagePage {
     pub days: u32,
     /// Every day of the range, oldest first, also those without a call.
     pub per_day: Vec<UsageLine>,
-    /// Broken down by `by`, most requests first.
-    pub lines: Vec<UsageLine>,
+    /// Broken down by `by`: days newest first, anything else most requests first.
+    pub lines: Page<UsageLine>,
     /// Newest first.
     pub calls: Page<CallLine>,
     /// One sees one's own calls only, and why.
@@ -33,27 +33,25 @@ pub struct CallLine {
     pub through: String,
 }
 
-/// `after`: of the calls, see `domain::page::Cursor`.
+/// `after`: of the calls, `lines`: of the breakdown; see `domain::page::Cursor`.
 #[server(prefix = "/rpc", endpoint = "usage/get", output = Wire)]
-pub async fn usage_get(tenant: String, by: String, days: u32, #[server(default)] after: String) -> Result<UsagePage, AppError> {
-    use domain::{page::Cursor, policy::Action, time::DAY};
+pub async fn usage_get(
+    tenant: String,
+    by: String,
+    days: u32,
+    #[server(default)] after: String,
+    #[server(default)] lines: String,
+) -> Result<UsagePage, AppError> {
+    use domain::{page::Cursor, policy::Action};
     let (platform, scope) = super::scope(&tenant).await?;
     let by = UsageBy::from_word(&by).unwrap_or(UsageBy::Key);
     let days = if RANGES.contains(&days) { days } else { 14 };
     let usage = platform.usage(&scope);
-    let known = usage.table(UsageBy::Day, days).await?;
-    let now = platform.now();
-    let per_day: Vec<UsageLine> = (0..i64::from(days))
-        .rev()
-        .map(|back| now.plus(-back * DAY).day())
-        .map(|day| {
-            known.iter().find(|l| l.group == day).cloned().unwrap_or(UsageLine { group: day.clone(), label: day, ..UsageLine::default() })
-        })
-        .collect();
-    let mut lines = if by == UsageBy::Day { per_day.iter().rev().cloned().collect() } else { usage.table(by, days).await? };
-    if by != UsageBy::Day {
-        lines.sort_by_key(|l| std::cmp::Reverse(l.requests));
-    }
+    let per_day = usage.days(days).await?;
+    let lines = match by {
+        UsageBy::Day => Page { rows: per_day.iter().rev().cloned().collect(), next: None },
+        by => usage.table(by, days, &Cursor::from_text(lines)).await?,
+    };
     let calls = usage.calls(&Cursor::from_text(after)).await?;
     let mut keys: Vec<_> = calls.rows.iter().filter_map(|call| call.key).collect();
     keys.sort_unstable();

@@ -25,8 +25,8 @@ pub fn Dataset() -> impl IntoView {
     let (tenant, name, v, tab) = (use_tenant(), use_param("name"), use_query("v"), use_query("tab"));
     let after = use_query("after");
     let page = Resource::new(
-        move || (tenant.get(), name.get(), v.get(), after.get()),
-        |(t, n, v, after)| get_dataset(t, n, v.parse().unwrap_or(0), after),
+        move || (tenant.get(), name.get(), v.get(), tab.get(), after.get()),
+        |(t, n, v, tab, after)| get_dataset(t, n, v.parse().unwrap_or(0), tab, after),
     );
     let save = ServerAction::<Document>::new();
     let (delete, erase) = (ServerAction::<DeleteDataset>::new(), ServerAction::<EraseDataset>::new());

@@ -46,7 +46,7 @@ pub fn Keys() -> impl IntoView {
                 <Stopping list=list.clone()/>
                 {
                     let list = list.clone();
-                    move || hand_over.with(|id| list.asked.clone().filter(|k| k.service && k.id.to_string() == *id)).filter(|_| !list.members.is_empty())
+                    move || hand_over.with(|id| list.asked.clone().filter(|k| k.service && k.id.to_string() == *id)).filter(|_| list.may_name)
                         .map(|key| view! { <HandOver tenant key members=list.members.clone() more=list.more_members responsible/> })
                 }
                 <Unanswered tenant list=list.clone()/>
@@ -91,7 +91,7 @@ fn Stopping(list: KeyList) -> impl IntoView {
 /// Service keys of which the responsible member has left.
 #[component]
 fn Unanswered(tenant: Signal<String>, list: KeyList) -> impl IntoView {
-    let may = !list.members.is_empty();
+    let may = list.may_name;
     list.unanswered.iter().map(|key| {
         let (id, tenant) = (key.id.to_string(), tenant.get_untracked());
         let href = links::with(links::keys(&tenant), &[("responsible", &id)]);
@@ -228,7 +228,7 @@ fn owner(tenant: Signal<String>, key: &ApiKey, list: &KeyList) -> impl IntoView 
     let words =
         if gone { format!("no responsible member, formerly {}", key.owner_name) } else { format!("responsible: {}", key.owner_name) };
     let (id, label) = (key.id.to_string(), format!("Change the responsible member of {}", key.label));
-    let may = !list.members.is_empty() && key.revoked_at.is_none();
+    let may = list.may_name && key.revoked_at.is_none();
     view! {
         "Service key"
         <small class:fg-warning=gone>{words}{may.then(|| view! { ". "<a aria-label=label href=move || links::with(links::keys(&tenant.get()), &[("responsible", &id)])>"Change"</a> })}</small>

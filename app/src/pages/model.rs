@@ -25,8 +25,8 @@ pub fn Model() -> impl IntoView {
     let (tenant, name) = (use_tenant(), use_param("name"));
     let (number, tab, after) = (use_query("v"), use_query("tab"), use_query("after"));
     let page = Resource::new(
-        move || (tenant.get(), name.get(), number.get().parse().unwrap_or(0), after.get()),
-        |(tenant, name, number, after)| model_get(tenant, name, number, after),
+        move || (tenant.get(), name.get(), number.get().parse().unwrap_or(0), tab.get(), after.get()),
+        |(tenant, name, number, tab, after)| model_get(tenant, name, number, tab, after),
     );
     let (deploy, stage) = (ServerAction::<EndpointDeploy>::new(), ServerAction::<ModelSetStage>::new());
     on_change(tenant, "", move || page.refetch());

@@ -150,7 +150,7 @@ fn Room(
                 <For each=move || 0..seats.with(Vec::len) key=|i| *i let:i><Pane i seats two ids page talk/></For>
                 <Parameters system=page.with_untracked(|p| p.chat.as_ref().map(|c| c.chat.system.clone()).unwrap_or_default()) limit talk/>
             </div>
-            <Composer two talk/>
+            <Composer two page talk/>
         </form>
         <History tenant page here=talk.chat delete=talk.delete/>
     }
@@ -206,7 +206,7 @@ fn about(m: &PlayModel) -> String {
 }
 
 #[component]
-fn Composer(two: Memo<bool>, talk: Talk) -> impl IntoView {
+fn Composer(two: Memo<bool>, page: Signal<PlaygroundPage>, talk: Talk) -> impl IntoView {
     let ask = move || if two.get() { "Ask both models" } else { "Ask the model" };
     let label = move || if two.get() { "Message to both models" } else { "Message" };
     view! {
@@ -226,6 +226,9 @@ fn Composer(two: Memo<bool>, talk: Talk) -> impl IntoView {
                 </footer>
             </div>
             <p class="small subtle">"You are chatting with an AI model. Answers can be wrong. Only you can see your chats."</p>
+            {move || page.with(|p| p.more_stopped).then(|| view! {
+                <p class="small subtle">"Models of older endpoints that don't run are not offered here. Start the endpoint to chat with them."</p>
+            })}
         </div>
     }
 }

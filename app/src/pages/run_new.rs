@@ -81,7 +81,7 @@ fn Body(draft: Draft, tenant: String, view: RwSignal<View>, whole: all::Whole) -
     let launch = ServerAction::<Launch>::new();
     let error = error_of(launch);
     let refused = fields_of(error);
-    let typed = Typed::new(&draft, overlaid(draft.form.clone()), refused);
+    let typed = Typed::new(tenant.clone(), &draft, overlaid(draft.form.clone()), refused);
     // What the server was asked with: its refusal of a value ends when the value changes.
     Effect::new(move |_| {
         if launch.pending().get() {

@@ -11,10 +11,10 @@ use leptos_meta::Title;
 
 #[component]
 pub fn Usage() -> impl IntoView {
-    let (tenant, by, days, after) = (use_tenant(), use_query("by"), use_query("days"), use_query("after"));
+    let (tenant, by, days, after, lines) = (use_tenant(), use_query("by"), use_query("days"), use_query("after"), use_query("lines"));
     let page = Resource::new(
-        move || (tenant.get(), by.get(), days.get().parse().unwrap_or(14), after.get()),
-        |(tenant, by, days, after)| usage_get(tenant, by, days, after),
+        move || (tenant.get(), by.get(), days.get().parse().unwrap_or(14), after.get(), lines.get()),
+        |(tenant, by, days, after, lines)| usage_get(tenant, by, days, after, lines),
     );
     on_change(tenant, "", move || page.refetch());
     view! {
@@ -25,17 +25,22 @@ pub fn Usage() -> impl IntoView {
                 <Figures page=page.clone()/>
                 <div class="cols cols-side usage-cols">
                     <Days lines=page.per_day.clone()/>
-                    <Breakdown page=page.clone()/>
+                    <Breakdown page=page.clone() tenant=tenant.get_untracked() after=after.get_untracked() lines=lines.get_untracked()/>
                 </div>
                 {
-                    let address = (links::usage(&tenant.get_untracked()), by.get_untracked(), days.get_untracked());
-                    let to = move |after: String| links::with(address.0.clone(), &[("by", &address.1), ("days", &address.2), ("after", &after)]);
+                    let (tenant, by, days, lines) = (tenant.get_untracked(), page.by, page.days, lines.get_untracked());
+                    let to = move |after: String| at(&tenant, by, days, &after, &lines);
                     let (shown, next) = (page.calls.rows.len(), page.calls.next);
                     view! { <Calls calls=page.calls.rows/><Paging order=Order::NewestFirst noun=("call", "calls") shown after=after.get_untracked() next to/> }
                 }
             </Load>
         </TenantPage>
     }
+}
+
+/// The page with each of its two lists after a cursor.
+fn at(tenant: &str, by: UsageBy, days: u32, after: &str, lines: &str) -> String {
+    links::with(links::usage(&tenant), &[("by", by.word()), ("days", &days.to_string()), ("after", after), ("lines", lines)])
 }
 
 #[component]
@@ -137,11 +142,15 @@ fn nice(most: u64) -> u64 {
 }
 
 #[component]
-fn Breakdown(page: UsagePage) -> impl IntoView {
-    let all: u64 = page.lines.iter().map(|l| l.requests).sum();
+fn Breakdown(page: UsagePage, tenant: String, after: String, lines: String) -> impl IntoView {
+    let all: u64 = page.per_day.iter().map(|l| l.requests).sum();
     let head = super::models::capital(page.by.word());
     let tokens = |l: &UsageLine| l.prompt_tokens + l.completion_tokens;
-    let total: u64 = page.lines.iter().map(tokens).sum();
+    let total: u64 = page.per_day.iter().map(tokens).sum();
+    let (by, days, next) = (page.by, page.days, page.lines.next);
+    let rows: Vec<UsageLine> = page.lines.rows.into_iter().filter(|l| l.requests > 0).collect();
+    let shown = rows.len();
+    let to = move |lines: String| at(&tenant, by, days, &after, &lines);
     view! {
         <section aria-labelledby="by">
             <h2 id="by" class="as-h3">{format!("By {}", page.by.word())}</h2>
@@ -151,11 +160,12 @@ fn Breakdown(page: UsagePage) -> impl IntoView {
                 view! {
                     <table class="table compact">
                         <thead><tr><th scope="col">{head}</th><th scope="col" class="num">"Requests"</th><th scope="col" class="num">"Tokens"</th><th scope="col" class="num">"Share"</th></tr></thead>
-                        <tbody>{page.lines.iter().filter(|l| l.requests > 0).map(|l| view! {
+                        <tbody>{rows.iter().map(|l| view! {
                             <tr><th scope="row">{l.label.clone()}</th><td class="num">{count(l.requests)}</td><td class="num">{count(tokens(l))}</td><td class="num">{share(l.requests, all)}</td></tr>
                         }).collect_view()}</tbody>
                         <tfoot><tr><td>"All"</td><td class="num">{count(all)}</td><td class="num">{count(total)}</td><td></td></tr></tfoot>
                     </table>
+                    <Paging order=Order::MostFirst noun=("line", "lines") shown after=lines next to/>
                 }.into_any()
             }}
         </section>

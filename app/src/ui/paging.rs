@@ -10,6 +10,7 @@ pub enum Order {
     NewestFirst,
     OldestFirst,
     ByName,
+    MostFirst,
     /// As they are numbered.
     Rows,
 }
@@ -20,7 +21,7 @@ impl Order {
         match self {
             Self::NewestFirst => ("Newest", "Older"),
             Self::OldestFirst => ("Oldest", "Newer"),
-            Self::ByName | Self::Rows => ("First page", "Next page"),
+            Self::ByName | Self::MostFirst | Self::Rows => ("First page", "Next page"),
         }
     }
     const fn said(self) -> &'static str {
@@ -28,6 +29,7 @@ impl Order {
             Self::NewestFirst => "newest first",
             Self::OldestFirst => "oldest first",
             Self::ByName => "by name",
+            Self::MostFirst => "most used first",
             Self::Rows => "in their order",
         }
     }

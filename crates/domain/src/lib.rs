@@ -21,6 +21,7 @@ pub mod endpoint;
 pub mod environment;
 pub mod event;
 pub mod external;
+pub mod filter;
 pub mod format;
 pub mod ids;
 pub mod inspect;

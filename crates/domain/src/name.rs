@@ -44,16 +44,20 @@ impl Name {
         // Room for a dash and ten digits.
         let stem: String = stem.chars().take(63 - 11).collect();
         let stem = stem.trim_end_matches(['-', '.']).to_owned();
-        (from..).map_while(move |n| format!("{stem}-{n}").parse().ok())
+        (from..=u32::MAX).map_while(move |n| format!("{stem}-{n}").parse().ok())
     }
 
-    /// The first number after this name that is free: after `facts-7` comes `facts-8`.
-    pub fn next(name: &str, is_free: impl Fn(&Name) -> bool) -> Option<Name> {
-        let (stem, from) = match name.rsplit_once('-') {
+    /// What comes before the number of a name, and the number: `facts` and 7 of `facts-7`; 1 for a name without one.
+    pub fn counted(name: &str) -> (&str, u32) {
+        match name.rsplit_once('-') {
             Some((stem, number)) if !stem.is_empty() => number.parse().map_or((name, 1), |n| (stem, n)),
             _ => (name, 1),
-        };
-        Self::numbered(stem, from).find(is_free)
+        }
+    }
+
+    /// Is one of [`Name::numbered`] of this stem.
+    pub fn is_numbered(name: &str, stem: &str) -> bool {
+        Self::numbered(stem, Self::counted(name).1).next().is_some_and(|made| made.0 == name)
     }
 
     /// The nearest valid name to any text (a file name, a title), if one is left at all.
@@ -117,13 +121,20 @@ mod tests {
     }
 
     #[test]
-    fn the_next_free_name_counts_on_from_the_last_one() {
-        let taken = ["facts-7", "facts-8"];
-        let next = |name: &str| Name::next(name, |n| !taken.contains(&n.as_str())).map(String::from);
-        assert_eq!(next("facts-7").as_deref(), Some("facts-9"));
-        assert_eq!(next("facts").as_deref(), Some("facts-1"));
-        assert!(next(&"a".repeat(63)).is_some());
-        assert_eq!(next("Ä"), None);
+    fn numbered_names_count_on_from_a_name() {
+        assert_eq!([Name::counted("facts-7"), Name::counted("facts"), Name::counted("-7")], [("facts", 7), ("facts", 1), ("-7", 1)]);
+        let numbered = |stem: &str, from| Name::numbered(stem, from).next().map(String::from);
+        assert_eq!(numbered("facts", 8).as_deref(), Some("facts-8"));
+        assert!(numbered(&"a".repeat(63), u32::MAX).is_some());
+        assert_eq!(numbered("Ä", 1), None);
+    }
+
+    #[test]
+    fn a_numbered_name_is_told_by_its_stem() {
+        assert!(Name::is_numbered("facts-4", "facts"));
+        assert!(["facts", "facts-x", "facts-04", "more-facts-4"].iter().all(|name| !Name::is_numbered(name, "facts")));
+        let long = "a".repeat(63);
+        assert!(Name::is_numbered(&format!("{}-4", &long[..52]), &long), "of a long stem only the beginning fits");
     }
 
     proptest! {

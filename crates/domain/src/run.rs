@@ -4,6 +4,7 @@
 //! (in `transitions`) change it, and whoever holds one reads the record through it.
 
 pub(crate) mod evaluation;
+mod listed;
 pub mod plan;
 mod step;
 pub(crate) mod step_kind;
@@ -11,6 +12,7 @@ mod transitions;
 
 pub use crate::reason::{failure::Failure, run::Reason};
 pub use evaluation::{EvaluatedRow, Scores, Verdict};
+pub use listed::{RunCounts, RunOnData};
 pub use step::{PortalWork, ProcessWork, Resources, Step, StepId, StepState, Work};
 pub use step_kind::StepKind;
 pub use transitions::Inconsistent;

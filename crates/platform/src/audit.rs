@@ -21,27 +21,13 @@ use domain::{
         checkpoint::{Checkpoint, LastCheckpoint},
         tree::Tree,
     },
+    filter::AuditFilter,
     name::Name,
-    page::{Cursor, Page},
+    page::Page,
     policy::Action,
     problem::Problem,
     time::Timestamp,
 };
-
-/// What to show of the log; an empty filter shows the newest records.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AuditFilter {
-    /// Id of who acted, or the beginning of the name.
-    pub actor: Option<String>,
-    /// `run.launch`, or the beginning of it: `run.`.
-    pub action: Option<String>,
-    /// Id of the thing, or the beginning of its name.
-    pub object: Option<String>,
-    /// Where the page begins.
-    pub after: Cursor,
-    /// Rows of the page, 1 to 500.
-    pub limit: u32,
-}
 
 /// Puts an entry at the end of its chain. The transaction is not done until this is in it.
 pub(crate) async fn append(tx: &mut Tx, entry: Entry) -> store::Result<()> {

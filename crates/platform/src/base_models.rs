@@ -13,6 +13,7 @@ use crate::{
 use domain::{
     audit::Detail,
     base_model::{BaseModel, BaseModelState},
+    filter::BaseModelFilter,
     ids::BaseModelId,
     name::Name,
     page::{Cursor, Page},
@@ -32,15 +33,6 @@ pub struct NewBaseModel {
     pub licence: String,
     /// LLaMA-Factory's template; `None` = as the chat template suggests.
     pub template: Option<String>,
-}
-
-/// Which base models of the list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BaseModelFilter {
-    /// Part of name, architecture or licence; empty = all.
-    pub text: String,
-    /// Only those that can be trained and served now.
-    pub ready: bool,
 }
 
 pub struct BaseModels<'a> {

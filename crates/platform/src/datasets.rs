@@ -20,32 +20,13 @@ use crate::{
 use domain::{
     audit::Detail,
     dataset::{Dataset, DatasetOverview, DatasetVersion, Documentation},
+    filter::DatasetFilter,
     ids::DatasetVersionId,
     name::Name,
     page::{Cursor, Page},
     policy::Action,
     problem::Problem,
 };
-
-/// Which datasets of the list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DatasetFilter {
-    /// Part of the name, or of the newest version's file name, licence or author; empty = all.
-    pub text: String,
-    pub checks: DatasetChecks,
-}
-
-/// What the check of the newest version found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DatasetChecks {
-    #[default]
-    All,
-    /// Rows that were left out.
-    Rejected,
-    Warnings,
-    /// Nothing worse than a hint.
-    Clean,
-}
 
 pub struct Datasets<'a> {
     scope: &'a Scope,
@@ -71,15 +52,26 @@ impl Datasets<'_> {
         store.dataset(tenant, &parsed).await.doing("reading the dataset")?.ok_or_else(|| not_found(name))
     }
 
+    /// Names of datasets, by name: one page.
+    pub async fn names(&self) -> Result<Page<Name>, Problem> {
+        self.scope.permit(Action::DatasetRead)?;
+        self.scope.platform().store().dataset_names(self.scope.tenant_name()).await.doing("reading the datasets")
+    }
+
     /// The versions of a dataset, newest first.
     pub async fn versions(&self, name: &str, after: &Cursor) -> Result<Page<DatasetVersion>, Problem> {
-        let dataset = self.get(name).await?;
+        self.versions_of(&self.get(name).await?, after).await
+    }
+
+    /// The same of a dataset that was read.
+    pub async fn versions_of(&self, dataset: &Dataset, after: &Cursor) -> Result<Page<DatasetVersion>, Problem> {
+        self.scope.permit(Action::DatasetRead)?;
         let store = self.scope.platform().store();
         store.versions_of_dataset(self.scope.tenant_name(), dataset.id, after).await.doing("reading the dataset’s versions")
     }
 
-    /// How many versions it has.
-    pub async fn count_versions(&self, dataset: &Dataset) -> Result<u64, Problem> {
+    /// How many versions it has, and the number of the newest.
+    pub async fn count_versions(&self, dataset: &Dataset) -> Result<(u64, u32), Problem> {
         self.scope.permit(Action::DatasetRead)?;
         let store = self.scope.platform().store();
         store.count_versions_of_dataset(self.scope.tenant_name(), dataset.id).await.doing("counting the dataset’s versions")
@@ -102,13 +94,24 @@ impl Datasets<'_> {
 
     /// `None` = the newest, whatever its state.
     pub async fn version(&self, name: &str, number: Option<u32>) -> Result<DatasetVersion, Problem> {
-        let dataset = self.get(name).await?;
+        self.version_of(&self.get(name).await?, number).await
+    }
+
+    /// The same of a dataset that was read.
+    pub async fn version_of(&self, dataset: &Dataset, number: Option<u32>) -> Result<DatasetVersion, Problem> {
+        self.scope.permit(Action::DatasetRead)?;
         let store = self.scope.platform().store();
         let found = store.version_of_dataset(self.scope.tenant_name(), dataset.id, number).await.doing("reading the dataset version")?;
-        found.ok_or_else(|| match number {
-            Some(n) => Problem::not_found(format!("Version {n} of the dataset “{}”", shortened(name))),
-            None => not_found(name),
-        })
+        found.ok_or_else(|| no_version(dataset.name.as_str(), number))
+    }
+
+    /// Only its id. `None` = of the newest.
+    pub async fn version_id(&self, name: &str, number: Option<u32>) -> Result<DatasetVersionId, Problem> {
+        self.scope.permit(Action::DatasetRead)?;
+        let (store, tenant) = (self.scope.platform().store(), self.scope.tenant_name());
+        let parsed: Name = name.parse().map_err(|_| not_found(name))?;
+        let found = store.dataset_version_id(tenant, &parsed, number.unwrap_or(0)).await.doing("reading the dataset version")?;
+        found.ok_or_else(|| no_version(name, number))
     }
 
     pub async fn by_version_id(&self, id: DatasetVersionId) -> Result<DatasetVersion, Problem> {
@@ -136,6 +139,13 @@ impl Datasets<'_> {
         entry.detail = Detail::DatasetDocumented { without: version.documentation.gaps().into_iter().map(|gap| gap.to_string()).collect() };
         tx.commit(entry).await.doing(doing)?;
         Ok(version)
+    }
+}
+
+fn no_version(name: &str, number: Option<u32>) -> Problem {
+    match number {
+        Some(n) => Problem::not_found(format!("Version {n} of the dataset “{}”", shortened(name))),
+        None => not_found(name),
     }
 }
 

@@ -94,9 +94,8 @@ impl Endpoints<'_> {
     /// Those that serve this version or should, and those of its base that could take it as an adapter; the wanted ones first, at most a
     /// page of each.
     pub async fn around(&self, version: &ModelVersion) -> Result<Vec<Endpoint>, Problem> {
-        self.scope.permit(Action::EndpointRead)?;
         let (store, doing) = (self.platform().store(), "reading the endpoints");
-        let mut found = store.endpoints_serving(self.tenant(), version.id).await.doing(doing)?;
+        let mut found = self.serving(version).await?;
         if version.kind == WeightsKind::Adapter {
             let fitting = store.endpoints_for_base(self.tenant(), version.base_model).await.doing(doing)?;
             let others: Vec<Endpoint> = fitting.into_iter().filter(|e| found.iter().all(|f| f.id != e.id)).collect();
@@ -112,10 +111,30 @@ impl Endpoints<'_> {
         found.map(|r| r.endpoint).ok_or_else(|| not_found(name))
     }
 
+    /// Only its id.
+    pub async fn id(&self, name: &str) -> Result<EndpointId, Problem> {
+        self.scope.permit(Action::EndpointRead)?;
+        let parsed: Name = name.parse().map_err(|_| not_found(name))?;
+        let found = self.platform().store().endpoint_id(self.tenant(), &parsed).await.doing("reading the endpoint")?;
+        found.ok_or_else(|| not_found(name))
+    }
+
+    /// Those that serve this version or should, the wanted ones first: at most a page of them.
+    pub async fn serving(&self, version: &ModelVersion) -> Result<Vec<Endpoint>, Problem> {
+        self.scope.permit(Action::EndpointRead)?;
+        self.platform().store().endpoints_serving(self.tenant(), version.id).await.doing("reading the endpoints")
+    }
+
+    /// The newest lines of its log, oldest of them first; at most so many.
+    pub async fn log_tail(&self, endpoint: &Endpoint, most: u32) -> Result<Vec<EndpointLogLine>, Problem> {
+        self.scope.permit(Action::EndpointRead)?;
+        self.platform().store().newest_endpoint_lines(self.tenant(), endpoint.id, most).await.doing("reading the log")
+    }
+
     /// Lines with a number above `after`, at most `limit` (1 to 5000).
     pub async fn log(&self, name: &str, after: u64, limit: u32) -> Result<Vec<EndpointLogLine>, Problem> {
-        let endpoint = self.get(name).await?;
-        self.platform().store().endpoint_log(self.tenant(), endpoint.id, after, limit.clamp(1, 5000)).await.doing("reading the log")
+        let id = self.id(name).await?;
+        self.platform().store().endpoint_log(self.tenant(), id, after, limit.clamp(1, 5000)).await.doing("reading the log")
     }
 
     /// An endpoint of a base model, with nothing attached yet; it starts at once.

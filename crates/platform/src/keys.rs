@@ -3,6 +3,7 @@
 use crate::{Platform, access::Scope, change::Change, problem::Doing, random, store::KeyRow};
 use domain::{
     audit::Detail,
+    filter::KeyFilter,
     ids::{KeyId, PersonId},
     key::{ApiKey, CreatedKey, NewKey, text},
     page::{Cursor, Page},
@@ -11,15 +12,6 @@ use domain::{
     time::DAY,
 };
 use std::collections::HashMap;
-
-/// Which keys of the list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KeyFilter {
-    /// Part of the label, the owner's name, the key's beginning or a model that it may call; empty = all.
-    pub text: String,
-    /// Only those that work now.
-    pub working: bool,
-}
 
 pub struct Keys<'a> {
     scope: &'a Scope,

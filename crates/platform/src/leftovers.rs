@@ -10,6 +10,7 @@ use domain::{
     name::Name,
     page::Cursor,
     problem::Problem,
+    tenant::TenantOverview,
     time::{HOUR, MINUTE},
 };
 use std::collections::{HashMap, HashSet};
@@ -34,7 +35,7 @@ impl Platform {
         let mut after = Some(Cursor::default());
         while let Some(from) = after {
             let page = self.store().tenants("", &from).await.doing(doing)?;
-            for tenant in page.rows {
+            for TenantOverview { tenant, .. } in page.rows {
                 let settled = self.store().settled_bytes(&tenant.name).await.doing(doing)?;
                 let files = self.blobs().on_disk(&format!("t/{}", tenant.name)).await.doing(doing)?;
                 let mut owners = Owners { platform: self, tenant: &tenant.name, versions: HashMap::new() };

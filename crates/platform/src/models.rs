@@ -10,22 +10,14 @@ use crate::{
 use domain::{
     audit::Detail,
     base_model::StoredFile,
+    filter::ModelFilter,
     ids::{BaseModelId, ModelVersionId},
     model::{Model, ModelOverview, ModelVersion, Stage},
     name::Name,
-    page::{Cursor, Page},
+    page::{Cursor, PAGE, Page},
     policy::Action,
     problem::Problem,
 };
-
-/// Which models of the list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ModelFilter {
-    /// Part of the name, or of the base or dataset of the newest version; empty = all.
-    pub text: String,
-    /// Of the newest version.
-    pub stage: Option<Stage>,
-}
 
 /// The models of one tenant.
 pub struct Models<'a> {
@@ -70,7 +62,12 @@ impl Models<'_> {
 
     /// The versions of a model, newest first.
     pub async fn versions(&self, name: &str, after: &Cursor) -> Result<Page<ModelVersion>, Problem> {
-        let model = self.get(name).await?;
+        self.versions_of(&self.get(name).await?, after).await
+    }
+
+    /// The same of a model that was read.
+    pub async fn versions_of(&self, model: &Model, after: &Cursor) -> Result<Page<ModelVersion>, Problem> {
+        self.scope.permit(Action::ModelRead)?;
         let (store, tenant) = (self.platform().store(), self.scope.tenant_name());
         store.versions_of_model(tenant, model.id, after).await.doing("reading the model versions")
     }
@@ -82,22 +79,40 @@ impl Models<'_> {
         store.count_versions_of_model(self.scope.tenant_name(), model.id).await.doing("counting the model versions")
     }
 
-    /// The newest versions of all models, newest first: one page. `of` = of this base; `latest` = one of each model.
-    pub async fn newest_versions(&self, of: Option<BaseModelId>, latest: bool) -> Result<Page<ModelVersion>, Problem> {
+    /// The newest versions of all models, newest first: one page. `of` = of this base.
+    pub async fn newest_versions(&self, of: Option<BaseModelId>) -> Result<Page<ModelVersion>, Problem> {
         self.scope.permit(Action::ModelRead)?;
         let store = self.platform().store();
-        store.newest_model_versions(self.scope.tenant_name(), of, latest).await.doing("reading the model versions")
+        store.newest_model_versions(self.scope.tenant_name(), of, false, PAGE).await.doing("reading the model versions")
+    }
+
+    /// The newest version of each model, newest first; at most so many.
+    pub async fn latest(&self, most: usize) -> Result<Vec<ModelVersion>, Problem> {
+        self.scope.permit(Action::ModelRead)?;
+        let store = self.platform().store();
+        Ok(store.newest_model_versions(self.scope.tenant_name(), None, true, most).await.doing("reading the model versions")?.rows)
     }
 
     /// One version; `None` = the newest.
     pub async fn version(&self, name: &str, number: Option<u32>) -> Result<ModelVersion, Problem> {
-        let model = self.get(name).await?;
+        self.version_of(&self.get(name).await?, number).await
+    }
+
+    /// The same of a model that was read.
+    pub async fn version_of(&self, model: &Model, number: Option<u32>) -> Result<ModelVersion, Problem> {
+        self.scope.permit(Action::ModelRead)?;
         let (store, tenant) = (self.platform().store(), self.scope.tenant_name());
         let found = store.version_of_model(tenant, model.id, number).await.doing("reading the model version")?;
-        found.ok_or_else(|| match number {
-            Some(number) => Problem::not_found(format!("Version {number} of the model “{}”", shortened(name))),
-            None => not_found(name),
-        })
+        found.ok_or_else(|| no_version(model.name.as_str(), number))
+    }
+
+    /// Only its id. `None` = of the newest.
+    pub async fn version_id(&self, name: &str, number: Option<u32>) -> Result<ModelVersionId, Problem> {
+        self.scope.permit(Action::ModelRead)?;
+        let (store, tenant) = (self.platform().store(), self.scope.tenant_name());
+        let parsed: Name = name.parse().map_err(|_| not_found(name))?;
+        let found = store.model_version_id(tenant, &parsed, number.unwrap_or(0)).await.doing("reading the model version")?;
+        found.ok_or_else(|| no_version(name, number))
     }
 
     pub async fn by_version_id(&self, id: ModelVersionId) -> Result<ModelVersion, Problem> {
@@ -157,6 +172,13 @@ impl Models<'_> {
     pub async fn markdown(&self, name: &str, number: Option<u32>) -> Result<String, Problem> {
         let version = self.version(name, number).await?;
         Ok(cards::markdown(&version))
+    }
+}
+
+fn no_version(name: &str, number: Option<u32>) -> Problem {
+    match number {
+        Some(number) => Problem::not_found(format!("Version {number} of the model “{}”", shortened(name))),
+        None => not_found(name),
     }
 }
 

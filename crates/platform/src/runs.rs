@@ -3,7 +3,6 @@
 use crate::{
     Platform,
     access::{Scope, shortened},
-    base_models::BaseModelFilter,
     change::Change,
     datasets::held_out_lines,
     problem::Doing,
@@ -14,67 +13,19 @@ use domain::{
     audit::Detail,
     base_model::{BaseModel, BaseModelState},
     dataset::{DatasetVersion, VersionState},
+    filter::{BaseModelFilter, EvaluatedFilter, RunFilter},
     ids::{DatasetVersionId, RunId},
     model::WeightsKind,
     name::Name,
-    page::{Cursor, Page},
+    page::{Cursor, PAGE, Page},
     policy::Action,
     problem::{FieldProblem, Problem},
-    run::{EvaluatedRow, LogLine, MetricPoint, NewRun, Reason, Run, RunState, Step, StepId, StepState, Work, plan},
+    run::{EvaluatedRow, LogLine, MetricPoint, NewRun, Reason, Run, RunCounts, RunOnData, Step, StepId, StepState, Work, plan},
     settings::{STANDARD_PRESET, catalogue, preset},
+    time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
-
-pub use crate::store::run_live::EvaluatedFilter;
-
-/// Which runs of the list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RunFilter {
-    pub states: RunStates,
-    /// Part of the name of the run, its base, its dataset, its model or its owner, or of its id; empty = all.
-    pub text: String,
-}
-
-/// The states that a list shows together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RunStates {
-    #[default]
-    All,
-    /// Waiting ones too.
-    Active,
-    Succeeded,
-    /// Or cancelled.
-    Failed,
-}
-
-/// How many runs there are in the states that lists show together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RunCounts {
-    pub active: u64,
-    pub succeeded: u64,
-    pub failed: u64,
-}
-
-impl RunCounts {
-    pub(crate) fn add(&mut self, state: RunState, runs: u64) {
-        match state {
-            RunState::Queued | RunState::Running | RunState::Cancelling => self.active += runs,
-            RunState::Succeeded => self.succeeded += runs,
-            RunState::Failed | RunState::Cancelled => self.failed += runs,
-        }
-    }
-    pub fn all(&self) -> u64 {
-        self.active + self.succeeded + self.failed
-    }
-}
-
-/// A run as the page of its dataset lists it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunOnData {
-    pub id: RunId,
-    pub name: Name,
-    pub state: RunState,
-}
+use std::collections::HashSet;
 
 /// What a plan would come to, before anything starts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -119,6 +70,18 @@ impl Runs<'_> {
         self.platform().store().runs(self.scope.tenant_name(), filter, after).await.doing("reading the runs")
     }
 
+    /// Those that failed after a time, the last first; at most so many.
+    pub async fn failed_since(&self, since: Timestamp, most: u32) -> Result<Vec<Run>, Problem> {
+        self.scope.permit(Action::RunRead)?;
+        self.platform().store().runs_failed_since(self.scope.tenant_name(), since, most).await.doing("reading the runs")
+    }
+
+    /// Ids and names of the newest: one page.
+    pub async fn names(&self) -> Result<Page<(RunId, Name)>, Problem> {
+        self.scope.permit(Action::RunRead)?;
+        self.platform().store().run_names(self.scope.tenant_name()).await.doing("reading the runs")
+    }
+
     pub async fn named(&self, name: &str) -> Result<Run, Problem> {
         self.scope.permit(Action::RunRead)?;
         let not_found = || Problem::not_found(format!("The run “{}”", shortened(name)));
@@ -140,14 +103,26 @@ impl Runs<'_> {
         Ok((newest, store.count_runs_on_version(tenant, version).await.doing(doing)?))
     }
 
-    /// A name that no run has: `facts-8` for `facts-7`, or the first number after it that is free.
+    /// A name that no run has: `facts-8` for `facts-7`, or the first number after it that is free; with many in a row taken, any that
+    /// comes right after a taken one.
     pub async fn free_name(&self, like: &str) -> Result<String, Problem> {
         self.scope.permit(Action::RunRead)?;
-        // Were all of them free.
-        let first = Name::next(like, |_| true).map(String::from).unwrap_or_default();
-        let stem = first.rsplit_once('-').map_or("", |(stem, _)| stem);
-        let taken = self.platform().store().run_names_like(self.scope.tenant_name(), stem).await.doing("looking for a name")?;
-        Ok(next_free(like, &taken))
+        let (stem, from) = Name::counted(like);
+        let (store, tenant) = (self.platform().store(), self.scope.tenant_name());
+        let named = |n: u32| Name::numbered(stem, n).next();
+        if named(from).is_none() {
+            return Ok(like.to_owned());
+        }
+        let mut search = FreeNumber::from(from);
+        loop {
+            let numbers = search.look();
+            if numbers.is_empty() {
+                return Ok(search.free.and_then(named).map_or_else(|| like.to_owned(), String::from));
+            }
+            let names: Vec<String> = numbers.iter().filter_map(|n| named(*n)).map(String::from).collect();
+            let taken = store.run_names_taken(tenant, &names).await.doing("looking for a name")?;
+            search.saw(&numbers, &taken.iter().map(|name| Name::counted(name).1).collect());
+        }
     }
 
     pub async fn get(&self, id: RunId) -> Result<Run, Problem> {
@@ -155,39 +130,41 @@ impl Runs<'_> {
         self.platform().store().run(self.scope.tenant_name(), id).await.doing("reading the run")?.ok_or_else(|| not_found(id))
     }
 
-    /// A form to start from: empty, or a copy of an earlier run under the next free name.
-    pub async fn draft(&self, from: Option<RunId>) -> Result<NewRun, Problem> {
+    /// A form to start from, with nothing chosen yet: the settings of the standard preset, for a base model of this context (0 = not known).
+    pub fn fresh(&self, context: u32) -> Result<NewRun, Problem> {
         self.scope.permit(Action::RunRead)?;
-        let submission = self.platform().fresh_uuid().simple().to_string();
-        if let Some(id) = from {
-            let run = self.get(id).await?;
-            return Ok(NewRun {
-                name: self.free_name(run.name.as_str()).await?,
-                base_model: run.base_model_name.to_string(),
-                dataset: run.dataset_name.to_string(),
-                dataset_number: Some(run.dataset_number),
-                model_name: run.model_name.to_string(),
-                result: run.result(),
-                settings: run.into_record().settings,
-                cloned_from: Some(id),
-                submission,
-            });
-        }
-        let base = self.ready_base().await?;
-        let newest = self.platform().store().newest_ready_version(self.scope.tenant_name()).await.doing("reading the datasets")?;
-        let dataset = newest.map(|v| v.dataset_name.to_string()).unwrap_or_default();
-        let settings = preset(STANDARD_PRESET).unwrap_or_default().within(base.as_ref().map_or(0, |b| b.context));
         Ok(NewRun {
-            name: if dataset.is_empty() { String::new() } else { self.free_name(&format!("{dataset}-1")).await? },
-            base_model: base.map(|b| b.name.to_string()).unwrap_or_default(),
-            model_name: dataset.clone(),
-            dataset,
+            name: String::new(),
+            base_model: String::new(),
+            model_name: String::new(),
+            dataset: String::new(),
             dataset_number: None,
-            settings,
+            settings: preset(STANDARD_PRESET).unwrap_or_default().within(context),
             result: WeightsKind::default(),
             cloned_from: None,
-            submission,
+            submission: self.fresh_submission(),
         })
+    }
+
+    /// A form to start from that is a copy of an earlier run under the next free name; and that run.
+    pub async fn draft(&self, from: RunId) -> Result<(NewRun, Run), Problem> {
+        let run = self.get(from).await?;
+        let new = NewRun {
+            name: self.free_name(run.name.as_str()).await?,
+            base_model: run.base_model_name.to_string(),
+            dataset: run.dataset_name.to_string(),
+            dataset_number: Some(run.dataset_number),
+            model_name: run.model_name.to_string(),
+            result: run.result(),
+            settings: run.settings.clone(),
+            cloned_from: Some(from),
+            submission: self.fresh_submission(),
+        };
+        Ok((new, run))
+    }
+
+    fn fresh_submission(&self) -> String {
+        self.platform().fresh_uuid().simple().to_string()
     }
 
     /// Says everything that is wrong with the plan, or what it comes to. Nothing starts.
@@ -209,7 +186,7 @@ impl Runs<'_> {
         let permit = self.scope.permit(Action::RunLaunch)?;
         let (platform, tenant) = (self.platform(), self.scope.tenant_name());
         let submission = match new.submission.trim() {
-            "" => platform.fresh_uuid().simple().to_string(),
+            "" => self.fresh_submission(),
             text if text.len() <= 100 => text.to_owned(),
             _ => return Err(Problem::field("submission", "The form's number is too long. Open the form again.")),
         };
@@ -310,24 +287,49 @@ impl Runs<'_> {
         Ok(())
     }
 
-    pub async fn metrics(&self, id: RunId) -> Result<Vec<MetricPoint>, Problem> {
-        self.get(id).await?;
-        self.platform().store().run_metrics(self.scope.tenant_name(), id).await.doing("reading the curves")
+    /// Of each curve at most about so many points, evenly spread.
+    pub async fn metrics(&self, id: RunId, most: u32) -> Result<Vec<MetricPoint>, Problem> {
+        self.scope.permit(Action::RunRead)?;
+        let points = self.platform().store().run_metrics(self.scope.tenant_name(), id, most).await.doing("reading the curves")?;
+        // What there is proves the run.
+        if points.is_empty() {
+            self.data_of(id).await?;
+        }
+        Ok(points)
+    }
+
+    /// The newest lines of the log, oldest of them first, and how many there are, and warnings among them. `text` is part of a line.
+    pub async fn log_tail(&self, id: RunId, warnings: bool, text: &str, most: u32) -> Result<(Vec<LogLine>, u64, u64), Problem> {
+        self.scope.permit(Action::RunRead)?;
+        let (store, tenant, doing) = (self.platform().store(), self.scope.tenant_name(), "reading the log");
+        let (total, of_warnings) = store.count_log_lines(tenant, id).await.doing(doing)?;
+        if total == 0 {
+            self.data_of(id).await?;
+            return Ok((Vec::new(), 0, 0));
+        }
+        Ok((store.newest_log_lines(tenant, id, warnings, text, most).await.doing(doing)?, total, of_warnings))
+    }
+
+    /// The version of a dataset that a run trains on.
+    async fn data_of(&self, id: RunId) -> Result<DatasetVersionId, Problem> {
+        self.scope.permit(Action::RunRead)?;
+        let found = self.platform().store().data_of_run(self.scope.tenant_name(), id).await.doing("reading the run")?;
+        found.ok_or_else(|| not_found(id))
     }
 
     /// Lines with a number above `after`, at most `limit` (1 to 5000).
     pub async fn log(&self, id: RunId, after: u64, limit: u32) -> Result<Vec<LogLine>, Problem> {
-        self.get(id).await?;
+        self.data_of(id).await?;
         self.platform().store().run_log(self.scope.tenant_name(), id, after, limit.clamp(1, 5000)).await.doing("reading the log")
     }
 
     /// By row; of the flipped ones those first that were right before.
     pub async fn evaluated(&self, id: RunId, filter: EvaluatedFilter, after: &Cursor) -> Result<Page<EvaluatedRow>, Problem> {
-        let run = self.get(id).await?;
+        let data = self.data_of(id).await?;
         let (doing, tenant) = ("reading the evaluated rows", self.scope.tenant_name());
-        let mut page = self.platform().store().evaluated_rows(tenant, id, filter, after).await.doing(doing)?;
+        let mut page = self.platform().store().evaluated_rows(tenant, id, filter, after, PAGE).await.doing(doing)?;
         let most = page.rows.iter().map(|r| r.row).max().unwrap_or(0);
-        let version = self.platform().store().dataset_version(tenant, run.dataset_version).await.doing(doing)?;
+        let version = self.platform().store().dataset_version(tenant, data).await.doing(doing)?;
         let lines = match version.filter(|v| v.erased_at.is_none()) {
             Some(version) => held_out_lines(self.platform().blobs(), &version, most).await.doing(doing)?,
             None => Vec::new(),
@@ -336,6 +338,13 @@ impl Runs<'_> {
             row.line = usize::try_from(row.row).ok().and_then(|n| lines.get(n.checked_sub(1)?)).copied();
         }
         Ok(page)
+    }
+
+    /// Of a run that there is: the rows of which base and tuned model differ in being right, worse first, without their lines in the file.
+    pub async fn flipped(&self, id: RunId, after: &Cursor, size: usize) -> Result<Page<EvaluatedRow>, Problem> {
+        self.scope.permit(Action::RunRead)?;
+        let (store, tenant) = (self.platform().store(), self.scope.tenant_name());
+        store.evaluated_rows(tenant, id, EvaluatedFilter::Flipped, after, size).await.doing("reading the evaluated rows")
     }
 
     /// Finds every part of what is asked for, or says everything that is wrong at once.
@@ -450,7 +459,72 @@ fn name_taken(name: &Name, free: String) -> FieldProblem {
     FieldProblem::new("name", format!("There is already a run “{name}”.")).suggesting(free)
 }
 
-/// `facts-7` becomes `facts-8`, or the first number after it that nobody has.
-fn next_free(name: &str, taken: &[Name]) -> String {
-    Name::next(name, |candidate| !taken.contains(candidate)).map_or_else(|| name.to_owned(), String::from)
+/// Numbers that are looked for at once.
+const AT_ONCE: u32 = 50;
+
+/// Looks for a number that is free: the first one among the next fifty; when those are all taken, one that comes right after a taken one,
+/// by looking ever further ahead and then between. So ten thousand taken ones cost a handful of looks.
+struct FreeNumber {
+    from: u32,
+    /// Taken.
+    last: Option<u32>,
+    free: Option<u32>,
+}
+
+impl FreeNumber {
+    fn from(from: u32) -> Self {
+        Self { from, last: None, free: None }
+    }
+
+    /// Which numbers to look at next; none = it is found.
+    fn look(&self) -> Vec<u32> {
+        match (self.last, self.free) {
+            (None, None) => (0..AT_ONCE).map_while(|n| self.from.checked_add(n)).collect(),
+            (Some(_), None) => (0..26).map_while(|doubled| self.from.checked_add(AT_ONCE << doubled)).collect(),
+            (Some(last), Some(free)) => {
+                let step = ((free - last) / (AT_ONCE + 1)).max(1);
+                (1..=AT_ONCE).map_while(|n| step.checked_mul(n)?.checked_add(last)).take_while(|n| *n < free).collect()
+            }
+            (None, Some(_)) => Vec::new(),
+        }
+    }
+
+    fn saw(&mut self, looked: &[u32], taken: &HashSet<u32>) {
+        let at = looked.iter().position(|n| !taken.contains(n));
+        // Beyond what was looked at furthest there is the last of all.
+        let beyond = self.free.or(self.last.map(|_| u32::MAX));
+        self.last = looked[..at.unwrap_or(looked.len())].last().copied().or(self.last);
+        self.free = at.and_then(|at| looked.get(at).copied()).or(beyond);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(from: u32, taken: impl Fn(u32) -> bool) -> (u32, u32) {
+        let (mut search, mut looks) = (FreeNumber::from(from), 0);
+        loop {
+            let numbers = search.look();
+            if numbers.is_empty() {
+                return (search.free.unwrap(), looks);
+            }
+            assert!(numbers.len() <= AT_ONCE as usize && looks < 20, "{numbers:?}");
+            looks += 1;
+            search.saw(&numbers, &numbers.iter().copied().filter(|n| taken(*n)).collect());
+        }
+    }
+
+    #[test]
+    fn the_first_free_number_is_found_with_one_look_and_among_thousands_with_a_few() {
+        assert_eq!(found(1, |_| false), (1, 1));
+        assert_eq!(found(7, |n| n < 9), (9, 1));
+        assert_eq!(found(1, |n| n % 10 != 0), (10, 1), "the first of several");
+        let (free, looks) = found(1, |n| n <= 10_000);
+        assert!(free == 10_001 && looks <= 5, "{free} after {looks} looks");
+        let gaps = |n: u32| n <= 10_000 && n != 777;
+        let (free, _) = found(1, gaps);
+        assert!(!gaps(free) && gaps(free - 1), "{free}");
+        assert_eq!(found(u32::MAX - 1, |n| n < u32::MAX).0, u32::MAX);
+    }
 }

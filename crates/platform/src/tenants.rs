@@ -17,7 +17,7 @@ use domain::{
     policy::Action,
     problem::{FieldProblem, Problem, ProblemKind},
     size::bytes,
-    tenant::{Quota, Tenant, TenantOverview, TenantState},
+    tenant::{Holding, Quota, Tenant, TenantOverview, TenantState},
 };
 
 /// What an admin asks for.
@@ -46,14 +46,15 @@ impl Platform {
         self.store().rail_counts(scope.tenant_name()).await.doing("counting what the tenant holds")
     }
 
+    /// How much of its quota the tenant holds.
+    pub async fn holding(&self, scope: &Scope) -> Result<Holding, Problem> {
+        scope.permit(Action::TenantRead)?;
+        self.store().holding(scope.tenant_name()).await.doing("reading what the tenant holds")
+    }
+
     /// What the tenant holds and how much of everything it has.
     pub async fn overview(&self, scope: &Scope) -> Result<TenantHome, Problem> {
-        scope.permit(Action::TenantRead)?;
-        let doing = "reading what the tenant holds";
-        Ok(TenantHome {
-            holding: self.store().holding(scope.tenant_name()).await.doing(doing)?,
-            counts: self.store().rail_counts(scope.tenant_name()).await.doing(doing)?,
-        })
+        Ok(TenantHome { holding: self.holding(scope).await?, counts: self.rail_counts(scope).await? })
     }
 }
 
@@ -61,13 +62,7 @@ impl Tenants<'_> {
     /// By name; `text` is part of name or title, empty = all.
     pub async fn list(&self, text: &str, after: &Cursor) -> Result<Page<TenantOverview>, Problem> {
         self.scope.permit(Action::PlatformTenantsRead)?;
-        let page = self.platform.store().tenants(text, after).await.doing("reading the tenants")?;
-        let mut rows = Vec::new();
-        for tenant in page.rows {
-            let holding = self.platform.store().holding(&tenant.name).await.doing("reading what a tenant holds")?;
-            rows.push(TenantOverview { tenant, holding });
-        }
-        Ok(Page { rows, next: page.next })
+        self.platform.store().tenants(text, after).await.doing("reading the tenants")
     }
 
     /// How many there are.
@@ -78,22 +73,26 @@ impl Tenants<'_> {
 
     pub async fn get(&self, name: &str) -> Result<TenantOverview, Problem> {
         self.scope.permit(Action::PlatformTenantsRead)?;
-        let store = self.platform.store();
-        let parsed: Name = name.parse().map_err(|_| not_found(name))?;
-        let tenant = store.tenant(&parsed).await.doing("reading the tenant")?.ok_or_else(|| not_found(name))?;
-        let holding = store.holding(&parsed).await.doing("reading what the tenant holds")?;
+        let tenant = self.known(name).await?;
+        let holding = self.platform.store().holding(&tenant.name).await.doing("reading what the tenant holds")?;
         Ok(TenantOverview { tenant, holding })
+    }
+
+    async fn known(&self, name: &str) -> Result<Tenant, Problem> {
+        self.scope.permit(Action::PlatformTenantsRead)?;
+        let parsed: Name = name.parse().map_err(|_| not_found(name))?;
+        self.platform.store().tenant(&parsed).await.doing("reading the tenant")?.ok_or_else(|| not_found(name))
     }
 
     /// By name.
     pub async fn members(&self, name: &str, after: &Cursor) -> Result<Page<Member>, Problem> {
-        let tenant = self.get(name).await?.tenant.name;
+        let tenant = self.known(name).await?.name;
         self.platform.members_of(&tenant, "", after).await.doing("reading the members")
     }
 
     /// None for somebody who does not belong to it.
     pub async fn member(&self, name: &str, person: PersonId) -> Result<Option<Member>, Problem> {
-        let tenant = self.get(name).await?.tenant.name;
+        let tenant = self.known(name).await?.name;
         self.platform.member_of(&tenant, person).await.doing("reading the member")
     }
 

@@ -189,18 +189,38 @@ impl CallsSetAside<'_> {
 }
 
 impl Usage<'_> {
-    /// The last `days` days, today included (1 to 366). By day: every day, oldest first, also those without a call;
-    /// otherwise the most used first.
-    pub async fn table(&self, by: UsageBy, days: u32) -> Result<Vec<UsageLine>, Problem> {
-        let only = self.whose()?;
-        let days = i64::from(days.clamp(1, 366));
-        let today = self.scope.platform().now().0.div_euclid(DAY);
-        let first = today - days + 1;
-        let store = self.scope.platform().store();
-        let lines = store.usage(self.scope.tenant_name(), by, Timestamp(first * DAY), only).await.doing("reading usage")?;
-        if by != UsageBy::Day {
-            return Ok(lines);
+    /// The last `days` days, today included (1 to 366), broken down. By day: all of them, as [`Usage::days`]; otherwise a page of those
+    /// with calls, the most used first.
+    pub async fn table(&self, by: UsageBy, days: u32, after: &Cursor) -> Result<Page<UsageLine>, Problem> {
+        if by == UsageBy::Day {
+            return Ok(Page { rows: self.days(days).await?, next: None });
         }
+        let only = self.whose()?;
+        let (first, _) = self.range(days);
+        let store = self.scope.platform().store();
+        store.usage(self.scope.tenant_name(), by, Timestamp(first * DAY), only, after).await.doing("reading usage")
+    }
+
+    /// Calls through these keys in the last `days` days.
+    pub async fn of_keys(&self, keys: &[KeyId], days: u32) -> Result<HashMap<KeyId, u64>, Problem> {
+        let only = self.whose()?;
+        let (first, _) = self.range(days);
+        let store = self.scope.platform().store();
+        store.requests_by_key(self.scope.tenant_name(), keys, Timestamp(first * DAY), only).await.doing("reading usage")
+    }
+
+    /// Numbers of the first and the last day.
+    fn range(&self, days: u32) -> (i64, i64) {
+        let today = self.scope.platform().now().0.div_euclid(DAY);
+        (today - i64::from(days.clamp(1, 366)) + 1, today)
+    }
+
+    /// Every one of the last `days` days, today included (1 to 366), oldest first, also those without a call.
+    pub async fn days(&self, days: u32) -> Result<Vec<UsageLine>, Problem> {
+        let only = self.whose()?;
+        let (first, today) = self.range(days);
+        let store = self.scope.platform().store();
+        let lines = store.usage_by_day(self.scope.tenant_name(), Timestamp(first * DAY), only).await.doing("reading usage")?;
         let mut by_day: HashMap<String, UsageLine> = lines.into_iter().map(|l| (l.group.clone(), l)).collect();
         Ok((first..=today)
             .map(|day| {

@@ -50,7 +50,7 @@ fn doing(run: &Value) -> Option<&str> {
 
 /// The model version that this run became. Not simply the newest: people may have trained others since.
 pub fn version(engineer: &Visitor, run: &Value) -> Result<Value> {
-    let get = |number: &str| engineer.send("models/get", &[("tenant", TENANT), ("name", MODEL), ("number", number)]);
+    let get = |number: &str| engineer.send("models/get", &[("tenant", TENANT), ("name", MODEL), ("number", number), ("tab", "versions")]);
     let number = number_of(&get("0")?, &run["id"]).with_context(|| format!("the run {} became no version of {MODEL}", run["name"]))?;
     let page = get(&number.to_string())?;
     if page["version"]["run"] != run["id"] {

@@ -2,15 +2,12 @@
 
 use super::tab_href;
 use crate::{
-    api::models::ModelPage,
+    api::models::{FLIPPED_SHOWN, ModelPage},
     links,
     ui::{Empty, Icon, Order, Paging, Sheet, count, number::percent},
 };
 use domain::run::{EvaluatedRow, Scores, Verdict};
 use leptos::prelude::*;
-
-/// Rows shown on the first tab.
-const FIRST: usize = 6;
 
 /// `whole` = its own tab with every flipped row.
 #[component]
@@ -19,7 +16,7 @@ pub fn Evaluation(page: ModelPage, whole: bool, after: String, tenant: Signal<St
     let all = tab_href(&tenant.get_untracked(), &page, "evaluation");
     let (better, worse) = page.version.scores.map_or((0, 0), |s| (s.gained, s.lost));
     let (total, next) = (better + worse, page.flipped.next);
-    let shown: Vec<EvaluatedRow> = if whole { page.flipped.rows } else { page.flipped.rows.into_iter().take(FIRST).collect() };
+    let shown: Vec<EvaluatedRow> = if whole { page.flipped.rows } else { page.flipped.rows.into_iter().take(FLIPPED_SHOWN).collect() };
     let (on_page, address) = (shown.len(), all.clone());
     let to = move |after: String| links::with(address.clone(), &[("after", &after)]);
     view! {
@@ -38,7 +35,7 @@ pub fn Evaluation(page: ModelPage, whole: bool, after: String, tenant: Signal<St
                     </table>
                 </Sheet>
                 {whole.then(|| view! { <Paging order=Order::Rows noun=("answer", "answers") shown=on_page after next to/> })}
-                {(!whole && total > FIRST as u64).then(|| view! { <p class="small after"><a href=all>{format!("All {total} changed answers")}</a></p> })}
+                {(!whole && total > FLIPPED_SHOWN as u64).then(|| view! { <p class="small after"><a href=all>{format!("All {total} changed answers")}</a></p> })}
             })}
         </section>
     }

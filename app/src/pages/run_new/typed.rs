@@ -3,13 +3,14 @@
 use super::not_a_name;
 use crate::api::{
     run_form::RunForm,
-    runs::{DataChoice, Draft},
+    runs::{DataChoice, Draft, first_name, free_run_name},
 };
 use domain::{
+    name::Name,
     problem::FieldProblem,
     settings::{Catalogue, Entry, RunSettings},
 };
-use leptos::prelude::*;
+use leptos::{prelude::*, task::spawn_local};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Copy)]
@@ -26,13 +27,16 @@ pub(super) struct Typed {
     /// What may be and can hardly be meant; nothing is held up by it.
     pub doubts: Signal<Vec<FieldProblem>>,
     datasets: StoredValue<Vec<DataChoice>>,
+    tenant: StoredValue<String>,
+    /// Somebody has named the run.
+    named: StoredValue<bool>,
     /// The run that this one is a copy of, and its settings.
     pub parent: StoredValue<Option<(String, RunSettings)>>,
 }
 
 impl Typed {
     /// `refused` are the fields that the server named when it was asked to start the run.
-    pub fn new(draft: &Draft, form: RunForm, refused: Signal<Vec<FieldProblem>>) -> Self {
+    pub fn new(tenant: String, draft: &Draft, form: RunForm, refused: Signal<Vec<FieldProblem>>) -> Self {
         let form = RwSignal::new(form);
         let sent = RwSignal::new(form.get_untracked());
         let catalogue = RwSignal::new(draft.catalogue.clone());
@@ -67,7 +71,8 @@ impl Typed {
             read.with(|(settings, _)| settings.doubts(rows.map_or(0, |rows| settings.total_steps(rows))))
         });
         let parent = StoredValue::new(draft.parent.clone().zip(draft.parent_settings.clone()));
-        Self { form, sent, catalogue, values, read, problems, doubts, datasets, parent }
+        let (tenant, named) = (StoredValue::new(tenant), StoredValue::new(false));
+        Self { form, sent, catalogue, values, read, problems, doubts, datasets, tenant, named, parent }
     }
 
     /// What a field holds.
@@ -87,6 +92,9 @@ impl Typed {
     pub fn set(self, key: &str, value: String) {
         if self.form.with_untracked(|f| f.get(key)) != value {
             self.form.update(|f| f.set(key, value));
+            if key == "name" {
+                self.named.set_value(true);
+            }
         }
     }
 
@@ -135,24 +143,45 @@ impl Typed {
         if self.form.with_untracked(|f| f.get(key)) == value {
             return;
         }
+        let mut renamed = None;
         self.form.update(|form| {
             if key == "dataset"
                 && let (Some(before), Some(now)) = (of(&form.dataset), of(&value))
+                && follow(form, self.named.get_value(), &before.name, &now.name)
             {
-                follow(form, &before, &now);
+                renamed = Some(now.name);
             }
             form.set(key, value);
+        });
+        if let Some(dataset) = renamed {
+            self.look_for_name(dataset);
+        }
+    }
+
+    /// The first name on this dataset becomes one that is free, unless another one was chosen meanwhile.
+    fn look_for_name(self, dataset: String) {
+        let (tenant, first) = (self.tenant.get_value(), first_name(&dataset));
+        spawn_local(async move {
+            // Without an answer the server says at the start of the run that the name is taken, and which one is free.
+            let Ok(free) = free_run_name(tenant, dataset).await else { return };
+            let untouched = self.form.try_with_untracked(|form| form.name == first && free != first);
+            if untouched == Some(true) && self.named.try_get_value() == Some(false) {
+                self.form.try_update(|form| form.name = free);
+            }
         });
     }
 }
 
-fn follow(form: &mut RunForm, before: &DataChoice, now: &DataChoice) {
-    if form.name == before.run_name {
-        form.name.clone_from(&now.run_name);
+/// Whether the run is named after the dataset now: then it has the first name on it.
+fn follow(form: &mut RunForm, named: bool, before: &str, now: &str) -> bool {
+    if form.model_name == before {
+        now.clone_into(&mut form.model_name);
     }
-    if form.model_name == before.name {
-        form.model_name.clone_from(&now.name);
+    let follows = !named && Name::is_numbered(&form.name, before);
+    if follows {
+        form.name = first_name(now);
     }
+    follows
 }
 
 #[cfg(test)]
@@ -161,21 +190,15 @@ mod tests {
 
     #[test]
     fn names_follow_the_dataset_until_somebody_changes_them() {
-        let data = |name: &str| DataChoice {
-            name: name.into(),
-            number: 1,
-            train_rows: 9,
-            held_out_rows: 1,
-            tokens: 0,
-            left_out: 0,
-            run_name: format!("{name}-4"),
-        };
-        let (facts, tickets) = (data("facts"), data("tickets"));
         let mut form = RunForm { name: "facts-4".into(), model_name: "facts".into(), ..RunForm::default() };
-        follow(&mut form, &facts, &tickets);
-        assert_eq!((form.name.as_str(), form.model_name.as_str()), ("tickets-4", "tickets"));
+        assert!(follow(&mut form, false, "facts", "tickets"));
+        assert_eq!((form.name.as_str(), form.model_name.as_str()), ("tickets-1", "tickets"));
         form.model_name = "assistant".into();
-        follow(&mut form, &tickets, &facts);
-        assert_eq!((form.name.as_str(), form.model_name.as_str()), ("facts-4", "assistant"));
+        assert!(follow(&mut form, false, "tickets", "facts"));
+        assert_eq!((form.name.as_str(), form.model_name.as_str()), ("facts-1", "assistant"));
+        assert!(!follow(&mut form, true, "facts", "tickets"), "somebody wrote it");
+        form.name = "better-facts-2".into();
+        assert!(!follow(&mut form, false, "facts", "tickets"), "a copy of a run that was not called after its dataset");
+        assert_eq!(form.name, "better-facts-2");
     }
 }

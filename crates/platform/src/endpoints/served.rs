@@ -10,7 +10,7 @@ use crate::{
 use domain::{
     directory::Route,
     endpoint::Endpoint,
-    ids::{EndpointId, ModelVersionId},
+    ids::{BaseModelId, EndpointId, ModelVersionId},
     model::ModelVersion,
     page::Cursor,
     policy::Action,
@@ -46,12 +46,31 @@ impl Endpoints<'_> {
         self.served_among(endpoints, rivals).await
     }
 
-    /// What can be called now or soon, with its names: what should run, and the newest of what does not.
-    pub async fn callable(&self) -> Result<Served, Problem> {
+    /// What can be called now or soon, with its names: what should run, and of the newest page of all what does not; and whether there are
+    /// older ones that do not.
+    pub async fn callable(&self) -> Result<(Served, bool), Problem> {
         let mut endpoints = self.platform().store().wanted_endpoints(self.tenant()).await.doing("reading the endpoints")?;
-        let newest = self.list(&Cursor::default()).await?.rows;
-        endpoints.extend(newest.into_iter().filter(|e| !e.state.is_wanted()));
-        self.served_by(endpoints).await
+        let newest = self.list(&Cursor::default()).await?;
+        endpoints.extend(newest.rows.into_iter().filter(|e| !e.state.is_wanted()));
+        let older = newest.next.is_some() && self.counts().await?.all > endpoints.len() as u64;
+        Ok((self.served_by(endpoints).await?, older))
+    }
+
+    /// Beside each of these: which model version, as `facts v2`, when full weights are what it serves.
+    pub async fn full_weights(&self, endpoints: &[Endpoint]) -> Result<Vec<Option<String>>, Problem> {
+        self.scope.permit(Action::EndpointRead)?;
+        let merged = self.merged_by(endpoints).await?;
+        let of = |e: &Endpoint| merged.get(&e.merged_version?).map(|v| format!("{} v{}", v.model_name, v.number));
+        Ok(endpoints.iter().map(of).collect())
+    }
+
+    /// How many tokens fit into the context of the base models of these, question and answer together.
+    pub async fn contexts(&self, endpoints: &[Endpoint]) -> Result<HashMap<BaseModelId, u32>, Problem> {
+        self.scope.permit(Action::EndpointRead)?;
+        let mut ids: Vec<BaseModelId> = endpoints.iter().filter_map(|e| e.base.as_ref()).map(|base| base.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        self.platform().store().contexts(self.tenant(), &ids).await.doing("reading the base models")
     }
 
     /// Versions whose full weights these endpoints serve.

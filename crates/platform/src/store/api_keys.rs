@@ -1,10 +1,10 @@
 //! API keys: their digests, never their texts.
 
 use super::{Result, Store, Tx, at, count, from_json, in_tx, json, on_both, page, parsed};
-use crate::keys::KeyFilter;
 use domain::{
     confirmation,
     event::Topic,
+    filter::KeyFilter,
     ids::{KeyId, PersonId},
     key::{ApiKey, Limits},
     name::Name,

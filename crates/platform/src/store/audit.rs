@@ -1,12 +1,12 @@
 //! The audit tables. Records are only ever added: triggers refuse anything else.
 
 use super::{Result, Store, Tx, in_tx, on_both};
-use crate::audit::AuditFilter;
 use domain::{
     audit::{
         FIRST_PREV,
         chain::{FIRST_SEGMENT, Row},
     },
+    filter::AuditFilter,
     name::Name,
     page::Page,
 };

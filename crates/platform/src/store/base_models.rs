@@ -1,14 +1,15 @@
 //! Base models: rows of the platform, seen by every tenant.
 
-use super::{Result, Store, Tx, at, from_json, in_tx, json, on_both, page, parsed, word};
-use crate::base_models::BaseModelFilter;
+use super::{Result, Store, Tx, at, count, from_json, in_tx, json, on_both, page, parsed, word};
 use domain::{
     base_model::{BaseModel, BaseModelState},
+    filter::BaseModelFilter,
     ids::BaseModelId,
     name::Name,
     page::{Cursor, Page},
     reason::base_model::BaseModelReason,
 };
+use std::collections::HashMap;
 
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -36,6 +37,7 @@ macro_rules! select_base_models {
     };
 }
 
+const CONTEXTS: &str = "SELECT b.id, b.context FROM base_models b WHERE EXISTS (SELECT 1 FROM endpoints e WHERE e.tenant = ";
 /// In cursors.
 const LIST: &str = "base models, by name";
 
@@ -75,6 +77,15 @@ impl Store {
         let sql = select_base_models!("WHERE id = $1");
         let row: Option<Row> = on_both!(self, db => sqlx::query_as(sql).bind(id.to_string()).fetch_optional(db).await)?;
         row.map(Row::model).transpose()
+    }
+
+    /// How many tokens the context of these has, of those that the tenant has endpoints of.
+    pub(crate) async fn contexts(&self, tenant: &Name, ids: &[BaseModelId]) -> Result<HashMap<BaseModelId, u32>> {
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let ids @ [_, ..] = ids.as_slice() else { return Ok(HashMap::new()) };
+        let rows: Vec<(String, i64)> = on_both!(self, db => page::belonging(CONTEXTS, tenant, " AND e.base_model = b.id) AND b.id", ids, "")
+            .build_query_as().fetch_all(db).await)?;
+        rows.into_iter().map(|(id, context)| Ok((parsed(&id)?, count(context)?))).collect()
     }
 
     pub(crate) async fn base_model_by_name(&self, name: &Name) -> Result<Option<BaseModel>> {

@@ -1,10 +1,10 @@
 //! Datasets and their versions.
 
 use super::{Result, Store, Tx, at, count, from_json, in_tx, json, on_both, page, parsed, word};
-use crate::datasets::{DatasetChecks, DatasetFilter};
 use domain::{
     dataset::{Container, Dataset, DatasetOverview, DatasetVersion, Documentation, Format, VersionState},
     event::Topic,
+    filter::{DatasetChecks, DatasetFilter},
     ids::{DatasetId, DatasetVersionId},
     inspect::{Report, Severity},
     name::Name,
@@ -171,11 +171,28 @@ impl Store {
         Page::cut(rows, VERSIONS, |v| v.number).try_map(version)
     }
 
-    pub(crate) async fn count_versions_of_dataset(&self, tenant: &Name, dataset: DatasetId) -> Result<u64> {
-        let sql = "SELECT COUNT(*) FROM dataset_versions WHERE tenant = $1 AND dataset = $2";
-        let (versions,): (i64,) =
+    /// How many there are, and the number of the newest; 0 = there is none.
+    pub(crate) async fn count_versions_of_dataset(&self, tenant: &Name, dataset: DatasetId) -> Result<(u64, u32)> {
+        let sql = "SELECT COUNT(*), COALESCE(MAX(number), 0) FROM dataset_versions WHERE tenant = $1 AND dataset = $2";
+        let (versions, newest): (i64, i64) =
             on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(dataset.to_string()).fetch_one(db).await)?;
-        count(versions)
+        Ok((count(versions)?, count(newest)?))
+    }
+
+    /// Names of datasets, by name: one page.
+    pub(crate) async fn dataset_names(&self, tenant: &Name) -> Result<Page<Name>> {
+        let sql = "SELECT name FROM datasets WHERE tenant = $1 ORDER BY name LIMIT $2";
+        let rows: Vec<(String,)> = on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(page::READ).fetch_all(db).await)?;
+        Page::cut(rows, LIST, |(name,)| name.clone()).try_map(|(name,)| parsed(&name))
+    }
+
+    /// The id of a version; `number` 0 = the newest.
+    pub(crate) async fn dataset_version_id(&self, tenant: &Name, name: &Name, number: u32) -> Result<Option<DatasetVersionId>> {
+        let sql = "SELECT v.id FROM dataset_versions v WHERE v.tenant = $1 AND v.dataset = (SELECT d.id FROM datasets d WHERE d.tenant = $1 AND d.name = $2) \
+                   AND ($3 = 0 OR v.number = $3) ORDER BY v.number DESC LIMIT 1";
+        let row: Option<(String,)> = on_both!(self, db => sqlx::query_as(sql)
+            .bind(tenant.as_str()).bind(name.as_str()).bind(i64::from(number)).fetch_optional(db).await)?;
+        row.map(|(id,)| parsed(&id)).transpose()
     }
 
     /// `None` = the newest.
@@ -202,13 +219,6 @@ impl Store {
         let sql = versions!("WHERE v.tenant = $1 AND v.dataset = $2 AND v.state = 'ready' ORDER BY v.number DESC LIMIT 1");
         let row: Option<VersionRow> =
             on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(dataset.to_string()).fetch_optional(db).await)?;
-        row.map(version).transpose()
-    }
-
-    /// The newest of all versions that can be trained on.
-    pub(crate) async fn newest_ready_version(&self, tenant: &Name) -> Result<Option<DatasetVersion>> {
-        let sql = versions!("WHERE v.tenant = $1 AND v.state = 'ready' ORDER BY v.created_at DESC, v.id DESC LIMIT 1");
-        let row: Option<VersionRow> = on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).fetch_optional(db).await)?;
         row.map(version).transpose()
     }
 

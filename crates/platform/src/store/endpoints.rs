@@ -118,13 +118,21 @@ const OPEN_OF_TENANT: &str = select_endpoints!(
 const PAGE_OF_TENANT: &str =
     select_endpoints!("WHERE e.tenant = $1 AND (e.created_at, e.id) < ($2, $3) ORDER BY e.created_at DESC, e.id DESC LIMIT $4");
 const SERVING: &str = select_endpoints!(
-    "WHERE e.tenant = $1 AND (e.merged_version = $2 OR e.id IN (SELECT a.endpoint FROM attachments a WHERE a.tenant = $1 AND a.version = $2)) \
+    "WHERE e.tenant = $1 AND e.id IN (SELECT a.endpoint FROM attachments a WHERE a.tenant = $1 AND a.version = $2 \
+         UNION ALL SELECT m.id FROM endpoints m WHERE m.tenant = $1 AND m.merged_version = $2) \
      ORDER BY CASE WHEN e.state IN ('wanted', 'starting', 'ready', 'degraded') THEN 0 ELSE 1 END, e.created_at DESC, e.id DESC LIMIT $3"
 );
-const OF_BASE: &str = select_endpoints!(
-    "WHERE e.tenant = $1 AND e.base_model = $2 AND e.merged_version IS NULL \
-     ORDER BY CASE WHEN e.state IN ('wanted', 'starting', 'ready', 'degraded') THEN 0 ELSE 1 END, e.created_at DESC, e.id DESC LIMIT $3"
-);
+/// Those that should run, then the others, so that each is a piece of one index.
+const OF_BASE: [&str; 2] = [
+    select_endpoints!(
+        "WHERE e.tenant = $1 AND e.base_model = $2 AND e.merged_version IS NULL \
+         AND e.state IN ('wanted', 'starting', 'ready', 'degraded') ORDER BY e.created_at DESC, e.id DESC LIMIT $3"
+    ),
+    select_endpoints!(
+        "WHERE e.tenant = $1 AND e.base_model = $2 AND e.merged_version IS NULL \
+         AND e.state NOT IN ('wanted', 'starting', 'ready', 'degraded') ORDER BY e.created_at DESC, e.id DESC LIMIT $3"
+    ),
+];
 const BY_IDS: &str = select_endpoints!("WHERE e.tenant = ");
 const ATTACHED_OF: &str = select_attachments!("WHERE a.tenant = ");
 /// Endpoints that a client could mean by the name of a model: of its adapters, of its full weights, of a base that is called like it.
@@ -147,6 +155,13 @@ const CLAIMS: [(&str, &str); 3] = [
 /// In cursors.
 const NEWEST: &str = "endpoints, newest first";
 const ATTACHED: &str = select_attachments!("WHERE a.tenant = $1 AND a.endpoint = $2 ORDER BY a.attached_at, a.version");
+
+/// Number, time, level, text.
+type LogRow = (i64, i64, String, String);
+
+fn line((number, when, level, text): LogRow) -> Result<EndpointLogLine> {
+    Ok(EndpointLogLine { number: count(number)?, at: at(when), level: word(level_from_word(&level), &level)?, text })
+}
 
 impl EndpointRow {
     fn record(self, attachments: Vec<Attachment>) -> Result<EndpointRecord> {
@@ -213,6 +228,13 @@ impl Store {
         row.record(attached).map(Some)
     }
 
+    pub(crate) async fn endpoint_id(&self, tenant: &Name, name: &Name) -> Result<Option<EndpointId>> {
+        let sql = "SELECT id FROM endpoints WHERE tenant = $1 AND name = $2";
+        let row: Option<(String,)> =
+            on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(name.as_str()).fetch_optional(db).await)?;
+        row.map(|(id,)| parsed(&id)).transpose()
+    }
+
     pub(crate) async fn endpoint_by_name(&self, tenant: &Name, name: &Name) -> Result<Option<EndpointRecord>> {
         let row: Option<EndpointRow> =
             on_both!(self, db => sqlx::query_as(BY_NAME).bind(tenant.as_str()).bind(name.as_str()).fetch_optional(db).await)?;
@@ -253,7 +275,13 @@ impl Store {
 
     /// Those of a base model that take adapters, the wanted ones first; at most a page of them.
     pub(crate) async fn endpoints_for_base(&self, tenant: &Name, base: BaseModelId) -> Result<Vec<Endpoint>> {
-        let rows: Vec<EndpointRow> = on_both!(self, db => sqlx::query_as(OF_BASE).bind(tenant.as_str()).bind(base.to_string()).bind(page::READ).fetch_all(db).await)?;
+        let mut rows: Vec<EndpointRow> = Vec::new();
+        for sql in OF_BASE {
+            let room = page::READ - rows.len() as i64;
+            let found: Vec<EndpointRow> = on_both!(self, db => sqlx::query_as(sql)
+                .bind(tenant.as_str()).bind(base.to_string()).bind(room).fetch_all(db).await)?;
+            rows.extend(found);
+        }
         self.with_attachments(tenant, rows).await
     }
 
@@ -321,16 +349,21 @@ impl Store {
         row.map(|(state, launch)| Ok((word(EndpointState::from_word(&state), &state)?, launch as u32))).transpose()
     }
 
+    /// The newest lines, oldest of them first.
+    pub(crate) async fn newest_endpoint_lines(&self, tenant: &Name, id: EndpointId, most: u32) -> Result<Vec<EndpointLogLine>> {
+        let sql = "SELECT number, at, level, text FROM endpoint_log WHERE tenant = $1 AND endpoint = $2 ORDER BY number DESC LIMIT $3";
+        let rows: Vec<LogRow> = on_both!(self, db => sqlx::query_as(sql)
+            .bind(tenant.as_str()).bind(id.to_string()).bind(i64::from(most)).fetch_all(db).await)?;
+        rows.into_iter().rev().map(line).collect()
+    }
+
+    /// Lines with a number above `after`, oldest first.
     pub(crate) async fn endpoint_log(&self, tenant: &Name, id: EndpointId, after: u64, limit: u32) -> Result<Vec<EndpointLogLine>> {
         let sql =
             "SELECT number, at, level, text FROM endpoint_log WHERE tenant = $1 AND endpoint = $2 AND number > $3 ORDER BY number LIMIT $4";
-        let rows: Vec<(i64, i64, String, String)> = on_both!(self, db => sqlx::query_as(sql)
+        let rows: Vec<LogRow> = on_both!(self, db => sqlx::query_as(sql)
             .bind(tenant.as_str()).bind(id.to_string()).bind(after as i64).bind(i64::from(limit)).fetch_all(db).await)?;
-        rows.into_iter()
-            .map(|(number, when, level, text)| {
-                Ok(EndpointLogLine { number: number as u64, at: at(when), level: word(level_from_word(&level), &level)?, text })
-            })
-            .collect()
+        rows.into_iter().map(line).collect()
     }
 }
 

@@ -1,11 +1,11 @@
 //! Models and their versions. A version is written once; only its stage and its card change.
 
 use super::{Result, Store, Tx, at, count, from_json, in_tx, json, on_both, page, parsed, word};
-use crate::models::ModelFilter;
 use domain::{
     base_model::StoredFile,
     card::Card,
     event::Topic,
+    filter::ModelFilter,
     ids::{BaseModelId, ModelId, ModelVersionId, PersonId, RunId},
     model::{Model, ModelOverview, ModelVersion, Stage, WeightsKind},
     name::Name,
@@ -192,16 +192,22 @@ impl Store {
         Page::cut(rows, LIST, |(name,)| name.clone()).try_map(|(name,)| parsed(&name))
     }
 
-    /// The newest versions of all models, newest first: one page. `of` = of this base; `latest` = one of each model.
-    pub(crate) async fn newest_model_versions(&self, tenant: &Name, of: Option<BaseModelId>, latest: bool) -> Result<Page<ModelVersion>> {
+    /// The newest versions of all models, newest first: one page of this size. `of` = of this base; `latest` = one of each model.
+    pub(crate) async fn newest_model_versions(
+        &self,
+        tenant: &Name,
+        of: Option<BaseModelId>,
+        latest: bool,
+        size: usize,
+    ) -> Result<Page<ModelVersion>> {
         let sql = select_versions!(
             "WHERE mv.tenant = $1 AND ($2 = '' OR r.base_model = $2) AND ($3 = 0 OR NOT EXISTS (SELECT 1 FROM model_versions w \
              WHERE w.tenant = mv.tenant AND w.model = mv.model AND w.number > mv.number)) ORDER BY mv.created_at DESC, mv.id DESC LIMIT $4"
         );
         let of = of.map(|id| id.to_string()).unwrap_or_default();
         let rows: Vec<VersionRow> = on_both!(self, db => sqlx::query_as(sql)
-            .bind(tenant.as_str()).bind(&of).bind(i64::from(latest)).bind(page::READ).fetch_all(db).await)?;
-        Page::cut(rows, "newest versions", |v| (v.created_at, v.id.clone())).try_map(VersionRow::version)
+            .bind(tenant.as_str()).bind(&of).bind(i64::from(latest)).bind(size as i64 + 1).fetch_all(db).await)?;
+        Page::cut_at(size, rows, "newest versions", |v| (v.created_at, v.id.clone())).try_map(VersionRow::version)
     }
 
     /// The versions of one model, newest first.
@@ -218,6 +224,15 @@ impl Store {
         let (versions,): (i64,) =
             on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(model.to_string()).fetch_one(db).await)?;
         count(versions)
+    }
+
+    /// The id of a version; `number` 0 = the newest.
+    pub(crate) async fn model_version_id(&self, tenant: &Name, name: &Name, number: u32) -> Result<Option<ModelVersionId>> {
+        let sql = "SELECT v.id FROM model_versions v WHERE v.tenant = $1 AND v.model = (SELECT m.id FROM models m WHERE m.tenant = $1 AND m.name = $2) \
+                   AND ($3 = 0 OR v.number = $3) ORDER BY v.number DESC LIMIT 1";
+        let row: Option<(String,)> = on_both!(self, db => sqlx::query_as(sql)
+            .bind(tenant.as_str()).bind(name.as_str()).bind(i64::from(number)).fetch_optional(db).await)?;
+        row.map(|(id,)| parsed(&id)).transpose()
     }
 
     /// `None` = the newest.

@@ -1,7 +1,7 @@
 //! No list grows with what there is: each statement that reads rows has a `LIMIT`, or says beside it why it needs none.
 
 /// What limits a statement: its own text, the rows of a page, or the ids that it is asked for.
-const LIMITED: [&str; 5] = ["LIMIT", "page::READ", "page::belonging", "limit: ", "most: u32"];
+const LIMITED: [&str; 6] = ["LIMIT", "page::READ", "page::belonging", "limit: ", "most: u32", "size: usize"];
 
 /// Sources of this room, without tests.
 fn sources() -> Vec<(String, String)> {

@@ -1,8 +1,9 @@
 //! What a run says while it works: how far its output was read, curves, log, and the evaluated rows.
 
-use super::{Result, Store, Tx, at, in_tx, on_both, page, parsed, word};
+use super::{Result, Store, Tx, at, count, in_tx, on_both, page, parsed, word};
 use domain::{
     event::Topic,
+    filter::EvaluatedFilter,
     ids::RunId,
     name::Name,
     page::{Cursor, Page},
@@ -34,18 +35,6 @@ struct RowRow {
     tuned_right: i64,
 }
 
-/// Which of the evaluated rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EvaluatedFilter {
-    #[default]
-    All,
-    /// Right before and wrong now, or the other way.
-    Flipped,
-    /// Wrong now.
-    Wrong,
-}
-
 pub(crate) const fn level_word(level: LogLevel) -> &'static str {
     match level {
         LogLevel::Info => "info",
@@ -56,6 +45,26 @@ pub(crate) const fn level_word(level: LogLevel) -> &'static str {
 
 pub(crate) fn level_from_word(word: &str) -> Option<LogLevel> {
     [LogLevel::Info, LogLevel::Warning, LogLevel::Error].into_iter().find(|l| level_word(*l) == word)
+}
+
+/// `level <> 'info'` stands in the statements as in the index of such lines.
+macro_rules! newest_lines {
+    ($only:literal) => {
+        concat!(
+            "SELECT number, at, step, level, text FROM run_log WHERE tenant = $1 AND run = $2 ",
+            $only,
+            "AND ($3 = '' OR LOWER(text) LIKE LOWER($3) ESCAPE '!') ORDER BY number DESC LIMIT $4"
+        )
+    };
+}
+const NEWEST_LINES: &str = newest_lines!("");
+const NEWEST_WARNINGS: &str = newest_lines!("AND level <> 'info' ");
+
+/// Number, time, step, level, text.
+type LogRow = (i64, i64, String, String, String);
+
+fn line((number, when, step, level, text): LogRow) -> Result<LogLine> {
+    Ok(LogLine { number: count(number)?, at: at(when), step: parsed(&step)?, level: word(level_from_word(&level), &level)?, text })
 }
 
 macro_rules! evaluated {
@@ -77,13 +86,16 @@ impl Store {
         Ok(row.map(|(offset,)| offset as u64))
     }
 
-    /// All points in the order of steps; training before evaluation at the same step.
-    pub(crate) async fn run_metrics(&self, tenant: &Name, run: RunId) -> Result<Vec<MetricPoint>> {
-        // Unlimited: a curve is drawn from all its points, which are as many as the trainer logs steps.
-        let sql = "SELECT step, epoch, loss, eval_loss, learning_rate, tokens_per_second, total_tokens, at FROM run_metrics \
-                   WHERE tenant = $1 AND run = $2 ORDER BY step, part DESC";
-        let rows: Vec<MetricRow> =
-            on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(run.to_string()).fetch_all(db).await)?;
+    /// The points in the order of steps, training before evaluation at the same step. Of each curve at most about so many, evenly spread,
+    /// the first and the last among them.
+    pub(crate) async fn run_metrics(&self, tenant: &Name, run: RunId, most: u32) -> Result<Vec<MetricPoint>> {
+        // Unlimited: as many as are asked for, and two more, of each of the two curves.
+        let sql = "SELECT step, epoch, loss, eval_loss, learning_rate, tokens_per_second, total_tokens, at FROM ( \
+                   SELECT step, part, epoch, loss, eval_loss, learning_rate, tokens_per_second, total_tokens, at, \
+                   ROW_NUMBER() OVER (PARTITION BY part ORDER BY step) - 1 AS place, COUNT(*) OVER (PARTITION BY part) AS points \
+                   FROM run_metrics WHERE tenant = $1 AND run = $2) AS numbered \
+                   WHERE place % ((points + $3 - 1) / $3) = 0 OR place = points - 1 ORDER BY step, part DESC";
+        let rows: Vec<MetricRow> = on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(run.to_string()).bind(i64::from(most.max(1))).fetch_all(db).await)?;
         Ok(rows
             .into_iter()
             .map(|m| MetricPoint {
@@ -99,22 +111,31 @@ impl Store {
             .collect())
     }
 
+    /// Lines with a number above `after`, oldest first.
     pub(crate) async fn run_log(&self, tenant: &Name, run: RunId, after: u64, limit: u32) -> Result<Vec<LogLine>> {
         let sql =
             "SELECT number, at, step, level, text FROM run_log WHERE tenant = $1 AND run = $2 AND number > $3 ORDER BY number LIMIT $4";
-        let rows: Vec<(i64, i64, String, String, String)> = on_both!(self, db => sqlx::query_as(sql)
+        let rows: Vec<LogRow> = on_both!(self, db => sqlx::query_as(sql)
             .bind(tenant.as_str()).bind(run.to_string()).bind(after as i64).bind(i64::from(limit)).fetch_all(db).await)?;
-        rows.into_iter()
-            .map(|(number, when, step, level, text)| {
-                Ok(LogLine {
-                    number: number as u64,
-                    at: at(when),
-                    step: parsed(&step)?,
-                    level: word(level_from_word(&level), &level)?,
-                    text,
-                })
-            })
-            .collect()
+        rows.into_iter().map(line).collect()
+    }
+
+    /// The newest lines, oldest of them first; `text` is part of them, `warnings` = only those that are more than information.
+    pub(crate) async fn newest_log_lines(&self, tenant: &Name, run: RunId, warnings: bool, text: &str, most: u32) -> Result<Vec<LogLine>> {
+        let sql = if warnings { NEWEST_WARNINGS } else { NEWEST_LINES };
+        let rows: Vec<LogRow> = on_both!(self, db => sqlx::query_as(sql)
+            .bind(tenant.as_str()).bind(run.to_string()).bind(page::anywhere(text)).bind(i64::from(most)).fetch_all(db).await)?;
+        rows.into_iter().rev().map(line).collect()
+    }
+
+    /// How many lines there are, and how many of them are more than information.
+    pub(crate) async fn count_log_lines(&self, tenant: &Name, run: RunId) -> Result<(u64, u64)> {
+        // They are numbered without gaps.
+        let sql = "SELECT (SELECT COALESCE(MAX(number), 0) FROM run_log WHERE tenant = $1 AND run = $2), \
+                   (SELECT COUNT(*) FROM run_log WHERE tenant = $1 AND run = $2 AND level <> 'info')";
+        let (lines, warnings): (i64, i64) =
+            on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(run.to_string()).fetch_one(db).await)?;
+        Ok((count(lines)?, count(warnings)?))
     }
 
     /// The texts of the last lines, oldest of them first.
@@ -124,13 +145,14 @@ impl Store {
         Ok(rows.into_iter().rev().map(|(text,)| text).collect())
     }
 
-    /// By row; of the flipped ones those first that were right before.
+    /// By row; of the flipped ones those first that were right before. A page of this size.
     pub(crate) async fn evaluated_rows(
         &self,
         tenant: &Name,
         run: RunId,
         filter: EvaluatedFilter,
         after: &Cursor,
+        size: usize,
     ) -> Result<Page<EvaluatedRow>> {
         let (sql, list) = match filter {
             EvaluatedFilter::All => (evaluated!("AND $3 = 0 AND row_number > $4 ORDER BY row_number"), "evaluated rows"),
@@ -142,9 +164,9 @@ impl Store {
         };
         let (right, row): (i64, i64) = after.key(list).unwrap_or((0, i64::MIN));
         let rows: Vec<RowRow> = on_both!(self, db => sqlx::query_as(sql)
-            .bind(tenant.as_str()).bind(run.to_string()).bind(right).bind(row).bind(page::READ).fetch_all(db).await)?;
+            .bind(tenant.as_str()).bind(run.to_string()).bind(right).bind(row).bind(size as i64 + 1).fetch_all(db).await)?;
         let of_order = |r: &RowRow| (if filter == EvaluatedFilter::Flipped { r.tuned_right } else { 0 }, r.row_number);
-        Ok(Page::cut(rows, list, of_order).map(|r| EvaluatedRow {
+        Ok(Page::cut_at(size, rows, list, of_order).map(|r| EvaluatedRow {
             row: r.row_number as u64,
             line: None,
             prompt: r.prompt,

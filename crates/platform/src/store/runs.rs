@@ -1,14 +1,14 @@
 //! Runs and their steps. What arrives while a run works (metrics, log, offsets) is in [`super::run_live`].
 
 use super::{Result, Store, Tx, at, count, from_json, in_tx, json, on_both, page, parsed, word};
-use crate::runs::{RunCounts, RunFilter, RunOnData, RunStates};
 use domain::{
     event::Topic,
+    filter::{RunFilter, RunStates},
     ids::{BaseModelId, DatasetVersionId, ModelVersionId, PersonId, RunId},
     name::Name,
     page::{Cursor, Page},
     report::Outcome,
-    run::{Failure, Progress, Reason, Run, RunRecord, RunState, Scores, Step, StepKind, StepState},
+    run::{Failure, Progress, Reason, Run, RunCounts, RunOnData, RunRecord, RunState, Scores, Step, StepKind, StepState},
     settings::RunSettings,
     time::Timestamp,
 };
@@ -119,6 +119,9 @@ const LIST: &str = list_runs!("");
 const LIST_ACTIVE: &str = list_runs!("AND r.state IN ('queued', 'running', 'cancelling')");
 const LIST_SUCCEEDED: &str = list_runs!("AND r.state = 'succeeded'");
 const LIST_FAILED: &str = list_runs!("AND r.state IN ('failed', 'cancelled')");
+/// In the order of their ends, so that the old ones are not read.
+const LIST_FAILED_SINCE: &str =
+    select_runs!("WHERE r.tenant = $1 AND r.state = 'failed' AND r.ended_at > $2 ORDER BY r.ended_at DESC, r.id DESC LIMIT $3");
 const LIST_ON_VERSION: &str = "SELECT id, name, state FROM runs WHERE tenant = $1 AND dataset_version = $2 \
     ORDER BY created_at DESC, id DESC LIMIT $3";
 /// In cursors.
@@ -227,19 +230,43 @@ impl Store {
         let rows: Vec<RunRow> = on_both!(self, db => sqlx::query_as(sql)
             .bind(tenant.as_str()).bind(time).bind(&id).bind(&text).bind(page::READ).fetch_all(db).await)?;
         let page = Page::cut(rows, NEWEST, |r| (r.created_at, r.id.clone()));
-        let ids: Vec<String> = page.rows.iter().map(|r| r.id.clone()).collect();
-        let mut by_run = match ids.as_slice() {
-            [] => HashMap::new(),
-            ids => {
-                let found: Vec<StepRow> = on_both!(self, db => page::belonging(STEPS_OF_PAGE, tenant, " AND run", ids, "")
-                    .build_query_as().fetch_all(db).await)?;
-                steps(found)?
-            }
-        };
-        page.try_map(|row| {
+        Ok(Page { rows: self.with_steps(tenant, page.rows).await?, next: page.next })
+    }
+
+    /// Those that failed after a time, the last first.
+    pub(crate) async fn runs_failed_since(&self, tenant: &Name, since: Timestamp, most: u32) -> Result<Vec<Run>> {
+        let rows: Vec<RunRow> = on_both!(self, db => sqlx::query_as(LIST_FAILED_SINCE)
+            .bind(tenant.as_str()).bind(since.0).bind(i64::from(most)).fetch_all(db).await)?;
+        self.with_steps(tenant, rows).await
+    }
+
+    async fn with_steps(&self, tenant: &Name, rows: Vec<RunRow>) -> Result<Vec<Run>> {
+        let ids: Vec<String> = rows.iter().map(|r| r.id.clone()).collect();
+        let ids @ [_, ..] = ids.as_slice() else { return Ok(Vec::new()) };
+        let found: Vec<StepRow> =
+            on_both!(self, db => page::belonging(STEPS_OF_PAGE, tenant, " AND run", ids, "").build_query_as().fetch_all(db).await)?;
+        let mut by_run = steps(found)?;
+        let run = |row: RunRow| {
             let steps = by_run.remove(&row.id).unwrap_or_default();
             row.run(steps)
-        })
+        };
+        rows.into_iter().map(run).collect()
+    }
+
+    /// Only what they are called, the newest first: one page.
+    pub(crate) async fn run_names(&self, tenant: &Name) -> Result<Page<(RunId, Name)>> {
+        let sql = "SELECT created_at, id, name FROM runs WHERE tenant = $1 ORDER BY created_at DESC, id DESC LIMIT $2";
+        let rows: Vec<(i64, String, String)> =
+            on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(page::READ).fetch_all(db).await)?;
+        Page::cut(rows, NEWEST, |r| (r.0, r.1.clone())).try_map(|(_, id, name)| Ok((parsed(&id)?, parsed(&name)?)))
+    }
+
+    /// The version of a dataset that a run trains on; none when there is no such run.
+    pub(crate) async fn data_of_run(&self, tenant: &Name, id: RunId) -> Result<Option<DatasetVersionId>> {
+        let sql = "SELECT dataset_version FROM runs WHERE tenant = $1 AND id = $2";
+        let row: Option<(String,)> =
+            on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(id.to_string()).fetch_optional(db).await)?;
+        row.map(|(version,)| parsed(&version)).transpose()
     }
 
     /// How many there are in each state.
@@ -272,14 +299,11 @@ impl Store {
         count(runs)
     }
 
-    /// Names that begin like this one, in which a free one is looked for.
-    pub(crate) async fn run_names_like(&self, tenant: &Name, stem: &str) -> Result<Vec<Name>> {
-        // Unlimited: the free name is behind the last.
-        let sql = "SELECT name FROM runs WHERE tenant = $1 AND name LIKE $2 ESCAPE '!'";
-        let pattern = format!("{stem}-%");
-        // Names hold no letter that is special in a pattern.
-        let rows: Vec<(String,)> = on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(&pattern).fetch_all(db).await)?;
-        rows.into_iter().map(|(name,)| parsed(&name)).collect()
+    /// Those of these names that runs have.
+    pub(crate) async fn run_names_taken(&self, tenant: &Name, names: &[String]) -> Result<Vec<String>> {
+        let rows: Vec<(String,)> = on_both!(self, db => page::belonging("SELECT name FROM runs WHERE tenant = ", tenant, " AND name", names, "")
+            .build_query_as().fetch_all(db).await)?;
+        Ok(rows.into_iter().map(|(name,)| name).collect())
     }
 
     /// Every run of every tenant that has not ended, oldest first; for the controller only.

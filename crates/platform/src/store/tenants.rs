@@ -8,11 +8,14 @@ use domain::{
     name::Name,
     page::{Cursor, Page},
     people::{Member, Role},
-    tenant::{Holding, Quota, RailCounts, Tenant, TenantState},
+    tenant::{Holding, Quota, RailCounts, Tenant, TenantOverview, TenantState},
     time::Timestamp,
 };
 
 type Row = (String, String, String, i64, i64, i64, i64);
+/// Runs at work and waiting, endpoints, members, bytes.
+type HoldingColumns = (i64, i64, i64, i64, i64);
+type OverviewColumns = (String, String, String, i64, i64, i64, i64, i64, i64, i64, i64, i64);
 
 type MemberColumns = (String, String, String, Option<String>, String, i64, i64, i64, i64, i64);
 
@@ -26,9 +29,38 @@ fn tenant((name, title, state, runs, storage, endpoints, created): Row) -> Resul
     })
 }
 
+fn holding((active, queued, endpoints, members, bytes): HoldingColumns) -> Result<Holding> {
+    Ok(Holding {
+        runs_active: count(active)?,
+        runs_queued: count(queued)?,
+        storage_bytes: count(bytes)?,
+        endpoints: count(endpoints)?,
+        members: count(members)?,
+    })
+}
+
 const ONE: &str = "SELECT name, title, state, concurrent_runs, storage_bytes, endpoints, created_at FROM tenants WHERE name = $1";
-const PAGE_OF: &str = "SELECT name, title, state, concurrent_runs, storage_bytes, endpoints, created_at FROM tenants \
-    WHERE name > $1 AND ($2 = '' OR LOWER(name || ' ' || title) LIKE LOWER($2) ESCAPE '!') ORDER BY name LIMIT $3";
+/// What each tenant holds, after these columns: each a count or a sum over an index.
+macro_rules! holdings {
+    ($columns:literal, $rest:literal) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            "(SELECT COUNT(*) FROM runs r WHERE r.tenant = t.name AND r.state IN ('running', 'cancelling')), \
+             (SELECT COUNT(*) FROM runs r WHERE r.tenant = t.name AND r.state = 'queued'), \
+             (SELECT COUNT(*) FROM endpoints e WHERE e.tenant = t.name AND e.state IN ('wanted', 'starting', 'ready', 'degraded')), \
+             (SELECT COUNT(*) FROM members m WHERE m.tenant = t.name), \
+             (SELECT CAST(COALESCE(SUM(v.bytes + v.judged_bytes), 0) AS BIGINT) FROM dataset_versions v WHERE v.tenant = t.name) + t.other_bytes \
+             + (SELECT CAST(COALESCE(SUM(v.bytes), 0) AS BIGINT) FROM model_versions v WHERE v.tenant = t.name) FROM tenants t ",
+            $rest
+        )
+    };
+}
+const HOLDING: &str = holdings!("", "WHERE t.name = $1");
+const PAGE_OF: &str = holdings!(
+    "t.name, t.title, t.state, t.concurrent_runs, t.storage_bytes, t.endpoints, t.created_at, ",
+    "WHERE t.name > $1 AND ($2 = '' OR LOWER(t.name || ' ' || t.title) LIKE LOWER($2) ESCAPE '!') ORDER BY t.name LIMIT $3"
+);
 /// In cursors.
 const LIST: &str = "tenants, by name";
 const MEMBERS: &str = "members, by name";
@@ -74,11 +106,19 @@ impl Store {
         row.map(tenant).transpose()
     }
 
-    /// By name; `text` is part of name or title, empty = all.
-    pub(crate) async fn tenants(&self, text: &str, after: &Cursor) -> Result<Page<Tenant>> {
+    /// By name, with what each holds; `text` is part of name or title, empty = all.
+    pub(crate) async fn tenants(&self, text: &str, after: &Cursor) -> Result<Page<TenantOverview>> {
         let (name, text) = (page::by_name(LIST, after), page::anywhere(text));
-        let rows: Vec<Row> = on_both!(self, db => sqlx::query_as(PAGE_OF).bind(&name).bind(&text).bind(page::READ).fetch_all(db).await)?;
-        Page::cut(rows, LIST, |t| t.0.clone()).try_map(tenant)
+        let rows: Vec<OverviewColumns> =
+            on_both!(self, db => sqlx::query_as(PAGE_OF).bind(&name).bind(&text).bind(page::READ).fetch_all(db).await)?;
+        Page::cut(rows, LIST, |t| t.0.clone()).try_map(
+            |(name, title, state, runs, storage, most, created, active, queued, held, members, bytes)| {
+                Ok(TenantOverview {
+                    tenant: tenant((name, title, state, runs, storage, most, created))?,
+                    holding: holding((active, queued, held, members, bytes))?,
+                })
+            },
+        )
     }
 
     pub(crate) async fn count_tenants(&self) -> Result<u64> {
@@ -94,21 +134,10 @@ impl Store {
         Ok(row.and_then(|(json,)| json).as_deref().map(from_json).transpose()?.unwrap_or_default())
     }
 
+    /// Nothing of a tenant that there is not.
     pub(crate) async fn holding(&self, name: &Name) -> Result<Holding> {
-        let sql = "SELECT \
-            (SELECT COUNT(*) FROM runs WHERE tenant = $1 AND state IN ('running', 'cancelling')), \
-            (SELECT COUNT(*) FROM runs WHERE tenant = $1 AND state = 'queued'), \
-            (SELECT COUNT(*) FROM endpoints WHERE tenant = $1 AND state IN ('wanted', 'starting', 'ready', 'degraded')), \
-            (SELECT COUNT(*) FROM members WHERE tenant = $1)";
-        let (active, queued, endpoints, members): (i64, i64, i64, i64) =
-            on_both!(self, db => sqlx::query_as(sql).bind(name.as_str()).fetch_one(db).await)?;
-        Ok(Holding {
-            runs_active: count(active)?,
-            runs_queued: count(queued)?,
-            storage_bytes: self.dataset_bytes(name).await? + self.model_bytes(name).await?,
-            endpoints: count(endpoints)?,
-            members: count(members)?,
-        })
+        let row: Option<HoldingColumns> = on_both!(self, db => sqlx::query_as(HOLDING).bind(name.as_str()).fetch_optional(db).await)?;
+        row.map_or_else(|| Ok(Holding::default()), holding)
     }
 
     pub(crate) async fn rail_counts(&self, name: &Name) -> Result<RailCounts> {
@@ -138,12 +167,6 @@ impl Store {
         let sql = "UPDATE tenants SET other_bytes = $2 WHERE name = $1 AND other_bytes <> $2";
         in_tx!(tx, db => sqlx::query(sql).bind(name.as_str()).bind(bytes as i64).execute(db).await.map(drop))?;
         tx.commit().await
-    }
-
-    /// Bytes of all dataset files, and of what else lies in the tenant's folder.
-    async fn dataset_bytes(&self, name: &Name) -> Result<u64> {
-        let (bytes,): (i64,) = on_both!(self, db => sqlx::query_as(DATASET_BYTES).bind(name.as_str()).fetch_one(db).await)?;
-        count(bytes)
     }
 
     /// Bytes of all published model files.

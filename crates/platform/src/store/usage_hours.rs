@@ -1,15 +1,16 @@
 //! Sums of metered calls by hour. Written together with the calls, read by every table of usage, and rebuilt from the calls on demand.
 
-use super::{Result, Store, Tx, answered, count, in_tx, on_both};
+use super::{Result, Store, Tx, answered, count, in_tx, on_both, page, parsed};
 use crate::store::Open;
 use domain::{
-    ids::{EndpointId, ModelVersionId, PersonId},
+    ids::{EndpointId, KeyId, ModelVersionId, PersonId},
     name::Name,
+    page::{Cursor, Page},
     time::{HOUR, Timestamp},
     usage::{Call, UsageBy, UsageLine},
 };
 use sqlx::{Database, QueryBuilder};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Sums a statement; both databases take 32 766 values at least.
 const ROWS: usize = 500;
@@ -62,9 +63,24 @@ impl Hours {
 }
 
 const SUMS: &str = "CAST(SUM(u.requests) AS BIGINT), CAST(SUM(u.errors) AS BIGINT), CAST(SUM(u.not_found) AS BIGINT), CAST(SUM(u.prompt_tokens) AS BIGINT), CAST(SUM(u.completion_tokens) AS BIGINT)";
+const BY_KEY: &str = "SELECT key_id, CAST(SUM(requests) AS BIGINT) FROM usage_hours WHERE tenant = ";
 const WHOSE: &str = "WHERE u.tenant = $1 AND u.hour >= $2 AND ($3 = '' OR u.person = $3)";
 
-/// `(group, name, part of the name)`, what is joined for the names, and what is grouped by. What is said of them is `domain::usage`'s.
+fn line(by: UsageBy, (group, name, part, requests, errors, not_found, prompt, completion): LineRow) -> Result<UsageLine> {
+    // A name to which every answer was that there is no such model is not listed as if it were one.
+    let label = by.label(&group, name.as_deref(), part.as_deref(), not_found == requests);
+    Ok(UsageLine {
+        group,
+        label,
+        requests: count(requests)?,
+        errors: count(errors)?,
+        prompt_tokens: count(prompt)?,
+        completion_tokens: count(completion)?,
+    })
+}
+
+/// `(group, name, part of the name)`, what is joined for the names, and what is grouped by, the group first. What is said of them is
+/// `domain::usage`'s.
 const fn parts(by: UsageBy) -> (&'static str, &'static str, &'static str) {
     match by {
         UsageBy::Day => ("CAST(u.hour / 24 AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS TEXT)", "", "u.hour / 24"),
@@ -110,30 +126,59 @@ impl Tx {
 }
 
 impl Store {
-    /// `group` of a day is its number since 1970. `since` counts by its hour. `only` = this person's calls.
-    pub(crate) async fn usage(&self, tenant: &Name, by: UsageBy, since: Timestamp, only: Option<PersonId>) -> Result<Vec<UsageLine>> {
-        // Unlimited: one row a day, key, model or member.
-        let (what, joined, groups) = parts(by);
-        let sql =
-            format!("SELECT {what}, {SUMS} FROM usage_hours u {joined} {WHOSE} GROUP BY {groups} ORDER BY SUM(u.requests) DESC, {groups}");
-        let sql = sqlx::AssertSqlSafe(sql);
+    /// By day: `group` is its number since 1970. `since` counts by its hour. `only` = this person's calls.
+    pub(crate) async fn usage_by_day(&self, tenant: &Name, since: Timestamp, only: Option<PersonId>) -> Result<Vec<UsageLine>> {
+        // Unlimited: one row a day.
+        let (what, _, groups) = parts(UsageBy::Day);
+        let sql = sqlx::AssertSqlSafe(format!("SELECT {what}, {SUMS} FROM usage_hours u {WHOSE} GROUP BY {groups}"));
         let only = only.map(|p| p.to_string()).unwrap_or_default();
         let rows: Vec<LineRow> = on_both!(self, db => sqlx::query_as(sql)
             .bind(tenant.as_str()).bind(since.0.div_euclid(HOUR)).bind(&only).fetch_all(db).await)?;
-        rows.into_iter()
-            .map(|(group, name, part, requests, errors, not_found, prompt, completion)| {
-                // A name to which every answer was that there is no such model is not listed as if it were one.
-                let label = by.label(&group, name.as_deref(), part.as_deref(), not_found == requests);
-                Ok(UsageLine {
-                    group,
-                    label,
-                    requests: count(requests)?,
-                    errors: count(errors)?,
-                    prompt_tokens: count(prompt)?,
-                    completion_tokens: count(completion)?,
-                })
-            })
-            .collect()
+        rows.into_iter().map(|row| line(UsageBy::Day, row)).collect()
+    }
+
+    /// By key, model, version or member: the most used first.
+    pub(crate) async fn usage(
+        &self,
+        tenant: &Name,
+        by: UsageBy,
+        since: Timestamp,
+        only: Option<PersonId>,
+        after: &Cursor,
+    ) -> Result<Page<UsageLine>> {
+        let (what, joined, groups) = parts(by);
+        let group = groups.split(',').next().unwrap_or(groups);
+        let sql = format!(
+            "SELECT {what}, {SUMS} FROM usage_hours u {joined} {WHOSE} GROUP BY {groups} \
+             HAVING SUM(u.requests) < $4 OR (SUM(u.requests) = $4 AND {group} > $5) ORDER BY SUM(u.requests) DESC, {group} LIMIT $6"
+        );
+        let sql = sqlx::AssertSqlSafe(sql);
+        let only = only.map(|p| p.to_string()).unwrap_or_default();
+        let list = format!("usage by {}, most used first", by.word());
+        let (requests, last): (i64, String) = after.key(&list).unwrap_or((i64::MAX, String::new()));
+        let rows: Vec<LineRow> = on_both!(self, db => sqlx::query_as(sql)
+            .bind(tenant.as_str()).bind(since.0.div_euclid(HOUR)).bind(&only).bind(requests).bind(&last).bind(page::READ)
+            .fetch_all(db).await)?;
+        Page::cut(rows, &list, |r| (r.3, r.0.clone())).try_map(|row| line(by, row))
+    }
+
+    /// Calls through each of these keys since the hour of a time; keys without one are left out. `only` = this person's calls.
+    pub(crate) async fn requests_by_key(
+        &self,
+        tenant: &Name,
+        keys: &[KeyId],
+        since: Timestamp,
+        only: Option<PersonId>,
+    ) -> Result<HashMap<KeyId, u64>> {
+        let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+        let keys @ [_, ..] = keys.as_slice() else { return Ok(HashMap::new()) };
+        let only = only.map(|p| p.to_string()).unwrap_or_default();
+        let rows: Vec<(String, i64)> = on_both!(self, db => {
+            let mut q = page::belonging(BY_KEY, tenant, " AND key_id", keys, "AND hour >= ");
+            q.push_bind(since.0.div_euclid(HOUR)).push(" AND (").push_bind(only.clone()).push(" = '' OR person = ").push_bind(only).push(") GROUP BY key_id");
+            q.build_query_as().fetch_all(db).await
+        })?;
+        rows.into_iter().map(|(key, requests)| Ok((parsed(&key)?, count(requests)?))).collect()
     }
 
     /// Calls since the hour of a time; `None` = of any version, endpoint, person.

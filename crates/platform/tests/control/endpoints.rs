@@ -4,13 +4,13 @@ use crate::house::{House, controller, plan, until};
 use domain::reason::endpoint::EndpointReason;
 use domain::{
     endpoint::{AdapterState, Endpoint, EndpointState},
+    filter::AuditFilter,
     problem::ProblemKind,
     run::RunState,
     settings::{RunSettings, preset},
 };
 use platform::{
     access::{PlatformScope, Scope},
-    audit::AuditFilter,
     endpoints::{Deploy, NewEndpoint},
 };
 use std::time::{Duration, Instant};

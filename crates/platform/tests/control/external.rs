@@ -3,6 +3,7 @@
 use crate::house::{House, until};
 use domain::{
     endpoint::{Endpoint, EndpointState},
+    filter::AuditFilter,
     ids::CallId,
     people::Role,
     problem::ProblemKind,
@@ -11,7 +12,6 @@ use domain::{
 };
 use platform::{
     access::Scope,
-    audit::AuditFilter,
     endpoints::{Deploy, NewEndpoint, NewExternal, Offer},
 };
 use std::sync::{Arc, Mutex};

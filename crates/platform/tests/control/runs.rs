@@ -3,6 +3,7 @@
 use crate::house::{House, controller, plan, until};
 use domain::{
     event::Topic,
+    filter::{AuditFilter, EvaluatedFilter, RunFilter},
     inspect::RowFilter,
     page::Cursor,
     policy::Action,
@@ -10,11 +11,7 @@ use domain::{
     run::{Run, RunState, StepKind, StepState},
     tenant::Quota,
 };
-use platform::{
-    access::{PlatformScope, Scope},
-    audit::AuditFilter,
-    runs::{EvaluatedFilter, RunFilter},
-};
+use platform::access::{PlatformScope, Scope};
 
 crate::on_each_database!(
     a_run_goes_the_whole_way_and_leaves_a_version_with_its_evidence,
@@ -79,7 +76,7 @@ async fn a_run_goes_the_whole_way_and_leaves_a_version_with_its_evidence(house: 
     let texts = log(&house, &scope, &run).await;
     let expected = ["inputs fetched", "a line that is not of the protocol", "step 1", "step 2", "step 3", "step 4"];
     assert_eq!(texts, (1..).zip(expected.map(String::from)).collect::<Vec<_>>());
-    let metrics = house.platform.runs(&scope).metrics(run.id).await.unwrap();
+    let metrics = house.platform.runs(&scope).metrics(run.id, 600).await.unwrap();
     assert_eq!(
         metrics.iter().map(|m| (m.step, m.loss)).collect::<Vec<_>>(),
         [(1, Some(2.0)), (2, Some(1.0)), (3, Some(2.0 / 3.0)), (4, Some(0.5))]
@@ -218,7 +215,7 @@ async fn a_controller_killed_in_the_middle_loses_and_doubles_nothing(house: Hous
     assert_eq!(lines.iter().map(|(n, _)| *n).collect::<Vec<_>>(), (1..=lines.len() as u64).collect::<Vec<_>>());
     let steps: Vec<&str> = lines.iter().map(|(_, text)| text.as_str()).filter(|t| t.starts_with("step ")).collect();
     assert_eq!(steps, (1..=60).map(|n| format!("step {n}")).collect::<Vec<_>>());
-    assert_eq!(house.platform.runs(&scope).metrics(run.id).await.unwrap().len(), 60);
+    assert_eq!(house.platform.runs(&scope).metrics(run.id, 600).await.unwrap().len(), 60);
     assert_eq!(trainings(&house, &run), ["train"], "the training was started more than once");
 }
 
@@ -412,9 +409,6 @@ async fn the_same_form_twice_is_one_run_and_every_problem_is_named_at_once(house
     let checked = runs.check(&plan("facts-3", 1)).await.unwrap();
     assert_eq!((checked.train_rows, checked.held_out_rows, checked.steps_total), (8, 2, 3));
     assert!(checked.yaml.contains("learning_rate: 2.0e-4\n"), "{}", checked.yaml);
-    assert_eq!(
-        runs.draft(Some(runs.list(&RunFilter::default(), &Cursor::default()).await.unwrap().rows[0].id)).await.unwrap().name,
-        "facts-2"
-    );
+    assert_eq!(runs.draft(runs.list(&RunFilter::default(), &Cursor::default()).await.unwrap().rows[0].id).await.unwrap().0.name, "facts-2");
     assert!(scope.may(Action::RunLaunch));
 }

@@ -3,18 +3,14 @@
 use crate::house::{House, plan, until};
 use domain::{
     endpoint::EndpointState,
+    filter::{AuditFilter, EvaluatedFilter},
     model::WeightsKind,
     page::Cursor,
     problem::ProblemKind,
     reason::failure::Cause,
     run::{NewRun, Run, RunState, Step, StepKind, StepState},
 };
-use platform::{
-    access::Scope,
-    audit::AuditFilter,
-    endpoints::Deploy,
-    runs::{EvaluatedFilter, Runs},
-};
+use platform::{access::Scope, endpoints::Deploy, runs::Runs};
 use std::fs;
 
 crate::on_each_database!(
@@ -84,19 +80,19 @@ async fn a_training_that_is_tried_again_begins_anew_in_a_folder_of_its_own(house
     let run = house.launch(&scope, "facts-1", 13).await;
     let run = house.run_until(&scope, &run, ended).await;
     assert_eq!((run.state, states(&run)), (RunState::Failed, vec!["done", "failed", "skipped", "skipped"]));
-    assert_eq!(runs.metrics(run.id).await.unwrap().len(), 2);
+    assert_eq!(runs.metrics(run.id, 600).await.unwrap().len(), 2);
     let lines = runs.log(run.id, 0, 5000).await.unwrap().len();
     drop(controller);
     let again = runs.try_again(run.id, "train").await.unwrap();
     assert_eq!((states(&again), again.progress), (vec!["pending"; 4], None));
-    assert!(runs.metrics(run.id).await.unwrap().is_empty(), "the curves begin anew");
+    assert!(runs.metrics(run.id, 600).await.unwrap().is_empty(), "the curves begin anew");
 
     fs::write(house.control_file("mended"), "").unwrap();
     let _controller = house.controller("b");
     let run = house.run_until(&scope, &run, ended).await;
     assert_eq!(run.state, RunState::Succeeded, "the verdict of the first try decided: {:?}", run.failure);
     assert_eq!(folders(&run), ["train-2", "train-2", "evaluate", "publish"]);
-    assert_eq!(runs.metrics(run.id).await.unwrap().len(), 4);
+    assert_eq!(runs.metrics(run.id, 600).await.unwrap().len(), 4);
     let log = runs.log(run.id, 0, 5000).await.unwrap();
     assert!(log.len() > lines, "the log of the first try is kept");
     assert_eq!(log.iter().map(|l| l.number).collect::<Vec<_>>(), (1..=log.len() as u64).collect::<Vec<_>>());
@@ -178,7 +174,7 @@ async fn a_run_that_merges_leaves_full_weights_that_are_evaluated_and_served_as_
     let version = house.platform.models(&scope).version("assistant", None).await.unwrap();
     assert_eq!((version.kind, version.files[0].path.as_str()), (WeightsKind::Merged, "model.safetensors"));
     assert!(version.card.get("method").unwrap().value.ends_with("merged into the weights of the base model"));
-    assert_eq!(house.platform.runs(&scope).draft(Some(run.id)).await.unwrap().result, WeightsKind::Merged, "a clone merges too");
+    assert_eq!(house.platform.runs(&scope).draft(run.id).await.unwrap().0.result, WeightsKind::Merged, "a clone merges too");
     let deploy = Deploy { model: "assistant".into(), number: 1, endpoint: None };
     let endpoint = house.platform.endpoints(&scope).deploy(deploy).await.unwrap();
     assert_eq!(endpoint.merged_version, Some(version.id), "it is served by a server of its own");

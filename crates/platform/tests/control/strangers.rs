@@ -4,6 +4,7 @@ use crate::house::{House, plan, strangers::meets_nothing};
 use domain::{
     chat::Chat,
     endpoint::EndpointState,
+    filter::{EvaluatedFilter, RunFilter},
     ids::{ChatId, DatasetVersionId, EndpointId, ModelVersionId, RunId},
     model::Stage,
     page::Cursor,
@@ -15,7 +16,6 @@ use platform::{
     base_models::NewBaseModel,
     endpoints::{Deploy, NewEndpoint},
     lineage::At,
-    runs::{EvaluatedFilter, RunFilter},
 };
 
 crate::on_each_database!(strangers_meet_not_found_and_viewers_a_refusal);
@@ -67,8 +67,9 @@ async fn strangers_meet_not_found_and_viewers_a_refusal(house: House) {
     strange!("runs.get", (run.id, no_run), |by, id| p.runs(by).get(id));
     strange!("runs.cancel", (waiting.id, no_run), |by, id| p.runs(by).cancel(id));
     strange!("runs.try_again", (waiting.id, no_run), |by, id| p.runs(by).try_again(id, "prepare"));
-    strange!("runs.draft", (run.id, no_run), |by, id| p.runs(by).draft(Some(id)));
-    strange!("runs.metrics", (run.id, no_run), |by, id| p.runs(by).metrics(id));
+    strange!("runs.draft", (run.id, no_run), |by, id| p.runs(by).draft(id));
+    strange!("runs.metrics", (run.id, no_run), |by, id| p.runs(by).metrics(id, 600));
+    strange!("runs.log_tail", (run.id, no_run), |by, id| p.runs(by).log_tail(id, false, "", 10));
     strange!("runs.log", (run.id, no_run), |by, id| p.runs(by).log(id, 0, 10));
     strange!("runs.evaluated", (run.id, no_run), |by, id| p.runs(by).evaluated(id, EvaluatedFilter::All, &Cursor::default()));
     strange!("models.get", ("assistant", "nothing"), |by, name| p.models(by).get(name));

@@ -3,12 +3,13 @@
 use crate::support::{World, kind, now};
 use domain::{
     audit::{Broken, FIRST_PREV, chain::Row},
+    filter::AuditFilter,
     people::{PlatformRole, Role},
     policy::Action,
     problem::ProblemKind,
     tenant::Quota,
 };
-use platform::{access::PlatformScope, audit::AuditFilter};
+use platform::access::PlatformScope;
 
 crate::on_both_databases!(
     twenty_writers_on_two_replicas_make_one_chain,

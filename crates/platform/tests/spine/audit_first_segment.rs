@@ -3,7 +3,8 @@
 
 use crate::support::{World, postgres::fresh_database};
 use domain::audit::{Broken, Detail, chain::FIRST_SEGMENT};
-use platform::{access::PlatformScope, audit::AuditFilter};
+use domain::filter::AuditFilter;
+use platform::access::PlatformScope;
 use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, migrate::Migrator};
 use std::borrow::Cow;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use domain::{
     artefacts,
     dataset::{DatasetFile, VersionState},
+    filter::AuditFilter,
     inspect::RowFilter,
     page::Cursor,
     people::Role,
@@ -14,7 +15,7 @@ use domain::{
     time::{HOUR, Timestamp},
 };
 use futures::{StreamExt, TryStreamExt};
-use platform::{access::Scope, audit::AuditFilter, datasets::NewUpload};
+use platform::{access::Scope, datasets::NewUpload};
 use std::{
     path::PathBuf,
     sync::{

@@ -4,6 +4,7 @@ use crate::support::{Piece, World, kind, now, pieces, rows};
 use domain::{
     artefacts,
     dataset::{DatasetVersion, Documentation, Format, PersonalData, VersionState},
+    filter::AuditFilter,
     inspect::RowFilter,
     page::Cursor,
     people::Role,
@@ -12,7 +13,7 @@ use domain::{
     time::{MINUTE, Timestamp},
 };
 use futures::StreamExt;
-use platform::{access::Scope, audit::AuditFilter, datasets::NewUpload};
+use platform::{access::Scope, datasets::NewUpload};
 
 crate::on_both_databases!(
     a_file_is_stored_hashed_judged_and_ready,

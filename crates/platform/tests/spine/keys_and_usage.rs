@@ -223,7 +223,7 @@ async fn only_the_admin_has_refused_calls_tried_again(world: World) {
     let admin = world.caller("root", &[], Some(PlatformRole::Admin)).await.platform_scope().unwrap();
     world.platform.calls_set_aside(&admin).try_again().await.unwrap();
     let scope = world.caller("audit", &[], Some(PlatformRole::Auditor)).await.platform_scope().unwrap();
-    let filter = platform::audit::AuditFilter { action: Some("platform.usage.write".into()), limit: 10, ..Default::default() };
+    let filter = domain::filter::AuditFilter { action: Some("platform.usage.write".into()), limit: 10, ..Default::default() };
     let records = world.platform.platform_audit(&scope).page(filter).await.unwrap().rows;
     assert_eq!(records.iter().filter(|r| r.entry.result == "done").count(), 1, "{records:?}");
 }
@@ -248,7 +248,7 @@ async fn usage_is_told_by_day_model_key_and_member_and_only_ones_own_without_the
     calls[3].error = Some("model_not_found".into());
     world.platform.record_calls(calls).await.unwrap();
     let table = async |by, scope| {
-        let lines = world.platform.usage(scope).table(by, 7).await.unwrap();
+        let lines = world.platform.usage(scope).table(by, 7, &Cursor::default()).await.unwrap().rows;
         lines.into_iter().map(|l| (l.label, l.requests, l.errors, l.prompt_tokens, l.completion_tokens)).collect::<Vec<_>>()
     };
     let days = table(UsageBy::Day, &olga).await;
@@ -280,7 +280,7 @@ async fn sums_of_calls_are_those_of_the_calls_and_can_be_rebuilt(world: World) {
     let all = async || {
         let mut all = Vec::new();
         for by in UsageBy::ALL {
-            all.push(world.platform.usage(&olga).table(by, 7).await.unwrap());
+            all.push(every(async |after: Cursor| world.platform.usage(&olga).table(by, 7, &after).await.unwrap()).await);
         }
         all
     };

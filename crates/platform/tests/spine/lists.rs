@@ -2,20 +2,14 @@
 
 use crate::support::{World, every, profile};
 use domain::{
+    filter::{BaseModelFilter, DatasetChecks, DatasetFilter, EvaluatedFilter, KeyFilter, ModelFilter, RunFilter, RunStates},
     ids::{ChatId, KeyId, RunId},
     name::Name,
     page::{Cursor, PAGE, Page},
     people::{PlatformRole, Role},
-    usage::Call,
+    usage::{Call, UsageBy},
 };
-use platform::{
-    access::{PlatformScope, Scope},
-    base_models::BaseModelFilter,
-    datasets::{DatasetChecks, DatasetFilter},
-    keys::KeyFilter,
-    models::ModelFilter,
-    runs::{EvaluatedFilter, RunFilter, RunStates},
-};
+use platform::access::{PlatformScope, Scope};
 use std::{collections::HashSet, fmt::Debug};
 
 crate::on_both_databases!(
@@ -25,6 +19,9 @@ crate::on_both_databases!(
     filters_look_through_the_whole_list,
     members_are_listed_by_the_name_of_now,
     calls_of_one_moment_are_listed_once_each,
+    of_a_long_log_the_end_is_read_and_of_a_long_curve_some_points,
+    runs_that_failed_lately_come_first_by_their_end,
+    usage_is_listed_the_most_used_first_page_by_page,
 );
 
 /// Rows of each list.
@@ -356,4 +353,74 @@ async fn calls_of_one_moment_are_listed_once_each(world: World) {
     let aside = world.platform.calls_set_aside(&admin);
     let ids: Vec<String> = every(async |after| aside.list(&after).await.unwrap()).await.iter().map(|a| a.call.id.to_string()).collect();
     assert_eq!(ids, (0..ROWS).map(|n| id("call", n)).collect::<Vec<_>>());
+}
+
+async fn of_a_long_log_the_end_is_read_and_of_a_long_curve_some_points(world: World) {
+    let scope = full(&world, "acme", "olga").await;
+    let (run, p) = (id("run", 1), &world.platform);
+    let line = |n: usize| {
+        let level = ["info", "warning", "info", "error"][n % 4];
+        format!("'acme', '{run}', {}, {AT}, 'train', '{level}', 'Line {n} 100%'", n + 1)
+    };
+    world.execute(format!("INSERT INTO run_log (tenant, run, number, at, step, level, text) VALUES {}", rows(line))).await.unwrap();
+    let known: RunId = run.parse().unwrap();
+    let tail = async |warnings, text: &str, most| {
+        let (lines, total, of_warnings) = p.runs(&scope).log_tail(known, warnings, text, most).await.unwrap();
+        (lines.into_iter().map(|l| l.number).collect::<Vec<_>>(), total, of_warnings)
+    };
+    assert_eq!(tail(false, "", 3).await, (vec![118, 119, 120], 120, 60), "the newest, oldest of them first");
+    assert_eq!(tail(true, "", 3).await, (vec![116, 118, 120], 120, 60));
+    assert_eq!(tail(true, "LINE 11", 4).await, (vec![114, 116, 118, 120], 120, 60), "whatever its case, and only warnings");
+    assert_eq!(tail(false, "line 7 100%", 9).await.0, [8], "what is typed is no pattern");
+    let none = p.runs(&scope).log_tail(id("run", 2).parse().unwrap(), false, "", 3).await.unwrap();
+    assert_eq!((none.0.len(), none.1, none.2), (0, 0, 0), "a run that has said nothing yet");
+
+    let point = |n: usize| format!("'acme', '{run}', {n}, 'train', {n}.5, NULL, {AT}");
+    let columns = "INSERT INTO run_metrics (tenant, run, step, part, loss, eval_loss, at) VALUES";
+    world.execute(format!("{columns} {}", rows(point))).await.unwrap();
+    let evaluated = |n: usize| format!("('acme', '{run}', {}, 'eval', NULL, 0.5, {AT})", n * 10);
+    world.execute(format!("{columns} {}", (0..12).map(evaluated).collect::<Vec<_>>().join(", "))).await.unwrap();
+    let some = p.runs(&scope).metrics(known, 10).await.unwrap();
+    let steps = |part: fn(&domain::run::MetricPoint) -> bool| some.iter().filter(|m| part(m)).map(|m| m.step).collect::<Vec<_>>();
+    let (train, eval) = (steps(|m| m.loss.is_some()), steps(|m| m.eval_loss.is_some()));
+    assert!(train.len() <= 12 && train.first() == Some(&0) && train.last() == Some(&119), "{train:?}");
+    assert!(eval.len() <= 12 && eval.first() == Some(&0) && eval.last() == Some(&110), "{eval:?}");
+    assert!(some.is_sorted_by_key(|m| m.step), "in the order of steps");
+    assert_eq!(p.runs(&scope).metrics(known, 600).await.unwrap().len(), ROWS + 12, "all of them where there are few");
+}
+
+async fn runs_that_failed_lately_come_first_by_their_end(world: World) {
+    let scope = full(&world, "acme", "olga").await;
+    // Every fourth has failed; the oldest of them ended last.
+    for n in [2, 6, 10, 14] {
+        let ended = AT + 1_000_000 - n;
+        world.execute(format!("UPDATE runs SET ended_at = {ended} WHERE id = '{}'", id("run", n as usize))).await.unwrap();
+    }
+    let found = world.platform.runs(&scope).failed_since(domain::time::Timestamp(AT + 1_000_000 - 12), 2).await.unwrap();
+    assert_eq!(found.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(), ["run-002", "run-006"]);
+    let found = world.platform.runs(&scope).failed_since(domain::time::Timestamp(AT + 1_000_000 - 12), 9).await.unwrap();
+    assert_eq!(found.len(), 3, "one ended before, the others have not ended");
+    let names = world.platform.runs(&scope).names().await.unwrap();
+    assert_eq!((names.rows.len(), names.rows[0].1.as_str(), names.next.is_some()), (PAGE, "run-119", true));
+}
+
+async fn usage_is_listed_the_most_used_first_page_by_page(world: World) {
+    world.tenant("acme").await;
+    let scope = world.scope("olga", "acme", Role::Owner).await;
+    let now = crate::support::now();
+    // Two of the first thirty models, one of the others.
+    let calls = (0..150)
+        .map(|n| Call { model: format!("model-{:03}", n % 120), ..crate::keys_and_usage::call(n as u128, now, None, scope.person().id) });
+    world.platform.record_calls(calls.collect()).await.unwrap();
+    let usage = world.platform.usage(&scope);
+    let table = async |by| walked(async |c| usage.table(by, 7, &c).await.unwrap(), |l| format!("{} {}", l.group, l.requests)).await;
+    let expected = (0..120).map(|n| format!("model-{n:03} {}", if n < 30 { 2 } else { 1 })).collect();
+    assert_eq!(table(UsageBy::Model).await, (vec![50, 50, 20], expected));
+    assert_eq!(table(UsageBy::Member).await.0, [1]);
+    assert_eq!(usage.table(UsageBy::Day, 7, &Cursor::default()).await.unwrap().rows.len(), 7);
+    let key: KeyId = id("key", 7).parse().unwrap();
+    assert!(usage.of_keys(&[key], 7).await.unwrap().is_empty(), "the playground is no key");
+    let through = |n: u128| Call { key: Some(key), ..crate::keys_and_usage::call(1000 + n, now, Some(key), scope.person().id) };
+    world.platform.record_calls((0..3).map(through).collect()).await.unwrap();
+    assert_eq!(usage.of_keys(&[key], 7).await.unwrap(), [(key, 3)].into());
 }

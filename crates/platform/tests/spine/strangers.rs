@@ -3,6 +3,7 @@
 use crate::support::{World, kind, pieces, rows, strangers::meets_nothing};
 use domain::{
     dataset::Documentation,
+    filter::AuditFilter,
     ids::{DatasetVersionId, KeyId},
     inspect::RowFilter,
     key::{Limits, NewKey},
@@ -11,7 +12,7 @@ use domain::{
     problem::ProblemKind::NotFound,
     usage::UsageBy,
 };
-use platform::{audit::AuditFilter, datasets::NewUpload};
+use platform::datasets::NewUpload;
 
 crate::on_both_databases!(a_stranger_finds_no_tenant, every_thing_of_another_tenant_is_not_found);
 
@@ -75,7 +76,7 @@ async fn every_thing_of_another_tenant_is_not_found(world: World) {
     assert!(world.platform.members(&beta).list("", &Cursor::default()).await.unwrap().rows.iter().all(|m| m.person_name == "bob"));
     let home = world.platform.overview(&beta).await.unwrap();
     assert_eq!((home.holding.storage_bytes, home.holding.members, home.counts.datasets, home.counts.keys), (0, 1, 0, 0));
-    assert!(world.platform.usage(&beta).table(UsageBy::Key, 7).await.unwrap().is_empty());
+    assert!(world.platform.usage(&beta).table(UsageBy::Key, 7, &Cursor::default()).await.unwrap().rows.is_empty());
     assert!(world.platform.usage(&beta).calls(&Cursor::default()).await.unwrap().rows.is_empty());
     let log = world.platform.audit(&beta).page(AuditFilter { limit: 100, ..AuditFilter::default() }).await.unwrap().rows;
     assert!(!log.is_empty() && log.iter().all(|r| r.entry.tenant.as_ref() == Some(beta.tenant_name())), "{log:?}");

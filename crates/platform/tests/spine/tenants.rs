@@ -3,6 +3,7 @@
 use crate::support::{World, kind};
 use domain::{
     call_rules::CallRules,
+    filter::AuditFilter,
     key::{Limits, NewKey},
     page::Cursor,
     people::{PlatformRole, Role},
@@ -10,7 +11,7 @@ use domain::{
     problem::ProblemKind,
     tenant::{Quota, TenantState},
 };
-use platform::{access::PlatformScope, audit::AuditFilter, tenants::NewTenant};
+use platform::{access::PlatformScope, tenants::NewTenant};
 
 crate::on_both_databases!(
     a_tenant_is_made_changed_and_listed_with_what_it_holds,

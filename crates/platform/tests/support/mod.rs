@@ -9,6 +9,7 @@ pub mod strangers;
 use domain::{
     artefacts::ArtefactStore,
     dataset::DatasetVersion,
+    filter::AuditFilter,
     page::{Cursor, Page},
     people::{PlatformRole, Role},
     problem::{Problem, ProblemKind},
@@ -18,7 +19,6 @@ use domain::{
 use platform::{
     Config, Platform,
     access::{Caller, Origin, PlatformScope, Scope},
-    audit::AuditFilter,
     datasets::NewUpload,
     sealing::TokenKey,
     sessions::Profile,
