@@ -11,7 +11,7 @@ use server::rights::ROUTES;
 const SENTENCE: &str = "holds a character that text cannot have";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_nul_is_refused_at_every_door_in_words() {
+async fn a_nul_is_refused_by_every_route_in_words() {
     let Some(database) = Postgres::start() else { return };
     let portal = TestPortal::with(&["--role", "web,gateway", "--database-url", &database.url]).await;
     let mut wrong = Vec::new();

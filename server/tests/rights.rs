@@ -24,7 +24,7 @@ const VISITORS: [Visitor; 6] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_door_is_in_the_table_and_the_table_has_no_other() {
+async fn every_route_is_in_the_table_and_the_table_has_no_other() {
     let portal = TestPortal::start().await;
     let served: BTreeSet<(String, String)> = portal.portal.routes.iter().cloned().collect();
     let table: BTreeSet<(String, String)> = ROUTES.iter().map(|(m, p, _)| ((*m).to_owned(), (*p).to_owned())).collect();
@@ -167,7 +167,7 @@ fn met(answer: &Answer) -> Meets {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_door_opens_for_those_who_may_and_for_nobody_else() {
+async fn every_route_answers_those_who_may_and_nobody_else() {
     let portal = TestPortal::start().await;
     let mut jonas = portal.signed_in("jonas").await;
     let created = jonas.call("/rpc/keys/create", "tenant=lumenta&form[label]=for+a+test&form[may]=all").await;
@@ -269,7 +269,7 @@ fn short(body: &str) -> String {
 }
 
 #[test]
-fn a_door_that_nobody_has_thought_about_is_not_in_the_table() {
+fn a_route_that_nobody_has_thought_about_is_not_in_the_table() {
     assert_eq!(needs("POST", "/rpc/whoami"), Some(Needs::Open));
     assert_eq!(needs("GET", "/rpc/whoami"), None);
     assert_eq!(needs("GET", "/new"), None);

@@ -164,7 +164,7 @@ async fn an_endpoint_that_is_not_ready_says_its_reason() {
 }
 
 #[tokio::test]
-async fn doors_of_the_model_server_stay_shut() {
+async fn other_paths_of_the_model_server_are_not_reached() {
     let world = World::start().await;
     for path in [
         "/v1",

@@ -24,7 +24,7 @@ crate::on_both_databases!(
     records_cannot_be_changed_or_removed,
     a_refusal_is_in_the_record,
     refusals_in_masses_are_all_in_the_record,
-    who_is_nobody_is_counted_by_door_address_and_minute,
+    who_is_nobody_is_counted_by_kind_address_and_minute,
     the_filter_finds_by_actor_action_and_object,
 );
 
@@ -344,7 +344,7 @@ fn noon() -> domain::time::Timestamp {
     domain::time::Timestamp(1_800_000_000_000)
 }
 
-async fn who_is_nobody_is_counted_by_door_address_and_minute(world: World) {
+async fn who_is_nobody_is_counted_by_kind_address_and_minute(world: World) {
     use platform::{access::Origin, refusals::Attempt};
     let platform = world.replica(noon).await;
     let from = |ip: &str| Origin { request_id: "req_1".into(), from_ip: ip.into() };
