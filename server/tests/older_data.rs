@@ -73,19 +73,24 @@ async fn what_an_older_version_wrote_is_shown() {
 async fn a_run_that_an_older_version_was_killed_in_comes_to_an_end_and_the_waiting_ones_are_tried() {
     let portal = on_older_data(&[]).await;
     let mut jonas = portal.signed_in("jonas").await;
-    for id in [CUT_OFF, "queued"] {
-        let path = if id == "queued" { "/t/lumenta/runs?state=queued".to_owned() } else { format!("/t/lumenta/runs/{id}") };
-        let ended = async {
-            loop {
-                let body = page(&mut jonas, &path).await;
-                if body.contains("Failed") || (id == "queued" && !body.contains("queued-run")) {
-                    return body;
-                }
-                tokio::time::sleep(Duration::from_millis(300)).await;
+    let listed =
+        async |jonas: &mut Browser| jonas.call("/rpc/runs/list", "tenant=lumenta&state=&text=").await.json()["runs"]["rows"].clone();
+    let ended = async {
+        loop {
+            let runs = listed(&mut jonas).await;
+            let runs = runs.as_array().unwrap_or_else(|| panic!("{runs}"));
+            assert_eq!(runs.len(), 7, "{runs:?}");
+            if runs.iter().all(|run| ["succeeded", "failed", "cancelled"].contains(&run["state"].as_str().unwrap_or_default())) {
+                return runs.clone();
             }
-        };
-        tokio::time::timeout(Duration::from_secs(120), ended).await.unwrap_or_else(|_| panic!("{path} does not come to an end"));
-    }
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    };
+    let Ok(runs) = tokio::time::timeout(Duration::from_secs(120), ended).await else {
+        panic!("not every run comes to an end: {}", listed(&mut portal.signed_in("jonas").await).await)
+    };
+    let cut_off = runs.iter().find(|run| run["id"] == CUT_OFF).unwrap();
+    assert_eq!(cut_off["state"], "failed", "{cut_off}");
 }
 
 /// `atelier audit verify` on a copy of the older data, after `tampering` with its database.
