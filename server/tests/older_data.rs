@@ -86,7 +86,7 @@ async fn a_run_that_an_older_version_was_killed_in_comes_to_an_end_and_the_waiti
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
     };
-    let Ok(runs) = tokio::time::timeout(Duration::from_secs(120), ended).await else {
+    let Ok(runs) = tokio::time::timeout(Duration::from_secs(300), ended).await else {
         panic!("not every run comes to an end: {}", listed(&mut portal.signed_in("jonas").await).await)
     };
     let cut_off = runs.iter().find(|run| run["id"] == CUT_OFF).unwrap();
