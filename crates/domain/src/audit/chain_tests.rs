@@ -89,6 +89,16 @@ fn each_column_is_under_the_hash() {
     }
 }
 
+/// Or a changed record and its link would be enough, and everything after them could stay.
+#[test]
+fn the_hash_of_the_record_before_is_under_the_hash() {
+    let mut rows = chain(3);
+    rows[0].object = "x".into();
+    rows[0].hash = hex::encode(rows[0].computed());
+    rows[1].prev_hash = rows[0].hash.clone();
+    assert_eq!(check(&rows, None).broken, Some(Broken::Changed { seq: 2 }));
+}
+
 /// What one field loses the next one cannot gain.
 #[test]
 fn the_border_between_two_fields_is_under_the_hash() {
