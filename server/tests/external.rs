@@ -121,7 +121,7 @@ async fn two_servers_of_one_host_have_certificates_of_their_own_and_answer_like_
     // Usage and lineage.
     within(PATIENCE, "both calls are counted", async || {
         let usage = mira.did(at, "usage/get", &[("tenant", TENANT), ("by", "model"), ("days", "1")]).await.body;
-        usage["lines"].as_array()?.iter().any(|l| l["group"] == "house-32b" && l["requests"].as_u64() >= Some(2)).then_some(())
+        usage["lines"]["rows"].as_array()?.iter().any(|l| l["group"] == "house-32b" && l["requests"].as_u64() >= Some(2)).then_some(())
     })
     .await;
     let (_, html) = mira.page(at, &format!("/t/{TENANT}/endpoints/soon")).await;

@@ -7,6 +7,7 @@ use super::{
 #[cfg(feature = "ssr")]
 use domain::page::{PAGE, Page};
 use domain::{
+    ids::PersonId,
     name::Name,
     page::Cursor,
     people::{PlatformRole, Role, Whoami},
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 /// Who is signed in, and a page of the tenants that one may choose from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signed {
+    pub person: PersonId,
     pub name: String,
     pub email: Option<String>,
     pub platform_role: Option<PlatformRole>,
@@ -39,6 +41,7 @@ pub async fn get_whoami(#[server(default)] after: String) -> Result<Option<Signe
     let page = Page::cut(rest.take(PAGE + 1).cloned().collect(), LIST, |(tenant, _)| tenant.clone());
     let person = caller.person;
     Ok(Some(Signed {
+        person: person.id,
         name: person.name,
         email: person.email,
         platform_role: person.platform_role,
