@@ -1,9 +1,11 @@
 //! `make check`: what a person would say about a change before reading it.
 
 use crate::{
+    circles::circles,
     css::css,
     run::{cargo, run},
     tools::{DENY, MACHETE},
+    trainer_keys::trainer_keys,
 };
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -27,6 +29,8 @@ const ARROWS: [(&str, &[&str]); 11] = [
 
 pub fn check() -> Result<()> {
     arrows()?;
+    circles()?;
+    trainer_keys()?;
     foreign()?;
     css(true)?;
     run(cargo().args(["fmt", "--all", "--check"]))?;

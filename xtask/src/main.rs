@@ -1,6 +1,7 @@
 //! Everything that is done with this repository, with cargo alone: `cargo run -p xtask -- COMMAND`. The Makefile names the usual ones.
 
 mod check;
+mod circles;
 mod css;
 mod demo;
 mod dev;
@@ -14,8 +15,10 @@ mod run;
 mod screens;
 mod served;
 mod sizes;
+mod sources;
 mod suite;
 mod tools;
+mod trainer_keys;
 mod visitor;
 mod web;
 

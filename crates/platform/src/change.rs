@@ -7,7 +7,7 @@
 //!   evaluated rows); on PostgreSQL it does not stand in the writers' line.
 //!
 //! Events, the directory's revision and changed rights are marked by the store functions that write, and committed with the rest.
-//! Nobody else can begin a transaction: that takes a [`WriteAccess`], which only this file makes.
+//! Nobody else can begin a transaction: that takes a [`WriteAccess`], and only this file calls for one.
 
 use crate::{
     Platform,
@@ -15,13 +15,11 @@ use crate::{
     audit,
     problem::Doing,
     store::{self, Tx, leases::Fence},
+    write_access::WriteAccess,
 };
 use domain::{audit::Entry, name::Name, problem::Problem, time::Timestamp, traces::TARGET};
 use std::ops::{Deref, DerefMut};
 use tracing::field::Empty;
-
-/// What [`store::Store::begin`] asks for.
-pub(crate) struct WriteAccess(());
 
 /// A change under way; dropped, it leaves nothing behind. It reads and writes like the transaction that it holds.
 #[must_use = "a change that is not committed leaves nothing behind"]
@@ -109,7 +107,7 @@ async fn in_line(platform: &Platform) -> Result<Tx, Problem> {
     let trace = tracing::info_span!(
         target: TARGET, "change", otel.name = Empty, atelier.tenant = Empty, atelier.object_kind = Empty, atelier.object = Empty
     );
-    let tx = platform.store().begin(platform.now(), WriteAccess(())).await.doing("beginning a transaction")?;
+    let tx = platform.store().begin(platform.now(), WriteAccess::of_change()).await.doing("beginning a transaction")?;
     Ok(tx.traced(trace))
 }
 
@@ -122,7 +120,7 @@ pub(crate) async fn as_leader(platform: &Platform, fence: &Fence) -> Result<Opti
 
 /// Beside the writers' line on PostgreSQL, for rows that are only added and that nothing else reads while deciding.
 pub(crate) async fn beside(platform: &Platform, at: Timestamp) -> store::Result<Tx> {
-    platform.store().begin_beside(at, WriteAccess(())).await
+    platform.store().begin_beside(at, WriteAccess::of_change()).await
 }
 
 /// The same for a controller: only while it leads, and nobody takes the lease before this ends. For what tasks say in masses.

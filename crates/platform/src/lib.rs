@@ -34,6 +34,7 @@ pub mod sessions;
 pub(crate) mod store;
 pub mod tenants;
 pub mod usage;
+mod write_access;
 
 use domain::{
     artefacts::ArtefactStore,

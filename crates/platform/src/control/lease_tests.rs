@@ -1,7 +1,7 @@
 //! Who leads, and what one who no longer does can still do: nothing.
 
 use super::*;
-use crate::control::{Halt, sweep};
+use crate::control::{Halt, checkpoints, sweep};
 use domain::{artefacts::ArtefactStore, time::Timestamp};
 use engine::{Engine, local::LocalEngine};
 
@@ -132,4 +132,16 @@ async fn a_process_in_which_nobody_reads_changes_any_more_does_not_go_on_as_if_n
     };
     let all = async { tokio::join!(events, beside, controlled, ending) };
     tokio::time::timeout(Duration::from_secs(30), all).await.expect("somebody goes on");
+}
+
+#[tokio::test]
+async fn the_leader_signs_a_checkpoint_of_the_audit_log_and_the_next_one_in_an_hour() {
+    let folder = tempfile::tempdir().unwrap();
+    let platform = platform(folder.path()).await;
+    let now = platform.now();
+    let fence = platform.store().take_lease(LEASE, "a", now, now.plus(LEASE_LASTS)).await.unwrap().unwrap();
+    let next = checkpoints::sign(Leader::new(&platform, fence)).await.unwrap();
+    assert_eq!(next, Duration::from_secs(3600));
+    let signed = folder.path().join("store").join(domain::artefacts::audit_checkpoints());
+    assert_eq!(std::fs::read_dir(signed).unwrap().count(), 1);
 }

@@ -54,7 +54,7 @@ pub(crate) use people::Membership;
 pub(crate) use sessions::{NewSession, SessionRow};
 pub(crate) use usage_hours::Hours;
 
-use crate::{change::WriteAccess, freshness::DatabasePool};
+use crate::{freshness::DatabasePool, write_access::WriteAccess};
 use domain::{audit::Entry, time::Timestamp};
 use marks::Marks;
 use revisions::Wakeups;
