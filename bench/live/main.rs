@@ -22,12 +22,13 @@ const PACE: f64 = 10.0;
 async fn main() {
     let seconds = Duration::from_secs(std::env::args().find_map(|w| w.parse().ok()).unwrap_or(60));
     println!("load before: {}", std::fs::read_to_string("/proc/loadavg").unwrap().trim());
-    println!("{:<52} {:>12} {:>14} {:>12}", "portal", "CPU ms/s", "statements/s", "resident MB");
+    println!("{:<52} {:>12} {:>12} {:>14} {:>12}", "portal", "CPU ms/s", "wake-ups/s", "statements/s", "resident MB");
     // Writing statements down costs CPU, so they are counted in a portal of their own.
     let statements = figures(TwoTenants::with("info,sqlx=debug", MANY_STREAMS).await, seconds).await;
     let costs = figures(TwoTenants::with("info,sqlx=warn", MANY_STREAMS).await, seconds).await;
     for (counted, cost) in statements.iter().zip(&costs) {
-        println!("{:<52} {:>12.1} {:>14.1} {:>12.1}", cost.name, cost.cpu, counted.statements, cost.resident);
+        let Figures { name, cpu, wake_ups, resident, .. } = cost;
+        println!("{name:<52} {cpu:>12.1} {wake_ups:>12.1} {:>14.1} {resident:>12.1}", counted.statements);
     }
 }
 
@@ -35,6 +36,8 @@ struct Figures {
     name: &'static str,
     /// Milliseconds of the portal's process a second.
     cpu: f64,
+    /// Of all its threads, a second.
+    wake_ups: f64,
     /// A second.
     statements: f64,
     resident: f64,
@@ -65,12 +68,14 @@ async fn figures(portal: TwoTenants, seconds: Duration) -> Vec<Figures> {
 
 async fn watched(portal: &TwoTenants, name: &'static str, seconds: Duration) -> Figures {
     let said = || portal.log().matches("summary=").count();
-    let (before, statements, began) = (processes::cpu(portal.process()), said(), Instant::now());
+    let (before, woken, statements, began) =
+        (processes::cpu(portal.process()), processes::wake_ups(portal.process()), said(), Instant::now());
     tokio::time::sleep(seconds).await;
     let took = began.elapsed().as_secs_f64();
     Figures {
         name,
         cpu: (processes::cpu(portal.process()) - before).as_secs_f64() * 1000.0 / took,
+        wake_ups: (processes::wake_ups(portal.process()) - woken) as f64 / took,
         statements: (said() - statements) as f64 / took,
         resident: portal.resident() as f64 / 1e6,
     }
