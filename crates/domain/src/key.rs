@@ -198,4 +198,27 @@ mod tests {
         let revoked = ApiKey { revoked_at: Some(Timestamp(0)), ..key(true, None) };
         assert!(!revoked.needs_responsible(Timestamp(1)), "a key that does not work concerns nobody");
     }
+
+    #[test]
+    fn a_key_ends_at_its_end_and_says_a_week_before_that_it_will() {
+        let ending = ApiKey { expires_at: Some(Timestamp(20 * DAY)), ..key(true, Some(0)) };
+        let states = [13 * DAY, 13 * DAY + 1, 20 * DAY - 1, 20 * DAY].map(|now| ending.state(Timestamp(now)));
+        assert_eq!(states, [KeyState::Active, KeyState::Expiring, KeyState::Expiring, KeyState::Expired]);
+        assert_eq!(ApiKey { revoked_at: Some(Timestamp(1)), ..ending }.state(Timestamp(30 * DAY)), KeyState::Revoked);
+    }
+
+    #[test]
+    fn a_limit_that_allows_nothing_is_refused_at_its_field_with_one_that_allows_something() {
+        let of = |limits: Limits| limits.check().iter().map(|p| (p.field.clone(), p.suggestion.clone())).collect::<Vec<_>>();
+        let open = Limits { requests_per_minute: None, tokens_per_minute: None, concurrent_calls: None };
+        assert_eq!(of(open), []);
+        assert_eq!(of(Limits { requests_per_minute: Some(1), tokens_per_minute: Some(1), concurrent_calls: Some(1) }), []);
+        for (limits, field, suggestion) in [
+            (Limits { requests_per_minute: Some(0), ..open }, "requests_per_minute", "60"),
+            (Limits { tokens_per_minute: Some(0), ..open }, "tokens_per_minute", "20000"),
+            (Limits { concurrent_calls: Some(0), ..open }, "concurrent_calls", "4"),
+        ] {
+            assert_eq!(of(limits), [(field.to_owned(), Some(suggestion.to_owned()))]);
+        }
+    }
 }
