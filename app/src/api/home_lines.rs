@@ -46,7 +46,7 @@ pub struct RecentModel {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ServedModel {
+pub struct EndpointLine {
     pub endpoint: String,
     pub source: String,
     pub state: EndpointState,
@@ -64,7 +64,7 @@ pub struct UnansweredKey {
 
 #[cfg(feature = "ssr")]
 mod from_the_things {
-    use super::{ActiveRun, FailedRun, RecentModel, ServedModel, UnansweredKey};
+    use super::{ActiveRun, EndpointLine, FailedRun, RecentModel, UnansweredKey};
     use domain::{endpoint::Endpoint, key::ApiKey, model::ModelVersion, run::Run};
 
     impl From<Run> for ActiveRun {
@@ -97,7 +97,7 @@ mod from_the_things {
         }
     }
 
-    impl ServedModel {
+    impl EndpointLine {
         /// `full_weights`: the model version, as `facts v2`, when full weights are what it serves.
         pub fn of(endpoint: &Endpoint, full_weights: Option<String>) -> Self {
             let attached = || {

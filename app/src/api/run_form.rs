@@ -156,12 +156,12 @@ impl RunForm {
 }
 
 /// Bytes of a file with settings, at most. Without scripts its text comes back in an address.
-pub const FILE_BYTES: usize = 16 * 1024;
+pub const FILE_BYTES: usize = 16_000;
 
 /// The text of a file with settings, or why there is none.
 pub fn file_text(bytes: &[u8]) -> Result<String, FieldProblem> {
     if bytes.len() > FILE_BYTES {
-        let sentence = format!("The file has more than {}\u{a0}KB. Settings of a run are some lines of “key: value”.", FILE_BYTES / 1024);
+        let sentence = format!("The file has more than {}\u{a0}KB. Settings of a run are some lines of “key: value”.", FILE_BYTES / 1000);
         return Err(FieldProblem::new("file", sentence));
     }
     let text = std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));

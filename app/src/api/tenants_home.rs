@@ -2,7 +2,7 @@
 
 use super::{
     AppError, Wire,
-    home_lines::{ActiveRun, FailedRun, RecentModel, ServedModel, UnansweredKey},
+    home_lines::{ActiveRun, EndpointLine, FailedRun, RecentModel, UnansweredKey},
 };
 #[cfg(feature = "ssr")]
 use domain::page::{PAGE, Page};
@@ -85,7 +85,7 @@ pub struct Home {
     /// The newest version of each model, newest first, at most 4.
     pub models: Vec<RecentModel>,
     /// Newest first: the first page of them.
-    pub endpoints: Vec<ServedModel>,
+    pub endpoints: Vec<EndpointLine>,
     pub endpoints_ready: u64,
     /// Service keys that nobody answers for, the first page of them; for those who may name somebody.
     pub unanswered_keys: Vec<UnansweredKey>,
@@ -117,7 +117,7 @@ pub async fn get_home(tenant: String) -> Result<Home, AppError> {
         runs_now: runs.list(&active, &newest).await?.rows.into_iter().map(ActiveRun::from).collect(),
         models: platform.models(&scope).latest(MODELS_SHOWN).await?.into_iter().map(RecentModel::from).collect(),
         endpoints_ready: use_case.counts().await?.ready,
-        endpoints: endpoints.iter().zip(full_weights).map(|(e, whole)| ServedModel::of(e, whole)).collect(),
+        endpoints: endpoints.iter().zip(full_weights).map(|(e, whole)| EndpointLine::of(e, whole)).collect(),
         unanswered_keys: unanswered_keys.into_iter().map(UnansweredKey::from).collect(),
         launch_refused: scope.why_not(Action::RunLaunch),
         upload_refused: scope.why_not(Action::DatasetWrite),

@@ -23,6 +23,7 @@ pub mod event;
 pub mod external;
 pub mod filter;
 pub mod format;
+pub mod free_number;
 pub mod ids;
 pub mod inspect;
 pub mod key;

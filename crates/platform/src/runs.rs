@@ -1,10 +1,11 @@
 //! Runs: drafting, checking, launching, cancelling, looking. What happens to a launched run is the controllers' work (`control::steps`).
 
+mod figures;
+
 use crate::{
     Platform,
     access::{Scope, shortened},
     change::Change,
-    datasets::held_out_lines,
     problem::Doing,
     store::runs::InsertRun,
     tenants::storage_used_up,
@@ -13,19 +14,19 @@ use domain::{
     audit::Detail,
     base_model::{BaseModel, BaseModelState},
     dataset::{DatasetVersion, VersionState},
-    filter::{BaseModelFilter, EvaluatedFilter, RunFilter},
+    filter::{BaseModelFilter, RunFilter},
+    free_number::FreeNumber,
     ids::{DatasetVersionId, RunId},
     model::WeightsKind,
     name::Name,
-    page::{Cursor, PAGE, Page},
+    page::{Cursor, Page},
     policy::Action,
     problem::{FieldProblem, Problem},
-    run::{EvaluatedRow, LogLine, MetricPoint, NewRun, Reason, Run, RunCounts, RunOnData, Step, StepId, StepState, Work, plan},
+    run::{NewRun, Reason, Run, RunCounts, RunOnData, Step, StepId, StepState, Work, plan},
     settings::{STANDARD_PRESET, catalogue, preset},
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
 
 /// What a plan would come to, before anything starts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -117,7 +118,7 @@ impl Runs<'_> {
         loop {
             let numbers = search.look();
             if numbers.is_empty() {
-                return Ok(search.free.and_then(named).map_or_else(|| like.to_owned(), String::from));
+                return Ok(search.found().and_then(named).map_or_else(|| like.to_owned(), String::from));
             }
             let names: Vec<String> = numbers.iter().filter_map(|n| named(*n)).map(String::from).collect();
             let taken = store.run_names_taken(tenant, &names).await.doing("looking for a name")?;
@@ -287,66 +288,6 @@ impl Runs<'_> {
         Ok(())
     }
 
-    /// Of each curve at most about so many points, evenly spread.
-    pub async fn metrics(&self, id: RunId, most: u32) -> Result<Vec<MetricPoint>, Problem> {
-        self.scope.permit(Action::RunRead)?;
-        let points = self.platform().store().run_metrics(self.scope.tenant_name(), id, most).await.doing("reading the curves")?;
-        // What there is proves the run.
-        if points.is_empty() {
-            self.data_of(id).await?;
-        }
-        Ok(points)
-    }
-
-    /// The newest lines of the log, oldest of them first, and how many there are, and warnings among them. `text` is part of a line.
-    pub async fn log_tail(&self, id: RunId, warnings: bool, text: &str, most: u32) -> Result<(Vec<LogLine>, u64, u64), Problem> {
-        self.scope.permit(Action::RunRead)?;
-        let (store, tenant, doing) = (self.platform().store(), self.scope.tenant_name(), "reading the log");
-        let (total, of_warnings) = store.count_log_lines(tenant, id).await.doing(doing)?;
-        if total == 0 {
-            self.data_of(id).await?;
-            return Ok((Vec::new(), 0, 0));
-        }
-        Ok((store.newest_log_lines(tenant, id, warnings, text, most).await.doing(doing)?, total, of_warnings))
-    }
-
-    /// The version of a dataset that a run trains on.
-    async fn data_of(&self, id: RunId) -> Result<DatasetVersionId, Problem> {
-        self.scope.permit(Action::RunRead)?;
-        let found = self.platform().store().data_of_run(self.scope.tenant_name(), id).await.doing("reading the run")?;
-        found.ok_or_else(|| not_found(id))
-    }
-
-    /// Lines with a number above `after`, at most `limit` (1 to 5000).
-    pub async fn log(&self, id: RunId, after: u64, limit: u32) -> Result<Vec<LogLine>, Problem> {
-        self.data_of(id).await?;
-        self.platform().store().run_log(self.scope.tenant_name(), id, after, limit.clamp(1, 5000)).await.doing("reading the log")
-    }
-
-    /// By row; of the flipped ones those first that were right before.
-    pub async fn evaluated(&self, id: RunId, filter: EvaluatedFilter, after: &Cursor) -> Result<Page<EvaluatedRow>, Problem> {
-        let data = self.data_of(id).await?;
-        let (doing, tenant) = ("reading the evaluated rows", self.scope.tenant_name());
-        let mut page = self.platform().store().evaluated_rows(tenant, id, filter, after, PAGE).await.doing(doing)?;
-        let most = page.rows.iter().map(|r| r.row).max().unwrap_or(0);
-        let version = self.platform().store().dataset_version(tenant, data).await.doing(doing)?;
-        let lines = match version.filter(|v| v.erased_at.is_none()) {
-            Some(version) => held_out_lines(self.platform().blobs(), &version, most).await.doing(doing)?,
-            None => Vec::new(),
-        };
-        for row in &mut page.rows {
-            row.line = usize::try_from(row.row).ok().and_then(|n| lines.get(n.checked_sub(1)?)).copied();
-        }
-        Ok(page)
-    }
-
-    /// Of a run that there is: the rows of which base and tuned model differ in being right, worse first, without their lines in the file.
-    pub async fn flipped(&self, id: RunId, after: &Cursor, size: usize) -> Result<Page<EvaluatedRow>, Problem> {
-        self.scope.permit(Action::RunRead)?;
-        let (store, tenant) = (self.platform().store(), self.scope.tenant_name());
-        store.evaluated_rows(tenant, id, EvaluatedFilter::Flipped, after, size).await.doing("reading the evaluated rows")
-    }
-
     /// Finds every part of what is asked for, or says everything that is wrong at once.
     async fn find(&self, new: &NewRun) -> Result<Found, Problem> {
         let (store, tenant) = (self.platform().store(), self.scope.tenant_name());
@@ -457,74 +398,4 @@ fn valid_name(field: &str, text: &str, wrong: &mut Vec<FieldProblem>) -> Option<
 
 fn name_taken(name: &Name, free: String) -> FieldProblem {
     FieldProblem::new("name", format!("There is already a run “{name}”.")).suggesting(free)
-}
-
-/// Numbers that are looked for at once.
-const AT_ONCE: u32 = 50;
-
-/// Looks for a number that is free: the first one among the next fifty; when those are all taken, one that comes right after a taken one,
-/// by looking ever further ahead and then between. So ten thousand taken ones cost a handful of looks.
-struct FreeNumber {
-    from: u32,
-    /// Taken.
-    last: Option<u32>,
-    free: Option<u32>,
-}
-
-impl FreeNumber {
-    fn from(from: u32) -> Self {
-        Self { from, last: None, free: None }
-    }
-
-    /// Which numbers to look at next; none = it is found.
-    fn look(&self) -> Vec<u32> {
-        match (self.last, self.free) {
-            (None, None) => (0..AT_ONCE).map_while(|n| self.from.checked_add(n)).collect(),
-            (Some(_), None) => (0..26).map_while(|doubled| self.from.checked_add(AT_ONCE << doubled)).collect(),
-            (Some(last), Some(free)) => {
-                let step = ((free - last) / (AT_ONCE + 1)).max(1);
-                (1..=AT_ONCE).map_while(|n| step.checked_mul(n)?.checked_add(last)).take_while(|n| *n < free).collect()
-            }
-            (None, Some(_)) => Vec::new(),
-        }
-    }
-
-    fn saw(&mut self, looked: &[u32], taken: &HashSet<u32>) {
-        let at = looked.iter().position(|n| !taken.contains(n));
-        // Beyond what was looked at furthest there is the last of all.
-        let beyond = self.free.or(self.last.map(|_| u32::MAX));
-        self.last = looked[..at.unwrap_or(looked.len())].last().copied().or(self.last);
-        self.free = at.and_then(|at| looked.get(at).copied()).or(beyond);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn found(from: u32, taken: impl Fn(u32) -> bool) -> (u32, u32) {
-        let (mut search, mut looks) = (FreeNumber::from(from), 0);
-        loop {
-            let numbers = search.look();
-            if numbers.is_empty() {
-                return (search.free.unwrap(), looks);
-            }
-            assert!(numbers.len() <= AT_ONCE as usize && looks < 20, "{numbers:?}");
-            looks += 1;
-            search.saw(&numbers, &numbers.iter().copied().filter(|n| taken(*n)).collect());
-        }
-    }
-
-    #[test]
-    fn the_first_free_number_is_found_with_one_look_and_among_thousands_with_a_few() {
-        assert_eq!(found(1, |_| false), (1, 1));
-        assert_eq!(found(7, |n| n < 9), (9, 1));
-        assert_eq!(found(1, |n| n % 10 != 0), (10, 1), "the first of several");
-        let (free, looks) = found(1, |n| n <= 10_000);
-        assert!(free == 10_001 && looks <= 5, "{free} after {looks} looks");
-        let gaps = |n: u32| n <= 10_000 && n != 777;
-        let (free, _) = found(1, gaps);
-        assert!(!gaps(free) && gaps(free - 1), "{free}");
-        assert_eq!(found(u32::MAX - 1, |n| n < u32::MAX).0, u32::MAX);
-    }
 }

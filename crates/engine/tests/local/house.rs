@@ -52,6 +52,12 @@ unset SUPERVISE_FOLDER
     pub fn file(&self, task: &str, file: &str) -> Option<String> {
         std::fs::read_to_string(self.root().join(task).join(file)).ok()
     }
+    /// The folder of an ended task, as a portal leaves it that was killed between making the folder and starting the supervisor.
+    pub fn as_never_started(&self, task: &str) {
+        for file in ["started.json", "exit.json", "output"] {
+            std::fs::remove_file(self.root().join(task).join(file)).unwrap();
+        }
+    }
     pub async fn state_of(&self, task: &str) -> Option<TaskState> {
         self.engine().observe(task).await.unwrap().map(|o| o.state)
     }

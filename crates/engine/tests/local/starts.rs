@@ -89,10 +89,7 @@ async fn a_folder_without_a_start_is_started_by_the_next_apply() {
     let engine = house.engine();
     engine.apply(&job("job-1")).await.unwrap();
     house.wait_for_end("job-1").await;
-    // As a portal leaves it that was killed between making the folder and starting the supervisor.
-    for file in ["started.json", "exit.json", "output"] {
-        std::fs::remove_file(house.root().join("job-1").join(file)).unwrap();
-    }
+    house.as_never_started("job-1");
     assert_eq!(engine.observe("job-1").await.unwrap(), None);
     house.engine().apply(&job("job-1")).await.unwrap();
     house.wait_for_end("job-1").await;

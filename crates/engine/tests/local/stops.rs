@@ -60,9 +60,7 @@ async fn a_task_stopped_before_it_started_never_starts() {
     let engine = house.engine();
     engine.apply(&job("job-1")).await.unwrap();
     house.wait_for_end("job-1").await;
-    for file in ["started.json", "exit.json", "output"] {
-        std::fs::remove_file(house.root().join("job-1").join(file)).unwrap();
-    }
+    house.as_never_started("job-1");
     engine.stop("job-1", Duration::from_secs(1)).await.unwrap();
     engine.apply(&job("job-1")).await.unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;

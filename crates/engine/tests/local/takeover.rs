@@ -73,9 +73,7 @@ async fn a_folder_that_the_version_before_made_and_did_not_start_is_started_with
     let engine = house.engine();
     engine.apply(&job("job-1")).await.unwrap();
     house.wait_for_end("job-1").await;
-    for file in ["started.json", "exit.json", "output"] {
-        std::fs::remove_file(house.root().join("job-1").join(file)).unwrap();
-    }
+    house.as_never_started("job-1");
     as_the_version_before(&house, "job-1");
     engine.apply(&job("job-1")).await.unwrap();
     house.wait_for_end("job-1").await;
