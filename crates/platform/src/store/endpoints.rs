@@ -1,19 +1,14 @@
-//! Endpoints, what is attached to them, and their logs.
+//! Endpoints, read with what is attached to them.
 
-use super::{
-    Result, Store, Tx, at, count, from_json, in_tx, json, on_both, page, parsed,
-    run_live::{level_from_word, level_word},
-    word,
-};
+use super::{Result, Store, Tx, at, count, from_json, in_tx, json, on_both, page, parsed, word};
 use domain::{
-    endpoint::{AdapterState, Attachment, Endpoint, EndpointLogLine, EndpointState, ServedBase},
+    endpoint::{AdapterState, Attachment, Endpoint, EndpointState, ServedBase},
     event::Topic,
     external::External,
     ids::{BaseModelId, EndpointId, ModelVersionId},
     model_server::ModelServer,
     name::Name,
     page::{Cursor, Page},
-    reason::endpoint::AdapterReason,
     serving::ServingSettings,
     time::Timestamp,
 };
@@ -22,8 +17,6 @@ use std::collections::{BTreeSet, HashMap};
 
 /// Ids in one statement.
 const IDS: usize = 500;
-/// Lines that are kept per endpoint; older ones go.
-const LOG_LINES: i64 = 20_000;
 
 /// An endpoint with what only its controller needs.
 #[derive(Clone, Debug, PartialEq)]
@@ -155,13 +148,6 @@ const CLAIMS: [(&str, &str); 3] = [
 /// In cursors.
 const NEWEST: &str = "endpoints, newest first";
 const ATTACHED: &str = select_attachments!("WHERE a.tenant = $1 AND a.endpoint = $2 ORDER BY a.attached_at, a.version");
-
-/// Number, time, level, text.
-type LogRow = (i64, i64, String, String);
-
-fn line((number, when, level, text): LogRow) -> Result<EndpointLogLine> {
-    Ok(EndpointLogLine { number: count(number)?, at: at(when), level: word(level_from_word(&level), &level)?, text })
-}
 
 impl EndpointRow {
     fn record(self, attachments: Vec<Attachment>) -> Result<EndpointRecord> {
@@ -348,23 +334,6 @@ impl Store {
         let row: Option<(String, i64)> = on_both!(self, db => sqlx::query_as(sql).bind(id.to_string()).fetch_optional(db).await)?;
         row.map(|(state, launch)| Ok((word(EndpointState::from_word(&state), &state)?, launch as u32))).transpose()
     }
-
-    /// The newest lines, oldest of them first.
-    pub(crate) async fn newest_endpoint_lines(&self, tenant: &Name, id: EndpointId, most: u32) -> Result<Vec<EndpointLogLine>> {
-        let sql = "SELECT number, at, level, text FROM endpoint_log WHERE tenant = $1 AND endpoint = $2 ORDER BY number DESC LIMIT $3";
-        let rows: Vec<LogRow> = on_both!(self, db => sqlx::query_as(sql)
-            .bind(tenant.as_str()).bind(id.to_string()).bind(i64::from(most)).fetch_all(db).await)?;
-        rows.into_iter().rev().map(line).collect()
-    }
-
-    /// Lines with a number above `after`, oldest first.
-    pub(crate) async fn endpoint_log(&self, tenant: &Name, id: EndpointId, after: u64, limit: u32) -> Result<Vec<EndpointLogLine>> {
-        let sql =
-            "SELECT number, at, level, text FROM endpoint_log WHERE tenant = $1 AND endpoint = $2 AND number > $3 ORDER BY number LIMIT $4";
-        let rows: Vec<LogRow> = on_both!(self, db => sqlx::query_as(sql)
-            .bind(tenant.as_str()).bind(id.to_string()).bind(after as i64).bind(i64::from(limit)).fetch_all(db).await)?;
-        rows.into_iter().map(line).collect()
-    }
 }
 
 impl Tx {
@@ -490,21 +459,6 @@ impl Tx {
         Ok(())
     }
 
-    /// The newest error line after this one.
-    pub(crate) async fn last_endpoint_error(&mut self, tenant: &Name, id: EndpointId, after: u64) -> Result<Option<String>> {
-        let sql = "SELECT text FROM endpoint_log WHERE tenant = $1 AND endpoint = $2 AND level = 'error' AND number > $3 ORDER BY number DESC LIMIT 1";
-        let row: Option<(String,)> = in_tx!(self, db => sqlx::query_as(sql)
-            .bind(tenant.as_str()).bind(id.to_string()).bind(after as i64).fetch_optional(db).await)?;
-        Ok(row.map(|(text,)| text))
-    }
-
-    /// The number of the newest line of a server's log; 0 = there is none.
-    pub(crate) async fn last_endpoint_line(&mut self, tenant: &Name, id: EndpointId) -> Result<u64> {
-        let sql = "SELECT COALESCE(MAX(number), 0) FROM endpoint_log WHERE tenant = $1 AND endpoint = $2";
-        let (number,): (i64,) = in_tx!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(id.to_string()).fetch_one(db).await)?;
-        Ok(number as u64)
-    }
-
     /// The key of an external server, encrypted; none = it is called without.
     pub(crate) async fn set_external_key(&mut self, tenant: &Name, id: EndpointId, sealed: Option<&str>) -> Result<()> {
         let sql = "UPDATE endpoints SET external_key = $3 WHERE tenant = $1 AND id = $2";
@@ -512,49 +466,6 @@ impl Tx {
             .bind(tenant.as_str()).bind(id.to_string()).bind(sealed).execute(db).await.map(drop))?;
         self.directory_changed();
         Ok(())
-    }
-
-    /// Attaches a version as loading. `false` = it is attached there already.
-    pub(crate) async fn attach(&mut self, tenant: &Name, endpoint: EndpointId, version: ModelVersionId, now: Timestamp) -> Result<bool> {
-        let sql = "INSERT INTO attachments (tenant, endpoint, version, state, attached_at) VALUES ($1, $2, $3, 'loading', $4) ON CONFLICT DO NOTHING";
-        let written = in_tx!(self, db => sqlx::query(sql)
-            .bind(tenant.as_str()).bind(endpoint.to_string()).bind(version.to_string()).bind(now.0)
-            .execute(db).await.map(|done| done.rows_affected()))?;
-        if written == 1 {
-            self.attachment_changed(tenant, endpoint, version);
-        }
-        Ok(written == 1)
-    }
-
-    pub(crate) async fn set_attachment(
-        &mut self,
-        tenant: &Name,
-        endpoint: EndpointId,
-        version: ModelVersionId,
-        state: AdapterState,
-        reason: Option<&AdapterReason>,
-    ) -> Result<()> {
-        let sql = "UPDATE attachments SET state = $4, reason = $5 WHERE tenant = $1 AND endpoint = $2 AND version = $3";
-        in_tx!(self, db => sqlx::query(sql)
-            .bind(tenant.as_str()).bind(endpoint.to_string()).bind(version.to_string()).bind(state.word()).bind(reason.map(json))
-            .execute(db).await.map(|_| ()))?;
-        self.routes_changed(tenant, endpoint);
-        Ok(())
-    }
-
-    pub(crate) async fn detach(&mut self, tenant: &Name, endpoint: EndpointId, version: ModelVersionId) -> Result<bool> {
-        let sql = "DELETE FROM attachments WHERE tenant = $1 AND endpoint = $2 AND version = $3";
-        let gone = in_tx!(self, db => sqlx::query(sql).bind(tenant.as_str()).bind(endpoint.to_string()).bind(version.to_string())
-            .execute(db).await.map(|done| done.rows_affected()))?;
-        if gone == 1 {
-            self.attachment_changed(tenant, endpoint, version);
-        }
-        Ok(gone == 1)
-    }
-
-    fn attachment_changed(&mut self, tenant: &Name, endpoint: EndpointId, version: ModelVersionId) {
-        self.changed(tenant, Topic::ModelVersion, version);
-        self.routes_changed(tenant, endpoint);
     }
 
     /// The page of full weights says where they answer.
@@ -567,26 +478,5 @@ impl Tx {
     pub(super) fn routes_changed(&mut self, tenant: &Name, endpoint: EndpointId) {
         self.changed(tenant, Topic::Endpoint, endpoint);
         self.directory_changed();
-    }
-
-    pub(crate) async fn append_endpoint_log(
-        &mut self,
-        tenant: &Name,
-        id: EndpointId,
-        lines: &[(Timestamp, domain::run::LogLevel, String)],
-    ) -> Result<()> {
-        if lines.is_empty() {
-            return Ok(());
-        }
-        let mut number = self.last_endpoint_line(tenant, id).await? as i64;
-        let sql = "INSERT INTO endpoint_log (tenant, endpoint, number, at, level, text) VALUES ($1, $2, $3, $4, $5, $6)";
-        for (when, level, text) in lines {
-            number += 1;
-            in_tx!(self, db => sqlx::query(sql)
-                .bind(tenant.as_str()).bind(id.to_string()).bind(number).bind(when.0).bind(level_word(*level)).bind(text)
-                .execute(db).await.map(|_| ()))?;
-        }
-        let trim = "DELETE FROM endpoint_log WHERE tenant = $1 AND endpoint = $2 AND number <= $3";
-        in_tx!(self, db => sqlx::query(trim).bind(tenant.as_str()).bind(id.to_string()).bind(number - LOG_LINES).execute(db).await.map(|_| ()))
     }
 }

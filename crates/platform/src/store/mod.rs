@@ -12,6 +12,7 @@
 
 mod answered;
 mod api_keys;
+mod attachments;
 mod audit;
 mod base_models;
 mod chats;
@@ -19,6 +20,7 @@ mod connect;
 mod datasets;
 mod directory;
 mod endpoint_figures;
+mod endpoint_log;
 mod endpoint_removal;
 pub(crate) mod endpoints;
 mod events;
