@@ -43,8 +43,8 @@ pub struct TenantEntry {
 pub struct Route {
     pub endpoint: EndpointId,
     pub endpoint_name: Name,
-    /// `http://127.0.0.1:43121`; none while no server answers.
-    pub upstream: Option<String>,
+    /// Of each copy of the server that takes calls: `http://127.0.0.1:43121`; none while no server answers.
+    pub upstreams: Vec<String>,
     /// What the model server calls it.
     pub upstream_model: String,
     /// What is sent to the model server as its bearer token.
@@ -58,7 +58,7 @@ pub struct Route {
     /// Most tokens of a prompt and its answer together; 0 = not known.
     pub context: u32,
     pub settings: ServingSettings,
-    /// Why it does not answer, when `upstream` is none: a sentence for the client.
+    /// Why it does not answer, when there is no upstream: a sentence for the client.
     pub reason: Option<String>,
 }
 

@@ -124,9 +124,9 @@ pub struct Endpoint {
     /// Counts changes of what it serves.
     pub revision: u32,
     pub attachments: Vec<Attachment>,
-    /// Where the gateway reaches the server; never shown to people.
+    /// Where the gateway reaches the copies of the server that take calls; never shown to people.
     #[serde(skip)]
-    pub address: Option<String>,
+    pub addresses: Vec<String>,
     /// Times the process was started for the present revision of its state.
     pub restarts: u32,
     pub created_by: PersonId,

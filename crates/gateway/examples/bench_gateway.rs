@@ -69,7 +69,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let route = Route {
             endpoint: EndpointId::from_uuid(Uuid::from_u128(u128::from(number))),
             endpoint_name: "front".parse()?,
-            upstream: Some(upstream.clone()),
+            upstreams: vec![upstream.clone()],
             upstream_model: "tuned".into(),
             upstream_key: None,
             model_server: Default::default(),

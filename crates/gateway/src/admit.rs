@@ -52,8 +52,8 @@ impl<'d> Authenticated<'d> {
         self.key.and_then(|k| k.models.as_deref())
     }
 
-    /// The route that answers this under its model id, and its server's address: everything that can be refused before anything is counted.
-    pub(crate) fn may_ask(&self, asked: &Asked) -> Result<(&'d str, &'d Route, &'d str), Refusal> {
+    /// The route that answers this under its model id: everything that can be refused before anything is counted.
+    pub(crate) fn may_ask(&self, asked: &Asked) -> Result<(&'d str, &'d Route), Refusal> {
         let (model, route) = self.route(&asked.model)?;
         let (answers, most) = (asked.demand.answers(), self.entry.calls.answers_per_call);
         if answers > u64::from(most) {
@@ -63,10 +63,7 @@ impl<'d> Authenticated<'d> {
             return Err(Refusal::guarded_field(field));
         }
         asked.content.check(&route.settings)?;
-        match &route.upstream {
-            Some(upstream) => Ok((model, route, upstream)),
-            None => Err(Refusal::not_ready(route.reason.as_deref())),
-        }
+        if route.upstreams.is_empty() { Err(Refusal::not_ready(route.reason.as_deref())) } else { Ok((model, route)) }
     }
 
     /// Charges the call to the limits of key and tenant: the most that the model server can make of what it is told.

@@ -173,12 +173,12 @@ impl Exchange {
             call.stream = asked.stream;
         }
         caller.is_active()?;
-        let (model, route, upstream) = caller.may_ask(&asked)?;
+        let (model, route) = caller.may_ask(&asked)?;
         trace.record("gen_ai.request.model", model);
         if let Some(call) = meter.call() {
             (call.endpoint, call.model_version) = (Some(route.endpoint), route.model_version);
         }
-        let (admitted, demand) = self.admit(caller, &asked, route, upstream).await?;
+        let (admitted, demand) = self.admit(caller, &asked, route).await?;
         let sending = Bytes::from(asked.for_upstream(&route.upstream_model, admitted.told, route.model_server.capabilities(), body.len()));
         let sent = Sent::new(kind, asked.model.to_string(), route);
         let shown = asked.stream.then_some(asked.shown);
@@ -202,7 +202,8 @@ impl Exchange {
             Some(_) => Until::first_byte(self.inner.config.first_byte_timeout),
             None => Until::answer(route),
         };
-        let answer = until.limit(&sent, self.inner.upstreams.send(route, upstream, kind.route(), id, sending.clone())).await?;
+        let (answer, at) = until.limit(&sent, self.inner.upstreams.send(route, kind.route(), id, sending.clone())).await?;
+        meter.answered_by(at);
         if !answer.status().is_success() {
             return Err(self.upstream_refusal(answer, &sent, &sending).await.into());
         }
@@ -213,13 +214,7 @@ impl Exchange {
     }
 
     /// Within the limits by the length of its prompt; where that does not fit, by the count of the model's own tokenizer.
-    async fn admit(
-        &self,
-        caller: &Authenticated<'_>,
-        asked: &Asked<'_>,
-        route: &Route,
-        upstream: &str,
-    ) -> Result<(Admitted, Demand), Refusal> {
+    async fn admit(&self, caller: &Authenticated<'_>, asked: &Asked<'_>, route: &Route) -> Result<(Admitted, Demand), Refusal> {
         let reserve = |demand: &Demand, prompt| {
             let default = self.inner.config.default_max_tokens;
             caller.reserve(demand, prompt, route.context, &self.inner.ledger, default)
@@ -232,7 +227,7 @@ impl Exchange {
         if route.model_server.capabilities().counts_tokens
             && worth_counting(&over, &demand)
             && let Some(question) = asked.for_tokenizer(&route.upstream_model)
-            && let Some(tokens) = self.inner.upstreams.count(upstream, question).await
+            && let Some(tokens) = self.inner.upstreams.count(route, question).await
         {
             demand.prompt_guess = u32::try_from(tokens).unwrap_or(u32::MAX);
             return match reserve(&demand, Prompt::Counted(tokens)) {
@@ -423,7 +418,7 @@ fn model<'a>(caller: &Authenticated<'a>, id: &'a str, route: &'a Route) -> Model
         created: route.created.0 / 1_000,
         owned_by: caller.tenant.as_str(),
         parent: route.parent.as_deref(),
-        ready: route.upstream.is_some(),
+        ready: !route.upstreams.is_empty(),
     }
 }
 

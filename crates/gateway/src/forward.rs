@@ -1,7 +1,11 @@
 //! To the model server: one HTTP/1.1 client with kept connections for all that run here, and one for those that somebody else runs,
 //! which trusts no address.
 
-use crate::{GatewayConfig, errors::Refusal};
+use crate::{
+    GatewayConfig,
+    balance::{AtCopy, Balance},
+    errors::Refusal,
+};
 use bytes::Bytes;
 use domain::{
     causes,
@@ -16,7 +20,10 @@ use hyper_util::{
 };
 use outside::Outside;
 use serde::Deserialize;
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// vLLM's server closes a connection that was unused for 5 s; ours go first, so that no call meets a closing one.
 const KEEP_UNUSED: Duration = Duration::from_secs(4);
@@ -28,6 +35,7 @@ const COUNTING: Duration = Duration::from_secs(5);
 pub(crate) struct Upstreams {
     client: Client<HttpConnector, Full<Bytes>>,
     outside: Outside,
+    balance: Arc<Balance>,
     /// Largest answer of the tokenizer, which lists every token.
     max_answer_bytes: usize,
 }
@@ -44,39 +52,58 @@ impl Upstreams {
             .pool_max_idle_per_host(config.idle_connections)
             .build(connector);
         let outside = Outside::new(config.outside_allowed.clone());
-        Self { client, outside, max_answer_bytes: config.max_answer_bytes }
+        Self { client, outside, balance: Arc::default(), max_answer_bytes: config.max_answer_bytes }
     }
 
-    /// Sends the call and waits for the answer's head. Dropping the future, or the answer's body before its end, closes the
-    /// connection, on which vLLM stops generating.
+    /// Sends the call to one copy of the model server, and to another where it could not be sent at all; waits for the answer's head.
+    /// Dropping the future, or the answer's body before its end, closes the connection, on which vLLM stops generating.
     pub(crate) async fn send(
         &self,
         route: &Route,
-        upstream: &str,
         path: &str,
         request_id: HeaderValue,
         body: Bytes,
-    ) -> Result<Response<Incoming>, Refusal> {
-        let uri = address(upstream, &format!("v1/{path}"))?;
-        if !route.model_server.capabilities().runs_here {
-            return self.send_outside(route, uri, request_id, body).await;
+    ) -> Result<(Response<Incoming>, AtCopy), Refusal> {
+        let mut tried = Vec::new();
+        while let Some(copy) = self.balance.choose(&route.upstreams, &tried) {
+            let uri = address(copy.address(), &format!("v1/{path}"))?;
+            if !route.model_server.capabilities().runs_here {
+                return Ok((self.send_outside(route, uri, request_id, body).await?, copy));
+            }
+            match self.send_to(&uri, &request_id, &body).await {
+                Ok(response) => {
+                    copy.answered();
+                    return Ok((response, copy));
+                }
+                Err(e) => {
+                    copy.failed();
+                    let (upstream, error) = (copy.address(), causes::in_words(&e));
+                    if !e.is_connect() {
+                        tracing::warn!(upstream, error, "the model server broke off before it answered");
+                        return Err(Refusal::upstream_died());
+                    }
+                    tracing::warn!(upstream, error, "the model server cannot be reached");
+                    tried.push(upstream.to_owned());
+                }
+            }
         }
+        Err(Refusal::unreachable())
+    }
+
+    async fn send_to(
+        &self,
+        uri: &Uri,
+        request_id: &HeaderValue,
+        body: &Bytes,
+    ) -> Result<Response<Incoming>, hyper_util::client::legacy::Error> {
         let started = Instant::now();
         let mut retried = false;
         loop {
             let mut request = request(uri.clone(), body.clone());
             request.headers_mut().insert("x-request-id", request_id.clone());
             match self.client.request(request).await {
-                Ok(response) => return Ok(response),
-                Err(e) if e.is_connect() => {
-                    tracing::warn!(upstream, error = %causes::in_words(&e), "the model server cannot be reached");
-                    return Err(Refusal::unreachable());
-                }
                 Err(e) if !retried && cut_off(&e) && started.elapsed() < STALE_SHOWS_WITHIN => retried = true,
-                Err(e) => {
-                    tracing::warn!(upstream, error = %causes::in_words(&e), "the model server broke off before it answered");
-                    return Err(Refusal::upstream_died());
-                }
+                done => return done,
             }
         }
     }
@@ -93,12 +120,13 @@ impl Upstreams {
     }
 
     /// Tokens of a prompt by the model's own tokenizer and chat template; none when the server cannot say.
-    pub(crate) async fn count(&self, upstream: &str, body: Vec<u8>) -> Option<u64> {
+    pub(crate) async fn count(&self, route: &Route, body: Vec<u8>) -> Option<u64> {
         #[derive(Deserialize)]
         struct Counted {
             count: u64,
         }
-        let uri = address(upstream, "tokenize").ok()?;
+        let copy = self.balance.choose(&route.upstreams, &[])?;
+        let uri = address(copy.address(), "tokenize").ok()?;
         let asking = async {
             let response = self.client.request(request(uri, body.into())).await.ok()?;
             let is_success = response.status().is_success();

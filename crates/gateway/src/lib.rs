@@ -16,6 +16,7 @@
 mod admit;
 mod asked;
 mod authenticate;
+mod balance;
 mod call_ids;
 mod content;
 mod cors;

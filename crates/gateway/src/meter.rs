@@ -3,6 +3,7 @@
 
 use crate::{
     asked::Demand,
+    balance::AtCopy,
     errors::Refusal,
     limits::Reservation,
     measures::Measures,
@@ -23,6 +24,8 @@ pub(crate) struct Meter {
     /// Taken when the call is recorded.
     open: Option<(Call, Slot)>,
     in_flight: Option<InFlight>,
+    /// Where it is answered, as long as it is.
+    at: Option<AtCopy>,
     measures: Measures,
     trace: Span,
     /// Set once the model server has the request: tokens are being used.
@@ -44,7 +47,17 @@ pub(crate) struct Forwarded {
 impl Meter {
     pub(crate) fn new(call: Call, slot: Slot, in_flight: Option<InFlight>, measures: Measures, trace: Span, started: Instant) -> Self {
         measures.begins();
-        Self { open: Some((call, slot)), in_flight, measures, trace, forwarded: None, started, tally: Tally::default(), first_byte: None }
+        Self {
+            open: Some((call, slot)),
+            in_flight,
+            at: None,
+            measures,
+            trace,
+            forwarded: None,
+            started,
+            tally: Tally::default(),
+            first_byte: None,
+        }
     }
 
     /// What becomes known of the call as it walks; nothing changes any more once it is recorded.
@@ -54,6 +67,11 @@ impl Meter {
 
     pub(crate) fn forwarding(&mut self, forwarded: Forwarded) {
         self.forwarded = Some(forwarded);
+    }
+
+    /// The copy of the model server that has begun to answer: it counts there until its record is written.
+    pub(crate) fn answered_by(&mut self, at: AtCopy) {
+        self.at = Some(at);
     }
 
     pub(crate) fn first_byte(&mut self) {
@@ -128,7 +146,7 @@ impl Meter {
         if let Some(reservation) = self.forwarded.as_mut().and_then(|f| f.reservation.take()) {
             reservation.settle(u64::from(usage.prompt_tokens) + u64::from(usage.completion_tokens));
         }
-        self.in_flight = None;
+        (self.in_flight, self.at) = (None, None);
         tracing::debug!(
             request_id = %call.request_id, tenant = %call.tenant, model = %call.model, route = %call.route, status, error,
             prompt_tokens = call.prompt_tokens, completion_tokens = call.completion_tokens, duration_ms = call.duration_ms, "call"

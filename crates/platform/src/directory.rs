@@ -179,7 +179,7 @@ pub(crate) fn routes(
         claims.push((e, a.model.clone(), a.number, a.attached_at, adapter_route(e, &a)));
     }
     // A version that is still loading, or failed, does not take the name from one that answers.
-    claims.sort_by_key(|(e, _, number, since, route)| (route.upstream.is_some(), *since, *number, e.id));
+    claims.sort_by_key(|(e, _, number, since, route)| (!route.upstreams.is_empty(), *since, *number, e.id));
     for (e, model, number, _, route) in claims {
         let names = out.entry(e.tenant.clone()).or_default();
         names.insert(format!("{model}@v{number}"), route.clone());
@@ -206,16 +206,16 @@ fn external_routes(e: &DirectoryEndpoint, keys: Option<&TokenKey>) -> Vec<(Strin
             Some(key) => all.upstream_key = Some(UpstreamKey::new(key)),
             None => {
                 tracing::error!(endpoint = %e.id, "the key of an external endpoint cannot be read; it is not called");
-                (all.upstream, all.reason) = (None, Some(unusable(&e.name, &OutsideTrouble::KeyLost)));
+                (all.upstreams, all.reason) = (Vec::new(), Some(unusable(&e.name, &OutsideTrouble::KeyLost)));
             }
         },
         // It is not called without the key that belongs to it.
-        (Some(_), None) => all.upstream = None,
+        (Some(_), None) => all.upstreams.clear(),
         (None, _) => {}
     }
     let one = |(model, here): (&ExternalModel, &Name)| {
         let mut route = Route { upstream_model: model.there.clone(), context: model.context, ..all.clone() };
-        if model.gone_since.is_some() && route.upstream.take().is_some() {
+        if model.gone_since.is_some() && !std::mem::take(&mut route.upstreams).is_empty() {
             route.reason =
                 Some(format!("The server behind the endpoint “{}” does not have “{here}” any more. Choose another model.", e.name));
         }
@@ -229,16 +229,16 @@ fn unusable(name: &Name, trouble: &OutsideTrouble) -> String {
 }
 
 fn answers(e: &DirectoryEndpoint) -> bool {
-    e.state == EndpointState::Ready && e.address.is_some()
+    e.state == EndpointState::Ready && !e.addresses.is_empty()
 }
 
 fn route(e: &DirectoryEndpoint, upstream_model: String, model_version: Option<domain::ids::ModelVersionId>) -> Route {
-    let upstream = e.address.clone().filter(|_| answers(e));
-    let reason = upstream.is_none().then(|| why_not(e));
+    let upstreams = if answers(e) { e.addresses.clone() } else { Vec::new() };
+    let reason = upstreams.is_empty().then(|| why_not(e));
     Route {
         endpoint: e.id,
         endpoint_name: e.name.clone(),
-        upstream,
+        upstreams,
         upstream_model,
         upstream_key: None,
         model_server: e.model_server,
@@ -267,7 +267,7 @@ fn adapter_route(e: &DirectoryEndpoint, a: &DirectoryAttachment) -> Route {
             )
         }
     };
-    if route.upstream.take().is_some() {
+    if !std::mem::take(&mut route.upstreams).is_empty() {
         route.reason = Some(why);
     }
     route

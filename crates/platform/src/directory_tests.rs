@@ -23,7 +23,7 @@ fn id(n: u128) -> EndpointId {
 }
 
 fn endpoint(n: u128, state: EndpointState) -> DirectoryEndpoint {
-    let address = Some(format!("http://127.0.0.1:{n}"));
+    let addresses = vec![format!("http://127.0.0.1:{n}")];
     let created_at = Timestamp(n as i64);
     DirectoryEndpoint {
         tenant: name("acme"),
@@ -31,7 +31,7 @@ fn endpoint(n: u128, state: EndpointState) -> DirectoryEndpoint {
         name: name(&format!("ep{n}")),
         state,
         reason: EndpointReason::Told { text: "it is broken".into() },
-        address,
+        addresses,
         model_server: ModelServer::Vllm,
         external: None,
         sealed_key: None,
@@ -71,8 +71,8 @@ fn a_ready_endpoint_answers_for_its_base_and_each_adapter() {
     names.sort_unstable();
     assert_eq!(names, ["base", "facts", "facts@v3"]);
     assert_eq!(
-        (r["base"].upstream.as_deref(), r["base"].upstream_model.as_str(), r["base"].parent.as_deref()),
-        (Some("http://127.0.0.1:1"), "base", None)
+        (r["base"].upstreams.join(" "), r["base"].upstream_model.as_str(), r["base"].parent.as_deref()),
+        ("http://127.0.0.1:1".to_owned(), "base", None)
     );
     let facts = &r["facts"];
     assert_eq!(
@@ -97,7 +97,7 @@ fn the_newest_version_that_answers_has_the_name_and_each_can_be_pinned() {
     for not_yet in [AdapterState::Loading, AdapterState::Failed] {
         let r = routes(ready(), three(not_yet));
         assert_eq!(r["facts"].model_version, Some(version(2)), "{not_yet:?}");
-        assert!(r["facts@v3"].upstream.is_none());
+        assert!(r["facts@v3"].upstreams.is_empty());
     }
     let alone = routes(ready(), vec![attached(1, "facts", 3, AdapterState::Failed)]);
     assert_eq!(alone["facts"].reason.as_deref(), Some("The model “facts” v3 could not be loaded: bad rank"));
@@ -114,7 +114,7 @@ fn what_does_not_answer_says_why() {
     ] {
         let r = routes(vec![endpoint(1, state)], vec![attached(1, "facts", 1, AdapterState::Ready)]);
         for route in [&r["base"], &r["facts"]] {
-            assert_eq!(route.upstream, None, "{state:?}");
+            assert_eq!(route.upstreams, Vec::<String>::new(), "{state:?}");
             assert!(route.reason.as_deref().is_some_and(|why| why.contains(says)), "{state:?} {:?}", route.reason);
         }
     }
@@ -195,11 +195,11 @@ fn what_somebody_elses_server_offers_answers_to_its_name_here_with_its_key() {
     let route = &r["house-32b"];
     assert_eq!((route.upstream_model.as_str(), route.context, route.model_version), ("Qwen/Qwen3-32B", 32_768, None));
     assert_eq!(route.upstream_key.as_ref().map(UpstreamKey::reveal), Some("sk-house"));
-    assert!(route.upstream.is_some() && !format!("{route:?}").contains("sk-house"), "{route:?}");
+    assert!(!route.upstreams.is_empty() && !format!("{route:?}").contains("sk-house"), "{route:?}");
     assert_eq!(r.len(), 1, "no base model, and nothing that was not chosen");
     // Sealed for another endpoint, or with another key of the portal: it is not called without its key.
     let r = routes(vec![offers(8, EndpointState::Ready, &[("Qwen/Qwen3-32B", "house-32b")], Some(sealed))], vec![]);
-    assert!(r["house-32b"].upstream.is_none() && r["house-32b"].upstream_key.is_none());
+    assert!(r["house-32b"].upstreams.is_empty() && r["house-32b"].upstream_key.is_none());
     assert!(r["house-32b"].reason.as_deref().is_some_and(|why| why.contains("Enter the key again")), "{:?}", r["house-32b"].reason);
 }
 
@@ -215,13 +215,13 @@ fn a_model_that_is_gone_at_its_server_and_a_server_that_is_away_say_so() {
     let mut gone = offers(9, EndpointState::Ready, &[("a", "house-a"), ("b", "house-b")], None);
     gone.external.as_mut().unwrap().models[0].gone_since = Some(Timestamp(5));
     let r = routes(vec![gone], vec![]);
-    assert!(r["house-a"].upstream.is_none() && r["house-b"].upstream.is_some());
+    assert!(r["house-a"].upstreams.is_empty() && !r["house-b"].upstreams.is_empty());
     assert!(r["house-a"].reason.as_deref().is_some_and(|why| why.contains("any more")));
     let away = DirectoryEndpoint {
         reason: EndpointReason::Unusable { trouble: OutsideTrouble::NoConnection },
         ..offers(9, EndpointState::Degraded, &[("a", "house-a")], None)
     };
     let r = routes(vec![away], vec![]);
-    assert!(r["house-a"].upstream.is_none());
+    assert!(r["house-a"].upstreams.is_empty());
     assert!(r["house-a"].reason.as_deref().is_some_and(|why| why.contains("refuses connections")), "{:?}", r["house-a"].reason);
 }

@@ -349,7 +349,7 @@ impl Endpoints<'_> {
             merged_version: None,
             revision: 1,
             attachments: Vec::new(),
-            address: None,
+            addresses: Vec::new(),
             restarts: 0,
             created_by: self.scope.person().id,
             created_by_name: self.scope.person().name.clone(),

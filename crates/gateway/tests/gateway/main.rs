@@ -1,6 +1,7 @@
 //! The gateway as clients meet it: over real sockets, in front of a double of a model server.
 
 mod clients;
+mod copies;
 mod double;
 mod limits;
 mod metering;

@@ -77,7 +77,7 @@ pub fn route(upstream: Option<&str>, model: &str) -> Route {
     Route {
         endpoint: EndpointId::from_uuid(Uuid::from_u128(5)),
         endpoint_name: name("front"),
-        upstream: upstream.map(str::to_owned),
+        upstreams: upstream.map(str::to_owned).into_iter().collect(),
         upstream_model: format!("srv-{model}"),
         upstream_key: None,
         model_server: Default::default(),

@@ -90,7 +90,7 @@ async fn launch(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {
     let Ok(state) = now.endpoint.state.next(EndpointEvent::Launched) else { return Ok(()) };
     now.endpoint.state = state;
     now.endpoint.reason = EndpointReason::Starting;
-    now.endpoint.address = None;
+    now.endpoint.addresses.clear();
     now.endpoint.ready_at = None;
     now.launch += 1;
     now.max_lora_rank = rank;
@@ -139,7 +139,8 @@ async fn follow(leader: &Leader, record: &EndpointRecord) -> Result<(), Halt> {
         }
         put_adapters(leader, record, &name).await?;
     }
-    read(leader, record, &name, seen.addresses.first().map(|a| a.url.as_str())).await?;
+    read(leader, record, &name).await?;
+    moved(leader, record, &name, ready(&seen)).await?;
     match seen.state.end() {
         Some(end) => died(leader, record, Some(ServerEnd::Ended(end.clone()))).await,
         None => Ok(()),
@@ -193,7 +194,7 @@ async fn put_adapters(leader: &Leader, record: &EndpointRecord, task: &str) -> R
 }
 
 /// Reads on in the server's output; what was read and how far commit together.
-async fn read(leader: &Leader, record: &EndpointRecord, task: &str, address: Option<&str>) -> Result<(), Halt> {
+async fn read(leader: &Leader, record: &EndpointRecord, task: &str) -> Result<(), Halt> {
     let (tenant, id) = (&record.endpoint.tenant, record.endpoint.id);
     loop {
         let Some(known) = leader.platform.store().endpoint(tenant, id).await.doing("reading an endpoint")? else { return Ok(()) };
@@ -201,6 +202,8 @@ async fn read(leader: &Leader, record: &EndpointRecord, task: &str, address: Opt
         if read.next == known.output || known.launch != record.launch {
             return Ok(());
         }
+        // After its output: who says that he is ready listens by then.
+        let seen = leader.platform.engine().observe(task).await.doing("looking at a model server")?;
         let mut tx = leader.begin().await?;
         let Some(before) = tx.endpoint(tenant, id).await.doing("reading an endpoint")? else { return Ok(()) };
         if (before.launch, &before.output) != (known.launch, &known.output) {
@@ -214,7 +217,7 @@ async fn read(leader: &Leader, record: &EndpointRecord, task: &str, address: Opt
         }
         now.output = read.next;
         if now.endpoint.state == EndpointState::Ready {
-            now.endpoint.address = address.map(str::to_owned);
+            now.endpoint.addresses = seen.as_ref().map(ready).unwrap_or_default();
         }
         tx.append_endpoint_log(tenant, id, &beside.log).await.doing("writing a server’s log")?;
         for (version, state, reason) in &beside.adapters {
@@ -224,9 +227,34 @@ async fn read(leader: &Leader, record: &EndpointRecord, task: &str, address: Opt
     }
 }
 
+/// Where calls may go.
+fn ready(seen: &Observation) -> Vec<String> {
+    seen.addresses.iter().filter(|a| a.ready).map(|a| a.url.clone()).collect()
+}
+
+/// Copies of a server that answers have come or gone.
+async fn moved(leader: &Leader, seen: &EndpointRecord, task: &str, mut now_ready: Vec<String>) -> Result<(), Halt> {
+    let (tenant, id) = (&seen.endpoint.tenant, seen.endpoint.id);
+    if now_ready.is_empty() {
+        // It may have said that it is ready after it was looked at.
+        let again = leader.platform.engine().observe(task).await.doing("looking at a model server")?;
+        now_ready = again.as_ref().map(ready).unwrap_or_default();
+    }
+    let Some(known) = leader.platform.store().endpoint(tenant, id).await.doing("reading an endpoint")? else { return Ok(()) };
+    let is_news =
+        |r: &EndpointRecord| r.launch == seen.launch && r.endpoint.state == EndpointState::Ready && r.endpoint.addresses != now_ready;
+    if !is_news(&known) {
+        return Ok(());
+    }
+    let mut tx = leader.begin().await?;
+    let Some(mut now) = tx.endpoint(tenant, id).await.doing("reading an endpoint")?.filter(is_news) else { return Ok(()) };
+    now.endpoint.addresses = now_ready.clone();
+    save(tx, &now).await
+}
+
 /// Nobody answers any more. All that was attached has to be loaded again.
 async fn no_longer_serves(tx: &mut Tx, record: &mut EndpointRecord) -> Result<(), Halt> {
-    record.endpoint.address = None;
+    record.endpoint.addresses.clear();
     for a in &record.endpoint.attachments {
         tx.set_attachment(&record.endpoint.tenant, record.endpoint.id, a.version, AdapterState::Loading, None)
             .await
@@ -335,7 +363,7 @@ async fn stop(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {
     let found = leader.platform.engine().list(&tasks::endpoint_prefix(id)).await.doing("listing processes")?;
     let current = tasks::endpoint_task(id, seen.launch);
     if found.iter().any(|task| task.name == current) {
-        read(leader, seen, &current, None).await?;
+        read(leader, seen, &current).await?;
     }
     // Before it counts as stopped: from then on it can be removed, and nobody would know whose folders these are.
     if !cleared(leader, found).await? {

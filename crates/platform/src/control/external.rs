@@ -87,7 +87,7 @@ async fn note(
         }
         Err(trouble) => (EndpointEvent::Unusable, EndpointReason::Unusable { trouble }),
     };
-    now.endpoint.address = Some(external.address.clone());
+    now.endpoint.addresses = vec![external.address.clone()];
     now.endpoint.state = match now.endpoint.state.next(event) {
         Ok(state) => state,
         // One that answers stays so.
@@ -132,7 +132,8 @@ async fn stop(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {
     let Ok(state) = now.endpoint.state.next(EndpointEvent::Gone) else { return Ok(()) };
     now.endpoint.state = state;
     now.endpoint.reason = EndpointReason::Stopped;
-    (now.endpoint.address, now.endpoint.ready_at, now.retry_at) = (None, None, None);
+    now.endpoint.addresses.clear();
+    (now.endpoint.ready_at, now.retry_at) = (None, None);
     tx.save_endpoint(&now).await.doing("writing an endpoint")?;
     Ok(tx.commit().await.doing("writing an endpoint")?)
 }

@@ -141,7 +141,7 @@ fn directory_rows(all: &[Endpoint], merged: &HashMap<ModelVersionId, ModelVersio
             name: e.name,
             state: e.state,
             reason: e.reason,
-            address: e.address,
+            addresses: e.addresses,
             model_server: e.model_server,
             external: e.external,
             // Pages call nobody.

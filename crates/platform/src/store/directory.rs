@@ -1,6 +1,6 @@
 //! The rows of the gateway's directory, read as one snapshot.
 
-use super::{Open, Pool, Result, Store, answered, in_tx, parsed, word};
+use super::{Open, Pool, Result, Store, addresses, answered, in_tx, parsed, word};
 use domain::{
     call_rules::CallRules,
     endpoint::{AdapterState, EndpointState},
@@ -47,7 +47,7 @@ pub(crate) struct DirectoryEndpoint {
     pub name: Name,
     pub state: EndpointState,
     pub reason: EndpointReason,
-    pub address: Option<String>,
+    pub addresses: Vec<String>,
     pub model_server: ModelServer,
     pub external: Option<External>,
     /// Encrypted.
@@ -188,7 +188,7 @@ fn endpoint(row: EndpointColumns) -> Result<DirectoryEndpoint> {
         name: parsed(&row.name)?,
         state: word(EndpointState::from_word(&row.state), &row.state)?,
         reason: super::from_json(&row.reason)?,
-        address: row.address,
+        addresses: addresses::of_column(row.address.as_deref()),
         model_server: word(ModelServer::from_word(&row.model_server), &row.model_server)?,
         external: row.external_json.as_deref().map(super::from_json).transpose()?,
         sealed_key: row.external_key,

@@ -1,6 +1,6 @@
 //! Endpoints, read with what is attached to them.
 
-use super::{Result, Store, Tx, at, count, from_json, in_tx, json, on_both, page, parsed, word};
+use super::{Result, Store, Tx, addresses, at, count, from_json, in_tx, json, on_both, page, parsed, word};
 use domain::{
     endpoint::{AdapterState, Attachment, Endpoint, EndpointState, ServedBase},
     event::Topic,
@@ -173,7 +173,7 @@ impl EndpointRow {
                 merged_version: self.merged_version.as_deref().map(parsed).transpose()?,
                 revision: self.revision as u32,
                 attachments,
-                address: self.address,
+                addresses: addresses::of_column(self.address.as_deref()),
                 restarts: self.restarts as u32,
                 created_by: parsed(&self.created_by)?,
                 created_by_name: self.created_by_name,
@@ -414,7 +414,7 @@ impl Tx {
             Some((state, address, reason, external)) => {
                 let external: Option<External> = external.as_deref().map(from_json).transpose()?;
                 state != e.state.word()
-                    || address != e.address
+                    || address != addresses::column(&e.addresses)
                     || tells_why && reason != json(&e.reason)
                     || offers(external) != offers(e.external.clone())
             }
@@ -429,7 +429,7 @@ impl Tx {
             .bind(e.state.word())
             .bind(json(&e.reason))
             .bind(i64::from(e.revision))
-            .bind(&e.address)
+            .bind(addresses::column(&e.addresses))
             .bind(i64::from(r.launch))
             .bind(i64::from(r.max_lora_rank))
             .bind(i64::from(e.restarts))

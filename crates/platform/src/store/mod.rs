@@ -10,6 +10,7 @@
 //! next number"), numbers of audit and events appear in their order, and there are no deadlocks. A management action takes
 //! milliseconds; what comes in masses (metered calls, log lines) goes through `change::beside`.
 
+mod addresses;
 mod answered;
 mod api_keys;
 mod attachments;

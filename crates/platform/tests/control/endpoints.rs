@@ -72,7 +72,7 @@ async fn an_adapter_is_deployed_without_a_restart_and_taken_off_again(house: Hou
     };
     let answered = route("assistant").await.unwrap();
     assert_eq!(
-        (answered.upstream_model, answered.upstream.is_some(), answered.parent.as_deref()),
+        (answered.upstream_model, !answered.upstreams.is_empty(), answered.parent.as_deref()),
         (first.to_string(), true, Some("world"))
     );
 
@@ -106,7 +106,7 @@ async fn a_server_that_is_killed_comes_back_with_its_adapters(house: House) {
     let before = endpoint_until(&house, &scope, name.as_str(), |e| serves(e, 1)).await;
     std::fs::write(house.control_file("die"), "").unwrap();
     let degraded = endpoint_until(&house, &scope, name.as_str(), |e| e.state == EndpointState::Degraded).await;
-    assert!(degraded.reason.said().contains("signal 9") && degraded.address.is_none(), "{}", degraded.reason.said());
+    assert!(degraded.reason.said().contains("signal 9") && degraded.addresses.is_empty(), "{}", degraded.reason.said());
     assert_eq!(degraded.attachments[0].state, AdapterState::Loading);
     let after = endpoint_until(&house, &scope, name.as_str(), |e| serves(e, 1)).await;
     assert!(after.ready_at > before.ready_at);
@@ -149,7 +149,7 @@ async fn stopping_and_starting_hold_the_quota(house: House) {
     endpoint_until(&house, &scope, "one", |e| e.state == EndpointState::Ready).await;
     assert_eq!(endpoints.stop("one").await.unwrap().state, EndpointState::Stopping);
     let stopped = endpoint_until(&house, &scope, "one", |e| e.state == EndpointState::Stopped).await;
-    assert!(stopped.address.is_none());
+    assert!(stopped.addresses.is_empty());
     assert_eq!(endpoints.stop("one").await.unwrap_err().kind, ProblemKind::Conflict);
     create("three").await.unwrap();
     assert_eq!(endpoints.start("one").await.unwrap_err().kind, ProblemKind::QuotaExceeded);
@@ -189,7 +189,7 @@ async fn a_killed_controller_leaves_the_server_running(house: House) {
     // The new one leads as soon as it obeys; until then it must not have started a second server.
     endpoint_until(&house, &scope, "helpdesk", |e| e.state == EndpointState::Stopped).await;
     assert_eq!(house.starts(&made.id.to_string()).len(), 1);
-    assert!(before.address.is_some());
+    assert!(!before.addresses.is_empty());
 }
 
 async fn a_suspended_tenants_server_ends_and_comes_back_when_it_is_resumed(house: House) {
@@ -205,7 +205,7 @@ async fn a_suspended_tenants_server_ends_and_comes_back_when_it_is_resumed(house
     let task = made.id.to_string().replace('_', "-");
     assert!(processes(&task) > 0);
     house.platform.tenants(&admin).suspend("lumenta").await.unwrap();
-    let held = endpoint_until(&house, &scope, name, |e| e.state == EndpointState::Degraded && e.address.is_none()).await;
+    let held = endpoint_until(&house, &scope, name, |e| e.state == EndpointState::Degraded && e.addresses.is_empty()).await;
     assert!(held.reason == EndpointReason::TenantSuspended, "{:?}", held.reason);
     until(|| async { if processes(&task) == 0 { Ok(()) } else { Err(format!("{} processes still run", processes(&task))) } }).await;
     tokio::time::sleep(Duration::from_millis(1_500)).await;

@@ -110,7 +110,10 @@ async fn a_server_is_asked_for_its_models_and_those_that_are_chosen_answer(house
 
     endpoints.offer("house-llm", offer("Qwen/Qwen3-32B", "house-32b")).await.unwrap();
     let route = routes().await.remove("house-32b").unwrap();
-    assert_eq!((route.upstream.as_deref(), route.upstream_model.as_str()), (server.address.strip_suffix("/v1"), "Qwen/Qwen3-32B"));
+    assert_eq!(
+        (route.upstreams.first().map(String::as_str), route.upstream_model.as_str()),
+        (server.address.strip_suffix("/v1"), "Qwen/Qwen3-32B")
+    );
     assert_eq!(endpoints.served().await.unwrap().model_ids(&endpoints.get("house-llm").await.unwrap()), ["house-32b"]);
 
     // A name of one's own models is not given away, nor one name twice.
@@ -146,7 +149,7 @@ async fn a_server_that_goes_away_is_degraded_with_its_reason_and_comes_back(hous
         assert!(away.external.unwrap().checked.is_some_and(|c| c.answered_ms.is_none()));
         let directory = house.platform.directory().await.unwrap();
         let route = &directory.tenants[scope.tenant_name()].routes["house-embed"];
-        assert!(route.upstream.is_none() && route.reason.as_deref().is_some_and(|why| why.contains("cannot be used now")), "{route:?}");
+        assert!(route.upstreams.is_empty() && route.reason.as_deref().is_some_and(|why| why.contains("cannot be used now")), "{route:?}");
     }
     // Back, without the model that is offered.
     server.lists(&["Qwen/Qwen3-32B"]);

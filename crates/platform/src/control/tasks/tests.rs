@@ -130,7 +130,7 @@ fn endpoint(merged: Option<ModelVersionId>) -> EndpointRecord {
         merged_version: merged,
         revision: 1,
         attachments: Vec::new(),
-        address: None,
+        addresses: Vec::new(),
         restarts: 0,
         created_by: PersonId::from_uuid(uuid(4)),
         created_by_name: "Mira Castro".into(),

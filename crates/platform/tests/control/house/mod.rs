@@ -68,7 +68,7 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         let script = format!(
             "#!/bin/sh\nif [ \"$2\" = supervise ]; then\n  SUPERVISE_FOLDER=\"$4\" exec {} --exact the_supervisor_itself --nocapture\nfi\n\
-             while [ $# -gt 0 ]; do case \"$1\" in --spec) SPEC=\"$2\" ;; esac; shift; done\nunset SUPERVISE_FOLDER\nexec python3 {} \"$SPEC\"\n",
+             while [ $# -gt 0 ]; do case \"$1\" in --spec) SPEC=\"$2\" ;; --port) PORT=\"$2\" ;; esac; shift; done\nunset SUPERVISE_FOLDER\nexec python3 {} \"$SPEC\" $PORT\n",
             std::env::current_exe().unwrap().display(),
             Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/control/house/task.py").display(),
         );

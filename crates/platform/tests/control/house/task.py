@@ -7,6 +7,7 @@ an evaluation waits while CONTROL/hold exists and fails while CONTROL/no-evaluat
 import json
 import os
 import signal
+import socket
 import sys
 import time
 
@@ -128,6 +129,8 @@ def serve():
     if os.path.exists(os.path.join(control, "crash")):
         log("no such device", "error")
         sys.exit(3)
+    # An address counts when something listens there; nobody calls it.
+    listener = socket.create_server(("127.0.0.1", int(sys.argv[2])))
     phase("ready", "answers")
     said = None
     while True:
