@@ -40,6 +40,8 @@ impl Machine {
         let mut out = vec![
             ("PATH".into(), format!("{programs}:/usr/local/bin:/usr/bin:/bin")),
             ("HOME".into(), text(folder)),
+            // PyTorch asks for the user's name, and in a container its number may have none.
+            ("USER".into(), "atelier".into()),
             ("HF_HOME".into(), text(&folder.join("hf"))),
             ("TMPDIR".into(), text(&folder.join("tmp"))),
             ("LANG".into(), "C.UTF-8".into()),
