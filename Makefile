@@ -1,7 +1,7 @@
 # Every command is a subcommand of xtask; `cargo run -p xtask -- --help` lists them all.
 XTASK = cargo run -p xtask --
 
-.PHONY: advisories build check demo dev helper screens test test-quick wasm
+.PHONY: advisories build check cluster cluster-down demo dev helper screens test test-cluster test-quick wasm
 
 # The whole of it on this machine: builds, trains, deploys, calls. ARGS: --exit, --port N, --data DIR, --summary FILE.
 demo: wasm helper
@@ -14,6 +14,16 @@ test: wasm helper
 # Without trainer, model server and browser.
 test-quick: helper
 	$(XTASK) test-quick
+
+# The tests that need a Kubernetes cluster, on one that is started for them and ended. Needs root.
+test-cluster: helper
+	$(XTASK) test-cluster
+
+# That cluster by itself: Kubernetes, PostgreSQL, an S3 store, Keycloak. ARGS: --dir DIR; for cluster-down also --remove.
+cluster: helper
+	$(XTASK) cluster up $(ARGS)
+cluster-down: helper
+	$(XTASK) cluster down $(ARGS)
 
 # A picture of every page: make screens DIR=pictures
 screens: wasm helper

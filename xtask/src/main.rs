@@ -2,7 +2,9 @@
 
 mod check;
 mod circles;
+mod cluster;
 mod css;
+mod debian;
 mod demo;
 mod dev;
 mod envs;
@@ -67,10 +69,15 @@ enum Command {
         #[arg(long)]
         exit: bool,
     },
+    /// A Kubernetes cluster with PostgreSQL, an S3 store and Keycloak on this machine.
+    #[command(subcommand)]
+    Cluster(cluster::Command),
     /// Every test, against real parts.
     Test,
     /// The tests without trainer, model server and browser.
     TestQuick,
+    /// The tests that need a Kubernetes cluster, on one that is started for them.
+    TestCluster,
     /// Changes the code in one place after the other and names the changes that no test notices; many hours for all.
     Mutants {
         /// Files or patterns; default: domain, gateway, and of platform access, store and control.
@@ -111,8 +118,10 @@ fn run_task() -> Result<()> {
         Command::Check => check::check(),
         Command::Advisories => check::advisories(),
         Command::Demo { options, exit } => demo::demo(&options, exit),
+        Command::Cluster(command) => cluster::cluster(&command),
         Command::Test => suite::whole(),
         Command::TestQuick => suite::quick(),
+        Command::TestCluster => suite::on_a_cluster(),
         Command::Mutants { files } => mutants::mutants(&files),
         Command::Sizes => sizes::sizes(),
         Command::Screens { dir } => screens::screens(&dir),

@@ -1,8 +1,9 @@
 //! `make test`: installs what the tests need, runs every suite against the real parts, and counts.
 //! `make test-quick`: the part without trainer, model server and browser; under three minutes once built.
+//! `make test-cluster`: the part that needs a Kubernetes cluster.
 
 use crate::{
-    demo,
+    cluster, debian, demo,
     envs::{self, which},
     folders::target,
     interrupt,
@@ -94,6 +95,46 @@ pub fn whole() -> Result<()> {
     close(all)
 }
 
+/// Starts a cluster, shows that it works, runs the tests that want one, ends it.
+pub fn on_a_cluster() -> Result<()> {
+    interrupt::listen()?;
+    let mut all = Tally::default();
+    cluster_tests(&mut all)?;
+    close(all)
+}
+
+fn cluster_tests(all: &mut Tally) -> Result<()> {
+    println!("--- cluster");
+    // What runs in the pods is the program of this checkout.
+    run(cargo().args(["build", "-p", "server"]))?;
+    let running = cluster::Running::start("test-cluster")?;
+    running.prove()?;
+    all.add(Count { passed: 1, ..Count::default() });
+    if has_cluster_tests()? {
+        let mut command = cargo();
+        command.args(["test", "--no-fail-fast", "--test", CLUSTER_TESTS]);
+        for name in CRATES {
+            command.args(["-p", name]);
+        }
+        command.env("ATELIER_CLUSTER", &running.description);
+        let skipped = tempdir()?.join("skipped-on-a-cluster");
+        drop(std::fs::remove_file(&skipped));
+        counted("Rust, on the cluster", command.env(SKIPPED, &skipped), all, harness)?;
+    }
+    running.end()
+}
+
+/// Programs of tests that need `ATELIER_CLUSTER`, by their names.
+const CLUSTER_TESTS: &str = "cluster*";
+
+/// Cargo refuses a pattern that fits nothing.
+fn has_cluster_tests() -> Result<bool> {
+    let beginning = CLUSTER_TESTS.trim_end_matches('*');
+    let folders = std::fs::read_dir("crates")?.flatten().map(|entry| entry.path()).chain(["app".into(), "server".into()]);
+    let mut programs = folders.filter_map(|folder| std::fs::read_dir(folder.join("tests")).ok()).flatten().flatten();
+    Ok(programs.any(|program| program.file_name().to_string_lossy().starts_with(beginning)))
+}
+
 fn close(tally: Tally) -> Result<()> {
     let all = tally.count;
     if !tally.failures.is_empty() {
@@ -117,22 +158,7 @@ pub fn system_packages() -> Result<()> {
             .into_iter()
             .filter_map(|(package, there)| (!there).then_some(package))
             .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    if which("apt-get").is_none() || nix_uid() != 0 {
-        bail!("the tests need {}: install with `apt-get install {}`", missing.join(" and "), missing.join(" "));
-    }
-    println!("installing {}", missing.join(", "));
-    run(Command::new("apt-get").args(["update", "-qq"]))?;
-    run(Command::new("apt-get")
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .args(["install", "-qq", "-y", "--no-install-recommends"])
-        .args(&missing))
-}
-
-fn nix_uid() -> u32 {
-    std::fs::metadata("/proc/self").map_or(1, |m| std::os::unix::fs::MetadataExt::uid(&m))
+    debian::install(&missing)
 }
 
 fn cargo_tests(all: &mut Tally, parts: Option<&Parts>) -> Result<()> {
