@@ -98,6 +98,11 @@ impl Running {
         proof::prove(&Binaries::ensure()?, &place)
     }
 
+    /// What tests look for in their environment.
+    pub fn environment(&self) -> Result<[(&'static str, PathBuf); 2]> {
+        Ok([("ATELIER_CLUSTER", self.description.clone()), ("ATELIER_KEYCLOAK", Binaries::ensure()?.keycloak)])
+    }
+
     pub fn end(mut self) -> Result<()> {
         self.ended = true;
         down(&self.options, true)

@@ -9,6 +9,7 @@ use crate::{
     interrupt,
     run::{cargo, run},
     served::{self, Served},
+    sources,
 };
 use anyhow::{Context, Result, bail};
 use std::{
@@ -110,29 +111,41 @@ fn cluster_tests(all: &mut Tally) -> Result<()> {
     let running = cluster::Running::start("test-cluster")?;
     running.prove()?;
     all.add(Count { passed: 1, ..Count::default() });
-    if has_cluster_tests()? {
+    let programs = programs_that_name(&running.environment()?.map(|(name, _)| name))?;
+    if !programs.is_empty() {
         let mut command = cargo();
-        command.args(["test", "--no-fail-fast", "--test", CLUSTER_TESTS]);
+        command.args(["test", "--no-fail-fast"]).args(programs.iter().flat_map(|name| ["--test", name]));
         for name in CRATES {
             command.args(["-p", name]);
         }
-        command.env("ATELIER_CLUSTER", &running.description);
         let skipped = tempdir()?.join("skipped-on-a-cluster");
         drop(std::fs::remove_file(&skipped));
-        counted("Rust, on the cluster", command.env(SKIPPED, &skipped), all, harness)?;
+        command.envs(running.environment()?).env(SKIPPED, &skipped);
+        counted("Rust, on the cluster", &mut command, all, harness)?;
     }
     running.end()
 }
 
-/// Programs of tests that need `ATELIER_CLUSTER`, by their names.
-const CLUSTER_TESTS: &str = "cluster*";
-
-/// Cargo refuses a pattern that fits nothing.
-fn has_cluster_tests() -> Result<bool> {
-    let beginning = CLUSTER_TESTS.trim_end_matches('*');
-    let folders = std::fs::read_dir("crates")?.flatten().map(|entry| entry.path()).chain(["app".into(), "server".into()]);
-    let mut programs = folders.filter_map(|folder| std::fs::read_dir(folder.join("tests")).ok()).flatten().flatten();
-    Ok(programs.any(|program| program.file_name().to_string_lossy().starts_with(beginning)))
+/// The programs of tests in whose sources one of these variables is named: the ones that look for a cluster.
+fn programs_that_name(variables: &[&str]) -> Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    for (_, src) in sources::crates()? {
+        let tests = src.with_file_name("tests");
+        if !tests.is_dir() {
+            continue;
+        }
+        for source in sources::below(&tests)? {
+            let inside = source.path.split_once("/tests/").map_or("", |(_, inside)| inside);
+            let name = inside.split('/').next().unwrap_or_default().trim_end_matches(".rs");
+            let folder = tests.join(name);
+            // A folder without this belongs to several programs.
+            let is_program = folder.join("main.rs").exists() || folder.with_extension("rs").exists();
+            if is_program && variables.iter().any(|variable| source.text.contains(variable)) {
+                found.insert(name.to_owned());
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn close(tally: Tally) -> Result<()> {

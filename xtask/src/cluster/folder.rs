@@ -34,6 +34,7 @@ pub fn describe(place: &Place, binaries: &Binaries, processes: &Processes, parts
         "node_address": place.address(),
         "pod_network": place.pods(),
         "images": images::names(),
+        "containerd": place.containerd_socket(),
         "pids": processes.ids(),
     });
     for (name, part) in parts.as_object().into_iter().flatten() {
