@@ -3,9 +3,11 @@
 
 mod hosts;
 mod locations;
+mod store;
 
 pub use hosts::Hosts;
 pub use locations::{Locations, Python};
+pub use store::{StoreArgs, StoreSettings};
 
 use crate::{http::health::AgeLimits, listener::ListenerArgs};
 use clap::{Args, ValueEnum};
@@ -297,9 +299,12 @@ impl Config {
     }
 
     pub fn platform(&self, engine: engine::Engine) -> Result<platform::Config, Refused> {
+        let StoreSettings { location, key, garage } = self.locations.store()?;
         Ok(platform::Config {
             database_url: self.locations.database_url()?,
-            store: self.locations.store()?,
+            store: location,
+            store_key: key,
+            garage,
             engine,
             task_limits: self.task_limits.clone(),
             outside_allowed: self.outside_allowed.clone(),

@@ -21,7 +21,7 @@ use std::{
 };
 
 /// Crates whose tests run in one build; `app` gets its server features through `server`.
-const CRATES: [&str; 9] = ["testing", "domain", "engine", "outside", "gateway", "task", "platform", "app", "server"];
+const CRATES: [&str; 10] = ["testing", "domain", "engine", "outside", "gateway", "storage", "task", "platform", "app", "server"];
 
 /// Most lines that the closing words repeat about failures.
 const REPEATED: usize = 80;

@@ -51,6 +51,9 @@ pub enum Outage {
     DatabaseFull,
     StoreAway,
     StoreFull,
+    /// The store does not accept the portal's key.
+    StoreKeyRefused,
+    StoreBucketMissing,
 }
 
 impl Outage {
@@ -60,7 +63,9 @@ impl Outage {
             Self::DatabaseBusy => "Another change takes longer than usual, so this one was not made.",
             Self::DatabaseFull => "The disk of the database is full, so nothing was stored.",
             Self::StoreAway => "The artefact store does not answer now.",
-            Self::StoreFull => "The disk of the artefact store is full, so nothing was stored.",
+            Self::StoreFull => "The artefact store is full, so nothing was stored.",
+            Self::StoreKeyRefused => "The artefact store does not accept the portal’s key.",
+            Self::StoreBucketMissing => "The bucket for this is not in the artefact store.",
         }
     }
 
@@ -70,6 +75,12 @@ impl Outage {
             Self::DatabaseAway | Self::StoreAway => "Nothing was changed. Try again in a moment.",
             Self::DatabaseBusy => "Nothing was changed. Try again in a few seconds.",
             Self::DatabaseFull | Self::StoreFull => "Ask whoever runs this portal to free space, then try again.",
+            Self::StoreKeyRefused => {
+                "Nothing was changed. Whoever runs this portal has to look at the key of the store; `atelier doctor` tries it."
+            }
+            Self::StoreBucketMissing => {
+                "Nothing was changed. Try again in a minute; if it stays, whoever runs this portal has to make the bucket."
+            }
         }
     }
 }

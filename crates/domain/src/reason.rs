@@ -6,5 +6,6 @@ pub mod dataset;
 pub mod endpoint;
 pub mod failure;
 pub mod run;
+pub mod store_key;
 pub mod task;
 pub mod usage;

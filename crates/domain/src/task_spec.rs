@@ -2,6 +2,7 @@
 
 use crate::{
     artefacts::ArtefactStore,
+    base_model::StoredFile,
     ids::{BaseModelId, DatasetVersionId, EndpointId, ModelVersionId, RunId},
     model::WeightsKind,
     name::Name,
@@ -32,6 +33,9 @@ pub struct Train {
     /// Its folder, as in `artefacts::run_task`.
     pub folder: String,
     pub base_model: BaseModelId,
+    /// Its files with their digests, where they are fetched over the network; empty where the store is a folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub base_files: Vec<StoredFile>,
     /// LLaMA-Factory's template name.
     pub template: String,
     pub dataset_version: DatasetVersionId,
@@ -52,10 +56,16 @@ pub struct Merge {
     /// Its folder, as in `artefacts::run_task`.
     pub folder: String,
     pub base_model: BaseModelId,
+    /// Its files with their digests, where they are fetched over the network; empty where the store is a folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub base_files: Vec<StoredFile>,
     /// LLaMA-Factory's template name.
     pub template: String,
     /// The folder of the task that left the adapter.
     pub adapter: String,
+    /// Its files with their digests, where they are fetched over the network; empty where the store is a folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adapter_files: Vec<StoredFile>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,12 +75,18 @@ pub struct Evaluate {
     /// Its folder, as in `artefacts::run_task`.
     pub folder: String,
     pub base_model: BaseModelId,
+    /// Its files with their digests, where they are fetched over the network; empty where the store is a folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub base_files: Vec<StoredFile>,
     pub dataset_version: DatasetVersionId,
     /// Which judging of it counts: see `artefacts::dataset_judgement`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judgement: Option<String>,
     /// The folder of the task that left the weights, and of which kind they are.
     pub weights: String,
+    /// Their files with their digests, where they are fetched over the network; empty where the store is a folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weights_files: Vec<StoredFile>,
     pub weights_kind: WeightsKind,
 }
 
@@ -79,6 +95,9 @@ pub struct Serve {
     pub tenant: Name,
     pub endpoint: EndpointId,
     pub weights: Weights,
+    /// Their files with their digests, where they are fetched over the network; empty where the store is a folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<StoredFile>,
     /// The id under which the model server knows the base.
     pub served_name: String,
     /// `--max-model-len`, tokens.
@@ -117,4 +136,7 @@ pub struct WantedAdapter {
     /// The name at the model server: the model version's id, so that one name never means two things.
     pub name: String,
     pub version: ModelVersionId,
+    /// Its files with their digests, where they are fetched over the network; empty where the store is a folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<StoredFile>,
 }

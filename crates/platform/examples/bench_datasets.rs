@@ -74,6 +74,8 @@ async fn take(file: &str) -> Result<(), Box<dyn std::error::Error>> {
     let config = Config {
         database_url: format!("sqlite:{}", folder.path().join("db").display()),
         store: ArtefactStore::Local { root: folder.path().join("store").display().to_string() },
+        store_key: None,
+        garage: None,
         engine: engine::Engine::Local(engine::local::LocalEngine::new(
             folder.path().join("tasks"),
             "/bin/false".into(),

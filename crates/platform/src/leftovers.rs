@@ -46,7 +46,7 @@ impl Platform {
                         self.blobs().remove_from_disk(&file.path).await.doing(doing)?;
                         swept.files += 1;
                         swept.bytes += file.bytes;
-                    } else if fate != Fate::Promised && inodes.insert(file.inode) {
+                    } else if fate != Fate::Promised && file.inode.is_none_or(|inode| inodes.insert(inode)) {
                         measured += file.bytes;
                     }
                 }
@@ -58,7 +58,7 @@ impl Platform {
             after = page.next;
         }
         for file in self.blobs().on_disk("base-models").await.doing(doing)? {
-            if file.is_unfinished() && self.is_old(&file, AFTER) && !self.is_registering(&file).await? {
+            if file.is_unfinished && self.is_old(&file, AFTER) && !self.is_registering(&file).await? {
                 self.blobs().remove_from_disk(&file.path).await.doing(doing)?;
                 swept.files += 1;
                 swept.bytes += file.bytes;
@@ -103,13 +103,13 @@ struct Owners<'p> {
 impl Owners<'_> {
     async fn fate(&mut self, file: &OnDisk) -> Result<Fate, Problem> {
         let mut parts = file.path.split('/').skip(2);
-        let unfinished = |otherwise| if file.is_unfinished() { otherwise } else { Fate::Kept };
+        let unfinished = |otherwise| if file.is_unfinished { otherwise } else { Fate::Kept };
         match (parts.next(), parts.next()) {
             (Some("datasets"), Some(id)) => {
                 let version = self.version(id).await?;
-                Ok(of_version(version.as_ref(), &parts.collect::<Vec<_>>(), file.is_unfinished()))
+                Ok(of_version(version.as_ref(), &parts.collect::<Vec<_>>(), file.is_unfinished))
             }
-            (Some("runs"), Some(id)) if file.is_unfinished() => {
+            (Some("runs"), Some(id)) if file.is_unfinished => {
                 let Ok(id) = id.parse() else { return Ok(Fate::Unknown) };
                 let state = self.platform.store().run_state_anywhere(id).await.doing("reading a run")?;
                 Ok(if state.is_none_or(|s| s.is_final()) { Fate::Over } else { Fate::Kept })

@@ -32,12 +32,14 @@ pub mod runs;
 pub mod sealing;
 pub mod sessions;
 pub(crate) mod store;
+pub mod store_copy;
+mod store_keys;
 pub mod tenants;
 pub mod usage;
 mod write_access;
 
 use domain::{
-    artefacts::ArtefactStore,
+    artefacts::{ArtefactStore, StoreKey},
     counted,
     problem::{Problem, ProblemKind},
     time::Timestamp,
@@ -59,6 +61,10 @@ pub struct Config {
     /// `sqlite:PATH`, `sqlite::memory:` or `postgres://...`.
     pub database_url: String,
     pub store: ArtefactStore,
+    /// The portal's own, for a store that has keys: reads and writes all buckets.
+    pub store_key: Option<StoreKey>,
+    /// Makes buckets and keys of tenants; `None` = an admin gives them.
+    pub garage: Option<storage::GarageAdmin>,
     pub engine: Engine,
     /// What tasks may use.
     pub task_limits: TaskLimits,
@@ -104,7 +110,7 @@ pub enum OpenError {
     #[error(transparent)]
     Database(#[from] store::ConnectError),
     #[error(transparent)]
-    Store(#[from] blobs::BlobError),
+    Store(#[from] storage::OpenError),
     #[error("the database's secrets cannot be read: {0}")]
     Secrets(String),
     #[error("the audit log of before cannot be closed: {0}")]
@@ -121,6 +127,8 @@ struct Inner {
     store: Store,
     blobs: blobs::Blobs,
     location: ArtefactStore,
+    store_key: Option<StoreKey>,
+    garage: Option<storage::GarageAdmin>,
     engine: Engine,
     task_limits: TaskLimits,
     /// The way to servers that somebody else runs.
@@ -147,7 +155,7 @@ impl Platform {
     /// Opens database and artefact store, and brings the schema up to date. `clock` is the only source of time.
     pub async fn open(config: Config, clock: fn() -> Timestamp) -> Result<Self, OpenError> {
         let store = Store::connect(&config.database_url).await?;
-        let blobs = blobs::Blobs::open(&config.store)?;
+        let blobs = blobs::Blobs::open(&config.store, config.store_key.as_ref())?;
         let text = store.secret("pass", &hex::encode(random::<32>())).await.map_err(|e| OpenError::Secrets(e.to_string()))?;
         let mut pass_secret = [0; 32];
         hex::decode_to_slice(text, &mut pass_secret).map_err(|e| OpenError::Secrets(e.to_string()))?;
@@ -155,6 +163,8 @@ impl Platform {
         let Config {
             database_url: _,
             store: location,
+            store_key,
+            garage,
             engine,
             task_limits,
             outside_allowed,
@@ -169,6 +179,8 @@ impl Platform {
             store,
             blobs,
             location,
+            store_key,
+            garage,
             engine,
             task_limits,
             outside: Outside::new(outside_allowed),

@@ -76,9 +76,8 @@ impl Trouble {
 impl<T> Doing<T> for Result<T, BlobError> {
     fn doing(self, what: &str) -> Result<T, Problem> {
         self.map_err(|e| match &e {
-            BlobError::Full { .. } => outage(Outage::StoreFull, &e, what),
             BlobError::Missing { .. } | BlobError::BadPath { .. } => internal(&e, what),
-            BlobError::Store { .. } => outage(Outage::StoreAway, &e, what),
+            BlobError::Store { outage: of, .. } => outage(*of, &e, what),
         })
     }
 }

@@ -58,6 +58,16 @@ impl Platform {
     }
 }
 
+impl<'a> Tenants<'a> {
+    pub(crate) fn platform(&self) -> &'a Platform {
+        self.platform
+    }
+
+    pub(crate) fn scope(&self) -> &'a PlatformScope {
+        self.scope
+    }
+}
+
 impl Tenants<'_> {
     /// By name; `text` is part of name or title, empty = all.
     pub async fn list(&self, text: &str, after: &Cursor) -> Result<Page<TenantOverview>, Problem> {
@@ -109,6 +119,9 @@ impl Tenants<'_> {
         let title = if new.title.trim().is_empty() { new.name.clone() } else { new.title.trim().to_owned() };
         if title.chars().count() > 80 {
             wrong.push(FieldProblem::new("title", "At most 80 characters."));
+        }
+        if let Some(sentence) = name.as_ref().and_then(|name| self.platform.location().refuses(name)) {
+            wrong.push(FieldProblem::new("name", sentence));
         }
         let Some(name) = name.filter(|_| wrong.is_empty()) else { return Err(Problem::invalid(wrong)) };
         let mut tx = Change::begin(self.platform, &permit).await?;

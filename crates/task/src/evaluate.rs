@@ -57,9 +57,11 @@ async fn prepare(task: &Context, work: &Evaluate, folder: &Path) -> Result<u64, 
     }
     let rows = folder.join(lf::HELD_OUT_FILE);
     task.artefacts.fetch(&artefacts::dataset_held_out(&work.tenant, work.dataset_version, work.judgement.as_deref()), &rows).await?;
-    task.artefacts.fetch_folder(&artefacts::base_model(work.base_model), &folder.join(lf::BASE), "The base model").await?;
+    task.artefacts
+        .fetch_folder(&artefacts::base_model(work.base_model), &folder.join(lf::BASE), "The base model", &work.base_files)
+        .await?;
     let trained = artefacts::run_output(&work.tenant, work.run, &work.weights);
-    task.artefacts.fetch_folder(&trained, &folder.join("tuned"), "The trained model").await?;
+    task.artefacts.fetch_folder(&trained, &folder.join("tuned"), "The trained model", &work.weights_files).await?;
 
     let text = tokio::fs::read_to_string(&rows).await.map_err(TaskError::io("reading the held-out rows"))?;
     let lora = work.weights_kind == WeightsKind::Adapter;

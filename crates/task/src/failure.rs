@@ -2,6 +2,7 @@
 
 use domain::{
     causes::causes,
+    problem::Outage,
     reason::failure::{Cause, Failure},
 };
 
@@ -18,8 +19,12 @@ pub enum Halt {
 pub enum TaskError {
     #[error("{0} is not in the store")]
     Missing(String),
-    #[error("{0} was stored, and what lies on the disk is not what was written")]
+    #[error("{0} was stored, and what lies there is not what was written")]
     Altered(String),
+    #[error("the key of the artefact store that was put beside this task cannot be read")]
+    BadStoreKey,
+    #[error(transparent)]
+    Closed(#[from] storage::OpenError),
     #[error("{doing}: {source}")]
     Store { doing: String, source: object_store::Error },
     #[error("{doing}: {source}")]
@@ -42,10 +47,13 @@ impl From<TaskError> for Failure {
         let evidence: Vec<String> = causes(&error).map(ToString::to_string).collect();
         let cause = if evidence.iter().any(|e| e.contains("No space left on device") || e.contains("Disk quota exceeded")) {
             Cause::DiskFull
-        } else if let TaskError::Missing(what) = &error {
-            Cause::InputMissing { what: what.clone() }
         } else {
-            Cause::Platform
+            match &error {
+                TaskError::Missing(what) => Cause::InputMissing { what: what.clone() },
+                TaskError::BadStoreKey | TaskError::Closed(_) => Cause::Store { outage: Outage::StoreKeyRefused },
+                TaskError::Store { source, .. } => Cause::Store { outage: storage::outage(source) },
+                TaskError::Altered(_) | TaskError::Io { .. } => Cause::Platform,
+            }
         };
         Self::of(cause).with_evidence(evidence)
     }

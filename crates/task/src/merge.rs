@@ -45,9 +45,11 @@ async fn prepare(task: &Context, work: &Merge, folder: &Path) -> Result<(), Halt
     for name in ["", "hf", "tmp", "board"] {
         tokio::fs::create_dir_all(folder.join(name)).await.map_err(TaskError::io("making the working folder"))?;
     }
-    task.artefacts.fetch_folder(&artefacts::base_model(work.base_model), &folder.join(lf::BASE), "The base model").await?;
+    task.artefacts
+        .fetch_folder(&artefacts::base_model(work.base_model), &folder.join(lf::BASE), "The base model", &work.base_files)
+        .await?;
     let adapter = artefacts::run_output(&work.tenant, work.run, &work.adapter);
-    task.artefacts.fetch_folder(&adapter, &folder.join(lf::ADAPTER), "The adapter").await?;
+    task.artefacts.fetch_folder(&adapter, &folder.join(lf::ADAPTER), "The adapter", &work.adapter_files).await?;
     let config = tokio::fs::read(folder.join(lf::BASE).join("config.json")).await.unwrap_or_default();
     let export = lf::export_file(&work.template, &serde_json::from_slice(&config).unwrap_or_default());
     tokio::fs::write(folder.join(lf::EXPORT), lf::yaml_text(&export)).await.map_err(TaskError::io("writing the export's settings"))?;

@@ -88,7 +88,7 @@ async fn fetch(task: &Context, work: &Serve) -> Result<PathBuf, Halt> {
             Weights::Base { base_model } => (artefacts::base_model(base_model), "The base model"),
             Weights::Merged { version } => (artefacts::model_version(&work.tenant, version), "The model version"),
         };
-        Ok(task.artefacts.fetch_folder(&from, &weights, what).await?)
+        Ok(task.artefacts.fetch_folder(&from, &weights, what, &work.files).await?)
     };
     let fetched = task.unless_stopped(fetch).await?;
     task.reporter.phase(Phase::Loading, format!("starting vLLM with {}", size(fetched.bytes)));
@@ -270,7 +270,10 @@ impl Adapters {
         // What a former try left.
         let _ = tokio::fs::remove_dir_all(&folder).await;
         let from = artefacts::model_version(&work.tenant, adapter.version);
-        task.artefacts.fetch_folder(&from, &folder, "The adapter").await.map_err(|e| AdapterReason::NotFetched { error: e.to_string() })?;
+        task.artefacts
+            .fetch_folder(&from, &folder, "The adapter", &adapter.files)
+            .await
+            .map_err(|e| AdapterReason::NotFetched { error: e.to_string() })?;
         vllm::load_adapter(http, &adapter.name, &folder).await
     }
 

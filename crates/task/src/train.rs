@@ -50,7 +50,10 @@ async fn prepare(task: &Context, work: &Train, folder: &Path) -> Result<Option<u
     for name in ["", lf::DATA, "hf", "tmp", "board"] {
         tokio::fs::create_dir_all(folder.join(name)).await.map_err(TaskError::io("making the working folder"))?;
     }
-    let base = task.artefacts.fetch_folder(&artefacts::base_model(work.base_model), &folder.join(lf::BASE), "The base model").await?;
+    let base = task
+        .artefacts
+        .fetch_folder(&artefacts::base_model(work.base_model), &folder.join(lf::BASE), "The base model", &work.base_files)
+        .await?;
     let data = folder.join(lf::DATA);
     let judgement = work.judgement.as_deref();
     task.artefacts.fetch(&artefacts::dataset_train(&work.tenant, work.dataset_version, judgement), &data.join(lf::TRAIN_FILE)).await?;

@@ -247,6 +247,7 @@ mod tests {
             tenant: "acme".parse().unwrap(),
             endpoint: domain::ids::EndpointId::from_uuid(uuid),
             weights: domain::task_spec::Weights::Base { base_model: domain::ids::BaseModelId::from_uuid(uuid) },
+            files: Vec::new(),
             served_name: "world".into(),
             context: 512,
             max_lora_rank: 0,

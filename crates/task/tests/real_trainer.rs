@@ -30,6 +30,40 @@ fn cause_of(verdict: Verdict) -> (String, String) {
     }
 }
 
+/// Over a real S3 store, with the tenant's key, from training to the score; the store restarts in between.
+#[test]
+fn a_run_over_s3_leaves_its_files_in_the_tenants_bucket() {
+    let Some(_machine) = machine("ATELIER_TRAINER_PYTHON") else { return };
+    let Some(mut garage) = testing::garage::start() else { return };
+    let world = World::on_s3(&garage, 64);
+    let quick = settings().with("num_train_epochs", 1.0);
+    let mut task = world.train(quick.clone());
+    task.wait_for("the first step", 180, |said| matches!(said, TaskMessage::Progress { .. }).then_some(()));
+    garage.stop();
+    garage.run();
+    assert!(task.wait(180).success(), "{}", task.log());
+    let Verdict::Succeeded(outcome) = world.verdict("train") else { panic!("{:?}", world.verdict("train")) };
+    assert!(outcome.files.iter().any(|f| f.path == "adapter_model.safetensors"), "{:?}", outcome.files);
+    for file in &outcome.files {
+        let bytes = world.in_bucket(&format!("{}/{}", artefacts::run_output(&tenant(), RUN, "train"), file.path));
+        assert_eq!((bytes.len() as u64, blake3::hash(&bytes).to_hex().to_string()), (file.bytes, file.digest.clone()), "{}", file.path);
+    }
+    // Fetched, not linked.
+    let weights = world.task_folder("train").join("work/base/model.safetensors");
+    assert!(!weights.is_symlink(), "{}", weights.display());
+    let mut task = world.evaluate(&quick);
+    assert!(task.wait(180).success(), "{}", task.log());
+    let Verdict::Succeeded(outcome) = world.verdict("evaluate") else { panic!("{:?}", world.verdict("evaluate")) };
+    assert_eq!(outcome.scores.unwrap().rows, 8);
+    // Neither spec nor log tells the key.
+    let key = std::fs::read_to_string(world.task_folder("train").join("secrets/store")).unwrap();
+    let key: domain::artefacts::StoreKey = serde_json::from_str(&key).unwrap();
+    for file in ["spec.json", "log.jsonl", "output"] {
+        let text = std::fs::read_to_string(world.task_folder("train").join(file)).unwrap();
+        assert!(!text.contains(&key.secret_access_key), "{file}");
+    }
+}
+
 #[test]
 fn a_lora_run_leaves_an_adapter_its_figures_and_a_score() {
     let Some(_machine) = machine("ATELIER_TRAINER_PYTHON") else { return };

@@ -55,7 +55,8 @@ fn put_adapter(world: &World, n: u128, rank: usize) {
 }
 
 fn want(world: &World, task: &str, versions: &[u128]) {
-    let adapters = versions.iter().map(|n| WantedAdapter { name: version(*n).to_string(), version: version(*n) }).collect();
+    let adapters =
+        versions.iter().map(|n| WantedAdapter { name: version(*n).to_string(), version: version(*n), files: Vec::new() }).collect();
     let path = world.task_folder(task).join("adapters.json");
     let beside = path.with_extension("new");
     std::fs::write(&beside, serde_json::to_vec(&WantedAdapters { adapters }).unwrap()).unwrap();

@@ -1,5 +1,7 @@
 //! `atelier doctor`: what the portal needs on this machine, what of it is there, and how to get the rest. Changes nothing.
 
+mod store;
+
 use crate::{
     config::{IdentityProvider, Locations, Python, ServeArgs},
     finding::Finding,
@@ -43,6 +45,7 @@ pub async fn doctor(args: &DoctorArgs, locations: &Locations) -> ExitCode {
         ("GPU", gpu()),
         ("database", database(locations)),
     ];
+    parts.extend(store::store(locations).await.into_iter().map(|finding| ("artefact store", finding)));
     parts.extend(sign_in(args, locations, id_token.as_deref()).await.into_iter().map(|finding| ("sign-in", finding)));
     let mut missing = 0;
     for (name, finding) in parts {

@@ -4,12 +4,13 @@ mod audit;
 mod base_model;
 mod doctor;
 mod serve;
+mod store;
 mod tenant;
 mod usage;
 
 use crate::{
     clock,
-    config::{Locations, ServeArgs},
+    config::{Locations, ServeArgs, StoreSettings},
     portal,
     traces::Traces,
 };
@@ -52,6 +53,9 @@ enum Command {
     /// Tenants: the teams that share the portal.
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
+    /// Where datasets, weights and logs lie.
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Base models: what runs start from.
     #[command(subcommand)]
     BaseModel(base_model::BaseModelCommand),
@@ -129,6 +133,7 @@ fn run(command: Command, locations: Locations) -> anyhow::Result<ExitCode> {
             }
             Command::Doctor(args) => Ok(doctor::doctor(&args, &locations).await),
             Command::Tenant(command) => tenant::run(command, &open(&locations).await?).await,
+            Command::Store(command) => store::run(command, &locations).await,
             Command::BaseModel(command) => base_model::run(command, &open(&locations).await?).await,
             Command::Audit(command) => audit::run(command, &open(&locations).await?).await,
             Command::Usage(command) => usage::run(command, &open(&locations).await?).await,
@@ -144,9 +149,12 @@ fn run(command: Command, locations: Locations) -> anyhow::Result<ExitCode> {
 
 /// The platform for a command on the server itself: same data, no listener.
 async fn open(locations: &Locations) -> anyhow::Result<Platform> {
+    let StoreSettings { location, key, garage } = locations.store()?;
     let config = platform::Config {
         database_url: locations.database_url()?,
-        store: locations.store()?,
+        store: location,
+        store_key: key,
+        garage,
         engine: portal::engine(locations, std::env::current_exe()?)?,
         task_limits: Default::default(),
         outside_allowed: Default::default(),

@@ -1,10 +1,11 @@
-//! `atelier tenant create|list`.
+//! `atelier tenant create|list|store-key`.
 
 use super::said;
+use anyhow::{Context, bail};
 use clap::Subcommand;
-use domain::{page::Cursor, tenant::Quota};
+use domain::{artefacts::StoreKey, page::Cursor, tenant::Quota};
 use platform::{Platform, access::PlatformScope, tenants::NewTenant};
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 #[derive(Subcommand)]
 pub enum TenantCommand {
@@ -27,6 +28,14 @@ pub enum TenantCommand {
     },
     /// Lists the tenants with what they hold.
     List,
+    /// Gives a tenant its key of an artefact store in S3, over an earlier one, after trying it: it must read and write the tenant's bucket,
+    /// and read the platform's. What runs keeps the key that it started with. Not needed where the portal makes keys itself.
+    StoreKey {
+        name: String,
+        /// File with the key: `{"access_key_id": "...", "secret_access_key": "..."}`.
+        #[arg(long)]
+        key: PathBuf,
+    },
 }
 
 pub async fn run(command: TenantCommand, platform: &Platform) -> anyhow::Result<ExitCode> {
@@ -37,6 +46,15 @@ pub async fn run(command: TenantCommand, platform: &Platform) -> anyhow::Result<
             let quota = Quota { concurrent_runs: runs, storage_bytes: storage_gb.saturating_mul(domain::size::GB), endpoints };
             let tenant = tenants.create(NewTenant { name, title, quota }).await.map_err(said)?;
             println!("Tenant {} is there: /t/{}", tenant.name, tenant.name);
+        }
+        TenantCommand::StoreKey { name, key } => {
+            let text = std::fs::read_to_string(&key).with_context(|| format!("{} cannot be read", key.display()))?;
+            // Not the parser's words: they quote what they read.
+            let Ok(key) = serde_json::from_str::<StoreKey>(&text) else {
+                bail!(r#"{} holds no key: {{"access_key_id": "...", "secret_access_key": "..."}} is wanted"#, key.display());
+            };
+            tenants.set_store_key(&name, key).await.map_err(said)?;
+            println!("The tenant {name} has a key of the artefact store, and it works.");
         }
         TenantCommand::List => {
             println!("{:<24} {:<10} {:>7} {:>6} {:>10} {:>9}", "name", "state", "members", "runs", "endpoints", "stored MB");

@@ -1,12 +1,9 @@
 //! Where things lie: data, database, store, and the Pythons of trainer and model server.
 
-use super::Refused;
+use super::{Refused, StoreArgs, StoreSettings};
 use crate::secret_file;
 use clap::Args;
-use domain::{
-    artefacts::ArtefactStore,
-    environment::{self, PythonEnvironment},
-};
+use domain::environment::{self, PythonEnvironment};
 use platform::sealing::TokenKey;
 use std::{
     collections::BTreeMap,
@@ -26,9 +23,8 @@ pub struct Locations {
     /// (`openssl rand -hex 32` makes one); default: token.key in the data folder, made at the first start.
     #[arg(long, env = "ATELIER_TOKEN_KEY", global = true)]
     pub token_key: Option<PathBuf>,
-    /// Folder of datasets, weights and logs; default: store in the data folder.
-    #[arg(long, env = "ATELIER_STORE", global = true)]
-    pub store: Option<PathBuf>,
+    #[command(flatten)]
+    pub store: StoreArgs,
     /// Python of the trainer's environment (LLaMA-Factory); default: the one that `make demo` has installed.
     #[arg(long, env = "ATELIER_TRAINER_PYTHON", global = true)]
     pub trainer_python: Option<PathBuf>,
@@ -52,14 +48,9 @@ impl Locations {
         }
     }
 
-    pub fn store(&self) -> Result<ArtefactStore, Refused> {
-        let folder = match &self.store {
-            Some(folder) => folder.clone(),
-            None => self.data_folder()?.join("store"),
-        };
-        std::fs::create_dir_all(&folder).map_err(|e| Refused(format!("The store {} cannot be made: {e}.", folder.display())))?;
-        let root = folder.canonicalize().map_err(|e| Refused(format!("The store {} cannot be read: {e}.", folder.display())))?;
-        Ok(ArtefactStore::Local { root: root.display().to_string() })
+    /// Where artefacts lie, and the portal's own key where that needs one.
+    pub fn store(&self) -> Result<StoreSettings, Refused> {
+        self.store.settle(|| Ok(self.data_folder()?.join("store")))
     }
 
     /// The key of the issuer's tokens. One that was named must be there: replicas that each made their own could not read each other's.

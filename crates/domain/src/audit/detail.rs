@@ -80,6 +80,12 @@ pub enum Detail {
     },
     TenantSuspended,
     TenantResumed,
+    /// Of the artefact store.
+    StoreKeySet {
+        access_key_id: String,
+        /// Made by Garage for the portal, not given by a person.
+        by_garage: bool,
+    },
 
     BaseModelAsked {
         architecture: String,
@@ -271,6 +277,8 @@ impl Detail {
             Self::CallRulesSet { rules } => format!("limits: {}", rules.said()),
             Self::TenantSuspended => "suspended".into(),
             Self::TenantResumed => "resumed".into(),
+            Self::StoreKeySet { access_key_id, by_garage: true } => format!("key {access_key_id} of the artefact store, made by Garage"),
+            Self::StoreKeySet { access_key_id, by_garage: false } => format!("key {access_key_id} of the artefact store, given by hand"),
             Self::BaseModelAsked { architecture, folder } => format!("{architecture} from {folder}"),
             Self::BaseModelRegistered { files, digest } => format!("{}, digest {digest}", counted(*files, "file", "files")),
             Self::BaseModelBroken { reason } => reason.said(),

@@ -1,6 +1,9 @@
 //! Why an endpoint is in its state, and why a version on it does not answer.
 
-use super::task::{End, PendingCause};
+use super::{
+    store_key::NoStoreKey,
+    task::{End, PendingCause},
+};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +20,10 @@ pub enum EndpointReason {
     /// The engine has taken the task and cannot start it yet.
     Pending {
         cause: PendingCause,
+    },
+    /// The tenant has no key of the artefact store.
+    WaitsForStoreKey {
+        why: NoStoreKey,
     },
     Answers,
     /// It ended without being told to.
@@ -104,6 +111,7 @@ impl EndpointReason {
             Self::Starting => "The model server is being started.".into(),
             Self::Loading { detail } => detail.clone(),
             Self::Pending { cause } => cause.said(),
+            Self::WaitsForStoreKey { why } => why.said(),
             Self::Answers => "Answers.".into(),
             Self::Restarting { seconds, how, last_error } => {
                 format!("The model server is being restarted in {seconds} s, because {}.{}", how.said(), last(last_error))

@@ -1,6 +1,6 @@
 //! Why a step of a run failed: the causes that are known, and what each says to the person who started the run.
 
-use crate::time::span;
+use crate::{problem::Outage, time::span};
 use serde::{Deserialize, Serialize};
 
 /// What went wrong, as a code with its parameters. Recognised in a trainer's output by `task::catalogue`, and at the end of a process
@@ -133,7 +133,11 @@ pub enum Cause {
         /// Milliseconds that the step was allowed.
         allowed: i64,
     },
-    /// Files or store around the program.
+    /// What the artefact store said.
+    Store {
+        outage: Outage,
+    },
+    /// Files around the program.
     Platform,
     Unknown,
 
@@ -289,6 +293,11 @@ impl Cause {
                 format!("The step took longer than the {} that it is allowed, and was stopped.", span(*allowed)),
                 "Clone the run with fewer epochs or less data, or ask whoever runs this portal for a longer limit.",
             ),
+            Self::Store { outage: Outage::StoreAway } => {
+                plain("The artefact store did not answer for minutes, so the files of this run could not be read or written.", AGAIN)
+            }
+            Self::Store { outage: Outage::StoreKeyRefused } => plain("The artefact store does not accept the tenant’s key.", STORE),
+            Self::Store { outage } => with(outage.said().to_owned(), STORE),
             Self::Platform => plain("The platform could not read or write the files of this run.", AGAIN),
             Self::Unknown => plain(
                 "The trainer failed for a reason that is not known here.",

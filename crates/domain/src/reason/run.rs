@@ -1,6 +1,6 @@
 //! Why a run or one of its steps is where it is.
 
-use super::{failure::Cause, task::PendingCause};
+use super::{failure::Cause, store_key::NoStoreKey, task::PendingCause};
 use crate::{
     counted::counted,
     name::Name,
@@ -56,6 +56,10 @@ pub enum Reason {
     /// The engine has it, and it cannot start yet.
     WaitsForMachine {
         cause: PendingCause,
+    },
+    /// The tenant has no key of the artefact store.
+    WaitsForStoreKey {
+        why: NoStoreKey,
     },
     Started,
     FetchesTrainingInputs,
@@ -161,6 +165,7 @@ impl Reason {
             Self::AfterStop => "Not reached, because the run was stopped.".into(),
             Self::Starting => "Starting the process.".into(),
             Self::WaitsForMachine { cause } => cause.said(),
+            Self::WaitsForStoreKey { why } => why.said(),
             Self::Started => "The process was started.".into(),
             Self::FetchesTrainingInputs => "fetching base model and dataset".into(),
             Self::TrainingInputs { bytes, train_rows, held_out_rows } => {

@@ -3,7 +3,7 @@
 use super::{
     Halt, Leader,
     endpoint_output::{self, Beside},
-    external, output, sweep,
+    external, output, store_keys, sweep,
     tasks::{self, GRACE, TaskBuilder},
 };
 use crate::{
@@ -13,8 +13,9 @@ use crate::{
 };
 use domain::{
     audit::Detail,
+    base_model::StoredFile,
     endpoint::{AdapterState, EndpointEvent, EndpointState},
-    ids::EndpointId,
+    ids::{EndpointId, ModelVersionId},
     name::Name,
     problem::Problem,
     reason::endpoint::{EndpointReason, ServerEnd},
@@ -154,7 +155,15 @@ async fn start(leader: &Leader, record: &EndpointRecord, name: &str) -> Result<(
         None => None,
     };
     let base = base.ok_or_else(|| Problem::not_found("The base model"))?;
-    let task = TaskBuilder { location: leader.platform.location(), limits: leader.platform.task_limits() }.serve(record, &base);
+    let tasks = TaskBuilder { location: leader.platform.location(), limits: leader.platform.task_limits() };
+    let files = match e.merged_version {
+        Some(version) => files_of(leader, &e.tenant, version).await?,
+        None => base.files.clone(),
+    };
+    let task = tasks.serve(record, &base, &files);
+    if let Err(why) = store_keys::hand_over(leader, &e.tenant).await? {
+        return say(leader, record, EndpointReason::WaitsForStoreKey { why }).await;
+    }
     match leader.effects().await?.apply(&task).await {
         Ok(()) | Err(EngineError::Different { .. }) => put_adapters(leader, record, name).await,
         Err(err) => {
@@ -162,6 +171,11 @@ async fn start(leader: &Leader, record: &EndpointRecord, name: &str) -> Result<(
             died(leader, record, Some(ServerEnd::NotStarted { error: err.to_string() })).await
         }
     }
+}
+
+async fn files_of(leader: &Leader, tenant: &Name, version: ModelVersionId) -> Result<Vec<StoredFile>, Halt> {
+    let version = leader.platform.store().model_version(tenant, version).await.doing("reading a model version")?;
+    Ok(version.map(|v| v.files).unwrap_or_default())
 }
 
 /// Says why an endpoint is still in its state.
@@ -183,7 +197,15 @@ async fn put_adapters(leader: &Leader, record: &EndpointRecord, task: &str) -> R
     if record.endpoint.merged_version.is_some() {
         return Ok(());
     }
-    let adapters = record.endpoint.attachments.iter().map(|a| WantedAdapter { name: a.version.to_string(), version: a.version }).collect();
+    let tasks = TaskBuilder { location: leader.platform.location(), limits: leader.platform.task_limits() };
+    let mut adapters = Vec::new();
+    for a in &record.endpoint.attachments {
+        let files = match tasks.fetches() {
+            true => files_of(leader, &record.endpoint.tenant, a.version).await?,
+            false => Vec::new(),
+        };
+        adapters.push(WantedAdapter { name: a.version.to_string(), version: a.version, files });
+    }
     let wanted = store::json(&WantedAdapters { adapters }).into_bytes();
     if leader.memory(|m| m.adapters.get(task) == Some(&wanted)) {
         return Ok(());

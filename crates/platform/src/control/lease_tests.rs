@@ -9,6 +9,8 @@ async fn platform(folder: &std::path::Path) -> Platform {
     let config = crate::Config {
         database_url: "sqlite::memory:".into(),
         store: ArtefactStore::Local { root: folder.join("store").display().to_string() },
+        store_key: None,
+        garage: None,
         engine: Engine::Local(LocalEngine::new(folder.join("tasks"), "/bin/false".into(), Default::default())),
         task_limits: Default::default(),
         outside_allowed: Default::default(),

@@ -15,6 +15,7 @@ mod publish;
 mod queue;
 mod runs;
 mod steps;
+mod store_keys;
 mod sweep;
 pub(crate) mod tasks;
 mod term;
@@ -26,7 +27,7 @@ use crate::{
     problem::Doing,
     store::{Tx, leases::Fence},
 };
-use domain::problem::Problem;
+use domain::{name::Name, problem::Problem, reason::store_key::NoStoreKey};
 use engine::Engine;
 use std::{
     collections::{HashMap, HashSet},
@@ -72,6 +73,10 @@ struct Memory {
     stopping: HashSet<String>,
     /// The adapters that were last put beside a server.
     adapters: HashMap<String, Vec<u8>>,
+    /// Why a tenant has no key of the artefact store.
+    no_store_key: HashMap<Name, NoStoreKey>,
+    /// Its id, once it is known to be there.
+    platform_bucket: Option<String>,
 }
 
 impl Leader {

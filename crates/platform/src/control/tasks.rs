@@ -3,8 +3,8 @@
 use crate::TaskLimits;
 use crate::store::endpoints::EndpointRecord;
 use domain::{
-    artefacts::ArtefactStore,
-    base_model::BaseModel,
+    artefacts::{ArtefactStore, STORE_SECRET},
+    base_model::{BaseModel, StoredFile},
     dataset::DatasetVersion,
     ids::{EndpointId, RunId},
     name::Name,
@@ -12,7 +12,7 @@ use domain::{
     serving::ParserChoice,
     task_spec::{Evaluate, Merge, Serve, TaskSpec, Train, Weights, Work},
 };
-use engine::{Resources, Runtime, Task, TaskKind};
+use engine::{Resources, Runtime, SecretRef, Task, TaskKind};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -68,10 +68,26 @@ impl TaskBuilder<'_> {
             args: args.map(str::to_owned).into(),
             spec: crate::store::json(&spec),
             resources: Resources { memory: self.limits.memory, ..Resources::default() },
-            secrets: Vec::new(),
+            secrets: self.secrets(),
             deadline: None,
             grace: GRACE,
         }
+    }
+
+    /// The tenant's key of the store, where that has keys.
+    fn secrets(&self) -> Vec<SecretRef> {
+        // A folder has no keys.
+        self.fetches().then(|| SecretRef { name: STORE_SECRET.into(), file: STORE_SECRET.into() }).into_iter().collect()
+    }
+
+    /// Whether tasks fetch files over the network. Those of a folder are linked.
+    pub(crate) fn fetches(&self) -> bool {
+        matches!(self.location, ArtefactStore::S3 { .. })
+    }
+
+    /// What a task compares with what it fetches.
+    fn files(&self, files: &[StoredFile]) -> Vec<StoredFile> {
+        if self.fetches() { files.to_vec() } else { Vec::new() }
     }
 
     pub(crate) fn train(&self, run: &Run, step: &Step, base: &BaseModel, version: &DatasetVersion) -> Task {
@@ -81,6 +97,7 @@ impl TaskBuilder<'_> {
             run: run.id,
             folder: step.folder(),
             base_model: base.id,
+            base_files: self.files(&base.files),
             template: base.template.clone(),
             dataset_version: version.id,
             judgement: version.judgement.clone(),
@@ -92,34 +109,47 @@ impl TaskBuilder<'_> {
     }
 
     /// The adapter that the step `adapter` has left, into the weights of its base.
-    pub(crate) fn merge(&self, run: &Run, step: &Step, base: &BaseModel, adapter: &StepId) -> Task {
+    pub(crate) fn merge(&self, run: &Run, step: &Step, base: &BaseModel, adapter: &StepId, files: &[StoredFile]) -> Task {
         let work = Work::Merge(Merge {
             tenant: run.tenant.clone(),
             run: run.id,
             folder: step.folder(),
             base_model: base.id,
+            base_files: self.files(&base.files),
             template: base.template.clone(),
             adapter: run.folder_of(adapter),
+            adapter_files: self.files(files),
         });
         self.batch(run, step, work)
     }
 
     /// Base against the weights that the step `weights` has left.
-    pub(crate) fn evaluate(&self, run: &Run, step: &Step, version: &DatasetVersion, weights: &StepId) -> Task {
+    pub(crate) fn evaluate(
+        &self,
+        run: &Run,
+        step: &Step,
+        base: &BaseModel,
+        version: &DatasetVersion,
+        weights: (&StepId, &[StoredFile]),
+    ) -> Task {
+        let (weights, files) = weights;
         let work = Work::Evaluate(Evaluate {
             tenant: run.tenant.clone(),
             run: run.id,
             folder: step.folder(),
             base_model: run.base_model,
+            base_files: self.files(&base.files),
             dataset_version: version.id,
             judgement: version.judgement.clone(),
             weights: run.folder_of(weights),
+            weights_files: self.files(files),
             weights_kind: run.weights_of(weights),
         });
         self.batch(run, step, work)
     }
 
-    pub(crate) fn serve(&self, record: &EndpointRecord, base: &BaseModel) -> Task {
+    /// `files`: of the weights.
+    pub(crate) fn serve(&self, record: &EndpointRecord, base: &BaseModel, files: &[StoredFile]) -> Task {
         let e = &record.endpoint;
         let (weights, served_name) = match e.merged_version {
             Some(version) => (Weights::Merged { version }, version.to_string()),
@@ -134,6 +164,7 @@ impl TaskBuilder<'_> {
             tenant: e.tenant.clone(),
             endpoint: e.id,
             weights,
+            files: self.files(files),
             served_name,
             context: base.context,
             max_lora_rank: record.max_lora_rank,

@@ -1,7 +1,7 @@
 //! The leader's work: keys that commits, the engine and the clock put into a queue, many looked at at once.
 
 use super::{
-    Halt, Leader, checkpoints, endpoints, runs, steps, sweep, tasks,
+    Halt, Leader, checkpoints, endpoints, runs, steps, store_keys, sweep, tasks,
     workqueue::{Key, WorkQueue},
 };
 use crate::{leftovers, problem::Doing};
@@ -170,7 +170,7 @@ impl Term {
         match key {
             Key::Run(tenant, id) => drop(self.runs.insert(*id, tenant.clone())),
             Key::Endpoint(tenant, id) => drop(self.endpoints.insert(*id, tenant.clone())),
-            Key::FullPass | Key::Admission | Key::Sweep | Key::Leftovers | Key::Checkpoints => {}
+            Key::FullPass | Key::Admission | Key::Sweep | Key::Leftovers | Key::StoreKeys | Key::Checkpoints => {}
         }
     }
 
@@ -179,7 +179,7 @@ impl Term {
         let forgotten = match key {
             Key::Run(_, id) => self.runs.remove(id).is_some(),
             Key::Endpoint(_, id) => self.endpoints.remove(id).is_some(),
-            Key::FullPass | Key::Admission | Key::Sweep | Key::Leftovers | Key::Checkpoints => false,
+            Key::FullPass | Key::Admission | Key::Sweep | Key::Leftovers | Key::StoreKeys | Key::Checkpoints => false,
         };
         if forgotten {
             self.queue.add(Key::Sweep, now + SWEEP_AFTER);
@@ -195,6 +195,7 @@ impl Term {
             Key::Endpoint(tenant, id) => self.spawn(async move { endpoints::reconcile(leader, tenant, id).await.map(Looked::again_after) }),
             Key::Sweep => self.spawn(async { sweep::sweep(leader).await.map(|()| Looked::default()) }),
             Key::Leftovers => self.spawn(async { sweep::leftovers(leader).await.map(|()| Looked::again_after(Some(leftovers::EVERY))) }),
+            Key::StoreKeys => self.spawn(async { store_keys::make_missing(leader).await.map(Looked::again_after) }),
             Key::Checkpoints => self.spawn(async { checkpoints::sign(leader).await.map(|next| Looked::again_after(Some(next))) }),
         };
         self.keys.insert(id, key);
@@ -254,6 +255,6 @@ async fn full_pass(leader: Leader) -> Result<Looked, Halt> {
         found.push(Key::Endpoint(tenant, id));
     }
     let next = if found.is_empty() { FULL_PASS_AT_REST } else { FULL_PASS };
-    found.extend([Key::Admission, Key::Sweep]);
+    found.extend([Key::Admission, Key::Sweep, Key::StoreKeys]);
     Ok(Looked { next: Some(next), found })
 }

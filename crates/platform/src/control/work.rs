@@ -20,11 +20,13 @@ pub(super) async fn task(leader: &Leader, run: &Run, step: &Step) -> Result<Task
         .await
         .doing("reading the dataset")?
         .ok_or_else(|| missing("The dataset"))?;
+    let results = store.run_results(&run.tenant, run.id).await.doing("reading a run’s results")?;
+    let left = |step: &StepId| run.step(step).and_then(|s| results.get(s.unit().as_str())).map_or(&[][..], |outcome| &outcome.files);
     let tasks = TaskBuilder { location: leader.platform.location(), limits: leader.platform.task_limits() };
     Ok(match work {
         ProcessWork::Train => tasks.train(run, step, &base, &version),
-        ProcessWork::Merge { adapter } => tasks.merge(run, step, &base, adapter),
-        ProcessWork::Evaluate { weights } => tasks.evaluate(run, step, &version, weights),
+        ProcessWork::Merge { adapter } => tasks.merge(run, step, &base, adapter, left(adapter)),
+        ProcessWork::Evaluate { weights } => tasks.evaluate(run, step, &base, &version, (weights, left(weights))),
     })
 }
 

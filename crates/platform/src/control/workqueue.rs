@@ -28,6 +28,8 @@ pub(super) enum Key {
     Sweep,
     /// Files in the artefact store that nobody owns.
     Leftovers,
+    /// Buckets and keys of tenants in the artefact store.
+    StoreKeys,
     /// Signed states of the audit chains.
     Checkpoints,
 }
@@ -41,6 +43,7 @@ impl fmt::Display for Key {
             Self::Endpoint(tenant, id) => write!(f, "endpoint/{tenant}/{id}"),
             Self::Sweep => f.write_str("sweep"),
             Self::Leftovers => f.write_str("leftovers"),
+            Self::StoreKeys => f.write_str("keys of the store"),
             Self::Checkpoints => f.write_str("checkpoints"),
         }
     }

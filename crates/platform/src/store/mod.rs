@@ -39,6 +39,7 @@ mod rights;
 pub(crate) mod run_live;
 pub(crate) mod runs;
 mod sessions;
+mod store_keys;
 mod tenants;
 #[cfg(test)]
 mod tests;

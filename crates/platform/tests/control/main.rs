@@ -5,6 +5,7 @@ mod external;
 mod house;
 mod models_and_lineage;
 mod runs;
+mod s3;
 mod steps;
 mod strangers;
 

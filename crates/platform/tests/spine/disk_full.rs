@@ -92,7 +92,7 @@ async fn a_full_disk_refuses_the_upload_and_only_delays_the_inspection(world: Wo
     let scope = world.scope("ann", "acme", Role::Engineer).await;
     let refused = world.upload(&scope, "large", &rows(30_000)).await.unwrap_err();
     assert_eq!(refused.kind, ProblemKind::Unavailable);
-    assert_eq!(refused.sentence, "The disk of the artefact store is full, so nothing was stored.");
+    assert_eq!(refused.sentence, "The artefact store is full, so nothing was stored.");
     assert!(world.platform.datasets(&scope).list(&Default::default(), &Cursor::default()).await.unwrap().rows.is_empty());
 
     // There is room again, because nothing was left; but not for what the inspection writes.

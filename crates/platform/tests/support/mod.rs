@@ -68,6 +68,8 @@ impl World {
         let config = Config {
             database_url,
             store,
+            store_key: None,
+            garage: None,
             engine,
             task_limits: Default::default(),
             outside_allowed: Default::default(),

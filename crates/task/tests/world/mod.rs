@@ -1,19 +1,23 @@
 //! A store with the demo's base model and dataset, and the task as a process of its own: this very test executable, called again.
 
 use domain::{
-    artefacts::{self, ArtefactStore},
+    artefacts::{self, ArtefactStore, STORE_SECRET, StoreKey},
+    base_model::StoredFile,
     ids::{BaseModelId, DatasetVersionId, EndpointId, ModelVersionId, RunId},
     model::WeightsKind,
     report::{Line, Phase, TaskMessage, Verdict},
     settings::{FinetuningType, RunSettings},
     task_spec::{Evaluate, Merge, Serve, TaskSpec, Train, Weights, Work},
 };
+use object_store::ObjectStoreExt;
 use std::{
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Mutex, MutexGuard},
     time::{Duration, Instant},
 };
+use storage::{Patience, Storage};
+use testing::garage::{self, Garage};
 use uuid::Uuid;
 
 pub const BASE: BaseModelId = BaseModelId::from_uuid(Uuid::from_u128(1));
@@ -44,6 +48,8 @@ pub fn machine(variable: &str) -> Option<MutexGuard<'static, ()>> {
 
 pub struct World {
     folder: tempfile::TempDir,
+    /// Where its artefacts lie, if not in a folder: the tenant's key is among the task's secrets.
+    s3: Option<(ArtefactStore, StoreKey)>,
     pub train_rows: u64,
     pub held_out_rows: u64,
 }
@@ -53,7 +59,7 @@ impl World {
     pub fn new(rows: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/world");
-        let world = Self { folder, train_rows: rows as u64, held_out_rows: 8 };
+        let world = Self { folder, s3: None, train_rows: rows as u64, held_out_rows: 8 };
         let base = world.stored(&artefacts::base_model(BASE));
         std::fs::create_dir_all(&base).unwrap();
         for entry in std::fs::read_dir(examples.join("base-model")).unwrap().flatten() {
@@ -64,6 +70,60 @@ impl World {
         world.put(&artefacts::dataset_train(&tenant(), DATA, None), &(lines[..rows].join("\n") + "\n"));
         world.put(&artefacts::dataset_held_out(&tenant(), DATA, None), &(lines[rows..rows + 8].join("\n") + "\n"));
         world
+    }
+
+    /// The same in buckets of a real S3 store: everything that the folder holds is put there, and taken from it.
+    pub fn on_s3(garage: &Garage, rows: usize) -> Self {
+        let location = ArtefactStore::S3 {
+            endpoint: garage.endpoint.clone(),
+            region: garage::REGION.into(),
+            bucket_prefix: "house-".into(),
+            path_style: true,
+            ca: None,
+        };
+        let as_key = |(access_key_id, secret_access_key)| StoreKey { access_key_id, secret_access_key };
+        let (portal, tenant) = (garage.key("portal"), garage.key("tenant"));
+        let tenants = location.bucket(&self::tenant()).unwrap();
+        let shared = location.platform_bucket().unwrap();
+        for bucket in [&tenants, &shared] {
+            garage.bucket(bucket);
+            garage.allow(bucket, &portal, &["--read", "--write"]);
+        }
+        garage.allow(&tenants, &tenant, &["--read", "--write"]);
+        garage.allow(&shared, &tenant, &["--read"]);
+        let folder = Self::new(rows);
+        let storage = Storage::open(&location, Some(&as_key(portal)), Patience::PORTAL).unwrap();
+        let root = folder.stored("");
+        for file in files_below(&root) {
+            let path = object_store::path::Path::from(file.strip_prefix(&root).unwrap().to_str().unwrap());
+            let bytes = std::fs::read(&file).unwrap();
+            block_on(async { storage.of(path.as_ref()).unwrap().put(&path, bytes.into()).await.unwrap() });
+        }
+        // From here on nothing can be taken from the folder.
+        std::fs::remove_dir_all(&root).unwrap();
+        Self { s3: Some((location, as_key(tenant))), ..folder }
+    }
+
+    /// The bytes of an object in the tenant's bucket, read with its own key.
+    pub fn in_bucket(&self, path: &str) -> Vec<u8> {
+        let (location, key) = self.s3.as_ref().unwrap();
+        let storage = Storage::open(location, Some(key), Patience::PORTAL).unwrap();
+        let path = object_store::path::Path::from(path);
+        block_on(async { storage.of(path.as_ref()).unwrap().get(&path).await.unwrap().bytes().await.unwrap().to_vec() })
+    }
+
+    /// The base model's files, as the portal knows them.
+    fn base_files(&self) -> Vec<StoredFile> {
+        if self.s3.is_none() {
+            return Vec::new();
+        }
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/world/base-model");
+        let file = |path: PathBuf| {
+            let bytes = std::fs::read(&path).unwrap();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            StoredFile { path: name, bytes: bytes.len() as u64, digest: blake3::hash(&bytes).to_hex().to_string() }
+        };
+        files_below(&folder).into_iter().map(file).collect()
     }
 
     pub fn stored(&self, path: &str) -> PathBuf {
@@ -89,6 +149,7 @@ impl World {
             run: RUN,
             folder: "train".into(),
             base_model: BASE,
+            base_files: self.base_files(),
             template,
             dataset_version: DATA,
             judgement: None,
@@ -116,10 +177,12 @@ impl World {
                 tenant: tenant(),
                 run: RUN,
                 base_model: BASE,
+                base_files: self.base_files(),
                 dataset_version: DATA,
                 judgement: None,
                 folder: "evaluate".into(),
                 weights: weights.into(),
+                weights_files: Vec::new(),
                 weights_kind,
             }),
             None,
@@ -128,7 +191,9 @@ impl World {
     /// The adapter of `train`, into the weights of the base model.
     pub fn merge(&self) -> Process {
         let (tenant, template) = (tenant(), "qwen3_nothink".into());
-        let work = Merge { tenant, run: RUN, folder: "merge".into(), base_model: BASE, template, adapter: "train".into() };
+        let (folder, adapter) = ("merge".into(), "train".into());
+        let (base_files, adapter_files) = (self.base_files(), Vec::new());
+        let work = Merge { tenant, run: RUN, folder, base_model: BASE, base_files, template, adapter, adapter_files };
         self.start("merge", Work::Merge(work), None)
     }
     pub fn serve(&self, name: &str, port: u16) -> Process {
@@ -144,6 +209,7 @@ impl World {
             tenant: tenant(),
             endpoint,
             weights,
+            files: Vec::new(),
             served_name: "demo".into(),
             context: 512,
             max_lora_rank,
@@ -154,19 +220,32 @@ impl World {
         self.start(name, Work::Serve(work), Some(port))
     }
     pub fn verdict(&self, task: &str) -> Verdict {
-        let path = self.stored(&artefacts::run_verdict(&tenant(), RUN, task));
-        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+        let path = artefacts::run_verdict(&tenant(), RUN, task);
+        let bytes = if self.s3.is_some() { self.in_bucket(&path) } else { std::fs::read(self.stored(&path)).unwrap() };
+        serde_json::from_slice(&bytes).unwrap()
     }
 
     fn start(&self, name: &str, work: Work, port: Option<u16>) -> Process {
         let folder = self.task_folder(name);
         std::fs::create_dir_all(&folder).unwrap();
-        let store = ArtefactStore::Local { root: self.folder.path().join("store").to_string_lossy().into_owned() };
+        let secrets = folder.join("secrets");
+        let store = match &self.s3 {
+            Some((location, key)) => {
+                std::fs::create_dir_all(&secrets).unwrap();
+                std::fs::write(secrets.join(STORE_SECRET), serde_json::to_vec(key).unwrap()).unwrap();
+                location.clone()
+            }
+            None => ArtefactStore::Local { root: self.stored("").to_string_lossy().into_owned() },
+        };
         let spec = folder.join("spec.json");
         std::fs::write(&spec, serde_json::to_vec(&TaskSpec { store, work }).unwrap()).unwrap();
         let output = folder.join("output");
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "the_task_itself", "--nocapture"]).env("TASK_SPEC", spec).env_remove("TASK_PORT");
+        command
+            .args(["--exact", "the_task_itself", "--nocapture"])
+            .env("TASK_SPEC", spec)
+            .env("ATELIER_SECRETS", secrets)
+            .env_remove("TASK_PORT");
         if let Some(port) = port {
             command.env("TASK_PORT", port.to_string());
         }
@@ -177,6 +256,15 @@ impl World {
 
 pub fn tenant() -> domain::name::Name {
     "acme".parse().unwrap()
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 pub fn version(n: u128) -> ModelVersionId {
     ModelVersionId::from_uuid(Uuid::from_u128(n))

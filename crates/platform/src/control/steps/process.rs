@@ -7,7 +7,7 @@ use crate::{
         failing::{fail, fail_as, same_try},
         output,
         runs::commit,
-        tasks,
+        store_keys, tasks,
         tasks::GRACE,
         work,
     },
@@ -86,6 +86,9 @@ async fn still_running(leader: &Leader, run: &Run, step: &Step) -> Result<Option
 
 async fn start(leader: &Leader, run: &Run, step: &Step) -> Result<(), Halt> {
     let task = work::task(leader, run, step).await?;
+    if let Err(why) = store_keys::hand_over(leader, &run.tenant).await? {
+        return tell(leader, run, step, Reason::WaitsForStoreKey { why }).await;
+    }
     match leader.effects().await?.apply(&task).await {
         // Under our name there is only ever our task; another text comes from another version of this program.
         Ok(()) | Err(EngineError::Different { .. }) => {

@@ -173,7 +173,7 @@ fn training_is_the_committed_task() {
 #[test]
 fn merging_is_the_committed_task_and_what_it_leaves_is_what_is_evaluated() {
     let run = run(FinetuningType::Lora);
-    let task = |p: &TaskBuilder<'_>| p.merge(&run, step(&run, "merge"), &base(), &"train".parse().unwrap());
+    let task = |p: &TaskBuilder<'_>| p.merge(&run, step(&run, "merge"), &base(), &"train".parse().unwrap(), &[]);
     golden(|p| matches("merge.json", include_str!("../../../tests/golden/merge.json"), &task(p)));
     let [train, merge] = ["train", "merge"].map(|id| run.weights_of(&id.parse().unwrap()));
     assert_eq!((train, merge), (WeightsKind::Adapter, WeightsKind::Merged));
@@ -182,7 +182,7 @@ fn merging_is_the_committed_task_and_what_it_leaves_is_what_is_evaluated() {
 #[test]
 fn evaluation_is_the_committed_task() {
     let run = run(FinetuningType::Full);
-    let task = |p: &TaskBuilder<'_>| p.evaluate(&run, step(&run, "evaluate"), &version(), &"train".parse().unwrap());
+    let task = |p: &TaskBuilder<'_>| p.evaluate(&run, step(&run, "evaluate"), &base(), &version(), (&"train".parse().unwrap(), &[]));
     golden(|p| matches("evaluate.json", include_str!("../../../tests/golden/evaluate.json"), &task(p)));
 }
 
@@ -208,9 +208,9 @@ fn a_process_gets_what_the_most_demanding_of_its_steps_asks_for_and_no_more_memo
 
 #[test]
 fn serving_a_base_and_serving_full_weights_are_the_committed_tasks() {
-    golden(|p| matches("serve.json", include_str!("../../../tests/golden/serve.json"), &p.serve(&endpoint(None), &base())));
+    golden(|p| matches("serve.json", include_str!("../../../tests/golden/serve.json"), &p.serve(&endpoint(None), &base(), &[])));
     let merged = endpoint(Some(ModelVersionId::from_uuid(uuid(7))));
-    golden(|p| matches("serve_merged.json", include_str!("../../../tests/golden/serve_merged.json"), &p.serve(&merged, &base())));
+    golden(|p| matches("serve_merged.json", include_str!("../../../tests/golden/serve_merged.json"), &p.serve(&merged, &base(), &[])));
 }
 
 #[test]

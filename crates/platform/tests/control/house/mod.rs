@@ -7,7 +7,7 @@ pub mod postgres;
 pub mod strangers;
 
 use domain::{
-    artefacts::ArtefactStore,
+    artefacts::{ArtefactStore, StoreKey},
     dataset::{DatasetVersion, Documentation, PersonalData, VersionState},
     people::{PlatformRole, Role},
     run::{NewRun, Run},
@@ -34,6 +34,7 @@ use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
+use storage::GarageAdmin;
 
 /// This executable as the supervisor, when the script asks for it. See `the_supervisor_itself`.
 pub fn supervise_if_asked() {
@@ -51,6 +52,21 @@ pub struct House {
     pub platform: Platform,
     pub folder: tempfile::TempDir,
     database: String,
+    store: Store,
+}
+
+/// Where artefacts lie.
+#[derive(Clone)]
+pub struct Store {
+    pub location: ArtefactStore,
+    pub key: Option<StoreKey>,
+    pub garage: Option<GarageAdmin>,
+}
+
+impl Store {
+    fn folder(folder: &Path) -> Self {
+        Self { location: ArtefactStore::Local { root: folder.join("store").display().to_string() }, key: None, garage: None }
+    }
 }
 
 impl Drop for House {
@@ -66,6 +82,12 @@ impl House {
     /// A tenant `lumenta`, and a registered base model `world`.
     pub async fn new(database: Option<String>) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let store = Store::folder(folder.path());
+        Self::on(folder, database, store).await
+    }
+
+    /// The same on this store.
+    pub async fn on(folder: tempfile::TempDir, database: Option<String>, store: Store) -> Self {
         let script = format!(
             "#!/bin/sh\nif [ \"$2\" = supervise ]; then\n  SUPERVISE_FOLDER=\"$4\" exec {} --exact the_supervisor_itself --nocapture\nfi\n\
              while [ $# -gt 0 ]; do case \"$1\" in --spec) SPEC=\"$2\" ;; --port) PORT=\"$2\" ;; esac; shift; done\nunset SUPERVISE_FOLDER\nexec python3 {} \"$SPEC\" $PORT\n",
@@ -77,8 +99,8 @@ impl House {
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
         std::fs::create_dir(folder.path().join("control")).unwrap();
         let database = database.unwrap_or_else(|| format!("sqlite:{}", folder.path().join("db").display()));
-        let platform = open(folder.path(), &database).await;
-        let house = Self { platform, folder, database };
+        let platform = open(folder.path(), &database, store.clone()).await;
+        let house = Self { platform, folder, database, store };
         let quota = Quota { concurrent_runs: 1, endpoints: 2, ..Quota::default() };
         for name in ["lumenta", "velkor"] {
             let new = NewTenant { name: name.into(), title: String::new(), quota };
@@ -88,9 +110,16 @@ impl House {
         house
     }
 
+    /// The same portal, started anew with another way to make buckets and keys.
+    pub async fn with_garage(mut self, garage: GarageAdmin) -> Self {
+        self.store.garage = Some(garage);
+        self.platform = self.another().await;
+        self
+    }
+
     /// Another process of the portal on the same database, store and engine.
     pub async fn another(&self) -> Platform {
-        open(self.folder.path(), &self.database).await
+        open(self.folder.path(), &self.database, self.store.clone()).await
     }
 
     /// Changes rows behind the program's back.
@@ -189,9 +218,12 @@ impl House {
         let body = futures::stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from(text))]);
         self.platform.datasets(scope).upload(new, body).await.unwrap();
         self.platform.run_due_jobs("test").await.unwrap();
-        let version = self.platform.datasets(scope).version(name, None).await.unwrap();
-        assert_eq!(version.state, VersionState::Ready, "{:?}", version.reason);
-        version
+        // A controller that runs may have taken the job.
+        until(|| async {
+            let version = self.platform.datasets(scope).version(name, None).await.unwrap();
+            if version.state == VersionState::Ready { Ok(version) } else { Err(format!("{:?} {:?}", version.state, version.reason)) }
+        })
+        .await
     }
 
     pub async fn launch(&self, scope: &Scope, name: &str, seed: u32) -> Run {
@@ -269,14 +301,16 @@ pub async fn until<T, F: Future<Output = Result<T, String>>>(mut ask: impl FnMut
     }
 }
 
-async fn open(folder: &Path, database: &str) -> Platform {
+async fn open(folder: &Path, database: &str, store: Store) -> Platform {
     let env = BTreeMap::from([
         ("CONTROL".to_owned(), folder.join("control").display().to_string()),
         ("DIGEST".to_owned(), blake3::hash(b"weights").to_hex().to_string()),
     ]);
     let config = Config {
         database_url: database.into(),
-        store: ArtefactStore::Local { root: folder.join("store").display().to_string() },
+        store: store.location,
+        store_key: store.key,
+        garage: store.garage,
         engine: Engine::Local(LocalEngine::new(folder.join("tasks"), folder.join("program"), env)),
         task_limits: Default::default(),
         outside_allowed: outside::Allowed::of(["127.0.0.1"]).unwrap(),
