@@ -9,6 +9,7 @@ use domain::{
     page::{Cursor, Page},
     run::{EvaluatedRow, LogLevel, LogLine, MetricPoint},
 };
+use engine::Cursor as OutputCursor;
 use sqlx::{Database, QueryBuilder};
 use std::collections::BTreeMap;
 
@@ -79,11 +80,11 @@ macro_rules! evaluated {
 
 impl Store {
     /// How far a task's output was read; `None` = the task was never seen to exist.
-    pub(crate) async fn output_offset(&self, tenant: &Name, run: RunId, task: &str) -> Result<Option<u64>> {
-        let sql = "SELECT output_offset FROM run_tasks WHERE tenant = $1 AND run = $2 AND task = $3";
-        let row: Option<(i64,)> =
+    pub(crate) async fn output_cursor(&self, tenant: &Name, run: RunId, task: &str) -> Result<Option<OutputCursor>> {
+        let sql = "SELECT output_cursor FROM run_tasks WHERE tenant = $1 AND run = $2 AND task = $3";
+        let row: Option<(String,)> =
             on_both!(self, db => sqlx::query_as(sql).bind(tenant.as_str()).bind(run.to_string()).bind(task).fetch_optional(db).await)?;
-        Ok(row.map(|(offset,)| offset as u64))
+        Ok(row.map(|(cursor,)| OutputCursor::from_text(cursor)))
     }
 
     /// The points in the order of steps, training before evaluation at the same step. Of each curve at most about so many, evenly spread,
@@ -182,16 +183,23 @@ impl Store {
 impl Tx {
     /// Notes that the task exists; reading starts at the beginning of its output.
     pub(crate) async fn begin_reading(&mut self, tenant: &Name, run: RunId, task: &str) -> Result<()> {
-        let sql = "INSERT INTO run_tasks (tenant, run, task, output_offset) VALUES ($1, $2, $3, 0) ON CONFLICT DO NOTHING";
+        let sql = "INSERT INTO run_tasks (tenant, run, task, output_cursor) VALUES ($1, $2, $3, '') ON CONFLICT DO NOTHING";
         in_tx!(self, db => sqlx::query(sql).bind(tenant.as_str()).bind(run.to_string()).bind(task).execute(db).await.map(|_| ()))
     }
 
-    /// Moves the offset from where the reader thought it was. `false` = somebody else has read on: nothing of this
+    /// Moves the cursor from where the reader thought it was. `false` = somebody else has read on: nothing of this
     /// transaction may be kept.
-    pub(crate) async fn advance_reading(&mut self, tenant: &Name, run: RunId, task: &str, from: u64, to: u64) -> Result<bool> {
-        let sql = "UPDATE run_tasks SET output_offset = $5 WHERE tenant = $1 AND run = $2 AND task = $3 AND output_offset = $4";
+    pub(crate) async fn advance_reading(
+        &mut self,
+        tenant: &Name,
+        run: RunId,
+        task: &str,
+        from: &OutputCursor,
+        to: &OutputCursor,
+    ) -> Result<bool> {
+        let sql = "UPDATE run_tasks SET output_cursor = $5 WHERE tenant = $1 AND run = $2 AND task = $3 AND output_cursor = $4";
         let moved = in_tx!(self, db => sqlx::query(sql)
-            .bind(tenant.as_str()).bind(run.to_string()).bind(task).bind(from as i64).bind(to as i64)
+            .bind(tenant.as_str()).bind(run.to_string()).bind(task).bind(from.as_str()).bind(to.as_str())
             .execute(db).await.map(|done| done.rows_affected()))?;
         Ok(moved == 1)
     }

@@ -21,7 +21,7 @@ use domain::{
     run::{Reason, Run, RunState, Step, StepId, StepState, Work},
     time::SECOND,
 };
-use engine::{Cursor, End, Error as EngineError, TaskState};
+use engine::{End, Error as EngineError, Output, TaskState};
 use std::collections::BTreeSet;
 
 /// Bytes of output that are read and committed at once.
@@ -42,7 +42,7 @@ pub(super) async fn work(leader: &Leader, run: &Run, step: &Step) -> Result<(), 
     }
     let folder = step.folder();
     let name = tasks::run_task(run.id, &folder);
-    let read_to = store.output_offset(&run.tenant, run.id, &folder).await.doing("reading where the output was left")?;
+    let read_to = store.output_cursor(&run.tenant, run.id, &folder).await.doing("reading where the output was left")?;
     let seen = engine.observe(&name).await.doing("looking at a process")?;
     if let Some(TaskState::Pending(cause)) = seen.as_ref().map(|o| &o.state) {
         // Applied again, it starts as soon as it can.
@@ -140,19 +140,17 @@ pub(super) async fn read(leader: &Leader, run: &Run, unit: &StepId, folder: &str
     let (tenant, id, name) = (&run.tenant, run.id, tasks::run_task(run.id, folder));
     let mut in_line = false;
     loop {
-        let Some(from) = store.output_offset(tenant, id, folder).await.doing("reading where the output was left")? else {
+        let Some(from) = store.output_cursor(tenant, id, folder).await.doing("reading where the output was left")? else {
             return Ok(false);
         };
-        let read = engine.output(&name, &Cursor::from_text(from.to_string()), CHUNK).await.doing("reading a process’s output")?;
-        // The table holds a number; on this machine's engine a place in the output is one.
-        let (bytes, to) = (read.bytes, read.next.as_str().parse().unwrap_or(from));
+        let Output { bytes, next: to } = engine.output(&name, &from, CHUNK).await.doing("reading a process’s output")?;
         if to == from {
             return Ok(false);
         }
         // What only adds to log and curves is written beside the writers' line, unless the run has moved on since it was looked at.
         let beside = !std::mem::take(&mut in_line) && only_telemetry(leader, run, unit, &bytes).await?;
         let mut tx = if beside { leader.beside().await? } else { leader.begin().await? };
-        if !tx.advance_reading(tenant, id, folder, from, to).await.doing("noting how far the output was read")? {
+        if !tx.advance_reading(tenant, id, folder, &from, &to).await.doing("noting how far the output was read")? {
             return Err(Halt::LeaseLost);
         }
         let Some(before) = tx.run(tenant, id).await.doing("reading a run")? else { return Ok(true) };
