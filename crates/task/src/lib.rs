@@ -7,6 +7,7 @@ mod catalogue;
 mod evaluate;
 mod failure;
 mod http;
+mod install;
 pub mod llamafactory;
 mod machine;
 mod merge;
@@ -17,6 +18,8 @@ mod train;
 mod transfer;
 mod vllm;
 
+pub use install::install;
+
 use domain::{
     artefacts,
     report::{TaskMessage, Verdict},
@@ -26,7 +29,10 @@ use domain::{
 use failure::Halt;
 use machine::Machine;
 use reporter::Reporter;
-use std::path::{Path, PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 use transfer::Artefacts;
 
 /// Exit codes of `run`: the verdict in the store says more.
@@ -39,7 +45,9 @@ pub const STOPPED: i32 = 143;
 
 /// What every part of a task needs.
 struct Context {
-    /// Holds the spec; everything that the task makes lies below it.
+    /// Holds the spec, and files beside it that the portal may replace while the task runs. It need not be writable.
+    given: PathBuf,
+    /// Everything that the task makes lies below it.
     folder: PathBuf,
     artefacts: Artefacts,
     reporter: Reporter,
@@ -57,11 +65,12 @@ impl Context {
     }
 }
 
-/// Does the job of a spec (training or evaluation) to its end. Returns the exit code. Blocks; must not be called in an async context.
-pub fn run(spec_path: &Path) -> i32 {
-    let spec_path = spec_path.to_owned();
+/// Does the job of a spec (training or evaluation) to its end. `work`: where it writes; `None` = beside the spec. Returns the exit code.
+/// Blocks; must not be called in an async context.
+pub fn run(spec_path: &Path, work: Option<&Path>) -> i32 {
+    let (spec_path, work) = (spec_path.to_owned(), work.map(Path::to_owned));
     on_a_thread_of_its_own(move || async move {
-        let (spec, task) = match begin(&spec_path).await {
+        let (spec, task) = match begin(&spec_path, work).await {
             Ok(begun) => begun,
             Err(code) => return code,
         };
@@ -98,32 +107,36 @@ pub fn run(spec_path: &Path) -> i32 {
     })
 }
 
-/// Serves the model of a spec on 127.0.0.1:`port` until SIGTERM (exit code 0) or until the model server ends (its exit code).
-pub fn serve(spec_path: &Path, port: u16) -> i32 {
-    let spec_path = spec_path.to_owned();
+/// Serves the model of a spec on `at` until SIGTERM (exit code 0) or until the model server ends (its exit code).
+pub fn serve(spec_path: &Path, work: Option<&Path>, at: SocketAddr) -> i32 {
+    let (spec_path, work) = (spec_path.to_owned(), work.map(Path::to_owned));
     on_a_thread_of_its_own(move || async move {
-        let (spec, task) = match begin(&spec_path).await {
+        let (spec, task) = match begin(&spec_path, work).await {
             Ok(begun) => begun,
             Err(code) => return code,
         };
         match &spec.work {
-            Work::Serve(work) => serve::serve(&task, work, port).await,
+            Work::Serve(work) => serve::serve(&task, work, at).await,
             _ => bad_spec("This spec is for “task run”."),
         }
     })
 }
 
-async fn begin(spec_path: &Path) -> Result<(TaskSpec, Context), i32> {
+async fn begin(spec_path: &Path, work: Option<PathBuf>) -> Result<(TaskSpec, Context), i32> {
     // First of all: a stop that comes while the inputs are fetched must not just kill.
     let stop = program::StopSign::listen().map_err(|e| bad_spec(&format!("Signals cannot be caught: {e}")))?;
     let text = std::fs::read(spec_path).map_err(|e| bad_spec(&format!("{} cannot be read: {e}", spec_path.display())))?;
     let spec: TaskSpec =
         serde_json::from_slice(&text).map_err(|e| bad_spec(&format!("{} is not a task spec: {e}", spec_path.display())))?;
-    let folder = std::path::absolute(spec_path).ok().and_then(|p| p.parent().map(Path::to_owned)).unwrap_or_else(|| PathBuf::from("."));
+    let given = std::path::absolute(spec_path).ok().and_then(|p| p.parent().map(Path::to_owned)).unwrap_or_else(|| PathBuf::from("."));
+    let folder = match work {
+        Some(work) => std::path::absolute(&work).map_err(|e| bad_spec(&format!("{} is no folder: {e}", work.display())))?,
+        None => given.clone(),
+    };
     let artefacts = Artefacts::open(&spec.store).map_err(|e| bad_spec(&format!("The store cannot be opened: {e}")))?;
     let reporter =
         Reporter::new(&folder.join("log.jsonl"), std::io::stdout()).map_err(|e| bad_spec(&format!("The log cannot be written: {e}")))?;
-    Ok((spec, Context { folder, artefacts, reporter, machine: Machine::look(), stop }))
+    Ok((spec, Context { given, folder, artefacts, reporter, machine: Machine::look(), stop }))
 }
 
 fn bad_spec(sentence: &str) -> i32 {

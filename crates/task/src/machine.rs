@@ -1,7 +1,10 @@
 //! What this machine offers: Python environments (told by the portal in the environment) and a GPU (looked for).
 
 use domain::reason::failure::{Cause, Failure};
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
 
 pub struct Machine {
     trainer_python: Option<PathBuf>,
@@ -15,7 +18,10 @@ const GPU_VARIABLES: [&str; 5] =
 
 impl Machine {
     pub fn look() -> Self {
-        let python = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let named = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty());
+        // In a container: whatever the image calls so, where the image does not say which one.
+        let usual = named("ATELIER_PYTHON").and_then(|program| found_in(&named("PATH")?, &program));
+        let python = |name: &str| named(name).map(PathBuf::from).or_else(|| usual.clone());
         let gpu = match std::env::var("ATELIER_DEVICE").as_deref() {
             Ok("cpu") => false,
             Ok("gpu") => true,
@@ -58,6 +64,10 @@ impl Machine {
     }
 }
 
+fn found_in(path: &OsStr, program: &OsStr) -> Option<PathBuf> {
+    std::env::split_paths(path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
 fn present<'a>(python: Option<&'a Path>, what: &str, variable: &str) -> Result<&'a Path, Failure> {
     match python {
         Some(path) if path.exists() => Ok(path),
@@ -70,4 +80,19 @@ fn present<'a>(python: Option<&'a Path>, what: &str, variable: &str) -> Result<&
 
 fn nvidia_smi_lists_one() -> bool {
     std::process::Command::new("nvidia-smi").arg("-L").output().is_ok_and(|o| o.status.success() && o.stdout.starts_with(b"GPU"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_found_in_the_first_folder_that_has_it() {
+        let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::create_dir(first.path().join("python3")).unwrap();
+        std::fs::write(second.path().join("python3"), "").unwrap();
+        let path = std::env::join_paths([first.path(), second.path()]).unwrap();
+        assert_eq!(found_in(&path, OsStr::new("python3")), Some(second.path().join("python3")), "a folder is no program");
+        assert_eq!(found_in(&path, OsStr::new("python4")), None);
+    }
 }

@@ -23,6 +23,7 @@ use domain::{
 };
 use std::{
     collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -39,8 +40,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// and is ended after so many silences in a row. Together a little over a minute.
 const SILENCES: u32 = 3;
 
-pub async fn serve(task: &Context, work: &Serve, port: u16) -> i32 {
-    match keep_serving(task, work, port).await {
+pub async fn serve(task: &Context, work: &Serve, at: SocketAddr) -> i32 {
+    match keep_serving(task, work, at).await {
         Ok(code) => code,
         Err(Halt::Stopped) => 0,
         Err(Halt::Failed(failure)) => {
@@ -57,13 +58,13 @@ pub async fn serve(task: &Context, work: &Serve, port: u16) -> i32 {
 }
 
 /// Until the server ends. One that does not start with the parsers that we chose is started once more without them.
-async fn keep_serving(task: &Context, work: &Serve, port: u16) -> Result<i32, Halt> {
+async fn keep_serving(task: &Context, work: &Serve, at: SocketAddr) -> Result<i32, Halt> {
     let weights = fetch(task, work).await?;
     let mut parsers = Parsers::of(work, &weights);
     loop {
         task.reporter.log(LogLevel::Info, parsers.sentence());
-        let server = start(task, work, &parsers, &weights, port)?;
-        let ran = run(task, work, port, server).await;
+        let server = start(task, work, &parsers, &weights, at)?;
+        let ran = run(task, work, at.port(), server).await;
         match parsers.without_guesses(work) {
             Some(fewer) if ran.parser_does_not_fit => parsers = fewer,
             _ => return Ok(ran.code),
@@ -95,9 +96,9 @@ async fn fetch(task: &Context, work: &Serve) -> Result<PathBuf, Halt> {
     Ok(weights)
 }
 
-fn start(task: &Context, work: &Serve, parsers: &Parsers, weights: &Path, port: u16) -> Result<Program, Halt> {
+fn start(task: &Context, work: &Serve, parsers: &Parsers, weights: &Path, at: SocketAddr) -> Result<Program, Halt> {
     let python = task.machine.vllm_python()?;
-    let command = vllm::command(&task.machine, python, work, parsers, weights, &task.folder.join("work"), port);
+    let command = vllm::command(&task.machine, python, work, parsers, weights, &task.folder.join("work"), at);
     Program::start(command).map_err(|e| {
         Failure::of(Cause::NotInstalled { what: "model server".into(), path: None, variable: None })
             .with_evidence(vec![e.to_string()])
@@ -198,7 +199,7 @@ async fn keep_adapters(task: &Context, work: &Serve, http: &Http) {
     let mut said = None;
     loop {
         look.tick().await;
-        let Some(wanted) = read_wanted(&task.folder.join("adapters.json")) else { continue };
+        let Some(wanted) = read_wanted(&task.given.join("adapters.json")) else { continue };
         adapters.make_so(task, work, http, &wanted).await;
         let now = adapters.state();
         // Also once at the beginning, so that the portal learns that there are none.

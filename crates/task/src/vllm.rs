@@ -8,7 +8,7 @@ use domain::{
     task_spec::Serve,
 };
 use serde_json::{Value, json};
-use std::{path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 use tokio::process::Command;
 
 /// Adapters that one batch may mix, and that stay in memory. A server with one slot would swap at every other call.
@@ -19,11 +19,19 @@ const ADAPTERS_IN_MEMORY: u32 = 32;
 const NO_HOST: &str = "nothing.invalid";
 
 /// `weights`: folder of the model. `folder`: home and caches of the server.
-pub fn command(machine: &Machine, python: &Path, work: &Serve, parsers: &Parsers, weights: &Path, folder: &Path, port: u16) -> Command {
+pub fn command(
+    machine: &Machine,
+    python: &Path,
+    work: &Serve,
+    parsers: &Parsers,
+    weights: &Path,
+    folder: &Path,
+    at: SocketAddr,
+) -> Command {
     let mut command = Command::new(python);
     // Through the module: the `vllm` program of the CPU wheel does not start.
     command.args(["-m", "vllm.entrypoints.openai.api_server", "--model"]).arg(weights);
-    command.args(["--served-model-name", &work.served_name, "--host", "127.0.0.1", "--port", &port.to_string()]);
+    command.args(["--served-model-name", &work.served_name, "--host", &at.ip().to_string(), "--port", &at.port().to_string()]);
     if work.context > 0 {
         command.args(["--max-model-len", &work.context.to_string()]);
     }
@@ -44,7 +52,7 @@ pub fn command(machine: &Machine, python: &Path, work: &Serve, parsers: &Parsers
         hosts => command.args(hosts.iter().map(|h| h.split(':').next().unwrap_or(h))),
     };
     command.env_clear().envs(machine.environment(python, folder)).current_dir(folder);
-    // Only the portal's own task can reach these calls: the server listens on this machine, and the gateway does not route them.
+    // Only the portal's own task uses these calls: the gateway, which alone reaches the server, does not route them.
     command.env("VLLM_ALLOW_RUNTIME_LORA_UPDATING", "1").env("VLLM_NO_USAGE_STATS", "1");
     command.env("VLLM_MEDIA_URL_ALLOW_REDIRECTS", "0");
     // Its processes meet at sockets, whose paths may have 107 characters: a folder deep in the data would be too long. Below the
@@ -259,7 +267,7 @@ mod tests {
 
     fn flags(work: &Serve, weights: &Path) -> String {
         let parsers = Parsers::of(work, weights);
-        let command = command(&Machine::look(), Path::new("python"), work, &parsers, weights, weights, 1);
+        let command = command(&Machine::look(), Path::new("python"), work, &parsers, weights, weights, ([127, 0, 0, 1], 1).into());
         command.as_std().get_args().map(|a| a.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
     }
 

@@ -29,8 +29,8 @@ pub fn be_the_task() {
     if let Ok(spec) = std::env::var("TASK_SPEC") {
         let spec = Path::new(&spec);
         std::process::exit(match std::env::var("TASK_PORT") {
-            Ok(port) => task::serve(spec, port.parse().unwrap()),
-            Err(_) => task::run(spec),
+            Ok(port) => task::serve(spec, None, ([127, 0, 0, 1], port.parse().unwrap()).into()),
+            Err(_) => task::run(spec, None),
         });
     }
 }
