@@ -4,6 +4,7 @@
 //!
 //! What every engine owes is written down as tests that run against any: `tests/contract/`.
 
+pub mod kubernetes;
 pub mod local;
 mod observation;
 mod task;
@@ -13,6 +14,7 @@ pub use task::{Resources, Runtime, SecretRef, Task, TaskKind};
 
 use domain::name::Name;
 use std::time::Duration;
+pub(crate) use task::is_task_name;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -28,19 +30,24 @@ pub enum Error {
     /// The caller's term is over: somebody with a later one works here by now. Nothing was done.
     #[error("term {mine} is over, term {current} has begun")]
     Outdated { mine: i64, current: i64 },
+    /// What the cluster's API server answers, or why it does not.
+    #[error("{doing}: {said}")]
+    Cluster { doing: String, said: String },
     #[error("{doing}: {source}")]
     Io { doing: String, source: std::io::Error },
 }
 
-/// The engines, behind one set of calls. A second one (Kubernetes) adds a variant.
+/// The engines, behind one set of calls.
 #[derive(Clone)]
 pub enum Engine {
     Local(local::LocalEngine),
+    Kubernetes(kubernetes::KubernetesEngine),
 }
 
 /// Names of tasks in which something changed; see [`Engine::watch`].
 pub enum Watch {
     Local(local::Watch),
+    Kubernetes(kubernetes::Watch),
 }
 
 impl Engine {
@@ -49,67 +56,87 @@ impl Engine {
     pub fn in_term(&self, term: i64) -> Self {
         match self {
             Self::Local(e) => Self::Local(e.in_term(term)),
+            Self::Kubernetes(e) => Self::Kubernetes(e.in_term(term)),
         }
     }
     /// Ends all earlier terms. To be called before anything else is done in a term.
     pub async fn begin_term(&self) -> Result<(), Error> {
         match self {
             Self::Local(e) => e.begin_term().await,
+            Self::Kubernetes(e) => e.begin_term().await,
+        }
+    }
+    /// Makes what a tenant's tasks need around them, or puts it right; done by [`Engine::apply`] for a tenant of which there is nothing yet.
+    pub async fn prepare_tenant(&self, tenant: &Name) -> Result<(), Error> {
+        match self {
+            // On one machine all tenants run as one user, in folders of their own.
+            Self::Local(_) => Ok(()),
+            Self::Kubernetes(e) => e.prepare_tenant(tenant).await,
         }
     }
     /// Makes the task run, once: the same name and hash again changes nothing, unless it is [`TaskState::Pending`] and can start now.
     pub async fn apply(&self, task: &Task) -> Result<(), Error> {
         match self {
             Self::Local(e) => e.apply(task).await,
+            Self::Kubernetes(e) => e.apply(task).await,
         }
     }
     /// `None` = nothing is known under this name.
     pub async fn observe(&self, name: &str) -> Result<Option<Observation>, Error> {
         match self {
             Self::Local(e) => e.observe(name).await,
+            Self::Kubernetes(e) => e.observe(name).await,
         }
     }
     /// Every task whose name starts with `prefix`.
     pub async fn list(&self, prefix: &str) -> Result<Vec<Observation>, Error> {
         match self {
             Self::Local(e) => e.list(prefix).await,
+            Self::Kubernetes(e) => e.list(prefix).await,
         }
     }
-    /// Asks the task to end (SIGTERM to `atelier task`, which stops what it started), then kills it after the grace time.
+    /// Asks the task to end (SIGTERM to `atelier task`, which stops what it started), then kills it after the grace time. Where a batch
+    /// task ends itself with its own [`Task::grace`], a longer time is not given.
     /// Returns at once; observe it to see it gone. Of a task that is not there: fine.
     pub async fn stop(&self, name: &str, grace: Duration) -> Result<(), Error> {
         match self {
             Self::Local(e) => e.stop(name, grace).await,
+            Self::Kubernetes(e) => e.stop(name, grace).await,
         }
     }
-    /// Forgets an ended task and its folder. Refuses nothing: a running one is killed first.
+    /// Forgets an ended task and what is left of it. Refuses nothing: a running one is killed first.
     pub async fn remove(&self, name: &str) -> Result<(), Error> {
         match self {
             Self::Local(e) => e.remove(name).await,
+            Self::Kubernetes(e) => e.remove(name).await,
         }
     }
     /// What the task printed after `from`, at most `limit` bytes and only whole lines.
     pub async fn output(&self, name: &str, from: &Cursor, limit: usize) -> Result<Output, Error> {
         match self {
             Self::Local(e) => e.output(name, from, limit).await,
+            Self::Kubernetes(e) => e.output(name, from, limit).await,
         }
     }
     /// Puts a file beside the spec that may change while the task runs (`adapters.json`); replaced atomically.
     pub async fn put_file(&self, name: &str, file: &str, contents: &[u8]) -> Result<(), Error> {
         match self {
             Self::Local(e) => e.put_file(name, file, contents).await,
+            Self::Kubernetes(e) => e.put_file(name, file, contents).await,
         }
     }
     /// Gives the engine a secret of a tenant, for tasks that refer to it; replaces an earlier one for tasks that start later.
     pub async fn put_secret(&self, tenant: &Name, name: &str, secret: &str) -> Result<(), Error> {
         match self {
             Self::Local(e) => e.put_secret(tenant, name, secret).await,
+            Self::Kubernetes(e) => e.put_secret(tenant, name, secret).await,
         }
     }
     /// Forgets a secret. One that is not there: fine.
     pub async fn remove_secret(&self, tenant: &Name, name: &str) -> Result<(), Error> {
         match self {
             Self::Local(e) => e.remove_secret(tenant, name).await,
+            Self::Kubernetes(e) => e.remove_secret(tenant, name).await,
         }
     }
     /// Tells from now on in which tasks something changes, so that nobody has to look all the time. It may name a task in which
@@ -117,12 +144,14 @@ impl Engine {
     pub fn watch(&self) -> Result<Watch, Error> {
         match self {
             Self::Local(e) => e.watch().map(Watch::Local),
+            Self::Kubernetes(e) => e.watch().map(Watch::Kubernetes),
         }
     }
-    /// What tasks are really held to on this machine.
+    /// What tasks are really held to where they run.
     pub fn holds(&self) -> Holds {
         match self {
             Self::Local(e) => e.holds(),
+            Self::Kubernetes(e) => e.holds(),
         }
     }
 }
@@ -132,6 +161,7 @@ impl Watch {
     pub async fn next(&mut self) -> Result<std::collections::BTreeSet<String>, Error> {
         match self {
             Self::Local(w) => w.next().await,
+            Self::Kubernetes(w) => w.next().await,
         }
     }
 }

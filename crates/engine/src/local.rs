@@ -180,7 +180,7 @@ impl LocalEngine {
         let mut out = BTreeSet::new();
         for entry in entries {
             if let Some(name) = entry.map_err(&doing)?.file_name().to_str()
-                && folder::is_task_name(name)
+                && crate::is_task_name(name)
             {
                 out.insert(name.to_owned());
             }

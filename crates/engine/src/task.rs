@@ -74,6 +74,12 @@ pub struct SecretRef {
     pub file: String,
 }
 
+/// `run-<hex>-train`: lower-case letters, digits, `-`; so never a path, and always a name that a cluster takes.
+pub(crate) fn is_task_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    name.len() <= 63 && name.bytes().next().is_some_and(plain) && name.bytes().all(|b| plain(b) || b == b'-')
+}
+
 impl Task {
     /// BLAKE3 of the task as JSON, hex: what "the same task" means.
     pub fn hash(&self) -> String {

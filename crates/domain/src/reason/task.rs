@@ -7,10 +7,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "code", rename_all = "snake_case")]
 pub enum PendingCause {
+    /// Nothing is in its way: a machine is chosen for it, and what it runs from is brought there.
+    Starting,
     /// The tenant's share of `what` (`memory`, `gpus`) is used up.
     Quota { what: String },
     /// It needs more of a resource than any machine has.
     NoNodeFits { needs: Amount, has: Amount },
+    /// Machines are large enough, but what it needs of this is in use on all of them.
+    Busy { needs: Amount },
+    /// No machine takes it, for another reason than its size.
+    Unschedulable { why: String },
     /// What it should run from cannot be had here.
     Image { image: String, why: String },
     /// A disk that it needs is not there.
@@ -83,6 +89,11 @@ impl PendingCause {
     /// One sentence, with the next step where a person can do something.
     pub fn said(&self) -> String {
         match self {
+            Self::Starting => "Is being started: a machine is chosen, and what it runs from is brought there.".into(),
+            Self::Busy { needs } => format!("Waits for {needs}: all of it is in use. It starts when something else ends."),
+            Self::Unschedulable { why } => {
+                format!("Waits, because no machine of the cluster takes it: {why}. Whoever runs this portal has to look at it.")
+            }
             Self::Quota { what } => {
                 format!("Waits, because the tenant's share of {what} is in use. It starts when something else of the tenant ends.")
             }

@@ -5,7 +5,7 @@
 //! wish to end · `exit.json` how it ended · `output`, `errors` its two streams · `tmp/`
 
 use super::{because, process};
-use crate::{End, Error, PendingCause, Resources, SecretRef, Task};
+use crate::{End, Error, PendingCause, Resources, SecretRef, Task, is_task_name};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     collections::BTreeMap,
@@ -124,12 +124,6 @@ pub struct InGroup {
 #[derive(Serialize, Deserialize)]
 struct Stop {
     grace_ms: u64,
-}
-
-/// `run-<hex>-train`: lower-case letters, digits, `-`; so never a path, and never one of our own dot folders.
-pub fn is_task_name(name: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    name.len() <= 63 && name.bytes().next().is_some_and(plain) && name.bytes().all(|b| plain(b) || b == b'-')
 }
 
 /// A file that a caller may put beside the spec: a plain `.json` name, and none of ours.

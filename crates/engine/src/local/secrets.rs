@@ -12,7 +12,7 @@ use std::{
 };
 
 fn file_of(root: &Path, tenant: &Name, name: &str) -> Result<PathBuf, Error> {
-    if !folder::is_task_name(name) {
+    if !crate::is_task_name(name) {
         return Err(Error::BadName(name.chars().take(80).collect()));
     }
     Ok(root.join(".secrets").join(tenant.as_str()).join(name))
@@ -37,7 +37,7 @@ pub fn remove(root: &Path, tenant: &Name, name: &str) -> Result<(), Error> {
 /// The first that is not there.
 pub fn missing(root: &Path, tenant: &Name, wanted: &[SecretRef]) -> Result<Option<PendingCause>, Error> {
     for secret in wanted {
-        if !folder::is_task_name(&secret.file) {
+        if !crate::is_task_name(&secret.file) {
             return Err(Error::BadName(secret.file.chars().take(80).collect()));
         }
         if !file_of(root, tenant, &secret.name)?.exists() {

@@ -62,7 +62,7 @@ impl Watch {
                 self.changed.insert(name);
             }
         } else if *at == self.root {
-            if let Some(name) = name.filter(|n| folder::is_task_name(n)) {
+            if let Some(name) = name.filter(|n| crate::is_task_name(n)) {
                 if what.intersects(EventMask::CREATE | EventMask::MOVED_TO) {
                     self.follow(name);
                 }

@@ -6,7 +6,7 @@ use engine::{
     Engine,
     local::{LocalEngine, supervise},
 };
-use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, path::Path};
+use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 /// Not a test: this executable as the supervisor, when the script asks for it.
 #[test]
@@ -16,7 +16,7 @@ fn the_supervisor_itself() {
     }
 }
 
-pub fn world() -> World {
+pub async fn world() -> Option<World> {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("program");
     let script = format!(
@@ -37,7 +37,7 @@ unset SUPERVISE_FOLDER
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
     let root = folder.path().join("tasks");
     let engine = Engine::Local(LocalEngine::new(root.clone(), program, BTreeMap::new()));
-    World { engine, seen_by_others: Box::new(move || seen(&root)), _keep: Box::new(Kept(folder)) }
+    Some(World { engine, seen_by_others: Box::new(move || seen(&root)), start: Duration::ZERO, _keep: Box::new(Kept(folder)) })
 }
 
 /// The files of all tasks but the secrets' own, and command line and environment of every process that works for them.

@@ -9,14 +9,15 @@ const SECRET: &str = "correct-horse-battery-staple";
 pub async fn a_task_that_fits_nowhere_waits_and_says_what_is_missing(world: &World) {
     let resources = Resources { memory: Some(1 << 55), ..Resources::default() };
     world.engine.apply(&Task { resources, ..world.job("job-1", "echo ran") }).await.unwrap();
-    let seen = world.engine.observe("job-1").await.unwrap().unwrap().state;
+    let too_small = |name| world.until(name, |o| matches!(o.state, TaskState::Pending(PendingCause::NoNodeFits { .. })));
+    let seen = too_small("job-1").await.state;
     assert!(
         matches!(&seen, TaskState::Pending(PendingCause::NoNodeFits { needs: Amount::Memory { bytes }, .. }) if *bytes == 1 << 55),
         "{seen:?}"
     );
     let resources = Resources { gpus: 1, gpu_product: Some("no such card".into()), ..Resources::default() };
     world.engine.apply(&Task { resources, ..world.job("job-2", "echo ran") }).await.unwrap();
-    let seen = world.engine.observe("job-2").await.unwrap().unwrap().state;
+    let seen = too_small("job-2").await.state;
     assert!(matches!(&seen, TaskState::Pending(PendingCause::NoNodeFits { has: Amount::Gpus { count: 0, .. }, .. })), "{seen:?}");
     let runtime = Runtime::Image("registry.invalid/no-such-image:1".into());
     world.engine.apply(&Task { runtime, ..world.job("job-3", "echo ran") }).await.unwrap();
@@ -53,12 +54,12 @@ pub async fn a_waiting_task_can_be_stopped_and_never_starts(world: &World) {
 }
 
 pub async fn a_secret_reaches_its_task_and_nothing_else(world: &World) {
-    let script = "read -r secret < $ATELIER_SECRETS/token; [ ${#secret} = 28 ] && echo got it; env; ls -l $ATELIER_SECRETS/token | cut -c1-10; sleep 60";
+    let script = "read -r secret < $ATELIER_SECRETS/token; [ ${#secret} = 28 ] && echo got it; env; echo others: $(ls -lL $ATELIER_SECRETS/token | cut -c8-10); sleep 60";
     let task = with_secret(world, "job-1", script);
     world.engine.put_secret(&task.tenant, "hub", SECRET).await.unwrap();
     let hash = task.hash();
     world.engine.apply(&task).await.unwrap();
-    world.until_it_says("job-1", "-rw-------").await;
+    world.until_it_says("job-1", "others: ---").await;
     let said = world.said("job-1").await;
     assert!(said.contains("got it"), "{said}");
     assert!(!said.contains(SECRET), "its environment holds the secret: {said}");

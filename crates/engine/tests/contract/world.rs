@@ -3,11 +3,16 @@
 use engine::{Cursor, Engine, Observation, Resources, Runtime, Task, TaskKind, TaskState};
 use std::time::{Duration, Instant};
 
+/// Starting, ending and being told of it, on a machine that has much to do.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 pub struct World {
     pub engine: Engine,
     /// Everything that others than the task can see of what runs: files, command lines and environments of processes, or objects of a
     /// cluster. A secret must not be in it.
     pub seen_by_others: Box<dyn Fn() -> String>,
+    /// How long a task may take to begin here, from when its deadline counts; for tests of deadlines.
+    pub start: Duration,
     /// What has to stay as long as the engine is used.
     pub _keep: Box<dyn std::any::Any>,
 }
@@ -35,7 +40,7 @@ impl World {
     }
 
     pub async fn until(&self, name: &str, what: impl Fn(&Observation) -> bool) -> Observation {
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + PATIENCE;
         loop {
             let seen = self.engine.observe(name).await.unwrap();
             match seen {
@@ -47,7 +52,7 @@ impl World {
     }
 
     pub async fn until_it_says(&self, name: &str, text: &str) {
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + PATIENCE;
         while !self.said(name).await.contains(text) {
             assert!(Instant::now() < end, "{name} does not say {text}: {:?}", self.said(name).await);
             tokio::time::sleep(Duration::from_millis(10)).await;

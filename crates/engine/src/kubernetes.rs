@@ -1,0 +1,325 @@
+//! Tasks as objects of a Kubernetes cluster: a batch task is a Job, a server a Deployment with a Service, in the namespace of its tenant.
+//!
+//! - Names and a hash in an annotation tell what is ours: what is asked twice is found and adopted.
+//! - The cluster keeps everything; what is in memory here (in which namespace a task is) only saves a question.
+//! - Kubernetes never tries again by itself: a Job has one pod, and a server whose process ended counts as ended. Controllers decide.
+//! - A task that is asked to end is ended by the means of a deadline, so that pod, exit code and log stay until it is removed.
+//!
+//! Only this folder knows the kube client.
+
+mod apply;
+mod config_map;
+mod ending;
+#[cfg(test)]
+mod golden_tests;
+mod job;
+mod log;
+mod names;
+mod observe;
+mod options;
+mod pod;
+mod quantity;
+mod rights;
+mod secret;
+mod server;
+mod tenant;
+mod term;
+mod watch;
+
+pub use options::{Images, Options, PullPolicy};
+pub use rights::Diagnosis;
+pub use watch::Watch;
+
+use crate::{Cursor, Error, Holds, Observation, Output, PendingCause, TaskState};
+use domain::{causes, name::Name};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::Deployment,
+        batch::v1::Job,
+        core::v1::{ConfigMap, Event, Node, Pod, Secret},
+    },
+};
+use kube::{
+    Api, Client, Config,
+    api::{DeleteParams, ListParams, Patch, PatchParams},
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use observe::{Circumstances, Found};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct KubernetesEngine {
+    client: Client,
+    options: Arc<Options>,
+    /// In whose hands it is; `None` outside of any leadership.
+    term: Option<i64>,
+    /// Namespaces of tasks that were seen.
+    places: Arc<Mutex<HashMap<String, String>>>,
+}
+
+impl fmt::Debug for KubernetesEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KubernetesEngine").field("options", &self.options).field("term", &self.term).finish_non_exhaustive()
+    }
+}
+
+impl KubernetesEngine {
+    /// Reads how the cluster is reached; asks it nothing yet. Needs a Tokio runtime, and a default provider of cryptography for rustls.
+    pub async fn new(options: Options) -> Result<Self, Error> {
+        let doing = "reading how the cluster is reached";
+        let config = match &options.kubeconfig {
+            Some(path) => {
+                let file = Kubeconfig::read_from(path).map_err(|e| said(doing, &e))?;
+                Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(|e| said(doing, &e))?
+            }
+            None => Config::incluster().map_err(|e| said(doing, &e))?,
+        };
+        let client = Client::try_from(config).map_err(failed(doing))?;
+        Ok(Self { client, options: Arc::new(options), term: None, places: Arc::default() })
+    }
+
+    pub fn in_term(&self, term: i64) -> Self {
+        Self { term: Some(term), ..self.clone() }
+    }
+
+    pub async fn begin_term(&self) -> Result<(), Error> {
+        self.may_write().await
+    }
+
+    pub async fn observe(&self, name: &str) -> Result<Option<Observation>, Error> {
+        names::check(name)?;
+        let Some(found) = self.find(name).await? else { return Ok(None) };
+        let pods = self.pods(found.namespace(), name).await?;
+        self.observation(&found, &pods).await.map(Some)
+    }
+
+    pub async fn list(&self, prefix: &str) -> Result<Vec<Observation>, Error> {
+        let doing = failed("listing tasks");
+        let all = ListParams::default().labels(&names::all());
+        let client = || self.client.clone();
+        let (jobs, servers, pods) = (Api::<Job>::all(client()), Api::<Deployment>::all(client()), Api::<Pod>::all(client()));
+        let (jobs, servers, pods) = tokio::try_join!(jobs.list(&all), servers.list(&all), pods.list(&all)).map_err(doing)?;
+        let mut of_task: HashMap<(String, String), Vec<Pod>> = HashMap::new();
+        for pod in pods {
+            if let (Some(namespace), Some(task)) = (pod.metadata.namespace.clone(), label(&pod.metadata, names::TASK)) {
+                of_task.entry((namespace, task)).or_default().push(pod);
+            }
+        }
+        let jobs = jobs.into_iter().map(|j| Found::Job(Box::new(j)));
+        let servers = servers.into_iter().map(|s| Found::Server(Box::new(s)));
+        let mut out = Vec::new();
+        for found in jobs.chain(servers).filter(|f| f.name().starts_with(prefix) && self.options.is_ours(f.namespace())) {
+            self.remember(found.name(), found.namespace());
+            let pods = of_task.remove(&(found.namespace().to_owned(), found.name().to_owned())).unwrap_or_default();
+            out.push(self.observation(&found, &pods).await?);
+        }
+        out.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(out)
+    }
+
+    pub async fn output(&self, name: &str, from: &Cursor, limit: usize) -> Result<Output, Error> {
+        names::check(name)?;
+        let found = self.find(name).await?.ok_or_else(|| Error::Unknown(name.to_owned()))?;
+        let pods = self.pods(found.namespace(), name).await?;
+        log::read(&self.api(found.namespace()), name, found.pod(&pods), from, limit).await
+    }
+
+    pub async fn put_file(&self, name: &str, file: &str, contents: &[u8]) -> Result<(), Error> {
+        names::check(name)?;
+        if file == config_map::SPEC || !file.strip_suffix(".json").is_some_and(crate::is_task_name) {
+            return Err(Error::BadName(file.to_owned()));
+        }
+        let doing = || failed(format!("writing {file} of {name}"));
+        let text = std::str::from_utf8(contents).map_err(|e| said(format!("writing {file} of {name}"), &e))?;
+        let found = self.find(name).await?.ok_or_else(|| Error::Unknown(name.to_owned()))?;
+        self.may_write().await?;
+        let patch = Patch::Merge(json!({ "data": { file: text } }));
+        self.api::<ConfigMap>(found.namespace()).patch(name, &by_us(), &patch).await.map_err(doing())?;
+        // The node looks at a pod that changed at once, and at its files then; without it a minute may pass.
+        let mark = blake3::hash(contents).to_hex();
+        let patch = Patch::Merge(json!({ "metadata": { "annotations": { (names::FILES): &mark[..16] } } }));
+        let pods = self.pods(found.namespace(), name).await?;
+        for pod in found.pods(&pods).into_iter().filter_map(|p| p.metadata.name.as_deref()) {
+            match self.api::<Pod>(found.namespace()).patch(pod, &by_us(), &patch).await {
+                Err(e) if !is_not_found(&e) => return Err(doing()(e)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub async fn put_secret(&self, tenant: &Name, name: &str, secret: &str) -> Result<(), Error> {
+        names::check(name)?;
+        self.may_write().await?;
+        let object = secret::secret(tenant, name, secret, &self.options);
+        self.put::<Secret>(tenant, &names::secret(name), &object, &format!("keeping the secret {name}")).await
+    }
+
+    /// Makes an object, or puts it right, in the namespace of a tenant, which is made where it is not there.
+    async fn put<K>(&self, tenant: &Name, name: &str, object: &Value, doing: &str) -> Result<(), Error>
+    where
+        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + fmt::Debug,
+    {
+        let api = self.api::<K>(&self.options.namespace(tenant));
+        let patch = Patch::Apply(object);
+        match api.patch(name, &applied(), &patch).await {
+            Err(e) if is_not_found(&e) => self.prepare_tenant(tenant).await?,
+            done => return done.map(drop).map_err(failed(doing)),
+        }
+        api.patch(name, &applied(), &patch).await.map(drop).map_err(failed(doing))
+    }
+
+    pub async fn remove_secret(&self, tenant: &Name, name: &str) -> Result<(), Error> {
+        names::check(name)?;
+        self.may_write().await?;
+        let secrets = self.api::<Secret>(&self.options.namespace(tenant));
+        gone(secrets.delete(&names::secret(name), &DeleteParams::default()).await, format!("forgetting the secret {name}"))
+    }
+
+    pub fn watch(&self) -> Result<Watch, Error> {
+        Ok(Watch::begin(&self.client, self.options.clone()))
+    }
+
+    /// Every node of a cluster holds its containers to their limits.
+    pub fn holds(&self) -> Holds {
+        Holds { memory: Ok(()) }
+    }
+
+    fn api<K>(&self, namespace: &str) -> Api<K>
+    where
+        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    fn remember(&self, name: &str, namespace: &str) {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), namespace.to_owned());
+    }
+
+    fn forget(&self, name: &str) {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    /// The object that a task is, in whatever namespace.
+    async fn find(&self, name: &str) -> Result<Option<Found>, Error> {
+        let known = self.places.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        if let Some(namespace) = known {
+            if let Some(found) = self.find_in(&namespace, name).await? {
+                return Ok(Some(found));
+            }
+            self.forget(name);
+        }
+        let doing = || failed(format!("looking for {name}"));
+        let labels = ListParams::default().labels(&names::of_task(name));
+        let ours = |namespace: Option<&str>| namespace.is_some_and(|n| self.options.is_ours(n));
+        let jobs = Api::<Job>::all(self.client.clone()).list(&labels).await.map_err(doing())?;
+        let mut found = jobs.into_iter().find(|j| ours(j.metadata.namespace.as_deref())).map(|j| Found::Job(Box::new(j)));
+        if found.is_none() {
+            let servers = Api::<Deployment>::all(self.client.clone()).list(&labels).await.map_err(doing())?;
+            found = servers.into_iter().find(|s| ours(s.metadata.namespace.as_deref())).map(|s| Found::Server(Box::new(s)));
+        }
+        if let Some(found) = &found {
+            self.remember(name, found.namespace());
+        }
+        Ok(found)
+    }
+
+    async fn find_in(&self, namespace: &str, name: &str) -> Result<Option<Found>, Error> {
+        let doing = || failed(format!("looking at {name}"));
+        if let Some(job) = self.api::<Job>(namespace).get_opt(name).await.map_err(doing())? {
+            return Ok(Some(Found::Job(Box::new(job))));
+        }
+        let server = self.api::<Deployment>(namespace).get_opt(name).await.map_err(doing())?;
+        Ok(server.map(|s| Found::Server(Box::new(s))))
+    }
+
+    async fn pods(&self, namespace: &str, name: &str) -> Result<Vec<Pod>, Error> {
+        let labels = ListParams::default().labels(&names::of_task(name));
+        let pods = self.api::<Pod>(namespace).list(&labels).await.map_err(failed(format!("looking at the pods of {name}")))?;
+        Ok(pods.items)
+    }
+
+    /// Most tasks tell by themselves how they are; only of one that waits or vanished more is asked.
+    async fn observation(&self, found: &Found, pods: &[Pod]) -> Result<Observation, Error> {
+        let seen = found.observation(pods, &Circumstances::default());
+        match &seen.state {
+            TaskState::Running { .. } | TaskState::Pending(PendingCause::Secret { .. }) => Ok(seen),
+            TaskState::Ended(_) if found.pod(pods).is_some() || found.is_stopped() => Ok(seen),
+            TaskState::Ended(_) | TaskState::Pending(_) => {
+                let circumstances = self.circumstances(found, found.pod(pods)).await?;
+                Ok(found.observation(pods, &circumstances))
+            }
+        }
+    }
+
+    async fn circumstances(&self, found: &Found, pod: Option<&Pod>) -> Result<Circumstances, Error> {
+        let object = pod.and_then(|p| p.metadata.name.as_deref()).unwrap_or(found.name());
+        let of_it = ListParams::default().fields(&format!("involvedObject.name={object}"));
+        let events = self.api::<Event>(found.namespace()).list(&of_it).await.map_err(failed(format!("reading the events of {object}")))?;
+        let mut events = events.items;
+        events.sort_by_key(|e| e.last_timestamp.as_ref().map(|t| t.0).or(e.event_time.as_ref().map(|t| t.0)));
+        let nodes = self.nodes().await?;
+        Ok(Circumstances { events, nodes })
+    }
+
+    /// Empty where we may not look at nodes: then the words of the scheduler have to do.
+    async fn nodes(&self) -> Result<Vec<Node>, Error> {
+        match Api::<Node>::all(self.client.clone()).list(&ListParams::default()).await {
+            Ok(nodes) => Ok(nodes.items),
+            Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(Vec::new()),
+            Err(e) => Err(failed("looking at the nodes")(e)),
+        }
+    }
+}
+
+fn label(meta: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta, key: &str) -> Option<String> {
+    meta.labels.as_ref()?.get(key).cloned()
+}
+
+/// A patch of single fields.
+fn by_us() -> PatchParams {
+    PatchParams { field_manager: Some(names::FIELD_MANAGER.into()), ..PatchParams::default() }
+}
+
+/// A whole object, of the fields that are ours.
+fn applied() -> PatchParams {
+    PatchParams::apply(names::FIELD_MANAGER).force().validation_strict()
+}
+
+fn is_not_found(e: &kube::Error) -> bool {
+    matches!(e, kube::Error::Api(status) if status.is_not_found())
+}
+
+/// What was to go and is not there, is gone.
+fn gone<T>(result: Result<T, kube::Error>, doing: impl Into<String>) -> Result<(), Error> {
+    match result {
+        Err(e) if !is_not_found(&e) => Err(failed(doing)(e)),
+        _ => Ok(()),
+    }
+}
+
+fn failed(doing: impl Into<String>) -> impl FnOnce(kube::Error) -> Error {
+    let doing = doing.into();
+    move |e| match e {
+        // Its own display has everything twice.
+        kube::Error::Api(status) => Error::Cluster { doing, said: status.message },
+        other => said(doing, &other),
+    }
+}
+
+fn said(doing: impl Into<String>, e: &(dyn std::error::Error + 'static)) -> Error {
+    Error::Cluster { doing: doing.into(), said: causes::in_words(e) }
+}
+
+/// An object that we built as JSON, as the client wants it.
+fn typed<K: DeserializeOwned>(object: Value, doing: &str) -> Result<K, Error> {
+    serde_json::from_value(object).map_err(|e| said(doing, &e))
+}

@@ -1,0 +1,121 @@
+//! Making a task, once.
+
+use super::{
+    KubernetesEngine, by_us, config_map, failed, job, names,
+    observe::{self, Found},
+    pod, server, typed,
+};
+use crate::{Error, SecretRef, Task, TaskKind, is_task_name};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    batch::v1::Job,
+    core::v1::{ConfigMap, Secret, Service},
+};
+use kube::{
+    Api,
+    api::{Patch, PostParams},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use std::fmt::Debug;
+
+impl KubernetesEngine {
+    /// First what the pod reads, then what makes the pod: whoever is killed in between has made nothing that runs.
+    pub async fn apply(&self, task: &Task) -> Result<(), Error> {
+        names::check(&task.name)?;
+        if let Some(bad) = task.secrets.iter().flat_map(|s| [&s.name, &s.file]).find(|n| !is_task_name(n)) {
+            return Err(Error::BadName(bad.chars().take(80).collect()));
+        }
+        let namespace = self.options.namespace(&task.tenant);
+        self.may_write().await?;
+        if let Some(found) = self.find_in(&namespace, &task.name).await? {
+            return self.again(task, &found).await;
+        }
+        let doing = format!("starting {}", task.name);
+        let waits_for = self.missing(&namespace, &task.secrets).await?;
+        let products = self.products(task).await?;
+        let files = config_map::config_map(task, &self.options);
+        self.put::<ConfigMap>(&task.tenant, &task.name, &files, &doing).await?;
+        let made = match task.kind {
+            TaskKind::Batch => {
+                let object = job::job(task, &self.options, &products, waits_for.as_deref());
+                create::<Job>(&self.api(&namespace), object, &doing).await?
+            }
+            TaskKind::Server => {
+                let service = server::service(task, &self.options);
+                self.put::<Service>(&task.tenant, &task.name, &service, &doing).await?;
+                let object = server::deployment(task, &self.options, &products, waits_for.as_deref());
+                create::<Deployment>(&self.api(&namespace), object, &doing).await?
+            }
+        };
+        self.remember(&task.name, &namespace);
+        if made {
+            return Ok(());
+        }
+        // Somebody was quicker: is it the same?
+        match self.find_in(&namespace, &task.name).await? {
+            Some(found) => self.again(task, &found).await,
+            None => Ok(()),
+        }
+    }
+
+    /// It is there already.
+    async fn again(&self, task: &Task, found: &Found) -> Result<(), Error> {
+        self.remember(&task.name, found.namespace());
+        if found.hash() != task.hash() {
+            return Err(Error::Different { name: task.name.clone() });
+        }
+        if found.waits_for_secret().is_none() || found.is_stopped() {
+            return Ok(());
+        }
+        let waits_for = self.missing(found.namespace(), &task.secrets).await?;
+        let (name, annotations) = (&task.name, json!({ "annotations": { (names::WAITS_FOR_SECRET): waits_for } }));
+        let doing = failed(format!("starting {name}"));
+        match found {
+            Found::Job(_) => {
+                let patch = Patch::Merge(json!({ "metadata": annotations, "spec": { "suspend": waits_for.is_some() } }));
+                self.api::<Job>(found.namespace()).patch(name, &by_us(), &patch).await.map(drop).map_err(doing)
+            }
+            Found::Server(_) => {
+                let patch = Patch::Merge(json!({ "metadata": annotations, "spec": { "replicas": u32::from(waits_for.is_none()) } }));
+                self.api::<Deployment>(found.namespace()).patch(name, &by_us(), &patch).await.map(drop).map_err(doing)
+            }
+        }
+    }
+
+    /// The first that is not there.
+    async fn missing(&self, namespace: &str, wanted: &[SecretRef]) -> Result<Option<String>, Error> {
+        let secrets = self.api::<Secret>(namespace);
+        for secret in wanted {
+            // Only whether it is there: its text has no business here.
+            let seen = secrets.get_metadata_opt(&names::secret(&secret.name)).await;
+            if seen.map_err(failed(format!("looking for the secret {}", secret.name)))?.is_none() {
+                return Ok(Some(secret.name.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn products(&self, task: &Task) -> Result<Vec<String>, Error> {
+        match task.resources.gpu_product.as_deref().filter(|_| task.resources.gpus > 0) {
+            Some(product) => {
+                let nodes = self.nodes().await?;
+                Ok(pod::products_like(product, nodes.iter().filter_map(observe::product).map(str::to_owned)))
+            }
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+/// False = it is there already.
+async fn create<K>(api: &Api<K>, object: Value, doing: &str) -> Result<bool, Error>
+where
+    K: Clone + DeserializeOwned + Debug + Serialize,
+{
+    let params = PostParams { field_manager: Some(names::FIELD_MANAGER.into()), ..PostParams::default() };
+    match api.create(&params, &typed(object, doing)?).await {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(false),
+        Err(e) => Err(failed(doing)(e)),
+    }
+}

@@ -1,0 +1,158 @@
+//! What objects of the cluster say about a task. Pure: the objects in, an [`Observation`] out.
+
+mod ended;
+mod pending;
+
+pub use pending::{Circumstances, product};
+
+use super::names::{HASH, MAIN, PORT, STOPPED, WAITS_FOR_SECRET};
+use crate::{Address, End, Observation, PendingCause, TaskState};
+use k8s_openapi::{
+    api::{
+        apps::v1::Deployment,
+        batch::v1::Job,
+        core::v1::{ContainerStatus, Pod},
+    },
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
+};
+
+/// The object that a task is.
+#[derive(Clone, Debug)]
+pub enum Found {
+    Job(Box<Job>),
+    Server(Box<Deployment>),
+}
+
+impl Found {
+    pub fn meta(&self) -> &ObjectMeta {
+        match self {
+            Self::Job(job) => &job.metadata,
+            Self::Server(server) => &server.metadata,
+        }
+    }
+    pub fn name(&self) -> &str {
+        self.meta().name.as_deref().unwrap_or_default()
+    }
+    pub fn namespace(&self) -> &str {
+        self.meta().namespace.as_deref().unwrap_or_default()
+    }
+    pub fn hash(&self) -> &str {
+        annotation(self.meta(), HASH).unwrap_or_default()
+    }
+    /// Somebody asked it to end.
+    pub fn is_stopped(&self) -> bool {
+        annotation(self.meta(), STOPPED).is_some()
+    }
+    pub fn waits_for_secret(&self) -> Option<&str> {
+        annotation(self.meta(), WAITS_FOR_SECRET)
+    }
+
+    /// Those of `pods` that belong to this very object: one of an earlier object of the same name may still be ending.
+    pub fn pods<'a>(&self, pods: &'a [Pod]) -> Vec<&'a Pod> {
+        let mut mine: Vec<&Pod> = match self {
+            Self::Job(job) => pods.iter().filter(|p| is_owned_by(p, job.metadata.uid.as_deref())).collect(),
+            // Between it and its pods is a ReplicaSet that nobody else needs to know: what is older than the Deployment is not its own.
+            Self::Server(server) => {
+                let born = server.metadata.creation_timestamp.as_ref();
+                pods.iter().filter(|p| p.metadata.creation_timestamp.as_ref() >= born).collect()
+            }
+        };
+        mine.sort_by_key(|p| p.metadata.creation_timestamp.as_ref().map(|t| t.0));
+        mine
+    }
+
+    /// The pod whose output is this task's: the last that is not going away, or else the last.
+    pub fn pod<'a>(&self, pods: &'a [Pod]) -> Option<&'a Pod> {
+        let mine = self.pods(pods);
+        mine.iter().rev().find(|p| p.metadata.deletion_timestamp.is_none()).or(mine.last()).copied()
+    }
+
+    pub fn observation(&self, pods: &[Pod], circumstances: &Circumstances) -> Observation {
+        let (state, addresses) = match self {
+            Self::Job(job) => (self.job_state(job, self.pod(pods), circumstances), Vec::new()),
+            Self::Server(server) => self.server_state(server, &self.pods(pods), circumstances),
+        };
+        Observation { name: self.name().to_owned(), hash: self.hash().to_owned(), state, addresses }
+    }
+
+    fn job_state(&self, job: &Job, pod: Option<&Pod>, circumstances: &Circumstances) -> TaskState {
+        if let Some(pod) = pod {
+            if let Some(end) = ended::of_pod(pod, self.is_stopped()) {
+                return TaskState::Ended(end);
+            }
+            if let Some(running) = running(pod) {
+                return running;
+            }
+        }
+        if let Some(end) = ended::without_pod(job, self.is_stopped(), pod.is_some(), &circumstances.events) {
+            return TaskState::Ended(end);
+        }
+        if let Some(secret) = self.waits_for_secret() {
+            return TaskState::Pending(PendingCause::Secret { secret: secret.to_owned() });
+        }
+        TaskState::Pending(pending::cause(pod, circumstances))
+    }
+
+    fn server_state(&self, server: &Deployment, pods: &[&Pod], circumstances: &Circumstances) -> (TaskState, Vec<Address>) {
+        let staying = || pods.iter().filter(|p| p.metadata.deletion_timestamp.is_none());
+        // One that ended was a server with adapters in memory: what the cluster starts in its place has none, and is ended with it.
+        if let Some(end) = staying().find_map(|p| ended::of_server(p)) {
+            return (TaskState::Ended(end), Vec::new());
+        }
+        // One that is going away still runs, and holds what it holds.
+        if let Some(running) = staying().chain(pods.iter()).find_map(|p| running(p)) {
+            return (running, staying().filter_map(|p| address(p)).collect());
+        }
+        if self.is_stopped() {
+            return (TaskState::Ended(End::Signalled { signal: 15 }), Vec::new());
+        }
+        if let Some(secret) = self.waits_for_secret() {
+            return (TaskState::Pending(PendingCause::Secret { secret: secret.to_owned() }), Vec::new());
+        }
+        let pod = staying().next_back().copied();
+        let cause = match pod {
+            None => pending::of_deployment(server).unwrap_or(PendingCause::Starting),
+            Some(_) => pending::cause(pod, circumstances),
+        };
+        (TaskState::Pending(cause), Vec::new())
+    }
+}
+
+fn is_owned_by(pod: &Pod, uid: Option<&str>) -> bool {
+    pod.metadata.owner_references.iter().flatten().any(|o| Some(o.uid.as_str()) == uid)
+}
+
+fn annotation<'a>(meta: &'a ObjectMeta, key: &str) -> Option<&'a str> {
+    meta.annotations.as_ref()?.get(key).map(String::as_str)
+}
+
+/// Of the container that does the work.
+pub fn main_status(pod: &Pod) -> Option<&ContainerStatus> {
+    pod.status.as_ref()?.container_statuses.as_ref()?.iter().find(|c| c.name == MAIN)
+}
+
+pub fn is_running(pod: &Pod) -> bool {
+    running(pod).is_some()
+}
+
+fn running(pod: &Pod) -> Option<TaskState> {
+    let since = main_status(pod)?.state.as_ref()?.running.as_ref()?.started_at.as_ref().map_or(0, millis);
+    let node = pod.spec.as_ref().and_then(|s| s.node_name.clone()).unwrap_or_default();
+    Some(TaskState::Running { since, node })
+}
+
+fn address(pod: &Pod) -> Option<Address> {
+    running(pod)?;
+    let status = pod.status.as_ref()?;
+    let ip = status.pod_ip.as_deref().filter(|ip| !ip.is_empty())?;
+    let ready = status.conditions.iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True");
+    let host = if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
+    Some(Address { url: format!("http://{host}:{PORT}"), ready })
+}
+
+fn millis(time: &Time) -> i64 {
+    time.0.as_millisecond()
+}
+
+#[cfg(test)]
+mod tests;

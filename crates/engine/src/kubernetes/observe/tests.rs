@@ -1,0 +1,259 @@
+//! Objects as a real cluster had them, cut to what is read.
+
+use super::*;
+use crate::Amount;
+use k8s_openapi::api::core::v1::{Event, Node};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+fn typed<K: DeserializeOwned>(object: Value) -> K {
+    serde_json::from_value(object).unwrap()
+}
+
+fn job(annotations: Value, spec: Value, conditions: Value) -> Found {
+    let mut annotations = annotations;
+    annotations[HASH] = json!("abc");
+    Found::Job(Box::new(typed(json!({
+        "metadata": { "name": "job-1", "namespace": "atelier-acme", "uid": "u1", "annotations": annotations },
+        "spec": spec, "status": { "conditions": conditions },
+    }))))
+}
+
+fn a_job() -> Found {
+    job(json!({}), json!({ "template": {} }), json!([]))
+}
+
+fn a_stopped_job() -> Found {
+    job(json!({ STOPPED: "true" }), json!({ "template": {} }), json!([]))
+}
+
+fn pod(status: Value) -> Pod {
+    typed(json!({
+        "metadata": { "name": "job-1-x", "creationTimestamp": "2026-11-22T07:30:00Z", "ownerReferences": [owner("u1")] },
+        "spec": { "nodeName": "node-1", "containers": [{ "name": "main", "resources": { "requests": { "memory": "64Gi", "nvidia.com/gpu": "2" } } }] },
+        "status": status,
+    }))
+}
+
+fn owner(uid: &str) -> Value {
+    json!({ "apiVersion": "batch/v1", "kind": "Job", "name": "job-1", "uid": uid })
+}
+
+fn main_container(state: Value) -> Value {
+    json!([{ "name": "main", "image": "trainer:1", "imageID": "", "ready": false, "restartCount": 0, "state": state }])
+}
+
+fn terminated(code: i32, reason: &str) -> Value {
+    main_container(json!({ "terminated": { "exitCode": code, "reason": reason, "finishedAt": "2026-11-22T07:31:00Z" } }))
+}
+
+fn state(found: &Found, pod: Option<Pod>, circumstances: &Circumstances) -> TaskState {
+    found.observation(&pod.into_iter().collect::<Vec<_>>(), circumstances).state
+}
+
+fn end(found: &Found, status: Value) -> End {
+    match state(found, Some(pod(status)), &Circumstances::default()) {
+        TaskState::Ended(end) => end,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn waits(pod: Option<Pod>, circumstances: &Circumstances) -> PendingCause {
+    match state(&a_job(), pod, circumstances) {
+        TaskState::Pending(cause) => cause,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn each_way_to_end_is_told_apart() {
+    let failed = |containers: Value| json!({ "phase": "Failed", "containerStatuses": containers });
+    assert_eq!(end(&a_job(), json!({ "phase": "Succeeded", "containerStatuses": terminated(0, "Completed") })), End::Exited { status: 0 });
+    assert_eq!(end(&a_job(), failed(terminated(7, "Error"))), End::Exited { status: 7 });
+    assert_eq!(end(&a_job(), failed(terminated(134, "Error"))), End::Signalled { signal: 6 });
+    assert_eq!(end(&a_job(), failed(terminated(137, "OOMKilled"))), End::OutOfMemory);
+    assert_eq!(end(&a_job(), failed(terminated(0, "OOMKilled"))), End::Exited { status: 0 }, "it ended well in spite of it");
+    let late = json!({ "phase": "Failed", "reason": "DeadlineExceeded", "containerStatuses": terminated(5, "Error") });
+    assert_eq!(end(&a_job(), late.clone()), End::Deadline);
+    assert_eq!(end(&a_stopped_job(), late), End::Exited { status: 5 }, "a stop uses the same means");
+    let evicted = json!({ "phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory." });
+    assert_eq!(end(&a_job(), evicted), End::Evicted { why: "The node was low on resource: memory.".into() });
+    let taken = |reason| {
+        json!({ "phase": "Failed", "containerStatuses": terminated(137, "Error"),
+                "conditions": [{ "type": "DisruptionTarget", "status": "True", "reason": reason, "message": "for node-1" }] })
+    };
+    assert_eq!(end(&a_job(), taken("EvictionByEvictionAPI")), End::Evicted { why: "for node-1".into() });
+    assert_eq!(end(&a_job(), taken("DeletionByTaintManager")), End::NodeLost);
+    assert_eq!(end(&a_job(), failed(terminated(137, "ContainerStatusUnknown"))), End::NodeLost);
+    let program = json!({ "phase": "Failed", "initContainerStatuses": [{ "name": "program", "image": "", "imageID": "", "ready": false,
+        "restartCount": 0, "state": { "terminated": { "exitCode": 3 } } }] });
+    assert_eq!(end(&a_job(), program), End::Exited { status: 3 }, "what brings the program failed");
+}
+
+#[test]
+fn a_pod_that_somebody_deleted_while_it_worked_was_removed() {
+    let mut deleted = pod(json!({ "phase": "Failed", "containerStatuses": terminated(143, "Error") }));
+    deleted.metadata.deletion_timestamp = Some(typed(json!("2026-11-22T07:31:10Z")));
+    deleted.metadata.deletion_grace_period_seconds = Some(20);
+    assert_eq!(state(&a_job(), Some(deleted.clone()), &Circumstances::default()), TaskState::Ended(End::Removed));
+    assert_eq!(state(&a_stopped_job(), Some(deleted.clone()), &Circumstances::default()), TaskState::Ended(End::Signalled { signal: 15 }));
+    deleted.metadata.deletion_timestamp = Some(typed(json!("2026-11-22T08:00:00Z")));
+    assert_eq!(
+        state(&a_job(), Some(deleted), &Circumstances::default()),
+        TaskState::Ended(End::Signalled { signal: 15 }),
+        "it had ended long before"
+    );
+}
+
+#[test]
+fn a_job_remembers_how_it_ended_when_its_pod_is_gone() {
+    let failed = |annotations: Value, reason: &str| {
+        job(annotations, json!({ "template": {} }), json!([{ "type": "Failed", "status": "True", "reason": reason }]))
+    };
+    let nothing = Circumstances::default();
+    assert_eq!(state(&failed(json!({}), "BackoffLimitExceeded"), None, &nothing), TaskState::Ended(End::Removed));
+    assert_eq!(state(&failed(json!({}), "PodFailurePolicy"), None, &nothing), TaskState::Ended(End::NodeLost));
+    let events: Vec<Event> =
+        typed(json!([{ "metadata": {}, "involvedObject": {}, "reason": "Preempted", "message": "by a pod of higher priority" }]));
+    let told = Circumstances { events, nodes: Vec::new() };
+    assert_eq!(
+        state(&failed(json!({}), "PodFailurePolicy"), None, &told),
+        TaskState::Ended(End::Evicted { why: "by a pod of higher priority".into() })
+    );
+    assert_eq!(
+        state(&failed(json!({ STOPPED: "true" }), "BackoffLimitExceeded"), None, &nothing),
+        TaskState::Ended(End::Signalled { signal: 15 })
+    );
+    let suspended = job(json!({ STOPPED: "true", WAITS_FOR_SECRET: "hub" }), json!({ "template": {}, "suspend": true }), json!([]));
+    assert_eq!(state(&suspended, None, &nothing), TaskState::Ended(End::Signalled { signal: 15 }), "stopped before it started");
+}
+
+#[test]
+fn a_running_pod_says_where_and_since_when_and_one_of_an_earlier_job_does_not_count() {
+    let running = pod(
+        json!({ "phase": "Running", "containerStatuses": main_container(json!({ "running": { "startedAt": "2026-11-22T07:30:05Z" } })) }),
+    );
+    let seen = state(&a_job(), Some(running.clone()), &Circumstances::default());
+    assert_eq!(seen, TaskState::Running { since: 1_795_332_605_000, node: "node-1".into() });
+    let mut earlier = running;
+    earlier.metadata.owner_references = Some(vec![typed(owner("u0"))]);
+    assert_eq!(state(&a_job(), Some(earlier), &Circumstances::default()), TaskState::Pending(PendingCause::Starting));
+}
+
+fn event(reason: &str, message: &str) -> Circumstances {
+    Circumstances {
+        events: typed(json!([{ "metadata": {}, "involvedObject": {}, "reason": reason, "message": message }])),
+        nodes: Vec::new(),
+    }
+}
+
+#[test]
+fn what_the_api_server_refuses_is_told_by_the_events_of_the_job() {
+    let quota = "Error creating: pods \"job-1-x\" is forbidden: exceeded quota: atelier, requested: requests.nvidia.com/gpu=2, used: requests.nvidia.com/gpu=2, limited: requests.nvidia.com/gpu=2";
+    assert_eq!(waits(None, &event("FailedCreate", quota)), PendingCause::Quota { what: "gpus".into() });
+    let both = "Error creating: pods \"x\" is forbidden: exceeded quota: q, requested: limits.memory=8Gi,requests.memory=8Gi, used: limits.memory=8Gi,requests.memory=8Gi, limited: limits.memory=10Gi,requests.memory=10Gi";
+    assert_eq!(waits(None, &event("FailedCreate", both)), PendingCause::Quota { what: "memory".into() });
+    let security = "Error creating: pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\": runAsNonRoot != true";
+    let PendingCause::Admission { why } = waits(None, &event("FailedCreate", security)) else { panic!() };
+    assert_eq!(why, "violates PodSecurity \"restricted:latest\": runAsNonRoot != true");
+    assert_eq!(waits(None, &Circumstances::default()), PendingCause::Starting);
+}
+
+fn unscheduled(message: &str) -> Pod {
+    let mut pod = pod(
+        json!({ "phase": "Pending", "conditions": [{ "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message }] }),
+    );
+    let affinity = json!({ "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": [
+        { "matchExpressions": [{ "key": "nvidia.com/gpu.product", "operator": "In", "values": ["NVIDIA-H200"] }] }] } } });
+    pod.spec.as_mut().unwrap().affinity = Some(typed(affinity));
+    pod
+}
+
+fn node(product: &str, memory: &str, gpus: &str) -> Node {
+    typed(json!({ "metadata": { "labels": { "nvidia.com/gpu.product": product } },
+                  "status": { "allocatable": { "cpu": "8", "memory": memory, "nvidia.com/gpu": gpus } } }))
+}
+
+#[test]
+fn whether_a_machine_is_too_small_or_only_busy_is_seen_from_the_nodes() {
+    let message =
+        "0/2 nodes are available: 2 Insufficient nvidia.com/gpu. preemption: 0/2 nodes are available: 2 No preemption victims found.";
+    let on = |nodes: Vec<Node>| waits(Some(unscheduled(message)), &Circumstances { events: Vec::new(), nodes });
+    let gpus = |count| Amount::Gpus { count, product: Some("NVIDIA-H200".into()) };
+    assert_eq!(on(vec![node("NVIDIA-L4", "512Gi", "8")]), PendingCause::NoNodeFits { needs: gpus(2), has: gpus(0) });
+    assert_eq!(on(vec![node("NVIDIA-H200", "512Gi", "1")]), PendingCause::NoNodeFits { needs: gpus(2), has: gpus(1) });
+    let memory = |gib: u64| Amount::Memory { bytes: gib << 30 };
+    assert_eq!(on(vec![node("NVIDIA-H200", "32Gi", "8")]), PendingCause::NoNodeFits { needs: memory(64), has: memory(32) });
+    assert_eq!(on(vec![node("NVIDIA-H200", "512Gi", "8")]), PendingCause::Busy { needs: gpus(2) });
+    assert_eq!(on(Vec::new()), PendingCause::Busy { needs: gpus(2) }, "nodes that we may not see are not too small");
+    let tainted = "0/1 nodes are available: 1 node(s) had untolerated taint {dedicated: infra}. preemption: no";
+    let nodes = vec![node("NVIDIA-H200", "512Gi", "8")];
+    let PendingCause::Unschedulable { why } = waits(Some(unscheduled(tainted)), &Circumstances { events: Vec::new(), nodes }) else {
+        panic!()
+    };
+    assert_eq!(why, "0/1 nodes are available: 1 node(s) had untolerated taint {dedicated: infra}");
+}
+
+#[test]
+fn images_volumes_and_secrets_that_are_missing_are_told_as_such() {
+    let waiting = |reason: &str, message: &str| {
+        pod(
+            json!({ "phase": "Pending", "containerStatuses": main_container(json!({ "waiting": { "reason": reason, "message": message } })) }),
+        )
+    };
+    let nothing = Circumstances::default();
+    assert_eq!(
+        waits(Some(waiting("ImagePullBackOff", "Back-off pulling image \"trainer:1\".")), &nothing),
+        PendingCause::Image { image: "trainer:1".into(), why: "Back-off pulling image \"trainer:1\"".into() }
+    );
+    assert_eq!(waits(Some(waiting("ContainerCreating", "")), &nothing), PendingCause::Starting);
+    let mount = "MountVolume.SetUp failed for volume \"secrets\" : secret \"atelier-hub\" not found";
+    assert_eq!(waits(Some(waiting("ContainerCreating", "")), &event("FailedMount", mount)), PendingCause::Secret { secret: "hub".into() });
+    let disk = "MountVolume.SetUp failed for volume \"cache\" : timed out";
+    let PendingCause::Volume { volume, .. } = waits(Some(waiting("ContainerCreating", "")), &event("FailedMount", disk)) else { panic!() };
+    assert_eq!(volume, "cache");
+}
+
+fn server(annotations: Value, conditions: Value) -> Found {
+    Found::Server(Box::new(typed(json!({
+        "metadata": { "name": "ep-1", "namespace": "atelier-acme", "annotations": annotations, "creationTimestamp": "2026-11-22T07:29:00Z" },
+        "spec": { "selector": {}, "template": {} }, "status": { "conditions": conditions },
+    }))))
+}
+
+fn serving(ready: &str, container: Value) -> Pod {
+    pod(
+        json!({ "phase": "Running", "podIP": "10.244.0.7", "conditions": [{ "type": "Ready", "status": ready }], "containerStatuses": container }),
+    )
+}
+
+#[test]
+fn a_server_is_where_its_pod_is_and_ready_when_that_is() {
+    let running = || main_container(json!({ "running": { "startedAt": "2026-11-22T07:30:05Z" } }));
+    let seen = |pod: Pod| server(json!({}), json!([])).observation(&[pod], &Circumstances::default());
+    let url = "http://10.244.0.7:8000".to_owned();
+    assert_eq!(seen(serving("False", running())).addresses, [Address { url: url.clone(), ready: false }]);
+    assert_eq!(seen(serving("True", running())).addresses, [Address { url, ready: true }]);
+    let mut going = serving("True", running());
+    going.metadata.deletion_timestamp = Some(typed(json!("2026-11-22T07:40:00Z")));
+    let seen = seen(going);
+    assert!(seen.state.is_running() && seen.addresses.is_empty(), "it holds what it holds, and takes no calls: {seen:?}");
+}
+
+#[test]
+fn a_server_whose_process_ended_has_ended_though_the_cluster_restarts_it() {
+    let restarted = json!([{ "name": "main", "image": "", "imageID": "", "ready": true, "restartCount": 1,
+        "state": { "running": {} }, "lastState": { "terminated": { "exitCode": 1 } } }]);
+    let seen = server(json!({}), json!([])).observation(&[serving("True", restarted)], &Circumstances::default());
+    assert_eq!((seen.state, seen.addresses), (TaskState::Ended(End::Exited { status: 1 }), Vec::new()));
+}
+
+#[test]
+fn a_server_without_a_pod_says_why() {
+    let state = |found: Found| found.observation(&[], &Circumstances::default()).state;
+    let quota = json!([{ "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
+        "message": "pods \"ep-1-x\" is forbidden: exceeded quota: q, requested: requests.memory=8Gi, used: requests.memory=8Gi, limited: requests.memory=8Gi" }]);
+    assert_eq!(state(server(json!({}), quota)), TaskState::Pending(PendingCause::Quota { what: "memory".into() }));
+    assert_eq!(state(server(json!({}), json!([]))), TaskState::Pending(PendingCause::Starting));
+    assert_eq!(state(server(json!({ STOPPED: "true" }), json!([]))), TaskState::Ended(End::Signalled { signal: 15 }));
+}

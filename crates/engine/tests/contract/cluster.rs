@@ -1,0 +1,126 @@
+//! The engine of a Kubernetes cluster, where there is one: `ATELIER_CLUSTER` names the file that describes it. The program in the pods
+//! plays `atelier task`: it runs the spec as a shell script. All of the pods' own is as in production.
+
+use crate::world::World;
+use engine::{
+    Engine,
+    kubernetes::{Images, KubernetesEngine, Options, PullPolicy},
+};
+use serde_json::Value;
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+/// Of this executable; the image with the program has its name.
+static IMAGE: OnceLock<String> = OnceLock::new();
+static WORLDS: AtomicU32 = AtomicU32::new(0);
+
+struct Cluster {
+    description: Value,
+}
+
+impl Cluster {
+    fn text(&self, key: &str) -> &str {
+        self.description[key].as_str().unwrap_or_else(|| panic!("the cluster's description has no {key}"))
+    }
+
+    fn kubectl(&self) -> Command {
+        let mut command = Command::new(self.text("kubectl"));
+        command.args(["--kubeconfig", self.text("kubeconfig")]);
+        command
+    }
+}
+
+/// `None` = there is no cluster, and that was said.
+pub async fn world() -> Option<World> {
+    let Some(file) = std::env::var_os("ATELIER_CLUSTER") else {
+        testing::skip("the engine's contract on a cluster: ATELIER_CLUSTER names none");
+        return None;
+    };
+    let description = serde_json::from_slice(&std::fs::read(&file).expect("the cluster's description")).expect("JSON");
+    let cluster = Cluster { description };
+    let program = IMAGE.get_or_init(|| import_program(&cluster)).clone();
+    // Whoever runs at the same time has other namespaces.
+    let prefix = format!("c{}-{}-", std::process::id(), WORLDS.fetch_add(1, Ordering::Relaxed));
+    let system = cluster.description["images"]["task"].as_str().expect("an image with a shell and Python").to_owned();
+    let options = Options {
+        kubeconfig: Some(PathBuf::from(cluster.text("kubeconfig"))),
+        namespace_prefix: prefix.clone(),
+        platform_namespace: format!("{prefix}platform"),
+        images: Images { task: program, trainer: system.clone(), vllm: system },
+        image_pull_policy: PullPolicy::IfNotPresent,
+        store_networks: Vec::new(),
+    };
+    // As the program does at its start.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let engine = Engine::Kubernetes(KubernetesEngine::new(options).await.unwrap());
+    let (kubectl, config) = (cluster.text("kubectl").to_owned(), cluster.text("kubeconfig").to_owned());
+    let namespace = format!("{prefix}acme");
+    let seen_by_others = Box::new(move || {
+        let mut command = Command::new(&kubectl);
+        let kinds = "jobs,deployments,pods,configmaps,services,events";
+        let output = command.args(["--kubeconfig", &config, "-n", &namespace, "get", kinds, "-o", "json"]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    });
+    Some(World { engine, seen_by_others, start: Duration::from_secs(15), _keep: Box::new(Kept { cluster, prefix }) })
+}
+
+/// A program that needs nothing but the kernel, in an image of its own.
+fn import_program(cluster: &Cluster) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("root/usr/local/bin");
+    std::fs::create_dir_all(&root).unwrap();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/contract/program.rs.txt");
+    let compiled = Command::new("rustc")
+        .args(["--crate-name", "program", "--edition", "2024", "-O", "-C", "target-feature=+crt-static", "-C", "strip=symbols", "-o"])
+        .arg(root.join("atelier"))
+        .arg(&source)
+        .status()
+        .unwrap();
+    assert!(compiled.success());
+    let run = |command: &mut Command| assert!(command.stdout(Stdio::null()).status().unwrap().success(), "{command:?}");
+    let layer = folder.path().join("layer.tar");
+    run(Command::new("tar")
+        .args(["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "-C"])
+        .arg(folder.path().join("root"))
+        .arg("-cf")
+        .arg(&layer)
+        .arg("."));
+    let digest = Command::new("sha256sum").arg(&layer).output().unwrap();
+    let digest = String::from_utf8(digest.stdout).unwrap()[..64].to_owned();
+    let image = format!("atelier.local/contract:{}", &digest[..12]);
+    let config = serde_json::json!({
+        "architecture": "amd64", "os": "linux", "config": {},
+        "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{digest}")] },
+    });
+    std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    let manifest = serde_json::json!([{ "Config": "config.json", "RepoTags": [image], "Layers": ["layer.tar"] }]);
+    std::fs::write(folder.path().join("manifest.json"), manifest.to_string()).unwrap();
+    let archive = folder.path().join("image.tar");
+    run(Command::new("tar").arg("-C").arg(folder.path()).arg("-cf").arg(&archive).args(["manifest.json", "config.json", "layer.tar"]));
+    run(Command::new("ctr").args(["--address", cluster.text("containerd"), "--namespace", "k8s.io", "images", "import"]).arg(&archive));
+    image
+}
+
+/// What a test leaves behind goes with its namespaces.
+struct Kept {
+    cluster: Cluster,
+    prefix: String,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        for tenant in ["acme", "other", "platform"] {
+            let namespace = format!("{}{tenant}", self.prefix);
+            let mut kubectl = self.cluster.kubectl();
+            kubectl.args(["delete", "namespace", &namespace, "--wait=false", "--ignore-not-found"]);
+            let _ = kubectl.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        }
+    }
+}
