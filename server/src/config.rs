@@ -1,10 +1,12 @@
 //! What the portal is told: flags, or environment variables of the same name with `ATELIER_` before them.
 //! [`ServeArgs::settle`] turns them into a [`Config`] that holds no contradiction, or says in one sentence what is wrong.
 
+mod engine;
 mod hosts;
 mod locations;
 mod store;
 
+pub use engine::{EngineArgs, EngineName, engine};
 pub use hosts::Hosts;
 pub use locations::{Locations, Python};
 pub use store::{StoreArgs, StoreSettings};
@@ -298,7 +300,7 @@ impl Config {
         self.public_url.starts_with("https://")
     }
 
-    pub fn platform(&self, engine: engine::Engine) -> Result<platform::Config, Refused> {
+    pub fn platform(&self, engine: ::engine::Engine) -> Result<platform::Config, Refused> {
         let StoreSettings { location, key, garage } = self.locations.store()?;
         Ok(platform::Config {
             database_url: self.locations.database_url()?,

@@ -2,7 +2,7 @@
 
 use crate::{
     clock::now,
-    config::{Config, IdentityProvider, Locations, Refused, RoleName, ServeArgs},
+    config::{Config, EngineName, IdentityProvider, Locations, RoleName, ServeArgs, engine},
     devprovider::{self, DevProvider},
     http,
     layers::{
@@ -19,7 +19,6 @@ use crate::{
 use anyhow::Context;
 use axum::middleware::from_fn_with_state;
 use domain::{environment, tenant::Quota};
-use engine::{Engine, local::LocalEngine};
 use gateway::{Gateway, GatewayConfig, SpoolConfig, UsageSink};
 use platform::{Platform, access::PlatformScope, tenants::NewTenant};
 use std::{
@@ -62,11 +61,6 @@ impl Portal {
     }
 }
 
-/// The engine of this machine: tasks as processes, `program` = the `atelier` program that they run.
-pub fn engine(locations: &Locations, program: PathBuf) -> Result<Engine, Refused> {
-    Ok(Engine::Local(LocalEngine::new(locations.data_folder()?.join("engine"), program, locations.task_env())))
-}
-
 /// Starts everything that the roles ask for; returns when the listener answers. Needs a Tokio runtime.
 pub async fn start(mut args: ServeArgs, locations: Locations, program: PathBuf) -> anyhow::Result<Portal> {
     let began = Instant::now();
@@ -104,7 +98,7 @@ pub async fn start(mut args: ServeArgs, locations: Locations, program: PathBuf) 
         refused_keys: args.refused_keys_per_minute,
     };
     let config = args.settle(locations, address)?;
-    let engine = engine(&config.locations, program)?;
+    let engine = engine(&config.locations, program).await?;
     if let (Some(bytes), Err(why)) = (config.task_limits.memory, engine.holds().memory) {
         tracing::warn!(bytes, why, "the memory limit of tasks is not held on this machine");
     }
@@ -243,7 +237,7 @@ fn log_the_start(config: &Config, metrics: Option<SocketAddr>, began: Instant) {
     if matches!(config.provider, IdentityProvider::Development) && config.roles.web {
         tracing::info!("development sign-in: everybody's password is “{}”", devprovider::people::PASSWORD);
     }
-    if config.roles.controller {
+    if config.roles.controller && config.locations.engine.engine == EngineName::Local {
         for environment in [&environment::TRAINER, &environment::MODEL_SERVER] {
             match config.locations.python(environment) {
                 Some(python) => tracing::info!("{}: {python}", environment.what),

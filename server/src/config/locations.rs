@@ -1,6 +1,6 @@
 //! Where things lie: data, database, store, and the Pythons of trainer and model server.
 
-use super::{Refused, StoreArgs, StoreSettings};
+use super::{EngineArgs, Refused, StoreArgs, StoreSettings};
 use crate::secret_file;
 use clap::Args;
 use domain::environment::{self, PythonEnvironment};
@@ -31,6 +31,8 @@ pub struct Locations {
     /// Python of the model server's environment (vLLM); default: the one that `make demo` has installed.
     #[arg(long, env = "ATELIER_VLLM_PYTHON", global = true)]
     pub vllm_python: Option<PathBuf>,
+    #[command(flatten)]
+    pub engine: EngineArgs,
 }
 
 impl Locations {

@@ -28,6 +28,7 @@ pub fn lock(dir: &Path) -> Result<fs::File> {
 pub fn describe(place: &Place, binaries: &Binaries, processes: &Processes, parts: &Value) -> Result<PathBuf> {
     let mut all = json!({
         "kubeconfig": place.kubeconfig(),
+        "containerd": place.containerd_socket(),
         "kubectl": binaries.kubernetes.join("kubectl"),
         "api_server": place.url("https", place::API),
         "node": super::node::NAME,

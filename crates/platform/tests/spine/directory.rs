@@ -58,7 +58,10 @@ async fn routes_come_from_endpoints_and_attachments(world: World) {
     let directory = world.platform.directory().await.unwrap();
     let tenant = &directory.tenants[scope.tenant_name()];
     assert!(tenant.active && tenant.members.contains(&ann));
-    assert_eq!((&tenant.routes["tiny"].upstreams[..], tenant.routes["tiny"].created), (&["http://127.0.0.1:1".to_owned()][..], Timestamp(5)));
+    assert_eq!(
+        (&tenant.routes["tiny"].upstreams[..], tenant.routes["tiny"].created),
+        (&["http://127.0.0.1:1".to_owned()][..], Timestamp(5))
+    );
     let facts = &tenant.routes["facts"];
     assert_eq!((facts.upstream_model.clone(), facts.endpoint_name.as_str(), facts.created), (id("mv", 1), "main", Timestamp(9)));
     assert_eq!(&tenant.routes["facts@v3"], facts);

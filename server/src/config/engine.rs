@@ -1,0 +1,132 @@
+//! Where tasks run: on this machine, or in a Kubernetes cluster.
+
+use super::{Locations, Refused};
+use clap::{Args, ValueEnum};
+use engine::{
+    Engine,
+    kubernetes::{Images, KubernetesEngine, Options, PullPolicy},
+    local::LocalEngine,
+};
+use std::path::PathBuf;
+
+/// For every command.
+#[derive(Args, Clone, Debug)]
+pub struct EngineArgs {
+    /// Where trainings and model servers run.
+    #[arg(long, env = "ATELIER_ENGINE", value_enum, default_value = "local", global = true)]
+    pub engine: EngineName,
+    /// File that says how the Kubernetes API server is reached and who we are; default: the service account of the pod that this runs in.
+    #[arg(long, env = "ATELIER_KUBECONFIG", global = true)]
+    pub kubeconfig: Option<PathBuf>,
+    /// Before a tenant's name in the name of its namespace; two portals on one cluster must differ here.
+    #[arg(long, env = "ATELIER_NAMESPACE_PREFIX", default_value = "atelier-", global = true)]
+    pub namespace_prefix: String,
+    /// Namespace of the portal's own objects.
+    #[arg(long, env = "ATELIER_PLATFORM_NAMESPACE", default_value = "atelier", global = true)]
+    pub platform_namespace: String,
+    /// Image that brings this program, of this version, into the pods of tasks: `/usr/local/bin/atelier`.
+    #[arg(long, env = "ATELIER_TASK_IMAGE", global = true)]
+    pub task_image: Option<String>,
+    /// Image with LLaMA-Factory.
+    #[arg(long, env = "ATELIER_TRAINER_IMAGE", global = true)]
+    pub trainer_image: Option<String>,
+    /// Image with vLLM.
+    #[arg(long, env = "ATELIER_VLLM_IMAGE", global = true)]
+    pub vllm_image: Option<String>,
+    /// When nodes fetch an image that they have already.
+    #[arg(long, env = "ATELIER_IMAGE_PULL_POLICY", value_enum, default_value = "if-not-present", global = true)]
+    pub image_pull_policy: Pull,
+    /// Networks in which the object store is (`10.1.2.0/24`), separated by commas: pods may then reach these only, where the cluster
+    /// enforces network policies; default: all but the addresses that hand out credentials.
+    #[arg(long, env = "ATELIER_STORE_NETWORKS", value_delimiter = ',', global = true)]
+    pub store_networks: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EngineName {
+    /// As processes of this machine.
+    Local,
+    /// As Jobs and Deployments, in a namespace for each tenant.
+    Kubernetes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Pull {
+    Always,
+    IfNotPresent,
+    Never,
+}
+
+impl EngineArgs {
+    /// What the cluster is told.
+    pub fn options(&self) -> Result<Options, Refused> {
+        let image = |image: &Option<String>, flag: &str, what: &str| {
+            let missing = || Refused(format!("On a cluster the portal has to be told the image of {what}: set {flag}."));
+            image.clone().filter(|i| !i.is_empty()).ok_or_else(missing)
+        };
+        let label = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        let prefix = &self.namespace_prefix;
+        if !label(prefix) || !prefix.starts_with(|c: char| c.is_ascii_lowercase()) || prefix.len() > 20 {
+            return Err(Refused(format!(
+                "ATELIER_NAMESPACE_PREFIX “{prefix}” must begin with a letter and have at most 20 lower-case letters, digits and “-”."
+            )));
+        }
+        Ok(Options {
+            kubeconfig: self.kubeconfig.clone(),
+            namespace_prefix: prefix.clone(),
+            platform_namespace: self.platform_namespace.clone(),
+            images: Images {
+                task: image(&self.task_image, "ATELIER_TASK_IMAGE", "this program")?,
+                trainer: image(&self.trainer_image, "ATELIER_TRAINER_IMAGE", "the trainer")?,
+                vllm: image(&self.vllm_image, "ATELIER_VLLM_IMAGE", "the model server")?,
+            },
+            image_pull_policy: match self.image_pull_policy {
+                Pull::Always => PullPolicy::Always,
+                Pull::IfNotPresent => PullPolicy::IfNotPresent,
+                Pull::Never => PullPolicy::Never,
+            },
+            store_networks: self.store_networks.clone(),
+        })
+    }
+}
+
+/// The engine that was asked for; `program`: what tasks of this machine run.
+pub async fn engine(locations: &Locations, program: PathBuf) -> Result<Engine, Refused> {
+    match locations.engine.engine {
+        EngineName::Local => Ok(Engine::Local(LocalEngine::new(locations.data_folder()?.join("engine"), program, locations.task_env()))),
+        EngineName::Kubernetes => {
+            let engine = KubernetesEngine::new(locations.engine.options()?).await;
+            engine.map(Engine::Kubernetes).map_err(|e| Refused(format!("The cluster cannot be used: {e}.")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        engine: EngineArgs,
+    }
+
+    fn options(flags: &[&str]) -> Result<Options, Refused> {
+        Line::try_parse_from([&["atelier", "--engine", "kubernetes"], flags].concat()).unwrap().engine.options()
+    }
+
+    #[test]
+    fn a_cluster_needs_its_images_and_a_prefix_that_namespaces_may_have() {
+        let images = ["--task-image", "task:1", "--trainer-image", "trainer:1", "--vllm-image", "vllm:1"];
+        let told = options(&[&images[..], &["--image-pull-policy", "never"]].concat()).unwrap();
+        assert_eq!((told.images.trainer.as_str(), told.image_pull_policy, told.kubeconfig), ("trainer:1", PullPolicy::Never, None));
+        for without in 0..3 {
+            let rest = [&images[..without * 2], &images[without * 2 + 2..]].concat();
+            assert!(options(&rest).unwrap_err().0.contains(&images[without * 2].trim_start_matches("--").replace('-', "_").to_uppercase()));
+        }
+        for prefix in ["", "Atelier-", "1-", "a_b", &"a".repeat(21)] {
+            assert!(options(&[&images[..], &["--namespace-prefix", prefix]].concat()).is_err(), "{prefix}");
+        }
+    }
+}
