@@ -14,6 +14,7 @@ mod keycloak;
 mod layers;
 mod leftovers;
 mod machine;
+mod names;
 mod node;
 mod place;
 mod postgres;
@@ -132,6 +133,7 @@ pub fn up(options: &Options) -> Result<PathBuf> {
     let keycloak = timed("Keycloak begins", || keycloak::start(&binaries, &place, &mut processes))?;
     timed("bridge", || node::bridge(&place))?;
     timed("API server, controller manager, scheduler", || control_plane::start(&binaries, &place, &mut processes))?;
+    timed("CoreDNS", || names::start(&binaries, &place, &mut processes))?;
     timed("containerd", || node::containerd(&place, &mut processes))?;
     timed("images", || images::import(&place, &pieces))?;
     timed("kubelet", || node::kubelet(&binaries, &place, &mut processes))?;

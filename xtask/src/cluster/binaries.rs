@@ -23,6 +23,7 @@ const MAVEN_DEPENDENCY: &str = "3.8.1";
 /// Folders with programs.
 pub struct Binaries {
     pub etcd: PathBuf,
+    pub coredns: PathBuf,
     pub kubernetes: PathBuf,
     pub garage: PathBuf,
     pub keycloak: PathBuf,
@@ -31,7 +32,14 @@ pub struct Binaries {
 impl Binaries {
     /// Builds and fetches what is missing.
     pub fn ensure() -> Result<Self> {
-        Ok(Self { etcd: ETCD.ensure()?, kubernetes: KUBERNETES.ensure()?, garage: garage()?, keycloak: keycloak()? })
+        Ok(Self {
+            etcd: ETCD.ensure()?,
+            kubernetes: KUBERNETES.ensure()?,
+            // After Kubernetes, of which it uses parts that are built by then.
+            coredns: COREDNS.ensure()?,
+            garage: garage()?,
+            keycloak: keycloak()?,
+        })
     }
 }
 
@@ -62,14 +70,18 @@ pub fn once(name: &str, what: &str, make: impl FnOnce(&Path) -> Result<()>) -> R
 /// Programs of one Go module file in `cluster/`. Several files, because each part wants other versions of the same libraries.
 struct GoPrograms {
     module: &'static str,
+    /// The file that names what is built.
+    source: &'static str,
     packages: &'static [&'static str],
     /// The module whose version the programs shall say, and the package in which they look for it.
     says: Option<(&'static str, &'static str)>,
 }
 
-const ETCD: GoPrograms = GoPrograms { module: "etcd", packages: &["go.etcd.io/etcd/server/v3"], says: None };
+const ETCD: GoPrograms = GoPrograms { module: "etcd", source: "tools.go", packages: &["go.etcd.io/etcd/server/v3"], says: None };
+const COREDNS: GoPrograms = GoPrograms { module: "coredns", source: "main.go", packages: &["."], says: None };
 const KUBERNETES: GoPrograms = GoPrograms {
     module: "kubernetes",
+    source: "tools.go",
     packages: &[
         "k8s.io/kubernetes/cmd/kube-apiserver",
         "k8s.io/kubernetes/cmd/kube-controller-manager",
@@ -84,7 +96,7 @@ impl GoPrograms {
     fn ensure(&self) -> Result<PathBuf> {
         let source = root().join("cluster").join(self.module);
         let mut pins = Vec::new();
-        for file in ["go.mod", "go.sum", "tools.go"] {
+        for file in ["go.mod", "go.sum", self.source] {
             pins.extend(fs::read(source.join(file)).with_context(|| format!("cluster/{}/{file} is missing", self.module))?);
         }
         let name = keyed(self.module, &pins);

@@ -4,7 +4,7 @@ use super::{
     binaries::Binaries,
     control_plane::{asked, kubectl},
     ctr::ctr,
-    images, place,
+    images, names, place,
     place::Place,
     processes::Processes,
 };
@@ -136,6 +136,8 @@ pub fn kubelet(binaries: &Binaries, place: &Place, processes: &mut Processes) ->
         "localStorageCapacityIsolation": false,
         "makeIPTablesUtilChains": false,
         "podLogsDir": place.dir.join("logs/pods"),
+        "clusterDNS": [place.address()],
+        "clusterDomain": names::DOMAIN,
         "resolvConf": folder.join("resolv.conf"),
         // The machine's disk is not the cluster's: it shall neither throw out pods nor images because of what others store.
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%", "nodefs.inodesFree": "1%"},

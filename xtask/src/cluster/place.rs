@@ -15,6 +15,7 @@ pub const ETCD: u16 = 2379;
 pub const ETCD_PEERS: u16 = 2380;
 pub const KUBELET: u16 = 10250;
 pub const KUBELET_HEALTH: u16 = 10248;
+pub const NAMES_READY: u16 = 8181;
 pub const POSTGRES: u16 = 5432;
 pub const S3: u16 = 3900;
 pub const S3_RPC: u16 = 3901;

@@ -3,7 +3,7 @@
 use super::{
     binaries::Binaries,
     control_plane::{asked, kubectl},
-    images,
+    images, place,
     place::Place,
 };
 use crate::{interrupt, run::run};
@@ -17,6 +17,11 @@ use std::{
 };
 
 const NAMESPACE: &str = "proof";
+/// Fails when the API server has no name, or the object store cannot be reached.
+const REACHES: &str = "import socket, sys
+print('kubernetes.default is', socket.gethostbyname('kubernetes.default'))
+socket.create_connection((sys.argv[1], int(sys.argv[2])), 10)
+print('the object store is reached')";
 const MOST: Duration = Duration::from_secs(300);
 
 pub fn prove(binaries: &Binaries, place: &Place) -> Result<()> {
@@ -36,16 +41,18 @@ pub fn prove(binaries: &Binaries, place: &Place) -> Result<()> {
         let refused = apply(&as_root).unwrap_or_else(|e| e.to_string());
         ensure!(refused.contains("violates PodSecurity"), "a pod as root was not refused: {refused}");
         println!("  a pod as root is refused");
-        let pods: [(&str, &[&str]); 3] = [
-            ("task", &["/usr/local/bin/atelier", "--version"]),
-            ("trainer", &["python", "-m", "llamafactory.cli", "version"]),
-            ("vllm", &["python", "-c", "import vllm; print('vLLM', vllm.__version__)"]),
+        let (address, store) = (place.address(), place::S3.to_string());
+        let pods: [(&str, &str, &[&str]); 4] = [
+            ("task", "task", &["/usr/local/bin/atelier", "--version"]),
+            ("names", "task", &["python3", "-c", REACHES, &address, &store]),
+            ("trainer", "trainer", &["python", "-m", "llamafactory.cli", "version"]),
+            ("vllm", "vllm", &["python", "-c", "import vllm; print('vLLM', vllm.__version__)"]),
         ];
-        for (image, command) in pods {
+        for (name, image, command) in pods {
             let began = Instant::now();
-            apply(&pod(image, image, command))?;
-            let said = ended(&on, image)?;
-            println!("  {image}: {:.1} s\n{}", began.elapsed().as_secs_f32(), said.trim_end());
+            apply(&pod(name, image, command))?;
+            let said = ended(&on, name)?;
+            println!("  {name}: {:.1} s\n{}", began.elapsed().as_secs_f32(), said.trim_end());
         }
         Ok(())
     })();
