@@ -32,6 +32,8 @@ pub const ROUTES: &[(&str, &str, Needs)] = &[
     ("GET", "/admin/tenants/{name}", Platform(A::PlatformTenantsRead)),
     ("GET", "/admin/usage", Platform(A::PlatformUsageRead)),
     ("GET", "/admin/usage/set-aside.jsonl", Platform(A::PlatformUsageRead)),
+    // A token that the identity provider has signed; no session.
+    ("POST", "/auth/backchannel-logout", Open),
     ("GET", "/auth/callback", Open),
     ("GET", "/auth/login", Open),
     ("POST", "/auth/logout", Open),

@@ -102,6 +102,7 @@ async fn take(file: &str) -> Result<(), Box<dyn std::error::Error>> {
         platform_role: None,
         memberships: vec![("bench".parse()?, Role::Engineer)],
         id_token: None,
+        session: None,
         refresh_token: None,
     };
     let secret = platform.sessions().sign_in(profile, &Origin::default()).await?;

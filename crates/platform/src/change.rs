@@ -41,6 +41,8 @@ pub(crate) enum Unaudited {
     JobBookkeeping,
     /// The provider confirmed a session and changed nothing.
     SessionConfirmed,
+    /// The provider ended a session that nobody has here.
+    NothingToEnd,
 }
 
 impl<'p> Change<'p> {

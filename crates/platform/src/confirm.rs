@@ -25,6 +25,8 @@ pub struct Profile {
     pub memberships: Vec<(Name, Role)>,
     /// For signing out at the identity provider too.
     pub id_token: Option<String>,
+    /// The session at the provider (`sid`); none = it does not name them.
+    pub session: Option<String>,
     /// By which the provider is asked again; none = the session is believed until it ends.
     pub refresh_token: Option<String>,
 }

@@ -1,8 +1,10 @@
 //! Sessions: who is signed in. The cookie's value is 256 random bits; the database holds only its SHA-256.
 
+mod provider_logout;
 mod renewal;
 
 pub use crate::confirm::Profile;
+pub use provider_logout::ProviderLogout;
 pub use renewal::{Renewal, Renewed};
 
 use crate::{
@@ -105,6 +107,7 @@ impl Sessions<'_> {
             person: person.id,
             id_token_sealed: seal(profile.id_token, ID_TOKEN),
             refresh_token_sealed: seal(profile.refresh_token, REFRESH_TOKEN),
+            provider_session: profile.session,
             created_at: at,
             expires_at: at.plus(self.platform.inner.session_hours.max(1) * HOUR),
             renew_at,

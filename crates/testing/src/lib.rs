@@ -1,8 +1,9 @@
-//! What the tests of several crates share: what a program asks the kernel to make lasting ([`syncs`]), a real S3 store ([`garage`]), and how
-//! a test says that it cannot run here. The harness knows no such thing and would count it as passed; `xtask` reads the file that is written here and counts it as
-//! skipped.
+//! What the tests of several crates share: what a program asks the kernel to make lasting ([`syncs`]), a real S3 store ([`garage`]), a real
+//! Keycloak ([`keycloak`]), and how a test says that it cannot run here. The harness knows no such thing and would count it as passed;
+//! `xtask` reads the file that is written here and counts it as skipped.
 
 pub mod garage;
+pub mod keycloak;
 pub mod syncs;
 
 use std::{ffi::OsString, fs::OpenOptions, io::Write};

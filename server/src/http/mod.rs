@@ -21,7 +21,7 @@ use crate::{
         request::{self, Watch},
         text,
     },
-    signin::{callback, login, logout},
+    signin::{backchannel, callback, login, logout},
     web::Web,
 };
 use axum::{
@@ -36,6 +36,8 @@ use tower_http::compression::CompressionLayer;
 
 /// Largest body of a form or a server function; uploads have their own limit.
 pub const BODY_BYTES: usize = 2 * 1024 * 1024;
+/// Largest body of a logout that the identity provider sends: one token.
+const LOGOUT_BYTES: usize = 256 * 1024;
 
 /// Routes that know what they are.
 struct Routes {
@@ -95,7 +97,13 @@ pub fn web_routes(web: &Web, development: Option<Arc<DevProvider>>, tried: attem
     // These read no session, so nothing of the above is for them.
     let files = Router::new().route("/pkg/{*path}", get(static_files::file)).with_state(web.clone());
     routes.listed.insert(("GET".into(), "/pkg/{*path}".into()));
-    let mut router = inside.merge(files);
+    // The provider's server comes here, and no browser: it has no cookie, and names no site that it comes from.
+    let provider = Router::new()
+        .route("/auth/backchannel-logout", post(backchannel::backchannel_logout))
+        .layer(DefaultBodyLimit::max(LOGOUT_BYTES))
+        .with_state(web.clone());
+    routes.listed.insert(("POST".into(), "/auth/backchannel-logout".into()));
+    let mut router = inside.merge(files).merge(provider);
     if let Some(provider) = development {
         for (method, path) in crate::devprovider::ROUTES {
             routes.listed.insert((method.into(), path.into()));

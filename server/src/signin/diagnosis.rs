@@ -6,13 +6,13 @@ use super::{
     claims::GroupRules,
     discovery::Description,
     http::{Http, HttpError},
+    keys::Key,
 };
 use crate::finding::Finding;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use domain::causes;
 use openidconnect::{
-    HttpRequest, HttpResponse,
-    core::CoreJsonWebKeySet,
+    HttpRequest, HttpResponse, JsonWebKeySet,
     http::{Method, StatusCode, header},
     url::{Url, form_urlencoded},
 };
@@ -224,7 +224,7 @@ async fn keys(http: &Http, description: &Value) -> Finding {
     let at = description["jwks_uri"].as_str().unwrap_or_default();
     let next = || "The provider must publish the keys that it signs with; look into its log".to_owned();
     match get(http, at).await {
-        Ok(answer) if answer.status() == StatusCode::OK => match serde_json::from_slice::<CoreJsonWebKeySet>(answer.body()) {
+        Ok(answer) if answer.status() == StatusCode::OK => match serde_json::from_slice::<JsonWebKeySet<Key>>(answer.body()) {
             Ok(set) if !set.keys().is_empty() => {
                 Finding::Good(format!("{} signing key{}", set.keys().len(), if set.keys().len() == 1 { "" } else { "s" }))
             }

@@ -1,7 +1,7 @@
 //! What the provider says of itself, and its keys: asked once for everybody, used while it is away, and not asked again at once after
 //! it failed.
 
-use super::http::Http;
+use super::{http::Http, keys::Key};
 use domain::causes;
 use futures::{
     FutureExt,
@@ -10,8 +10,8 @@ use futures::{
 use openidconnect::{
     AdditionalProviderMetadata, EndSessionUrl, IssuerUrl, ProviderMetadata,
     core::{
-        CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreGrantType, CoreJsonWebKey,
-        CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm, CoreResponseMode, CoreResponseType, CoreSubjectIdentifierType,
+        CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreGrantType, CoreJweContentEncryptionAlgorithm,
+        CoreJweKeyManagementAlgorithm, CoreResponseMode, CoreResponseType, CoreSubjectIdentifierType,
     },
 };
 use std::{
@@ -40,7 +40,7 @@ pub type Description = ProviderMetadata<
     CoreGrantType,
     CoreJweContentEncryptionAlgorithm,
     CoreJweKeyManagementAlgorithm,
-    CoreJsonWebKey,
+    Key,
     CoreResponseMode,
     CoreResponseType,
     CoreSubjectIdentifierType,

@@ -2,6 +2,7 @@
 //! by a one-time cookie for each attempt; then a session of our own. Rights come from the provider's group claim at every sign-in.
 
 mod algorithms;
+pub mod backchannel;
 pub mod callback;
 mod checks;
 pub mod claims;
@@ -9,8 +10,11 @@ pub mod cookies;
 pub mod diagnosis;
 pub mod discovery;
 mod http;
+mod jws;
+mod keys;
 pub mod login;
 pub mod logout;
+mod logout_token;
 mod provider;
 pub mod renewal;
 mod return_to;
@@ -85,6 +89,7 @@ impl SignIn {
             groups,
             platform_role,
             memberships,
+            session: vouched.session,
             id_token: Some(vouched.id_token),
             refresh_token: vouched.refresh_token,
         }

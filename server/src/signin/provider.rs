@@ -12,6 +12,8 @@ use super::{
     diagnosis,
     discovery::{Description, Discovery},
     http::Http,
+    jws::{self, Believed, Unbelieved},
+    keys::Key,
 };
 use crate::finding::Finding;
 use domain::{
@@ -24,9 +26,8 @@ use openidconnect::{
     PkceCodeChallenge, PkceCodeVerifier, PostLogoutRedirectUrl, RedirectUrl, Scope, SignatureVerificationError, StandardErrorResponse,
     StandardTokenResponse, TokenResponse,
     core::{
-        CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreErrorResponseType, CoreGenderClaim, CoreJsonWebKey,
-        CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreRevocableToken, CoreRevocationErrorResponse,
-        CoreTokenIntrospectionResponse, CoreTokenType,
+        CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreErrorResponseType, CoreGenderClaim, CoreJweContentEncryptionAlgorithm,
+        CoreJwsSigningAlgorithm, CoreRevocableToken, CoreRevocationErrorResponse, CoreTokenIntrospectionResponse, CoreTokenType,
     },
     url::Url,
 };
@@ -47,7 +48,7 @@ type OidcClient = Client<
     CoreAuthDisplay,
     CoreGenderClaim,
     CoreJweContentEncryptionAlgorithm,
-    CoreJsonWebKey,
+    Key,
     CoreAuthPrompt,
     StandardErrorResponse<CoreErrorResponseType>,
     StandardTokenResponse<Fields, CoreTokenType>,
@@ -62,6 +63,8 @@ type OidcClient = Client<
     EndpointMaybeSet,
 >;
 
+/// Longest `sid` that is kept, bytes.
+const SESSION_BYTES: usize = 255;
 /// How long trading a code for a person may take in all, keys that are asked for again included.
 const FINISHED_WITHIN: Duration = Duration::from_secs(15);
 
@@ -104,15 +107,10 @@ pub struct Vouched {
     pub claims: serde_json::Map<String, serde_json::Value>,
     /// As received; the provider wants it back when the person signs out.
     pub id_token: String,
+    /// `sid`: its session there, where it names it.
+    pub session: Option<String>,
     /// By which the provider can be asked again; not every provider gives one.
     pub refresh_token: Option<String>,
-}
-
-/// Why a token was not believed.
-enum Unbelieved {
-    /// Its signature fits no key that we know: the provider may have changed them.
-    Key(String),
-    Other(String),
 }
 
 impl Provider {
@@ -236,6 +234,25 @@ impl Provider {
         }
     }
 
+    /// What a token says that this provider has signed, and that is no ID token. Keys that are not known are asked for again.
+    pub async fn believe(&self, token: &str) -> Result<Believed, ProviderError> {
+        let refused = |e| match e {
+            Unbelieved::Key(why) | Unbelieved::Other(why) => ProviderError::Refused(why),
+        };
+        match jws::believe(token, self.description().await?.jwks().keys()) {
+            Err(Unbelieved::Key(why)) => match self.discovery.with_newer_keys().await {
+                None => Err(ProviderError::Refused(format!("{why}; its keys were asked for a moment ago and did not fit either"))),
+                Some(Err(why)) => Err(self.away(why)),
+                Some(Ok(newer)) => jws::believe(token, newer.jwks().keys()).map_err(refused),
+            },
+            believed => believed.map_err(refused),
+        }
+    }
+
+    pub fn client_id(&self) -> &str {
+        self.client_id.as_str()
+    }
+
     fn check(
         &self,
         client: &OidcClient,
@@ -283,6 +300,7 @@ impl Provider {
             subject: claims.subject().as_str().to_owned(),
             name: name.into_iter().chain(login).map(|n| one_line(n, one_line::NAME)).find(|n| !n.is_empty()).unwrap_or_default(),
             email: claims.email().map(|e| e.as_str().to_owned()),
+            session: further.get("sid").and_then(|sid| sid.as_str()).filter(|sid| sid.len() <= SESSION_BYTES).map(str::to_owned),
             claims: further.clone(),
             id_token: id_token.to_string(),
             refresh_token: tokens.refresh_token().map(|t| t.secret().clone()),

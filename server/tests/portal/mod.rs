@@ -105,6 +105,14 @@ impl Browser {
         Self { url: url.into(), http, cookies: BTreeMap::new(), origin: Some(url.into()) }
     }
 
+    /// The same, and it believes certificates of this house.
+    pub fn believing(mut self, pem: &str) -> Self {
+        let root = reqwest::Certificate::from_pem(pem.as_bytes()).unwrap();
+        let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
+        self.http = builder.tls_certs_merge([root]).build().unwrap();
+        self
+    }
+
     fn absolute(&self, to: &str) -> String {
         if to.starts_with("http") { to.into() } else { format!("{}{to}", self.url) }
     }

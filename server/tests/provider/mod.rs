@@ -1,6 +1,7 @@
 //! An identity provider that does what a test tells it: good, silent, forging, or endless. On a port of its own, in this process.
 
 mod away;
+mod backchannel;
 mod doctor;
 mod house_certificate;
 mod refreshed;
@@ -174,6 +175,18 @@ impl Double {
         vec![("code", code), ("state", sent["state"].clone()), ("iss", self.issuer.clone())]
     }
 
+    /// A token by which the provider tells of the end of a session, with these claims laid over a good one; null takes one away, and times
+    /// are seconds from now.
+    pub fn logout_token(&self, over: Value, how: Signed) -> String {
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let number = self.inner.next.fetch_add(1, Ordering::Relaxed);
+        let good = json!({
+            "iss": self.issuer, "aud": "atelier", "iat": seconds, "exp": seconds + 120, "jti": format!("logout-{number}"), "sub": "f:house:mira",
+            "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
+        });
+        signed(how, &laid_over(good, &over, seconds))
+    }
+
     /// The whole way; the portal's answer to the callback.
     pub async fn sign_in(&self, browser: &mut Browser) -> Answer {
         let answer = self.begin(browser).await;
@@ -265,11 +278,23 @@ async fn token(State(inner): State<Arc<Inner>>, headers: HeaderMap, Form(asked):
     // Codes that were given are counted; the portal also asks with one that was not.
     inner.asked("token");
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let mut claims = json!({
+    let claims = json!({
         "iss": inner.issuer, "aud": "atelier", "sub": "f:house:mira", "exp": seconds + 300, "iat": seconds, "nonce": nonce,
         "name": "Mira Castro", "email": "mira@example.test", "groups": ["/atelier/lumenta/engineer"],
     });
-    for (name, value) in now.claims.as_object().unwrap() {
+    let mut claims = laid_over(claims, &now.claims, seconds);
+    if nonce.is_null() {
+        claims.as_object_mut().unwrap().remove("nonce");
+    }
+    let mut good = json!({ "access_token": "opaque", "token_type": "Bearer", "expires_in": 300, "id_token": signed(now.signed, &claims) });
+    if now.refreshes {
+        good["refresh_token"] = json!("refresh-token");
+    }
+    inner.reply(now.token, good).await
+}
+
+fn laid_over(mut claims: Value, over: &Value, seconds: u64) -> Value {
+    for (name, value) in over.as_object().unwrap() {
         // Times are told as seconds from now.
         let value = match name.as_str() {
             "iat" | "nbf" | "exp" => value.as_i64().map_or(value.clone(), |n| json!(seconds as i64 + n)),
@@ -281,14 +306,7 @@ async fn token(State(inner): State<Arc<Inner>>, headers: HeaderMap, Form(asked):
             claims.as_object_mut().unwrap().insert(name.clone(), value)
         };
     }
-    if nonce.is_null() {
-        claims.as_object_mut().unwrap().remove("nonce");
-    }
-    let mut good = json!({ "access_token": "opaque", "token_type": "Bearer", "expires_in": 300, "id_token": signed(now.signed, &claims) });
-    if now.refreshes {
-        good["refresh_token"] = json!("refresh-token");
-    }
-    inner.reply(now.token, good).await
+    claims
 }
 
 fn key(number: u8) -> CoreEdDsaPrivateSigningKey {

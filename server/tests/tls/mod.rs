@@ -1,4 +1,5 @@
 //! Servers with certificates that an authority of the test has signed, on this machine.
+#![allow(dead_code, reason = "every test file uses a part of it")]
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use std::{net::SocketAddr, sync::Arc};
@@ -26,6 +27,13 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, "The house");
         let pem = params.self_signed(&key).unwrap().pem();
         Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// A certificate for this name and its key, as PEM.
+    pub fn certificate(&self, name: &str) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
+        (certificate.pem(), key.serialize_pem())
     }
 
     /// Listens on a free port of 127.0.0.1, with a certificate for this name. `until`: when that ends; none = in some thousand years.

@@ -226,6 +226,8 @@ pub enum SessionEnd {
     KeyGone,
     /// The identity provider does not let the person in any more.
     NotConfirmed,
+    /// The identity provider ended the session there, and said so (back-channel logout).
+    ProviderLogout,
 }
 
 impl From<String> for Detail {
@@ -265,6 +267,7 @@ impl Detail {
             Self::SessionsEnded { sessions } => format!("{} ended from the command line", counted(*sessions, "session", "sessions")),
             Self::SessionEnded { why: SessionEnd::KeyGone } => "the key that its tokens were sealed with is gone".into(),
             Self::SessionEnded { why: SessionEnd::NotConfirmed } => "the identity provider does not confirm it any more".into(),
+            Self::SessionEnded { why: SessionEnd::ProviderLogout } => "the session at the identity provider was ended".into(),
             Self::RoleMissing { action } => match Action::ALL.iter().find(|a| a.word() == action) {
                 Some(action) => format!("This needs {}.", policy::needed(*action)),
                 None => format!("This needs the right {action}."),

@@ -14,6 +14,7 @@ pub(crate) struct NewSession {
     pub person: PersonId,
     pub id_token_sealed: Option<String>,
     pub refresh_token_sealed: Option<String>,
+    pub provider_session: Option<String>,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
     pub renew_at: Option<Timestamp>,
@@ -126,10 +127,10 @@ impl Tx {
         let sql = "DELETE FROM sessions WHERE expires_at <= $1";
         in_tx!(self, db => sqlx::query(sql).bind(s.created_at.0).execute(db).await.map(drop))?;
         let sql = "INSERT INTO sessions (id, secret_hash, person, id_token_sealed, refresh_token_sealed, created_at, last_seen_at, \
-            confirmed_at, expires_at, renew_at) VALUES ($1, $2, $3, $4, $5, $6, $6, $6, $7, $8)";
+            confirmed_at, expires_at, renew_at, provider_session) VALUES ($1, $2, $3, $4, $5, $6, $6, $6, $7, $8, $9)";
         in_tx!(self, db => sqlx::query(sql)
             .bind(s.id.to_string()).bind(&s.secret_hash).bind(s.person.to_string()).bind(&s.id_token_sealed).bind(&s.refresh_token_sealed)
-            .bind(s.created_at.0).bind(s.expires_at.0).bind(s.renew_at.map(|t| t.0))
+            .bind(s.created_at.0).bind(s.expires_at.0).bind(s.renew_at.map(|t| t.0)).bind(&s.provider_session)
             .execute(db).await.map(drop))
     }
 
@@ -162,6 +163,32 @@ impl Tx {
         let person = parsed(&person)?;
         self.rights_changed(person);
         Ok(Some((parsed(&id)?, person, name, token)))
+    }
+
+    /// False when it was used before.
+    pub(crate) async fn use_logout_token(&mut self, digest: &str, expires_at: Timestamp) -> Result<bool> {
+        let sql = "DELETE FROM logout_tokens WHERE expires_at <= $1";
+        let at = self.at();
+        in_tx!(self, db => sqlx::query(sql).bind(at.0).execute(db).await.map(drop))?;
+        let sql = "INSERT INTO logout_tokens (digest, expires_at) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING";
+        Ok(in_tx!(self, db => sqlx::query(sql).bind(digest).bind(expires_at.0).execute(db).await.map(|r| r.rows_affected()))? == 1)
+    }
+
+    /// Sessions here that came from one at the provider, or all of a person; with their people. One that was begun before the provider's
+    /// were kept counts as meant.
+    pub(crate) async fn sessions_of_provider(
+        &mut self,
+        issuer: &str,
+        subject: Option<&str>,
+        session: Option<&str>,
+    ) -> Result<Vec<(SessionId, PersonId, String)>> {
+        // Unlimited: the sessions of one person.
+        let sql = "SELECT s.id, p.id, p.name FROM sessions s JOIN people p ON p.id = s.person \
+            WHERE p.issuer = $1 AND ($2 IS NULL OR p.subject = $2) AND ($3 IS NULL OR s.provider_session = $3 \
+            OR (s.provider_session IS NULL AND p.subject = $2))";
+        let rows: Vec<(String, String, String)> =
+            in_tx!(self, db => sqlx::query_as(sql).bind(issuer).bind(subject).bind(session).fetch_all(db).await)?;
+        rows.into_iter().map(|(session, person, name)| Ok((parsed(&session)?, parsed(&person)?, name))).collect()
     }
 
     /// False when there was none any more.

@@ -13,6 +13,7 @@ mod jobs;
 mod keys_and_usage;
 mod leavers;
 mod lists;
+mod provider_logout;
 mod sessions;
 mod strangers;
 mod tenants;

@@ -106,6 +106,7 @@ async fn what_a_provider_calls_somebody_is_kept_as_one_short_line(world: World) 
             platform_role: None,
             memberships: Vec::new(),
             id_token: None,
+            session: None,
             refresh_token: None,
         };
         let secret = world.platform.sessions().sign_in(profile, &origin()).await.unwrap();

@@ -158,6 +158,7 @@ pub fn profile(name: &str, memberships: &[(&str, Role)], platform_role: Option<P
         platform_role,
         memberships: memberships.iter().map(|(tenant, role)| (tenant.parse().unwrap(), *role)).collect(),
         id_token: Some(format!("token of {name}")),
+        session: None,
         refresh_token: None,
     }
 }

@@ -168,6 +168,7 @@ impl House {
             platform_role,
             memberships: roles.iter().map(|(t, r)| (t.parse().unwrap(), *r)).collect(),
             id_token: None,
+            session: None,
             refresh_token: None,
         };
         let secret = self.platform.sessions().sign_in(profile, &Origin::default()).await.unwrap();
