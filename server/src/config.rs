@@ -79,6 +79,16 @@ pub struct ServeArgs {
     /// there is out after five thirds of this time at the latest.
     #[arg(long, env = "ATELIER_CONFIRM_SECONDS", default_value_t = platform::CONFIRM_SECONDS, value_parser = clap::value_parser!(i64).range(1..=3600))]
     pub confirm_seconds: i64,
+    /// Seconds until Keycloak is asked again, by its admin API, whether somebody who has a session or keys is still enabled and in the same
+    /// groups: then keys stop too when somebody leaves. The client's service account needs the role view-users. Default: nobody asks.
+    #[arg(long, env = "ATELIER_PEOPLE_CHECK_SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub people_check_seconds: Option<u64>,
+    /// For whom access tokens of the issuer must be (`aud`) that are sent to /v1; default: the client id.
+    #[arg(long, env = "ATELIER_API_AUDIENCE")]
+    pub api_audience: Option<String>,
+    /// A client of the issuer (`azp`) whose access tokens are taken at /v1. May be given several times; default: the portal's own client only.
+    #[arg(long = "api-client", env = "ATELIER_API_CLIENTS", value_delimiter = ',')]
+    pub api_clients: Vec<String>,
     /// Largest dataset file, bytes.
     #[arg(long, env = "ATELIER_UPLOAD_BYTES", default_value_t = platform::UPLOAD_BYTES)]
     pub upload_bytes: u64,
@@ -174,6 +184,9 @@ pub struct Config {
     pub session_hours: i64,
     pub session_idle_minutes: i64,
     pub confirm_seconds: i64,
+    pub people_check_seconds: Option<u64>,
+    pub api_audience: String,
+    pub api_clients: Vec<String>,
     pub upload_bytes: u64,
     pub task_limits: platform::TaskLimits,
     pub outside_allowed: Allowed,
@@ -236,6 +249,14 @@ impl ServeArgs {
             }
             IdentityProvider::Development => {}
         }
+        if self.people_check_seconds.is_some() {
+            let of_keycloak = matches!(&provider, IdentityProvider::Issuer(issuer) if issuer.contains("/realms/"));
+            if !of_keycloak || self.client_secret.as_ref().is_none_or(String::is_empty) {
+                return Err(Refused(
+                    "ATELIER_PEOPLE_CHECK_SECONDS asks Keycloak's admin API: it needs an ATELIER_ISSUER that ends in /realms/NAME, and ATELIER_CLIENT_SECRET.".into(),
+                ));
+            }
+        }
         if self.production && !https {
             return Err(Refused(format!(
                 "In production the public URL must begin with https://; it is {public_url}. Set ATELIER_PUBLIC_URL."
@@ -274,6 +295,9 @@ impl ServeArgs {
             gateway_url,
             provider,
             issuer_ca: self.issuer_ca,
+            people_check_seconds: self.people_check_seconds,
+            api_audience: self.api_audience.unwrap_or_else(|| self.client_id.clone()),
+            api_clients: if self.api_clients.is_empty() { vec![self.client_id.clone()] } else { self.api_clients },
             client_id: self.client_id,
             client_secret: self.client_secret.filter(|s| !s.is_empty()),
             groups: Groups { claim: self.groups_claim, admin: self.admin_group, auditor: self.auditor_group, tenant: self.tenant_group },
@@ -385,6 +409,8 @@ mod tests {
             (&["--tenant-group", "teams/{tenant}"], "{role}"),
             (&["--outside-allowed", "127.0.0.1,https://llm.example.org"], "ATELIER_OUTSIDE_ALLOWED"),
             (&["--role", "web"], "ATELIER_GATEWAY_URL"),
+            (&["--people-check-seconds", "20"], "ATELIER_ISSUER"),
+            (&["--people-check-seconds", "20", "--issuer", "https://sso.example/realms/a"], "ATELIER_CLIENT_SECRET"),
         ] {
             let refused = settle(flags).unwrap_err();
             assert!(refused.0.contains(names), "{flags:?}: {refused}");

@@ -14,7 +14,7 @@ pub struct Web {
 struct Inner {
     config: Config,
     platform: Platform,
-    sign_in: SignIn,
+    sign_in: Arc<SignIn>,
     files: Names,
     /// To the gateway; never follows a redirect.
     http: reqwest::Client,
@@ -23,13 +23,12 @@ struct Inner {
 }
 
 impl Web {
-    pub fn new(config: Config, platform: Platform, stopping: CancellationToken) -> anyhow::Result<Self> {
+    pub fn new(config: Config, platform: Platform, sign_in: Arc<SignIn>, stopping: CancellationToken) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .connect_timeout(std::time::Duration::from_secs(5))
             .build()?;
-        let sign_in = SignIn::new(&config)?;
         let files = Names::of(&config.site);
         Ok(Self { inner: Arc::new(Inner { config, platform, sign_in, files, http, stopping }) })
     }

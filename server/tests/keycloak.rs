@@ -3,6 +3,12 @@
 
 #[path = "keycloak/admin.rs"]
 mod admin;
+#[path = "keycloak/bearer.rs"]
+mod bearer;
+#[path = "keycloak/doctor.rs"]
+mod doctor;
+#[path = "keycloak/leavers.rs"]
+mod leavers;
 #[path = "keycloak/logout.rs"]
 mod logout;
 mod portal;

@@ -82,6 +82,12 @@ impl Refusal {
         );
         Self::new(StatusCode::TOO_MANY_REQUESTS, "requests", "too_many_refused_keys", message).after(retry_after)
     }
+    pub(crate) fn refused_token(sentence: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "invalid_request_error", "invalid_token", sentence)
+    }
+    pub(crate) fn cannot_look_now(sentence: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "sign_in_unavailable", sentence).after(5)
+    }
     fn unauthorized(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "invalid_request_error", "invalid_api_key", message)
     }

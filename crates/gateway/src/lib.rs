@@ -49,6 +49,21 @@ pub fn too_many_refused_keys(retry_after: u64) -> axum::response::Response {
     axum::response::IntoResponse::into_response(errors::Refusal::too_many_refused_keys(retry_after))
 }
 
+/// For a layer in front of the gateway that takes other credentials than keys: 401 with this sentence.
+pub fn refused_token(sentence: &str) -> axum::response::Response {
+    axum::response::IntoResponse::into_response(errors::Refusal::refused_token(sentence))
+}
+
+/// For the same layer: who calls is known, and not for which tenant.
+pub fn refused_without_tenant(sentence: &str) -> axum::response::Response {
+    axum::response::IntoResponse::into_response(errors::Refusal::bad_request(None, sentence))
+}
+
+/// For the same layer: it cannot look now.
+pub fn refused_for_now(sentence: &str) -> axum::response::Response {
+    axum::response::IntoResponse::into_response(errors::Refusal::cannot_look_now(sentence))
+}
+
 /// Bounds of one gateway. The defaults are the documented values.
 #[derive(Clone, Debug)]
 pub struct GatewayConfig {

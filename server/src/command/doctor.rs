@@ -3,7 +3,7 @@
 mod store;
 
 use crate::{
-    config::{EngineName, IdentityProvider, Locations, Python, ServeArgs},
+    config::{Config, EngineName, IdentityProvider, Locations, Python, ServeArgs},
     finding::Finding,
     signin::{SignIn, diagnosis},
 };
@@ -31,11 +31,14 @@ pub struct DoctorArgs {
     /// File with an ID token of the provider, or with its claims as JSON: says which roles it would give.
     #[arg(long)]
     pub id_token: Option<PathBuf>,
+    /// File with the client as Keycloak exports it, or as `kcadm.sh get clients` prints it: says what is missing in its settings.
+    #[arg(long)]
+    pub client_file: Option<PathBuf>,
 }
 
 /// Prints one line a part; fails when something is missing.
 pub async fn doctor(args: &DoctorArgs, locations: &Locations) -> ExitCode {
-    let DoctorArgs { serve: args, id_token } = args;
+    let DoctorArgs { serve: args, id_token, client_file } = args;
     let mut parts = vec![
         ("data folder", data_folder(&locations.data)),
         ("disk", disk(&locations.data)),
@@ -54,7 +57,8 @@ pub async fn doctor(args: &DoctorArgs, locations: &Locations) -> ExitCode {
             ("GPU", gpu()),
         ]),
     }
-    parts.extend(sign_in(args, locations, id_token.as_deref()).await.into_iter().map(|finding| ("sign-in", finding)));
+    let of_sign_in = sign_in(args, locations, id_token.as_deref(), client_file.as_deref()).await;
+    parts.extend(of_sign_in.into_iter().map(|finding| ("sign-in", finding)));
     let mut missing = 0;
     for (name, finding) in parts {
         match finding {
@@ -238,7 +242,7 @@ fn database(locations: &Locations) -> Finding {
 }
 
 /// The identity provider is really asked, as the portal would ask it.
-async fn sign_in(args: &ServeArgs, locations: &Locations, id_token: Option<&Path>) -> Vec<Finding> {
+async fn sign_in(args: &ServeArgs, locations: &Locations, id_token: Option<&Path>, client: Option<&Path>) -> Vec<Finding> {
     let config = match args.clone().settle(locations.clone(), args.listen) {
         Ok(config) => config,
         Err(refused) => return vec![Finding::Missing(refused.to_string(), "`atelier serve` does not start with these settings.".into())],
@@ -251,11 +255,30 @@ async fn sign_in(args: &ServeArgs, locations: &Locations, id_token: Option<&Path
         Err(e) => return vec![Finding::Missing(format!("{e:#}"), "`atelier serve` does not start with these settings.".into())],
     };
     let mut found = match config.provider {
-        IdentityProvider::Issuer(_) => portal.provider.diagnose_all(&portal.groups).await,
+        IdentityProvider::Issuer(_) => portal.provider.diagnose_all(&portal.groups, &portal.audience).await,
         IdentityProvider::Development => Vec::new(),
     };
+    if config.people_check_seconds.is_some() {
+        found.push(people_check(&portal, &config).await);
+    }
+    let backchannel = format!("{}/auth/backchannel-logout", config.public_url);
+    let asked = portal.provider.asked(&portal.groups, &portal.audience);
+    found.extend(client.into_iter().flat_map(|file| diagnosis::of_the_client(&asked, &backchannel, file)));
     found.extend(id_token.map(|file| diagnosis::of_a_token(&portal.groups, file)));
     found
+}
+
+/// Asks about somebody who is nobody.
+async fn people_check(portal: &SignIn, config: &Config) -> Finding {
+    let next = "Until then people who leave keep their keys (ATELIER_PEOPLE_CHECK_SECONDS)".to_owned();
+    match portal.admin_api(config) {
+        Ok(Some(keycloak)) => match keycloak.presence("00000000-0000-0000-0000-000000000000").await {
+            Ok(_) => Finding::Good("Keycloak says who has left".into()),
+            Err(why) => Finding::Missing(why.to_string(), next),
+        },
+        Ok(None) => Finding::Missing("the provider is no Keycloak, so it cannot be asked who has left".into(), next),
+        Err(e) => Finding::Missing(format!("{e:#}"), next),
+    }
 }
 
 #[cfg(test)]

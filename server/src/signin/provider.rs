@@ -158,25 +158,27 @@ impl Provider {
     }
 
     /// What is wrong with it, every part looked at.
-    pub async fn diagnose_all(&self, groups: &GroupRules) -> Vec<Finding> {
-        diagnosis::diagnose(&self.http, &self.asked(groups)).await
+    pub async fn diagnose_all(&self, groups: &GroupRules, audience: &str) -> Vec<Finding> {
+        diagnosis::diagnose(&self.http, &self.asked(groups, audience)).await
     }
 
     /// The same, but a provider that describes itself well is not asked for that once more: sign-ins use the answer.
-    pub async fn diagnose(&self, groups: &GroupRules) -> Vec<Finding> {
+    pub async fn diagnose(&self, groups: &GroupRules, audience: &str) -> Vec<Finding> {
         match self.discovery.description().await {
-            Ok(known) => diagnosis::client(&self.http, &self.asked(groups), &diagnosis::as_sent(&known)).await,
-            Err(_) => self.diagnose_all(groups).await,
+            Ok(known) => diagnosis::client(&self.http, &self.asked(groups, audience), &diagnosis::as_sent(&known)).await,
+            Err(_) => self.diagnose_all(groups, audience).await,
         }
     }
 
-    fn asked<'a>(&'a self, groups: &'a GroupRules) -> diagnosis::Asked<'a> {
+    pub fn asked<'a>(&'a self, groups: &'a GroupRules, audience: &'a str) -> diagnosis::Asked<'a> {
         diagnosis::Asked {
             issuer: &self.issuer,
             client_id: self.client_id.as_str(),
             client_secret: self.client_secret.as_ref().map(|s| s.secret().as_str()),
             callback: &self.callback,
+            home: &self.home,
             groups,
+            audience,
         }
     }
 

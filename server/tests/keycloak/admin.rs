@@ -65,7 +65,8 @@ impl Realm {
         serde_json::from_str(&text).unwrap_or(Value::Null)
     }
 
-    async fn client(&self) -> Value {
+    /// The portal's client, as the admin API gives it.
+    pub async fn client(&self) -> Value {
         self.admin("GET", "/clients?clientId=atelier", None).await[0].clone()
     }
 
@@ -74,6 +75,14 @@ impl Realm {
         let mut client = self.client().await;
         change(&mut client);
         self.admin("PUT", &format!("/clients/{}", client["id"].as_str().unwrap()), Some(client)).await;
+    }
+
+    /// Takes this mapper (`groups`, `audience`) away from the client.
+    pub async fn remove_mapper(&self, name: &str) {
+        let client = self.client().await;
+        let mapper = client["protocolMappers"].as_array().unwrap().iter().find(|m| m["name"] == name).unwrap()["id"].clone();
+        let path = format!("/clients/{}/protocol-mappers/models/{}", client["id"].as_str().unwrap(), mapper.as_str().unwrap());
+        self.admin("DELETE", &path, None).await;
     }
 
     /// The id of a person: the subject in tokens.
@@ -109,9 +118,22 @@ impl Realm {
         self.admin("POST", &format!("/users/{person}/logout"), None).await;
     }
 
-    /// What the client gets for itself (its service account).
+    /// The service account of the portal's client may not see people any more.
+    pub async fn take_view_users(&self) {
+        let management = self.admin("GET", "/clients?clientId=realm-management", None).await[0]["id"].as_str().unwrap().to_owned();
+        let role = self.admin("GET", &format!("/clients/{management}/roles/view-users"), None).await;
+        let person = self.person("service-account-atelier").await;
+        self.admin("DELETE", &format!("/users/{person}/role-mappings/clients/{management}"), Some(json!([role]))).await;
+    }
+
+    /// What the portal's client gets for itself (its service account).
     pub async fn tokens_of_the_client(&self) -> Value {
-        let asked = [("grant_type", "client_credentials"), ("client_id", "atelier"), ("client_secret", "atelier")];
+        self.tokens_of("atelier", "atelier").await
+    }
+
+    /// What a client gets for itself.
+    pub async fn tokens_of(&self, client: &str, secret: &str) -> Value {
+        let asked = [("grant_type", "client_credentials"), ("client_id", client), ("client_secret", secret)];
         let request = self.http.post(format!("{}/protocol/openid-connect/token", self.issuer()));
         let request = request.header("content-type", "application/x-www-form-urlencoded").body(crate::encoded(&asked));
         request.send().await.unwrap().json().await.unwrap()

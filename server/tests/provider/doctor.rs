@@ -61,7 +61,7 @@ async fn what_is_wrong_with_a_provider_is_said_with_the_next_step() {
             "and not the issuer",
             format!("Set ATELIER_ISSUER={}\n", double.issuer),
         ),
-        ("a wrong secret", double.issuer.clone(), good(), "wrong", "or not this secret", "ATELIER_CLIENT_SECRET".into()),
+        ("a wrong secret", double.issuer.clone(), good(), "wrong", "the secret is not its secret", "ATELIER_CLIENT_SECRET".into()),
         (
             "a callback that nobody knows",
             double.issuer.clone(),

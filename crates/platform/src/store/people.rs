@@ -1,6 +1,7 @@
 //! People and their memberships.
 
 use super::{Result, Store, Tx, at, from_json, in_tx, json, on_both, parsed, word};
+use crate::leavers::ToAsk;
 use domain::{
     ids::PersonId,
     name::Name,
@@ -67,6 +68,24 @@ impl Tx {
         Ok(())
     }
 
+    /// Nobody has it any more.
+    pub(crate) async fn take_platform_role(&mut self, person: PersonId) -> Result<()> {
+        let sql = "UPDATE people SET platform_role = NULL WHERE id = $1";
+        in_tx!(self, db => sqlx::query(sql).bind(person.to_string()).execute(db).await.map(drop))
+    }
+
+    pub(crate) async fn seen_at(&mut self, person: PersonId, at: Timestamp) -> Result<()> {
+        let sql = "UPDATE people SET last_seen_at = $2 WHERE id = $1";
+        in_tx!(self, db => sqlx::query(sql).bind(person.to_string()).bind(at.0).execute(db).await.map(drop))
+    }
+
+    /// When the sessions of this person were last ended by somebody.
+    pub(crate) async fn passes_from(&mut self, person: PersonId) -> Result<Option<Timestamp>> {
+        let sql = "SELECT passes_from FROM people WHERE id = $1";
+        let row: Option<(Option<i64>,)> = in_tx!(self, db => sqlx::query_as(sql).bind(person.to_string()).fetch_optional(db).await)?;
+        Ok(row.and_then(|(ended,)| ended).map(at))
+    }
+
     pub(crate) async fn memberships(&mut self, person: PersonId) -> Result<Vec<Membership>> {
         // Unlimited: as many as the provider has groups for one person.
         let rows: Vec<(String, String, i64)> =
@@ -105,7 +124,35 @@ fn membership_rows(rows: Vec<(String, String, i64)>) -> Result<Vec<Membership>> 
         .collect()
 }
 
+/// Id, subject, name, address, role on the platform, when they were last here.
+type ToAskColumns = (String, String, String, Option<String>, Option<String>, i64);
+
 impl Store {
+    /// Who could do something here and was not asked about since `before`, longest ago first; they count as asked about at `now`. One
+    /// statement, so that replicas share them.
+    pub(crate) async fn take_people_to_ask_about(&self, issuer: &str, now: Timestamp, before: Timestamp, most: i64) -> Result<Vec<ToAsk>> {
+        let sql = "UPDATE people SET asked_at = $2 WHERE id IN (SELECT p.id FROM people p WHERE p.issuer = $1 AND COALESCE(p.asked_at, 0) <= $3 \
+            AND (EXISTS (SELECT 1 FROM sessions s WHERE s.person = p.id AND s.expires_at > $2) \
+            OR EXISTS (SELECT 1 FROM members m JOIN api_keys k ON k.tenant = m.tenant AND k.owner = m.person WHERE m.person = p.id \
+                AND k.service = 0 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $2))) \
+            ORDER BY COALESCE(p.asked_at, 0), p.id LIMIT $4) RETURNING id, subject, name, email, platform_role, last_seen_at";
+        let rows: Vec<ToAskColumns> = on_both!(self, db => sqlx::query_as(sql)
+            .bind(issuer).bind(now.0).bind(before.0).bind(most).fetch_all(db).await)?;
+        rows.into_iter()
+            .map(|(id, subject, name, email, role, seen)| {
+                Ok(ToAsk {
+                    person: parsed(&id)?,
+                    issuer: issuer.to_owned(),
+                    subject,
+                    name,
+                    email,
+                    platform_role: role.map(|r| word(PlatformRole::from_word(&r), &r)).transpose()?,
+                    last_seen_at: at(seen),
+                })
+            })
+            .collect()
+    }
+
     pub(crate) async fn memberships(&self, person: PersonId) -> Result<Vec<Membership>> {
         // Unlimited: as many as the provider has groups for one person.
         let rows: Vec<(String, String, i64)> =

@@ -16,7 +16,15 @@ fn rules(claim: &str) -> GroupRules {
 }
 
 fn asked<'a>(rules: &'a GroupRules, client_secret: Option<&'a str>) -> Asked<'a> {
-    Asked { issuer: ISSUER, client_id: "atelier", client_secret, callback: CALLBACK, groups: rules }
+    Asked {
+        issuer: ISSUER,
+        client_id: "atelier",
+        client_secret,
+        callback: CALLBACK,
+        home: "https://portal.example/login",
+        groups: rules,
+        audience: "atelier",
+    }
 }
 
 #[test]
@@ -44,29 +52,30 @@ fn what_the_provider_says_of_client_and_secret_is_said_in_words() {
     let with = asked(&rules, Some("s"));
     let without = asked(&rules, None);
     let bad = StatusCode::BAD_REQUEST;
-    assert!(matches!(says_of_the_client(&with, bad, "invalid_grant"), Finding::Good(what) if what.contains("its secret")));
-    assert!(matches!(says_of_the_client(&without, bad, "invalid_grant"), Finding::Good(what) if what.contains("without a secret")));
+    assert!(matches!(says_of_the_client(&with, bad, "invalid_grant", true), Finding::Good(what) if what.contains("its secret")));
+    assert!(matches!(says_of_the_client(&without, bad, "invalid_grant", true), Finding::Good(what) if what.contains("without a secret")));
     for error in ["invalid_client", "unauthorized_client"] {
-        let said = says_of_the_client(&with, StatusCode::UNAUTHORIZED, error);
+        let said = says_of_the_client(&with, StatusCode::UNAUTHORIZED, error, false);
         assert!(matches!(said, Finding::Missing(what, next) if what.contains("not this secret") && next.contains("ATELIER_CLIENT_SECRET")));
-        let said = says_of_the_client(&without, StatusCode::UNAUTHORIZED, error);
+        let said = says_of_the_client(&without, StatusCode::UNAUTHORIZED, error, false);
         assert!(
             matches!(said, Finding::Missing(what, next) if what.contains("wants its secret") && next.contains("ATELIER_CLIENT_SECRET"))
         );
     }
-    assert!(matches!(says_of_the_client(&with, StatusCode::OK, ""), Finding::Note(_)));
+    assert!(matches!(says_of_the_client(&with, StatusCode::OK, "", true), Finding::Note(_)));
 }
 
 #[test]
 fn a_callback_that_is_not_registered_is_said_with_the_address_to_register() {
     let rules = rules("groups");
     let asked = asked(&rules, None);
-    assert!(matches!(says_of_the_callback(&asked, StatusCode::OK, ""), Finding::Good(_)));
-    assert!(matches!(says_of_the_callback(&asked, StatusCode::FOUND, "https://sso.example/login"), Finding::Good(_)));
-    let refused = says_of_the_callback(&asked, StatusCode::BAD_REQUEST, "");
+    assert!(matches!(says_of_the_callback(&asked, StatusCode::OK, "", ""), (Known::Yes, Finding::Good(_))));
+    assert!(matches!(says_of_the_callback(&asked, StatusCode::FOUND, "https://sso.example/login", ""), (Known::Yes, Finding::Good(_))));
+    let (_, refused) = says_of_the_callback(&asked, StatusCode::BAD_REQUEST, "", "");
     assert!(matches!(refused, Finding::Missing(_, next) if next.contains(CALLBACK) && next.contains("ATELIER_PUBLIC_URL")));
-    let sent_back = says_of_the_callback(&asked, StatusCode::FOUND, &format!("{CALLBACK}?error=unauthorized_client&state=x"));
-    assert!(matches!(sent_back, Finding::Missing(what, _) if what.contains("unauthorized_client")));
+    let (known, sent_back) = says_of_the_callback(&asked, StatusCode::FOUND, &format!("{CALLBACK}?error=unauthorized_client&state=x"), "");
+    assert!(matches!(sent_back, Finding::Missing(what, next) if what.contains("unauthorized_client") && next.contains("standard flow")));
+    assert_eq!(known, Known::Yes);
 }
 
 #[test]
