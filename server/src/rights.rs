@@ -55,6 +55,7 @@ pub const ROUTES: &[(&str, &str, Needs)] = &[
     ("POST", "/rpc/admin/tenant", Platform(A::PlatformTenantsRead)),
     ("POST", "/rpc/admin/tenant-calls", Platform(A::PlatformTenantsWrite)),
     ("POST", "/rpc/admin/tenant-create", Platform(A::PlatformTenantsWrite)),
+    ("POST", "/rpc/admin/tenant-groups", Platform(A::PlatformTenantsWrite)),
     ("POST", "/rpc/admin/tenant-quota", Platform(A::PlatformTenantsWrite)),
     ("POST", "/rpc/admin/tenant-resume", Platform(A::PlatformTenantsWrite)),
     ("POST", "/rpc/admin/tenant-suspend", Platform(A::PlatformTenantsWrite)),

@@ -13,6 +13,7 @@ use domain::{
     problem::{FieldProblem, Problem},
     size::GB,
     tenant::{Quota, TenantOverview},
+    tenant_groups::GroupRole,
     time::Timestamp,
 };
 use leptos::prelude::*;
@@ -47,6 +48,8 @@ pub struct TenantPage {
     /// The member that a question on the page is about.
     pub asked: Option<Member>,
     pub calls: CallRules,
+    /// Of the identity provider, that it is bound to by name.
+    pub groups: Vec<GroupRole>,
     pub me: PersonId,
     pub now: Timestamp,
     pub write_refused: Option<String>,
@@ -59,6 +62,7 @@ pub async fn tenant_get(name: String, #[server(default)] after: String, #[server
     let tenants = platform.tenants(&scope);
     let overview = tenants.get(&name).await?;
     let calls = tenants.call_rules(&name).await?;
+    let groups = tenants.groups(&name).await?;
     let asked = match asked.parse() {
         Ok(person) => tenants.member(&name, person).await?,
         Err(_) => None,
@@ -68,6 +72,7 @@ pub async fn tenant_get(name: String, #[server(default)] after: String, #[server
         members: tenants.members(&name, &Cursor::from_text(after)).await?,
         asked,
         calls,
+        groups,
         me: super::caller()?.person.id,
         now: platform.now(),
         write_refused: scope.why_not(domain::policy::Action::PlatformTenantsWrite),
@@ -204,6 +209,17 @@ impl CallsForm {
 pub async fn tenant_calls(name: String, form: CallsForm) -> Result<(), AppError> {
     let (platform, scope) = super::platform_scope()?;
     platform.tenants(&scope).set_call_rules(&name, form.read()?).await?;
+    Ok(())
+}
+
+/// `groups`: a group and its role a line, with = between.
+#[server(prefix = "/rpc", endpoint = "admin/tenant-groups", output = Wire)]
+pub async fn tenant_groups(name: String, #[server(default)] groups: String) -> Result<(), AppError> {
+    let (platform, scope) = super::platform_scope()?;
+    let tenants = platform.tenants(&scope);
+    // Whoever may not change them is not told what is wrong with them.
+    scope.permit(domain::policy::Action::PlatformTenantsWrite)?;
+    tenants.set_groups(&name, GroupRole::read(&groups).map_err(Problem::invalid)?).await?;
     Ok(())
 }
 

@@ -3,7 +3,8 @@
 use super::members::{ConfirmEnd, MemberTable, NobodyYet};
 use crate::{
     api::admin::{
-        AdminMemberEnd, CallsForm, QuotaForm, TenantCalls, TenantPage as Page, TenantQuota, TenantResume, TenantSuspend, tenant_get,
+        AdminMemberEnd, CallsForm, QuotaForm, TenantCalls, TenantGroups, TenantPage as Page, TenantQuota, TenantResume, TenantSuspend,
+        tenant_get,
     },
     links,
     ui::{
@@ -15,6 +16,7 @@ use crate::{
 use domain::{
     problem::FieldProblem,
     tenant::{Holding, Quota, TenantState},
+    tenant_groups::GroupRole,
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -25,10 +27,12 @@ pub fn AdminTenant() -> impl IntoView {
     let end = ServerAction::<AdminMemberEnd>::new();
     let quota = ServerAction::<TenantQuota>::new();
     let calls = ServerAction::<TenantCalls>::new();
+    let groups = ServerAction::<TenantGroups>::new();
     let (suspend, resume) = (ServerAction::<TenantSuspend>::new(), ServerAction::<TenantResume>::new());
     let page = Resource::new(
         move || {
-            let done = (quota.version().get(), calls.version().get(), suspend.version().get(), resume.version().get(), end.version().get());
+            let changed = (quota.version().get(), calls.version().get(), groups.version().get());
+            let done = (changed, suspend.version().get(), resume.version().get(), end.version().get());
             (name.get(), after.get(), ending.get(), done)
         },
         |(name, after, ending, _)| tenant_get(name, after, ending),
@@ -49,6 +53,7 @@ pub fn AdminTenant() -> impl IntoView {
                 <Facts page=page.clone()/>
                 <QuotaChange page=page.clone() quota/>
                 <CallsChange page=page.clone() calls/>
+                <GroupsChange page=page.clone() groups/>
                 <ProblemSummary error=error_of(end)/>
                 {
                     let page = page.clone();
@@ -222,6 +227,37 @@ fn CallsChange(page: Page, calls: ServerAction<TenantCalls>) -> impl IntoView {
                     {match page.write_refused {
                         Some(why) => view! { <Off class="primary" label="Save call limits" why/> }.into_any(),
                         None => view! { <button type="submit" class="btn primary" aria-busy=move || calls.pending().get().then_some("true")>"Save call limits"</button> }.into_any(),
+                    }}
+                    <span class="small fg-success" role="status">{move || saved().then_some("Saved.")}</span>
+                </div>
+            </ActionForm>
+        </section>
+    }
+}
+
+/// Groups that exist already at the identity provider, and what they give here.
+#[component]
+fn GroupsChange(page: Page, groups: ServerAction<TenantGroups>) -> impl IntoView {
+    let error = error_of(groups);
+    let problems = fields_of(error);
+    let name = page.overview.tenant.name.to_string();
+    let lines = page.groups.iter().map(GroupRole::said).collect::<Vec<_>>().join("\n");
+    let saved = move || groups.value().with(|v| matches!(v, Some(Ok(()))));
+    view! {
+        <section class="section" aria-labelledby="groups-title">
+            <header><h2 id="groups-title">"Groups"</h2><p>"groups of the identity provider that give a role here, beside those named after the tenant; they count when a person is confirmed next, or signs in"</p></header>
+            <ProblemSummary error/>
+            <ActionForm action=groups attr:class="stack-lg narrow">
+                <input type="hidden" name="name" value=name/>
+                <div class="form">
+                    <Field name="groups" label="Groups and roles" problems help="One a line: company/research/nlp = engineer. Roles: viewer, engineer, owner" optional=true full=true tall=true>
+                        <textarea id="groups" name="groups" rows="3" class="mono" aria-describedby="groups-says">{lines}</textarea>
+                    </Field>
+                </div>
+                <div class="row">
+                    {match page.write_refused {
+                        Some(why) => view! { <Off class="primary" label="Save groups" why/> }.into_any(),
+                        None => view! { <button type="submit" class="btn primary" aria-busy=move || groups.pending().get().then_some("true")>"Save groups"</button> }.into_any(),
                     }}
                     <span class="small fg-success" role="status">{move || saved().then_some("Saved.")}</span>
                 </div>

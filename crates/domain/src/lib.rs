@@ -45,6 +45,7 @@ pub mod settings;
 pub mod size;
 pub mod task_spec;
 pub mod tenant;
+pub mod tenant_groups;
 pub mod text;
 pub mod time;
 pub mod traces;

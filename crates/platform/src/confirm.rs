@@ -6,6 +6,7 @@ use domain::{
     name::Name,
     one_line::{self, one_line},
     people::{GROUP_CHARS, GROUPS_KEPT, Person, PlatformRole, Role},
+    tenant_groups::with_bound,
     time::DAY,
 };
 
@@ -21,7 +22,7 @@ pub struct Profile {
     /// As sent; the first of them are kept for the page that says why somebody has no tenant.
     pub groups: Vec<String>,
     pub platform_role: Option<PlatformRole>,
-    /// Replaces what was before; tenants that do not exist are passed over.
+    /// Replaces what was before, with what the tenants' own groups add; tenants that do not exist are passed over.
     pub memberships: Vec<(Name, Role)>,
     /// For signing out at the identity provider too.
     pub id_token: Option<String>,
@@ -59,11 +60,13 @@ pub(crate) async fn confirm(tx: &mut Tx, fresh: PersonId, profile: &Profile) -> 
     let groups: Vec<String> = profile.groups.iter().take(GROUPS_KEPT).map(|group| one_line(group, GROUP_CHARS)).collect();
     person.id = tx.put_person(&person, &groups).await?;
 
+    let bound = tx.bound_groups().await?;
+    let memberships = with_bound(&bound, &profile.groups, profile.memberships.clone());
     let before = tx.memberships(person.id).await?;
-    for had in before.iter().filter(|had| !profile.memberships.iter().any(|(tenant, _)| *tenant == had.tenant)) {
+    for had in before.iter().filter(|had| !memberships.iter().any(|(tenant, _)| *tenant == had.tenant)) {
         tx.delete_membership(&had.tenant, person.id).await?;
     }
-    for (tenant, role) in &profile.memberships {
+    for (tenant, role) in &memberships {
         tx.put_membership(tenant, person.id, *role, at).await?;
     }
     let oldest = before.iter().map(|m| m.confirmed_at).min().unwrap_or(at);

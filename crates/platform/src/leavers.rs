@@ -13,6 +13,7 @@ use domain::{
     name::Name,
     people::{PlatformRole, Role},
     problem::Problem,
+    tenant_groups::with_bound,
     time::{HOUR, Timestamp},
 };
 
@@ -70,9 +71,11 @@ impl Platform {
         let doing = "confirming somebody's roles";
         let now = self.now();
         let held = self.store().memberships(who.person).await.doing(doing)?;
+        let bound = self.store().bound_groups().await.doing(doing)?;
+        let memberships = with_bound(&bound, &roles.groups, roles.memberships.clone());
         let mut same = who.platform_role == roles.platform_role
-            && held.iter().all(|m| roles.memberships.contains(&(m.tenant.clone(), m.role)) && now.since(m.confirmed_at) < CONFIRMED_ANEW);
-        for (tenant, _) in roles.memberships.iter().filter(|(tenant, _)| !held.iter().any(|m| m.tenant == *tenant)) {
+            && held.iter().all(|m| memberships.contains(&(m.tenant.clone(), m.role)) && now.since(m.confirmed_at) < CONFIRMED_ANEW);
+        for (tenant, _) in memberships.iter().filter(|(tenant, _)| !held.iter().any(|m| m.tenant == *tenant)) {
             // A group may name a tenant that nobody has made yet.
             same &= self.store().tenant(tenant).await.doing(doing)?.is_none();
         }

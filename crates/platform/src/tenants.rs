@@ -18,6 +18,7 @@ use domain::{
     problem::{FieldProblem, Problem, ProblemKind},
     size::bytes,
     tenant::{Holding, Quota, Tenant, TenantOverview, TenantState},
+    tenant_groups::{self, GroupRole},
 };
 
 /// What an admin asks for.
@@ -170,6 +171,29 @@ impl Tenants<'_> {
         tx.set_call_rules(&tenant.name, &rules).await.doing(doing)?;
         let mut entry = tx.entry_about(&tenant.name, "tenant", &tenant.name, &tenant.name);
         entry.detail = Detail::CallRulesSet { rules };
+        tx.commit(entry).await.doing(doing)
+    }
+
+    /// Groups of the identity provider that it is bound to by name.
+    pub async fn groups(&self, name: &str) -> Result<Vec<GroupRole>, Problem> {
+        let tenant = self.known(name).await?.name;
+        self.platform.store().tenant_groups(&tenant).await.doing("reading the groups of a tenant")
+    }
+
+    /// In the place of those before; they count when a person is confirmed next.
+    pub async fn set_groups(&self, name: &str, groups: Vec<GroupRole>) -> Result<(), Problem> {
+        let permit = self.scope.permit(Action::PlatformTenantsWrite)?;
+        let wrong = tenant_groups::check(&groups);
+        if !wrong.is_empty() {
+            return Err(Problem::invalid(wrong));
+        }
+        let doing = "binding a tenant to groups";
+        let parsed: Name = name.parse().map_err(|_| not_found(name))?;
+        let mut tx = Change::begin(self.platform, &permit).await?;
+        let tenant = tx.tenant(&parsed).await.doing(doing)?.ok_or_else(|| not_found(name))?;
+        tx.set_tenant_groups(&tenant.name, &groups).await.doing(doing)?;
+        let mut entry = tx.entry_about(&tenant.name, "tenant", &tenant.name, &tenant.name);
+        entry.detail = Detail::GroupsBound { groups };
         tx.commit(entry).await.doing(doing)
     }
 

@@ -11,6 +11,7 @@ use crate::{
     serving::ServingSettings,
     size::bytes as in_bytes,
     tenant::Quota,
+    tenant_groups::GroupRole,
 };
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +78,9 @@ pub enum Detail {
     },
     CallRulesSet {
         rules: CallRules,
+    },
+    GroupsBound {
+        groups: Vec<GroupRole>,
     },
     TenantSuspended,
     TenantResumed,
@@ -278,6 +282,8 @@ impl Detail {
             Self::TenantCreated { quota } => format!("created, {}", in_words(quota)),
             Self::QuotaSet { quota } => format!("quota: {}", in_words(quota)),
             Self::CallRulesSet { rules } => format!("limits: {}", rules.said()),
+            Self::GroupsBound { groups } if groups.is_empty() => "no groups of its own".into(),
+            Self::GroupsBound { groups } => format!("groups: {}", groups.iter().map(GroupRole::said).collect::<Vec<_>>().join("; ")),
             Self::TenantSuspended => "suspended".into(),
             Self::TenantResumed => "resumed".into(),
             Self::StoreKeySet { access_key_id, by_garage: true } => format!("key {access_key_id} of the artefact store, made by Garage"),

@@ -40,6 +40,7 @@ pub(crate) mod run_live;
 pub(crate) mod runs;
 mod sessions;
 mod store_keys;
+mod tenant_groups;
 mod tenants;
 #[cfg(test)]
 mod tests;

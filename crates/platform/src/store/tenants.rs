@@ -249,7 +249,7 @@ impl Tx {
         Ok(())
     }
 
-    fn tenant_changed(&mut self, name: &Name) {
+    pub(super) fn tenant_changed(&mut self, name: &Name) {
         self.changed(name, Topic::Tenant, name);
         self.directory_changed();
     }

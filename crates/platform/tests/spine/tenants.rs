@@ -1,6 +1,6 @@
 //! Tenants: made, limited, suspended, and seen by those who may.
 
-use crate::support::{World, kind};
+use crate::support::{World, kind, origin};
 use domain::{
     call_rules::CallRules,
     filter::AuditFilter,
@@ -10,8 +10,9 @@ use domain::{
     policy::Action,
     problem::ProblemKind,
     tenant::{Quota, TenantState},
+    tenant_groups::GroupRole,
 };
-use platform::{access::PlatformScope, tenants::NewTenant};
+use platform::{access::PlatformScope, sessions::Profile, tenants::NewTenant};
 
 crate::on_both_databases!(
     a_tenant_is_made_changed_and_listed_with_what_it_holds,
@@ -20,6 +21,7 @@ crate::on_both_databases!(
     the_auditor_reads_and_the_admin_manages_but_neither_more,
     events_tell_only_the_tenant,
     the_admin_says_how_a_tenants_models_may_be_called_and_the_gateway_knows,
+    groups_that_exist_already_give_roles_in_the_tenants_that_are_bound_to_them,
     every_record_about_a_tenant_names_it_by_its_name,
 );
 
@@ -134,6 +136,41 @@ async fn the_admin_says_how_a_tenants_models_may_be_called_and_the_gateway_knows
     // A change of the quota leaves them alone.
     tenants.set_quota("acme", Quota::default()).await.unwrap();
     assert_eq!(tenants.call_rules("acme").await.unwrap(), rules);
+}
+
+async fn groups_that_exist_already_give_roles_in_the_tenants_that_are_bound_to_them(world: World) {
+    world.tenant("acme").await;
+    world.tenant("beta").await;
+    let platform = PlatformScope::command_line();
+    let tenants = world.platform.tenants(&platform);
+    let bound = |group: &str, role| GroupRole { group: group.into(), role };
+    let groups = vec![bound("company/nlp", Role::Engineer), bound("company/nlp-leads", Role::Owner)];
+    tenants.set_groups("acme", groups.clone()).await.unwrap();
+    tenants.set_groups("beta", vec![bound("company/nlp", Role::Viewer)]).await.unwrap();
+    assert_eq!(tenants.groups("acme").await.unwrap(), groups);
+    let sign_in = async |name: &str, held: &[(&str, Role)], groups: &[&str]| {
+        let groups = groups.iter().map(|g| (*g).to_owned()).collect();
+        let profile = Profile { groups, ..crate::support::profile(name, held, None) };
+        let secret = world.platform.sessions().sign_in(profile, &origin()).await.unwrap();
+        let caller = world.platform.sessions().caller(&secret, origin()).await.unwrap().unwrap();
+        caller.memberships.into_iter().map(|(tenant, role)| (tenant.to_string(), role)).collect::<Vec<_>>()
+    };
+    let of = |all: &[(&str, Role)]| all.iter().map(|(t, r)| ((*t).to_owned(), *r)).collect::<Vec<_>>();
+    assert_eq!(sign_in("ann", &[], &["/company/nlp"]).await, of(&[("acme", Role::Engineer), ("beta", Role::Viewer)]));
+    assert_eq!(
+        sign_in("bob", &[("beta", Role::Owner)], &["/company/nlp", "/company/nlp-leads"]).await,
+        of(&[("acme", Role::Owner), ("beta", Role::Owner)])
+    );
+    assert_eq!(sign_in("eve", &[], &["/company/nlp-interns", "company"]).await, of(&[]));
+    // What is not bound any more gives nothing at the next confirmation.
+    tenants.set_groups("beta", Vec::new()).await.unwrap();
+    assert_eq!(sign_in("ann", &[], &["/company/nlp"]).await, of(&[("acme", Role::Engineer)]));
+
+    assert_eq!(kind(tenants.set_groups("nobody", groups.clone()).await), ProblemKind::NotFound);
+    assert_eq!(kind(tenants.set_groups("acme", vec![bound("", Role::Owner)]).await), ProblemKind::Invalid);
+    let auditor = world.caller("aud", &[], Some(PlatformRole::Auditor)).await.platform_scope().unwrap();
+    assert_eq!(world.platform.tenants(&auditor).groups("acme").await.unwrap(), groups);
+    assert_eq!(kind(world.platform.tenants(&auditor).set_groups("acme", Vec::new()).await), ProblemKind::Forbidden);
 }
 
 /// The title may be another one tomorrow.
