@@ -3,6 +3,8 @@
 
 #[path = "keycloak/admin.rs"]
 mod admin;
+#[path = "keycloak/away.rs"]
+mod away;
 #[path = "keycloak/bearer.rs"]
 mod bearer;
 #[path = "keycloak/doctor.rs"]
@@ -17,6 +19,8 @@ mod realm_file;
 #[path = "keycloak/sign_in.rs"]
 mod sign_in;
 mod tls;
+#[path = "processes/wire.rs"]
+mod wire;
 
 use admin::Realm;
 use portal::{Answer, Browser, TestPortal, encoded};

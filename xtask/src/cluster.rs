@@ -29,6 +29,11 @@ use place::Place;
 use processes::Processes;
 use std::{fs, path::PathBuf, time::Instant};
 
+/// Keycloak's folder, fetched where it is missing: for tests that start one of their own.
+pub fn keycloak_folder() -> Result<PathBuf> {
+    binaries::keycloak()
+}
+
 #[derive(clap::Subcommand)]
 pub enum Command {
     /// Builds and installs what is missing, and starts what does not run.

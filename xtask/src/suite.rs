@@ -75,10 +75,11 @@ fn tells_of_a_failure(line: &str) -> usize {
     }
 }
 
-/// The environment that the Rust tests of trainer and model server look for.
+/// What the Rust tests of trainer, model server and sign-in look for.
 pub struct Parts {
     pub trainer: std::path::PathBuf,
     pub vllm: std::path::PathBuf,
+    pub keycloak: std::path::PathBuf,
 }
 
 pub fn quick() -> Result<()> {
@@ -89,7 +90,11 @@ pub fn quick() -> Result<()> {
 
 pub fn whole() -> Result<()> {
     system_packages()?;
-    let parts = Parts { trainer: envs::TRAINER.ensure()?, vllm: envs::MODEL_SERVER.ensure()? };
+    // It fetches Keycloak, and brings Java.
+    if which("mvn").is_none() {
+        debian::install(&["maven"])?;
+    }
+    let parts = Parts { trainer: envs::TRAINER.ensure()?, vllm: envs::MODEL_SERVER.ensure()?, keycloak: cluster::keycloak_folder()? };
     let mut all = Tally::default();
     cargo_tests(&mut all, Some(&parts))?;
     end_to_end(&mut all)?;
@@ -182,6 +187,7 @@ fn cargo_tests(all: &mut Tally, parts: Option<&Parts>) -> Result<()> {
     }
     if let Some(parts) = parts {
         command.env("ATELIER_TRAINER_PYTHON", &parts.trainer).env("ATELIER_VLLM_PYTHON", &parts.vllm);
+        command.env("ATELIER_KEYCLOAK", &parts.keycloak);
     }
     let skipped = tempdir()?.join("skipped");
     drop(std::fs::remove_file(&skipped));

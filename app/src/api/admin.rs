@@ -62,14 +62,15 @@ pub async fn tenant_get(name: String, #[server(default)] after: String, #[server
     let tenants = platform.tenants(&scope);
     let overview = tenants.get(&name).await?;
     let calls = tenants.call_rules(&name).await?;
-    let groups = tenants.groups(&name).await?;
+    let groups = tenants.groups(&overview.tenant).await?;
     let asked = match asked.parse() {
         Ok(person) => tenants.member(&name, person).await?,
         Err(_) => None,
     };
+    let members = tenants.members(&overview.tenant, &Cursor::from_text(after)).await?;
     Ok(TenantPage {
         overview,
-        members: tenants.members(&name, &Cursor::from_text(after)).await?,
+        members,
         asked,
         calls,
         groups,

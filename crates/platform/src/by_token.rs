@@ -44,7 +44,12 @@ impl Platform {
         {
             return Ok(None);
         }
-        if !tells_groups {
+        // What the provider has said since the token was issued counts more: an old token must not bring a group back.
+        let told_since = match known {
+            Some((person, _)) => tx.asked_at(person).await.doing(doing)?.is_some_and(|asked| asked > issued),
+            None => false,
+        };
+        if !tells_groups || told_since {
             let Some((person, _)) = known else { return Ok(None) };
             confirm_as_before(&mut tx, person).await.doing(doing)?;
             let tenants = tx.memberships(person).await.doing(doing)?.into_iter().map(|m| m.tenant).collect();

@@ -60,6 +60,7 @@ pub(crate) async fn confirm(tx: &mut Tx, fresh: PersonId, profile: &Profile) -> 
     let groups: Vec<String> = profile.groups.iter().take(GROUPS_KEPT).map(|group| one_line(group, GROUP_CHARS)).collect();
     person.id = tx.put_person(&person, &groups).await?;
 
+    tx.asked_about(person.id, at).await?;
     let bound = tx.bound_groups().await?;
     let memberships = with_bound(&bound, &profile.groups, profile.memberships.clone());
     let before = tx.memberships(person.id).await?;

@@ -96,9 +96,9 @@ impl Tenants<'_> {
     }
 
     /// By name.
-    pub async fn members(&self, name: &str, after: &Cursor) -> Result<Page<Member>, Problem> {
-        let tenant = self.known(name).await?.name;
-        self.platform.members_of(&tenant, "", after).await.doing("reading the members")
+    pub async fn members(&self, tenant: &Tenant, after: &Cursor) -> Result<Page<Member>, Problem> {
+        self.scope.permit(Action::PlatformTenantsRead)?;
+        self.platform.members_of(&tenant.name, "", after).await.doing("reading the members")
     }
 
     /// None for somebody who does not belong to it.
@@ -175,9 +175,9 @@ impl Tenants<'_> {
     }
 
     /// Groups of the identity provider that it is bound to by name.
-    pub async fn groups(&self, name: &str) -> Result<Vec<GroupRole>, Problem> {
-        let tenant = self.known(name).await?.name;
-        self.platform.store().tenant_groups(&tenant).await.doing("reading the groups of a tenant")
+    pub async fn groups(&self, tenant: &Tenant) -> Result<Vec<GroupRole>, Problem> {
+        self.scope.permit(Action::PlatformTenantsRead)?;
+        self.platform.store().tenant_groups(&tenant.name).await.doing("reading the groups of a tenant")
     }
 
     /// In the place of those before; they count when a person is confirmed next.

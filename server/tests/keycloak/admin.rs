@@ -27,6 +27,11 @@ impl Realm {
         self.issuer_at(&self.address)
     }
 
+    /// A path on this Keycloak as an address.
+    pub fn at(&self, path: &str) -> String {
+        if path.starts_with('/') { format!("{}{path}", self.address) } else { path.to_owned() }
+    }
+
     /// The same realm, at another address of this Keycloak.
     pub fn issuer_at(&self, address: &str) -> String {
         format!("{address}/realms/{}", self.name)

@@ -14,7 +14,9 @@ async fn a_session_that_is_ended_at_keycloak_ends_here_at_once_with_its_event_st
     let page = elsewhere.get(&format!("{}/protocol/openid-connect/logout?client_id=atelier", realm.issuer())).await;
     let code =
         page.body.split("name=\"session_code\" value=\"").nth(1).unwrap_or_else(|| panic!("{}", page.body)).split('"').next().unwrap();
-    let done = crate::post_at_keycloak(&mut elsewhere, &crate::form(&page), &[("session_code", code), ("confirmLogout", "Logout")]).await;
+    let done =
+        crate::post_at_keycloak(&mut elsewhere, &realm.at(&crate::form(&page)), &[("session_code", code), ("confirmLogout", "Logout")])
+            .await;
     assert!(done.status < 400, "{} {}", done.status, done.body);
     until("that session is over", async || who(&mut elsewhere).await.is_null()).await;
     assert!(!who(&mut mira).await.is_null(), "her other browser goes on");

@@ -158,7 +158,7 @@ fn garage() -> Result<PathBuf> {
 }
 
 /// Keycloak's folder, by Maven.
-fn keycloak() -> Result<PathBuf> {
+pub fn keycloak() -> Result<PathBuf> {
     let folder = once(&format!("keycloak-{KEYCLOAK}"), &format!("fetching Keycloak {KEYCLOAK}"), |folder| {
         run(Command::new("mvn")
             .args(["--quiet", "--batch-mode"])

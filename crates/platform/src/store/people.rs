@@ -79,6 +79,19 @@ impl Tx {
         in_tx!(self, db => sqlx::query(sql).bind(person.to_string()).bind(at.0).execute(db).await.map(drop))
     }
 
+    /// The provider has said something of this person now.
+    pub(crate) async fn asked_about(&mut self, person: PersonId, at: Timestamp) -> Result<()> {
+        let sql = "UPDATE people SET asked_at = $2 WHERE id = $1";
+        in_tx!(self, db => sqlx::query(sql).bind(person.to_string()).bind(at.0).execute(db).await.map(drop))
+    }
+
+    /// When the provider last said something of this person.
+    pub(crate) async fn asked_at(&mut self, person: PersonId) -> Result<Option<Timestamp>> {
+        let sql = "SELECT asked_at FROM people WHERE id = $1";
+        let row: Option<(Option<i64>,)> = in_tx!(self, db => sqlx::query_as(sql).bind(person.to_string()).fetch_optional(db).await)?;
+        Ok(row.and_then(|(asked,)| asked).map(at))
+    }
+
     /// When the sessions of this person were last ended by somebody.
     pub(crate) async fn passes_from(&mut self, person: PersonId) -> Result<Option<Timestamp>> {
         let sql = "SELECT passes_from FROM people WHERE id = $1";

@@ -332,7 +332,8 @@ async fn members_are_listed_by_the_name_of_now(world: World) {
     world.platform.sessions().sign_in(renamed, &crate::support::origin()).await.unwrap();
     assert_eq!(names().await.1.last().map(String::as_str), Some("zoe"));
     let auditor = world.caller("aud", &[], Some(PlatformRole::Auditor)).await.platform_scope().unwrap();
-    assert_eq!(world.platform.tenants(&auditor).members("acme", &Cursor::default()).await.unwrap().rows.len(), PAGE);
+    let acme = world.platform.tenants(&auditor).get("acme").await.unwrap().tenant;
+    assert_eq!(world.platform.tenants(&auditor).members(&acme, &Cursor::default()).await.unwrap().rows.len(), PAGE);
 }
 
 async fn calls_of_one_moment_are_listed_once_each(world: World) {

@@ -5,6 +5,7 @@ mod support;
 
 mod audit;
 mod audit_first_segment;
+mod by_token;
 mod dataset_storage;
 mod datasets;
 mod directory;

@@ -41,7 +41,7 @@ async fn a_tenant_is_made_changed_and_listed_with_what_it_holds(world: World) {
         (quota, version.bytes + version.judged_bytes, 1)
     );
     let one = tenants.get("acme").await.unwrap();
-    let members = tenants.members("acme", &Cursor::default()).await.unwrap().rows;
+    let members = tenants.members(&tenants.get("acme").await.unwrap().tenant, &Cursor::default()).await.unwrap().rows;
     assert_eq!((one, members[0].person_name.as_str(), members[0].role), (list[0].clone(), "ann", Role::Engineer));
     let home = world.platform.overview(&scope).await.unwrap();
     assert_eq!((home.holding, home.counts.datasets, home.counts.runs), (list[0].holding, 1, 0));
@@ -147,7 +147,7 @@ async fn groups_that_exist_already_give_roles_in_the_tenants_that_are_bound_to_t
     let groups = vec![bound("company/nlp", Role::Engineer), bound("company/nlp-leads", Role::Owner)];
     tenants.set_groups("acme", groups.clone()).await.unwrap();
     tenants.set_groups("beta", vec![bound("company/nlp", Role::Viewer)]).await.unwrap();
-    assert_eq!(tenants.groups("acme").await.unwrap(), groups);
+    assert_eq!(tenants.groups(&tenants.get("acme").await.unwrap().tenant).await.unwrap(), groups);
     let sign_in = async |name: &str, held: &[(&str, Role)], groups: &[&str]| {
         let groups = groups.iter().map(|g| (*g).to_owned()).collect();
         let profile = Profile { groups, ..crate::support::profile(name, held, None) };
@@ -169,7 +169,7 @@ async fn groups_that_exist_already_give_roles_in_the_tenants_that_are_bound_to_t
     assert_eq!(kind(tenants.set_groups("nobody", groups.clone()).await), ProblemKind::NotFound);
     assert_eq!(kind(tenants.set_groups("acme", vec![bound("", Role::Owner)]).await), ProblemKind::Invalid);
     let auditor = world.caller("aud", &[], Some(PlatformRole::Auditor)).await.platform_scope().unwrap();
-    assert_eq!(world.platform.tenants(&auditor).groups("acme").await.unwrap(), groups);
+    assert_eq!(world.platform.tenants(&auditor).groups(&tenants.get("acme").await.unwrap().tenant).await.unwrap(), groups);
     assert_eq!(kind(world.platform.tenants(&auditor).set_groups("acme", Vec::new()).await), ProblemKind::Forbidden);
 }
 
