@@ -1,11 +1,15 @@
 # Every command is a subcommand of xtask; `cargo run -p xtask -- --help` lists them all.
 XTASK = cargo run -p xtask --
 
-.PHONY: advisories build check cluster cluster-down demo dev helper screens test test-cluster test-quick wasm
+.PHONY: advisories build check cluster cluster-down demo demo-cluster dev helper screens test test-cluster test-quick wasm
 
 # The whole of it on this machine: builds, trains, deploys, calls. ARGS: --exit, --port N, --data DIR, --summary FILE.
 demo: wasm helper
 	$(XTASK) demo $(ARGS)
+
+# The same on a real Kubernetes cluster with Keycloak, PostgreSQL and S3, which it builds and starts here first (root; docs/cluster.md).
+demo-cluster: wasm helper
+	$(XTASK) demo-cluster $(ARGS)
 
 # Everything that can be tested, on the real parts.
 test: wasm helper

@@ -51,6 +51,7 @@ pub enum Command {
 }
 
 #[derive(clap::Args, Clone, Default)]
+#[group(id = "cluster")]
 pub struct Options {
     /// Where the cluster keeps everything; default: `cluster` in the cache folder.
     #[arg(long)]

@@ -1,10 +1,10 @@
-//! `make demo`: builds, starts the portal with its embedded defaults, does the main job through the public surfaces only,
+//! `make demo` and `make demo-cluster`: builds, starts the portal with its embedded defaults, does the main job through the public surfaces only,
 //! shows what came of it, and keeps serving. A second start goes on from what is there.
 
 use crate::{
-    interrupt,
+    cluster, interrupt,
     journey::{self, Done, People},
-    served::{Options, Served},
+    served::{Description, Options, Parts, Served},
 };
 use anyhow::{Result, bail};
 use std::{fs, time::Instant};
@@ -12,7 +12,17 @@ use std::{fs, time::Instant};
 /// The whole command. With `exit` it ends after the job, with an error unless [`verdict`] is good.
 pub fn demo(options: &Options, exit: bool) -> Result<()> {
     let began = Instant::now();
-    let mut served = Served::start(options)?;
+    finish(Served::start(options)?, exit, began)
+}
+
+/// The same job with every part of a production installation: what runs, runs in pods.
+pub fn demo_cluster(options: &Options, cluster: &cluster::Options, exit: bool) -> Result<()> {
+    let began = Instant::now();
+    let parts = || Ok(Parts::Cluster(Description::read(&cluster::up(cluster)?)?));
+    finish(Served::start_with(options, parts)?, exit, began)
+}
+
+fn finish(mut served: Served, exit: bool, began: Instant) -> Result<()> {
     main_job(&mut served)?;
     println!("\nThe whole took {}.", domain::time::span(i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX)));
     if !exit {
@@ -26,9 +36,12 @@ pub fn demo(options: &Options, exit: bool) -> Result<()> {
 
 /// The main job, its table and its summary; an error unless [`verdict`] is good.
 pub fn main_job(served: &mut Served) -> Result<()> {
-    let people = People::of_the_development_provider();
+    let people = served.parts.people();
     let done = journey::main_job(&served.address, &people, &served.python, &mut served.steps)?;
     print_table(&done, &people, &served.address);
+    if let Parts::Cluster(cluster) = &served.parts {
+        cluster.parts().iter().for_each(|(name, at)| println!("         {name:<11} {at}"));
+    }
     if let Some(file) = &served.options.summary {
         fs::write(file, serde_json::to_vec_pretty(&summary(&done, &people, &served.address, &served.steps))?)?;
     }

@@ -71,8 +71,11 @@ pub fn main_job(address: &str, people: &People, python: &Path, steps: &mut Vec<(
     println!("4. The main job");
 
     let t = Instant::now();
-    let (admin, engineer, owner) = (people.sign_in(address, "admin")?, people.sign_in(address, "jonas")?, people.sign_in(address, "mira")?);
-    step("sign in", t, "admin, engineer, owner".into());
+    let admin = people.sign_in(address, "admin")?;
+    let said = tenant(&admin)?;
+    // Afterwards: who may do what in a tenant is decided at sign-in, from groups that name it.
+    let (engineer, owner) = (people.sign_in(address, "jonas")?, people.sign_in(address, "mira")?);
+    step("sign in, tenant", t, format!("admin, engineer, owner; {said}"));
 
     let t = Instant::now();
     let said = base_model(&admin)?;
@@ -176,6 +179,16 @@ pub fn main_job(address: &str, people: &People, python: &Path, steps: &mut Vec<(
         steps: run["progress"]["total_steps"].as_u64().unwrap_or_default(),
         tokens: metrics.as_array().into_iter().flatten().filter_map(|m| m["total_tokens"].as_u64()).max().unwrap_or_default(),
     })
+}
+
+/// The tenant of the demo. The development provider's portal has it from its first start.
+fn tenant(admin: &Visitor) -> Result<String> {
+    if admin.list("admin/tenants", &[], "tenants")?.iter().any(|t| t["tenant"]["name"] == TENANT) {
+        return Ok(format!("{TENANT} is there"));
+    }
+    let quota = [("quota[concurrent_runs]", "1"), ("quota[endpoints]", "2"), ("quota[storage_gb]", "20")];
+    admin.send("admin/tenant-create", &[&[("name", TENANT), ("title", "Lumenta")], &quota[..]].concat())?;
+    Ok(format!("{TENANT} is made"))
 }
 
 fn base_model(admin: &Visitor) -> Result<String> {

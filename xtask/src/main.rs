@@ -72,6 +72,17 @@ enum Command {
     /// A Kubernetes cluster with PostgreSQL, an S3 store and Keycloak on this machine.
     #[command(subcommand)]
     Cluster(cluster::Command),
+    /// The same job with Kubernetes, PostgreSQL, S3 and Keycloak, all started on this machine.
+    #[command(mut_arg("data", |data| data.default_value("data/demo-cluster")))]
+    DemoCluster {
+        #[command(flatten)]
+        options: served::Options,
+        #[command(flatten)]
+        cluster: cluster::Options,
+        /// End after the job, with success only if the tuned model beat the base and its answer to a question of the data is right.
+        #[arg(long)]
+        exit: bool,
+    },
     /// Every test, against real parts.
     Test,
     /// The tests without trainer, model server and browser.
@@ -119,6 +130,7 @@ fn run_task() -> Result<()> {
         Command::Advisories => check::advisories(),
         Command::Demo { options, exit } => demo::demo(&options, exit),
         Command::Cluster(command) => cluster::cluster(&command),
+        Command::DemoCluster { options, cluster, exit } => demo::demo_cluster(&options, &cluster, exit),
         Command::Test => suite::whole(),
         Command::TestQuick => suite::quick(),
         Command::TestCluster => suite::on_a_cluster(),

@@ -1,6 +1,10 @@
 //! The portal as the demo runs it: a child of ours with its log in the data folder. Whatever ends the demo, the portal and what
 //! it started end with it.
 
+mod cluster;
+
+pub use cluster::Description;
+
 use crate::{
     envs, folders, interrupt,
     interrupt::say,
@@ -36,6 +40,23 @@ pub struct Options {
     pub outside_allowed: Option<String>,
 }
 
+/// What the portal of a demo works with.
+pub enum Parts {
+    /// Processes of this machine, SQLite, a folder, the development provider.
+    Embedded,
+    /// Kubernetes, PostgreSQL, S3 and Keycloak, all of them real.
+    Cluster(Description),
+}
+
+impl Parts {
+    pub fn people(&self) -> People {
+        match self {
+            Self::Embedded => People::of_the_development_provider(),
+            Self::Cluster(_) => People::of_the_realm(),
+        }
+    }
+}
+
 /// How long a portal may take to be ready.
 const READY: Duration = Duration::from_secs(60);
 /// How long it may take to end: it lets answers under way come to theirs.
@@ -47,6 +68,7 @@ pub struct Served {
     stopped: bool,
     pub address: String,
     pub options: Options,
+    pub parts: Parts,
     /// With the official client.
     pub python: PathBuf,
     /// What took how long, in seconds; one after the other, so that they add up.
@@ -56,6 +78,11 @@ pub struct Served {
 impl Served {
     /// Installs and builds what is missing, then starts the portal and waits until it is ready.
     pub fn start(options: &Options) -> Result<Self> {
+        Self::start_with(options, || Ok(Parts::Embedded))
+    }
+
+    /// The same with other parts, which are made ready when the program is built.
+    pub fn start_with(options: &Options, parts: impl FnOnce() -> Result<Parts>) -> Result<Self> {
         interrupt::listen()?;
         // Refused before minutes of work: what would go wrong at their end.
         port::free(options.port)?;
@@ -81,6 +108,11 @@ impl Served {
 
         let began = Instant::now();
         println!("3. Start");
+        let parts = parts()?;
+        if matches!(parts, Parts::Cluster(_)) {
+            timed("cluster", began);
+        }
+        let began = Instant::now();
         let port = port::free(options.port)?;
         let address = format!("http://127.0.0.1:{port}");
         let mut command = Command::new(folders::target().join("debug/atelier"));
@@ -102,9 +134,12 @@ impl Served {
             .stderr(log)
             // Ctrl-C in the terminal comes to us alone, and here decides the order of stopping.
             .process_group(0);
+        if let Parts::Cluster(cluster) = &parts {
+            cluster.tell(&mut command)?;
+        }
         interrupt::check()?;
         let portal = command.spawn().context("the portal could not be started")?;
-        let mut me = Self { portal, port, stopped: false, address, options: options.clone(), python, steps: Vec::new() };
+        let mut me = Self { portal, port, stopped: false, address, options: options.clone(), parts, python, steps: Vec::new() };
         me.wait_until_ready(READY, true)?;
         timed("start", began);
         me.steps = steps;
@@ -129,7 +164,7 @@ impl Served {
         say("Stopping runs, model servers and the portal.");
         // Only then can it be asked to stop what it found from an earlier time.
         let ready = self.wait_until_ready(READY / 3, false);
-        if let Err(e) = ready.and_then(|()| stop::everything(&self.address, &People::of_the_development_provider())) {
+        if let Err(e) = ready.and_then(|()| stop::everything(&self.address, &self.parts.people())) {
             say(&format!("not everything could be stopped: {e:#}"));
         }
         if let Err(e) = interrupt::end(&mut self.portal, ENDS) {

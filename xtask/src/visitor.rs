@@ -15,7 +15,7 @@ pub struct Visitor {
 }
 
 impl Visitor {
-    /// Signs in at the development provider's own form.
+    /// Signs in at the provider's own form: that of the development provider, or Keycloak's.
     pub fn sign_in(base: &str, name: &str, password: &str) -> Result<Self> {
         let http = Client::builder().cookie_store(true).timeout(Duration::from_secs(120)).build()?;
         let me = Self { http, base: base.to_owned() };
@@ -30,7 +30,7 @@ impl Visitor {
         let action = at.join(&form.action)?;
         let origin = format!("{}://{}", action.scheme(), action.authority());
         let done = me.http.post(action).header(header::ORIGIN, origin).form(&fields).send()?;
-        if !done.status().is_success() || done.url().path().contains("login") {
+        if !done.status().is_success() || done.url().as_str().strip_prefix(base).is_none_or(|path| path.contains("login")) {
             bail!("{name} could not sign in: {} at {}", done.status(), done.url());
         }
         Ok(me)
@@ -136,7 +136,7 @@ impl Form {
             match attribute(tag, "type").as_deref() {
                 Some("password") => me.password = name,
                 Some("hidden") => me.fields.push((name, attribute(tag, "value").unwrap_or_default())),
-                Some("submit") => {}
+                Some("submit" | "checkbox") => {}
                 _ => me.person = name,
             }
         }

@@ -1,5 +1,7 @@
-//! Who does the main job: the people of the development provider, as `server/src/devprovider` has them.
+//! Who does the main job: the people of the development provider, as `server/src/devprovider` has them, and the same people in the realm
+//! `end2end/keycloak/realm.json`.
 
+use super::TENANT;
 use crate::visitor::Visitor;
 use anyhow::{Context, Result};
 
@@ -12,6 +14,8 @@ pub struct Person {
 
 pub struct People {
     pub all: Vec<Person>,
+    /// Of every tenant, somebody who may stop its work.
+    pub stopping: &'static [(&'static str, &'static str)],
 }
 
 impl People {
@@ -26,7 +30,13 @@ impl People {
                 person("Vera Sand", "viewer of lumenta", "vera"),
                 person("Otto Brandt", "owner of velkor", "otto"),
             ],
+            stopping: &[(TENANT, "jonas"), ("velkor", "otto")],
         }
+    }
+
+    /// At Keycloak; there the demo makes its one tenant itself.
+    pub fn of_the_realm() -> Self {
+        Self { stopping: &[(TENANT, "jonas")], ..Self::of_the_development_provider() }
     }
 
     pub fn sign_in(&self, address: &str, name: &str) -> Result<Visitor> {

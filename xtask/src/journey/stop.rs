@@ -1,17 +1,14 @@
 //! So that nothing is left running when the demo ends: runs are cancelled and endpoints stopped, as people would do it.
 
-use super::{People, TENANT, until};
+use super::{People, until};
 use crate::{interrupt::say, visitor::Visitor};
 use anyhow::Result;
 use serde_json::Value;
 use std::time::Duration;
 
-/// Of every tenant of the development provider, somebody who may stop its work.
-const WHO: [(&str, &str); 2] = [(TENANT, "jonas"), ("velkor", "otto")];
-
 pub fn everything(address: &str, people: &People) -> Result<()> {
     let mut open = Vec::new();
-    for (tenant, name) in WHO {
+    for &(tenant, name) in people.stopping {
         let at = Tenant { name: tenant, person: people.sign_in(address, name)? };
         for (id, name) in at.runs()? {
             say(&format!("  the run {name} of {tenant} is cancelled"));
