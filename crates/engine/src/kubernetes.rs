@@ -119,7 +119,7 @@ impl KubernetesEngine {
         for found in jobs.chain(servers).filter(|f| f.name().starts_with(prefix) && self.options.is_ours(f.namespace())) {
             self.remember(found.name(), found.namespace());
             let pods = of_task.remove(&(found.namespace().to_owned(), found.name().to_owned())).unwrap_or_default();
-            out.push(self.observation(&found, &pods).await?);
+            out.push(found.observation(&pods, &Circumstances::default()));
         }
         out.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(out)
@@ -309,9 +309,10 @@ fn gone<T>(result: Result<T, kube::Error>, doing: impl Into<String>) -> Result<(
 fn failed(doing: impl Into<String>) -> impl FnOnce(kube::Error) -> Error {
     let doing = doing.into();
     move |e| match e {
-        // Its own display has everything twice.
-        kube::Error::Api(status) => Error::Cluster { doing, said: status.message },
-        other => said(doing, &other),
+        // Its own display has everything twice. 429: too many requests just now.
+        kube::Error::Api(status) if status.code < 500 && status.code != 429 => Error::Cluster { doing, said: status.message },
+        kube::Error::Api(status) => Error::Away { doing, said: status.message },
+        other => Error::Away { doing, said: causes::in_words(&other) },
     }
 }
 

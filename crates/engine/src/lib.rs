@@ -30,9 +30,12 @@ pub enum Error {
     /// The caller's term is over: somebody with a later one works here by now. Nothing was done.
     #[error("term {mine} is over, term {current} has begun")]
     Outdated { mine: i64, current: i64 },
-    /// What the cluster's API server answers, or why it does not.
+    /// The cluster's API server says no: asked again, it says the same.
     #[error("{doing}: {said}")]
     Cluster { doing: String, said: String },
+    /// The cluster's API server does not answer, or not now. Nothing is known of what was asked for: ask again.
+    #[error("{doing}: {said}")]
+    Away { doing: String, said: String },
     #[error("{doing}: {source}")]
     Io { doing: String, source: std::io::Error },
 }
@@ -46,7 +49,7 @@ pub enum Engine {
 
 /// Names of tasks in which something changed; see [`Engine::watch`].
 pub enum Watch {
-    Local(local::Watch),
+    Local(Box<local::Watch>),
     Kubernetes(kubernetes::Watch),
 }
 
@@ -88,7 +91,7 @@ impl Engine {
             Self::Kubernetes(e) => e.observe(name).await,
         }
     }
-    /// Every task whose name starts with `prefix`.
+    /// Every task whose name starts with `prefix`. What keeps one waiting, [`Engine::observe`] knows better: it looks around.
     pub async fn list(&self, prefix: &str) -> Result<Vec<Observation>, Error> {
         match self {
             Self::Local(e) => e.list(prefix).await,
@@ -143,7 +146,7 @@ impl Engine {
     /// nothing changed, and after trouble it names all: what is so says [`Engine::observe`].
     pub fn watch(&self) -> Result<Watch, Error> {
         match self {
-            Self::Local(e) => e.watch().map(Watch::Local),
+            Self::Local(e) => e.watch().map(Box::new).map(Watch::Local),
             Self::Kubernetes(e) => e.watch().map(Watch::Kubernetes),
         }
     }

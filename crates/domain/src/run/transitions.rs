@@ -128,6 +128,14 @@ impl Run {
         }
     }
 
+    /// The unit's process runs: what it may take counts from now, and not from when it began to wait for a place.
+    pub fn runs(&mut self, unit: &StepId, at: Timestamp) {
+        if let Some(step) = self.part_mut(unit).filter(|s| s.state.is_active()) {
+            step.started_at = Some(at);
+            step.reason = Reason::Started;
+        }
+    }
+
     /// How far the unit's part at work has come.
     pub fn progressed(&mut self, unit: &StepId, step: u64, total: u64, at: Timestamp) {
         let Some(part) = self.part(unit).filter(|s| s.state.is_active()) else { return };

@@ -58,6 +58,18 @@ fn lost() -> Failure {
 }
 
 #[test]
+fn what_a_process_may_take_counts_from_when_it_runs() {
+    let mut run = queued(0);
+    run.admit(AT).unwrap();
+    run.start(&id("train"), AT).unwrap();
+    let overdue = |run: &Run, at| Step { deadline: Some(10), ..run.part(&id("train")).unwrap().clone() }.is_overdue(at);
+    assert!(overdue(&run, AT.plus(11)));
+    run.runs(&id("train"), AT.plus(100));
+    assert!(!overdue(&run, AT.plus(110)), "it waited for a place for longer than it may take");
+    assert!(overdue(&run, AT.plus(111)));
+}
+
+#[test]
 fn the_parts_of_a_process_start_together_and_follow_each_other() {
     let mut run = queued(2);
     assert!(run.ready().is_empty(), "it has no slot");

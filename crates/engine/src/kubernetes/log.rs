@@ -65,7 +65,7 @@ pub async fn read(pods: &Api<Pod>, name: &str, pod: Option<&Pod>, from: &Cursor,
         Ok(stream) => {
             let (bytes, next) = lines_after(pin!(stream), place, limit)
                 .await
-                .map_err(|e| Error::Cluster { doing: format!("reading the output of {name}"), said: e.to_string() })?;
+                .map_err(|e| Error::Away { doing: format!("reading the output of {name}"), said: e.to_string() })?;
             Ok(Output { bytes, next: next.cursor() })
         }
         // The container has not started yet (400), or its pod is gone.

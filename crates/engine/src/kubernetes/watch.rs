@@ -31,8 +31,10 @@ impl Watch {
     pub async fn next(&mut self) -> Result<BTreeSet<String>, Error> {
         let mut names = BTreeSet::new();
         while names.is_empty() {
-            // It never ends.
             let mut seen = self.changes.next().await;
+            if seen.is_none() {
+                return Err(Error::Away { doing: "watching the tasks".into(), said: "the watch has ended".into() });
+            }
             // What came together is told together.
             while let Some(change) = seen {
                 names.extend(change.map_err(trouble)?);
@@ -47,7 +49,7 @@ fn trouble(e: watcher::Error) -> Error {
     let doing = "watching the tasks";
     match e {
         watcher::Error::InitialListFailed(e) | watcher::Error::WatchStartFailed(e) | watcher::Error::WatchFailed(e) => failed(doing)(e),
-        other => Error::Cluster { doing: doing.into(), said: other.to_string() },
+        other => Error::Away { doing: doing.into(), said: other.to_string() },
     }
 }
 

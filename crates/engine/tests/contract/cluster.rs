@@ -26,6 +26,16 @@ struct Cluster {
 }
 
 impl Cluster {
+    /// `what` is skipped where there is none.
+    fn find(what: &str) -> Option<Self> {
+        let Some(file) = std::env::var_os("ATELIER_CLUSTER") else {
+            testing::skip(&format!("{what} on a cluster: ATELIER_CLUSTER names none"));
+            return None;
+        };
+        let description = serde_json::from_slice(&std::fs::read(&file).expect("the cluster's description")).expect("JSON");
+        Some(Self { description })
+    }
+
     fn text(&self, key: &str) -> &str {
         self.description[key].as_str().unwrap_or_else(|| panic!("the cluster's description has no {key}"))
     }
@@ -39,12 +49,7 @@ impl Cluster {
 
 /// `None` = there is no cluster, and that was said.
 pub async fn world() -> Option<World> {
-    let Some(file) = std::env::var_os("ATELIER_CLUSTER") else {
-        testing::skip("the engine's contract on a cluster: ATELIER_CLUSTER names none");
-        return None;
-    };
-    let description = serde_json::from_slice(&std::fs::read(&file).expect("the cluster's description")).expect("JSON");
-    let cluster = Cluster { description };
+    let cluster = Cluster::find("the engine's contract")?;
     let program = IMAGE.get_or_init(|| import_program(&cluster)).clone();
     // Whoever runs at the same time has other namespaces.
     let prefix = format!("c{}-{}-", std::process::id(), WORLDS.fetch_add(1, Ordering::Relaxed));
@@ -68,7 +73,36 @@ pub async fn world() -> Option<World> {
         let output = command.args(["--kubeconfig", &config, "-n", &namespace, "get", kinds, "-o", "json"]).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     });
-    Some(World { engine, seen_by_others, start: Duration::from_secs(15), _keep: Box::new(Kept { cluster, prefix }) })
+    let namespaces = ["acme", "other", "platform"].map(|tenant| format!("{prefix}{tenant}")).into();
+    Some(World { engine, seen_by_others, start: Duration::from_secs(15), _keep: Box::new(Kept { cluster, namespaces }) })
+}
+
+/// What the builders make is kept in files; here a real API server reads them, and knows each of their fields.
+#[test]
+fn every_object_that_is_built_is_accepted_by_an_api_server() {
+    let Some(cluster) = Cluster::find("the objects of the engine") else { return };
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/kubernetes/golden");
+    let folder = tempfile::tempdir().unwrap();
+    let namespace = format!("c{}-golden", std::process::id());
+    let _kept = Kept { cluster: Cluster::find("").unwrap(), namespaces: vec![namespace.clone()] };
+    let run = |kubectl: &mut Command| {
+        let output = kubectl.output().unwrap();
+        assert!(output.status.success(), "{kubectl:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    run(cluster.kubectl().args(["create", "namespace", &namespace]));
+    let mut tried = 0;
+    for file in std::fs::read_dir(golden).unwrap().flatten() {
+        let text = std::fs::read_to_string(file.path()).unwrap().replace("\"atelier-acme\"", &format!("\"{namespace}\""));
+        let object: Value = serde_json::from_str(&text).unwrap();
+        let list = if object.is_array() { serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": object }) } else { object };
+        let path = folder.path().join(file.file_name());
+        std::fs::write(&path, list.to_string()).unwrap();
+        let flags =
+            ["apply", "--server-side", "--force-conflicts", "--field-manager=atelier", "--validate=strict", "--dry-run=server", "-f"];
+        run(cluster.kubectl().args(flags).arg(&path));
+        tried += 1;
+    }
+    assert!(tried > 5, "{tried} files");
 }
 
 /// A program that needs nothing but the kernel, in an image of its own.
@@ -111,15 +145,14 @@ fn import_program(cluster: &Cluster) -> String {
 /// What a test leaves behind goes with its namespaces.
 struct Kept {
     cluster: Cluster,
-    prefix: String,
+    namespaces: Vec<String>,
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        for tenant in ["acme", "other", "platform"] {
-            let namespace = format!("{}{tenant}", self.prefix);
+        for namespace in &self.namespaces {
             let mut kubectl = self.cluster.kubectl();
-            kubectl.args(["delete", "namespace", &namespace, "--wait=false", "--ignore-not-found"]);
+            kubectl.args(["delete", "namespace", namespace, "--wait=false", "--ignore-not-found"]);
             let _ = kubectl.stdout(Stdio::null()).stderr(Stdio::null()).status();
         }
     }

@@ -166,6 +166,8 @@ async fn start(leader: &Leader, record: &EndpointRecord, name: &str) -> Result<(
     }
     match leader.effects().await?.apply(&task).await {
         Ok(()) | Err(EngineError::Different { .. }) => put_adapters(leader, record, name).await,
+        // It says nothing about the server.
+        Err(err @ EngineError::Away { .. }) => Err::<(), _>(err).doing("starting a model server").map_err(Halt::from),
         Err(err) => {
             tracing::error!(endpoint = %e.id, error = %err, "a model server could not be started");
             died(leader, record, Some(ServerEnd::NotStarted { error: err.to_string() })).await
@@ -342,7 +344,8 @@ async fn restart_for_rank(leader: &Leader, seen: &EndpointRecord, rank: u32) -> 
 /// While its tenant is suspended, a server runs no more and its memory is free for others; it comes back when the tenant does.
 async fn hold(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {
     for task in leader.platform.engine().list(&tasks::endpoint_prefix(seen.endpoint.id)).await.doing("listing processes")? {
-        if task.state.is_running() {
+        // One that waits would start as soon as it can.
+        if task.state.end().is_none() {
             leader.stop(&task.name, GRACE).await?;
         }
     }

@@ -99,6 +99,8 @@ async fn start(leader: &Leader, run: &Run, step: &Step) -> Result<(), Halt> {
                 _ => begin_reading(leader, run, step).await,
             }
         }
+        // It says nothing about the task, however long it takes.
+        Err(e @ EngineError::Away { .. }) => Err::<(), _>(e).doing("starting a process").map_err(Halt::from),
         Err(e) => {
             let now = leader.platform.now();
             if now.since(step.started_at.unwrap_or(now)) < START_PATIENCE {
@@ -127,7 +129,7 @@ async fn begin_reading(leader: &Leader, run: &Run, step: &Step) -> Result<(), Ha
     let mut tx = leader.begin().await?;
     tx.begin_reading(&run.tenant, run.id, &step.folder()).await.doing("noting a started process")?;
     let Some(mut run) = tx.run(&run.tenant, run.id).await.doing("reading a run")? else { return Ok(()) };
-    run.tell(step.unit(), Reason::Started);
+    run.runs(step.unit(), tx.at());
     tx.save_run(&run).await.doing("writing a run")?;
     commit(tx).await?;
     Ok(())
