@@ -11,9 +11,9 @@ demo: wasm helper
 demo-cluster: wasm helper
 	$(XTASK) demo-cluster $(ARGS)
 
-# Everything that can be tested, on the real parts.
+# Everything that can be tested, on the real parts. ARGS=--cluster: also what needs a Kubernetes cluster.
 test: wasm helper
-	$(XTASK) test
+	$(XTASK) test $(ARGS)
 
 # Without trainer, model server and browser.
 test-quick: helper

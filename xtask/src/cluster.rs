@@ -29,11 +29,6 @@ use place::Place;
 use processes::Processes;
 use std::{fs, path::PathBuf, time::Instant};
 
-/// Keycloak's folder, fetched where it is missing: for tests that start one of their own.
-pub fn keycloak_folder() -> Result<PathBuf> {
-    binaries::keycloak()
-}
-
 #[derive(clap::Subcommand)]
 pub enum Command {
     /// Builds and installs what is missing, and starts what does not run.
@@ -78,6 +73,12 @@ pub fn cluster(command: &Command) -> Result<()> {
     }
 }
 
+/// Where Keycloak lies, for tests that start one of their own.
+pub fn keycloak() -> Result<(&'static str, PathBuf)> {
+    machine::prepare_for_keycloak()?;
+    Ok(("ATELIER_KEYCLOAK", binaries::keycloak()?))
+}
+
 /// A cluster that ends with whoever started it, with everything that it kept.
 pub struct Running {
     options: Options,
@@ -107,7 +108,7 @@ impl Running {
 
     /// What tests look for in their environment.
     pub fn environment(&self) -> Result<[(&'static str, PathBuf); 2]> {
-        Ok([("ATELIER_CLUSTER", self.description.clone()), ("ATELIER_KEYCLOAK", Binaries::ensure()?.keycloak)])
+        Ok([("ATELIER_CLUSTER", self.description.clone()), keycloak()?])
     }
 
     pub fn end(mut self) -> Result<()> {

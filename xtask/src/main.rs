@@ -84,7 +84,11 @@ enum Command {
         exit: bool,
     },
     /// Every test, against real parts.
-    Test,
+    Test {
+        /// Also those that need a Kubernetes cluster, on one that is started for them.
+        #[arg(long)]
+        cluster: bool,
+    },
     /// The tests without trainer, model server and browser.
     TestQuick,
     /// The tests that need a Kubernetes cluster, on one that is started for them.
@@ -131,7 +135,7 @@ fn run_task() -> Result<()> {
         Command::Demo { options, exit } => demo::demo(&options, exit),
         Command::Cluster(command) => cluster::cluster(&command),
         Command::DemoCluster { options, cluster, exit } => demo::demo_cluster(&options, &cluster, exit),
-        Command::Test => suite::whole(),
+        Command::Test { cluster } => suite::whole(cluster),
         Command::TestQuick => suite::quick(),
         Command::TestCluster => suite::on_a_cluster(),
         Command::Mutants { files } => mutants::mutants(&files),

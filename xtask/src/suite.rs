@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use std::{
     collections::BTreeSet,
     io::{BufRead, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Instant,
 };
@@ -75,12 +75,8 @@ fn tells_of_a_failure(line: &str) -> usize {
     }
 }
 
-/// What the Rust tests of trainer, model server and sign-in look for.
-pub struct Parts {
-    pub trainer: std::path::PathBuf,
-    pub vllm: std::path::PathBuf,
-    pub keycloak: std::path::PathBuf,
-}
+/// The environment in which the Rust tests look for real parts, beside those that Debian installs.
+type Parts = Vec<(&'static str, PathBuf)>;
 
 pub fn quick() -> Result<()> {
     let mut all = Tally::default();
@@ -88,15 +84,26 @@ pub fn quick() -> Result<()> {
     close(all)
 }
 
-pub fn whole() -> Result<()> {
+/// `with_cluster`: also what needs one, on one that is started for it.
+pub fn whole(with_cluster: bool) -> Result<()> {
+    interrupt::listen()?;
     system_packages()?;
-    // It fetches Keycloak, and brings Java.
-    if which("mvn").is_none() {
-        debian::install(&["maven"])?;
-    }
-    let parts = Parts { trainer: envs::TRAINER.ensure()?, vllm: envs::MODEL_SERVER.ensure()?, keycloak: cluster::keycloak_folder()? };
+    let mut parts = vec![
+        (domain::environment::TRAINER.variable, envs::TRAINER.ensure()?),
+        (domain::environment::MODEL_SERVER.variable, envs::MODEL_SERVER.ensure()?),
+    ];
     let mut all = Tally::default();
+    let running = if with_cluster { Some(proven_cluster(&mut all)?) } else { None };
+    match &running {
+        Some(cluster) => parts.extend(cluster.environment()?),
+        None => {
+            parts.push(cluster::keycloak()?);
+            println!("Tests that need a Kubernetes cluster are left out; they run with `make test-cluster`, or here with --cluster.");
+        }
+    }
     cargo_tests(&mut all, Some(&parts))?;
+    // Its memory is wanted by what comes now.
+    running.map(cluster::Running::end).transpose()?;
     end_to_end(&mut all)?;
     close(all)
 }
@@ -109,13 +116,19 @@ pub fn on_a_cluster() -> Result<()> {
     close(all)
 }
 
-fn cluster_tests(all: &mut Tally) -> Result<()> {
+/// A cluster on which each image has run once.
+fn proven_cluster(all: &mut Tally) -> Result<cluster::Running> {
     println!("--- cluster");
     // What runs in the pods is the program of this checkout.
     run(cargo().args(["build", "-p", "server"]))?;
     let running = cluster::Running::start("test-cluster")?;
     running.prove()?;
     all.add(Count { passed: 1, ..Count::default() });
+    Ok(running)
+}
+
+fn cluster_tests(all: &mut Tally) -> Result<()> {
+    let running = proven_cluster(all)?;
     let programs = programs_that_name(&running.environment()?.map(|(name, _)| name))?;
     if !programs.is_empty() {
         let mut command = cargo();
@@ -185,10 +198,7 @@ fn cargo_tests(all: &mut Tally, parts: Option<&Parts>) -> Result<()> {
     for name in CRATES {
         command.args(["-p", name]);
     }
-    if let Some(parts) = parts {
-        command.env("ATELIER_TRAINER_PYTHON", &parts.trainer).env("ATELIER_VLLM_PYTHON", &parts.vllm);
-        command.env("ATELIER_KEYCLOAK", &parts.keycloak);
-    }
+    command.envs(parts.into_iter().flatten().map(|(name, path)| (name, path)));
     let skipped = tempdir()?.join("skipped");
     drop(std::fs::remove_file(&skipped));
     command.env(SKIPPED, &skipped);

@@ -4,6 +4,7 @@ use crate::{debian, envs::which};
 use anyhow::{Result, bail};
 use std::path::Path;
 
+const MAVEN: &str = "maven";
 /// A Debian package and a file or program that it brings.
 const PACKAGES: [(&str, &str); 9] = [
     ("containerd", "containerd"),
@@ -13,7 +14,7 @@ const PACKAGES: [(&str, &str); 9] = [
     ("iproute2", "ip"),
     ("debootstrap", "debootstrap"),
     ("openssl", "openssl"),
-    ("maven", "mvn"),
+    (MAVEN, "mvn"),
     ("postgresql-15", "/usr/lib/postgresql/15/bin/initdb"),
 ];
 
@@ -34,6 +35,11 @@ pub fn obstacle() -> Option<String> {
 fn missing() -> Vec<&'static str> {
     let there = |what: &str| if what.starts_with('/') { Path::new(what).exists() } else { which(what).is_some() };
     PACKAGES.into_iter().filter(|(_, brings)| !there(brings)).map(|(package, _)| package).collect()
+}
+
+/// Installs what Keycloak alone needs: Maven, and Java with it.
+pub fn prepare_for_keycloak() -> Result<()> {
+    debian::install(&missing().into_iter().filter(|package| *package == MAVEN).collect::<Vec<_>>())
 }
 
 /// Installs what is missing.
