@@ -18,7 +18,7 @@ pub fn demo(options: &Options, exit: bool) -> Result<()> {
 /// The same job with every part of a production installation: what runs, runs in pods.
 pub fn demo_cluster(options: &Options, cluster: &cluster::Options, exit: bool) -> Result<()> {
     let began = Instant::now();
-    let parts = || Ok(Parts::Cluster(Description::read(&cluster::up(cluster)?)?));
+    let parts = || Ok(Parts::Cluster(Box::new(Description::read(&cluster::up(cluster)?)?)));
     finish(Served::start_with(options, parts)?, exit, began)
 }
 

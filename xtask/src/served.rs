@@ -45,7 +45,7 @@ pub enum Parts {
     /// Processes of this machine, SQLite, a folder, the development provider.
     Embedded,
     /// Kubernetes, PostgreSQL, S3 and Keycloak, all of them real.
-    Cluster(Description),
+    Cluster(Box<Description>),
 }
 
 impl Parts {
