@@ -25,6 +25,7 @@ mod secret;
 use crate::{envs, interrupt};
 use anyhow::{Context, Result};
 use binaries::Binaries;
+pub use binaries::{built_garage, garage as ensure_garage};
 use place::Place;
 use processes::Processes;
 use std::{fs, path::PathBuf, time::Instant};

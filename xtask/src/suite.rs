@@ -101,6 +101,8 @@ pub fn whole(with_cluster: bool) -> Result<()> {
             println!("Tests that need a Kubernetes cluster are left out; they run with `make test-cluster`, or here with --cluster.");
         }
     }
+    // A real S3 store; the tests find it where it is built.
+    cluster::ensure_garage()?;
     cargo_tests(&mut all, Some(&parts))?;
     // Its memory is wanted by what comes now.
     running.map(cluster::Running::end).transpose()?;
@@ -199,6 +201,10 @@ fn cargo_tests(all: &mut Tally, parts: Option<&Parts>) -> Result<()> {
         command.args(["-p", name]);
     }
     command.envs(parts.into_iter().flatten().map(|(name, path)| (name, path)));
+    // The quick ones take it where it is, and build nothing.
+    if let Some(garage) = cluster::built_garage() {
+        command.env("ATELIER_GARAGE", garage);
+    }
     let skipped = tempdir()?.join("skipped");
     drop(std::fs::remove_file(&skipped));
     command.env(SKIPPED, &skipped);

@@ -20,6 +20,9 @@ const AFTER: i64 = 10 * MINUTE;
 /// How long an unfinished file lies that names no owner.
 const UNKNOWN_AFTER: i64 = 24 * HOUR;
 
+/// How long parts of an upload to a bucket lie that was never finished: no file takes so long to arrive.
+const UPLOAD_AFTER: i64 = 48 * HOUR;
+
 /// What a sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
@@ -57,6 +60,7 @@ impl Platform {
             }
             after = page.next;
         }
+        self.remove_unfinished_uploads().await;
         for file in self.blobs().on_disk("base-models").await.doing(doing)? {
             if file.is_unfinished && self.is_old(&file, AFTER) && !self.is_registering(&file).await? {
                 self.blobs().remove_from_disk(&file.path).await.doing(doing)?;
@@ -68,6 +72,32 @@ impl Platform {
             tracing::info!(files = swept.files, bytes = swept.bytes, "removed what killed writers had left in the artefact store");
         }
         Ok(swept)
+    }
+
+    /// In buckets they are seen by the store alone, so it is asked to remove them: Garage by its admin API, any other S3 by its own rule
+    /// (docs/s3.md). Trouble is only told: nothing depends on it, and the next sweep comes.
+    async fn remove_unfinished_uploads(&self) {
+        let Some(garage) = self.garage() else { return };
+        let removed = async {
+            let mut removed = 0;
+            for bucket in self.buckets().await? {
+                let id = garage.bucket(&bucket).await.map_err(|e| e.to_string())?;
+                removed += garage.remove_unfinished(&id, (UPLOAD_AFTER / 1000).cast_unsigned()).await.map_err(|e| e.to_string())?;
+            }
+            Ok::<_, String>(removed)
+        };
+        match removed.await {
+            Ok(0) => {}
+            Ok(uploads) => tracing::info!(uploads, "removed uploads that were never finished"),
+            Err(why) => tracing::warn!(why, "unfinished uploads could not be looked for"),
+        }
+    }
+
+    /// Those that are known to be there.
+    async fn buckets(&self) -> Result<Vec<String>, String> {
+        let with_key = self.store().tenants_with_store_key().await.map_err(|e| e.to_string())?;
+        let location = self.location();
+        Ok(with_key.iter().filter_map(|tenant| location.bucket(tenant)).chain(location.platform_bucket()).collect())
     }
 
     fn is_old(&self, file: &OnDisk, age: i64) -> bool {

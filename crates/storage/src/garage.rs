@@ -102,6 +102,13 @@ impl GarageAdmin {
         self.ask(Method::POST, "AllowBucketKey", Some(asked)).await.map(drop)
     }
 
+    /// Takes away what killed writers left of objects that they never finished, if they began so many seconds ago. Returns how many.
+    pub async fn remove_unfinished(&self, bucket: &str, older_than: u64) -> Result<u64, AdminError> {
+        let asked = json!({ "bucketId": bucket, "olderThanSecs": older_than });
+        let answer = self.ask(Method::POST, "CleanupIncompleteUploads", Some(asked)).await?;
+        Ok(answer["uploadsDeleted"].as_u64().unwrap_or_default())
+    }
+
     async fn ask(&self, method: Method, what: &str, body: Option<Value>) -> Result<Value, AdminError> {
         let mut request = self.client.request(method, format!("{}/v2/{what}", self.url)).bearer_auth(&self.token);
         if let Some(body) = body {

@@ -164,6 +164,12 @@ async fn nothing_is_seen_of_an_object_before_its_end_and_nothing_stays_of_one_th
     assert!(has_unfinished(&garage, "house-a"));
     whole.finish().await.unwrap();
     assert_eq!(get(&storage, "t/a/whole").await.unwrap().len(), LARGE);
+    // Of a writer that was killed only the store knows.
+    std::mem::forget(begun("t/a/killed").await);
+    let admin = GarageAdmin::new(&garage.admin, &garage.admin_token, None).unwrap();
+    let bucket = admin.bucket("house-a").await.unwrap();
+    assert_eq!(admin.remove_unfinished(&bucket, 3600).await.unwrap(), 0, "it may still be at work");
+    assert_eq!(admin.remove_unfinished(&bucket, 0).await.unwrap(), 1);
     begun("t/a/aborted").await.abort().await;
     drop(begun("t/a/dropped").await);
     let deadline = Instant::now() + Duration::from_secs(30);

@@ -136,9 +136,9 @@ fn version_flags(package: &str, version: &str) -> String {
 }
 
 /// The S3 store: the program's path. Without optimisation, debug information and the parts that nobody here asks: a third of the time.
-fn garage() -> Result<PathBuf> {
+pub fn garage() -> Result<PathBuf> {
     let build = tools()?.join(format!("garage-{GARAGE}.build"));
-    let folder = once(&format!("garage-{GARAGE}"), &format!("building Garage {GARAGE}"), |folder| {
+    let folder = once(&garage_folder(), &format!("building Garage {GARAGE}"), |folder| {
         // A build folder of its own, kept until it is done: what was broken off goes on.
         run(cargo()
             .args(["install", "garage", "--version", &format!("={GARAGE}"), "--locked", "--debug"])
@@ -155,6 +155,16 @@ fn garage() -> Result<PathBuf> {
         fs::remove_dir_all(&build)?;
     }
     Ok(folder.join("bin/garage"))
+}
+
+/// The same where it was built before.
+pub fn built_garage() -> Option<PathBuf> {
+    let program = tools().ok()?.join(garage_folder()).join("bin/garage");
+    program.exists().then_some(program)
+}
+
+fn garage_folder() -> String {
+    format!("garage-{GARAGE}")
 }
 
 /// Keycloak's folder, by Maven.

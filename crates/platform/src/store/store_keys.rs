@@ -14,8 +14,17 @@ impl Store {
         Ok(row.map(|(_, sealed)| sealed))
     }
 
+    /// By name.
+    pub(crate) async fn tenants_with_store_key(&self) -> Result<Vec<Name>> {
+        let sql = "SELECT tenant FROM tenant_store_keys ORDER BY tenant";
+        // Unlimited: names only, once a sweep that goes through all of them.
+        let rows: Vec<(String,)> = on_both!(self, db => sqlx::query_as(sql).fetch_all(db).await)?;
+        rows.iter().map(|(name,)| parsed(name)).collect()
+    }
+
     /// By name; those for which something is left to do.
     pub(crate) async fn tenants_without_store_key(&self) -> Result<Vec<Name>> {
+        // Unlimited: each gets its key at once, and is not among them any more.
         let sql = "SELECT t.name FROM tenants t LEFT JOIN tenant_store_keys k ON k.tenant = t.name WHERE k.tenant IS NULL ORDER BY t.name";
         let rows: Vec<(String,)> = on_both!(self, db => sqlx::query_as(sql).fetch_all(db).await)?;
         rows.iter().map(|(name,)| parsed(name)).collect()

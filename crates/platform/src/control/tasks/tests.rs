@@ -214,6 +214,40 @@ fn serving_a_base_and_serving_full_weights_are_the_committed_tasks() {
 }
 
 #[test]
+fn over_s3_a_task_refers_to_the_tenants_key_and_knows_the_digests_of_what_it_fetches() {
+    let location = ArtefactStore::S3 {
+        endpoint: "https://s3.example.org".into(),
+        region: "house".into(),
+        bucket_prefix: "atelier-".into(),
+        path_style: true,
+        ca: None,
+    };
+    let limits = TaskLimits::default();
+    let (run, file) = (run(FinetuningType::Lora), |path: &str| StoredFile { path: path.into(), bytes: 7, digest: "d1".into() });
+    let base = BaseModel { files: vec![file("model.safetensors")], ..base() };
+    let train: StepId = "train".parse().unwrap();
+    let of = |location| {
+        let tasks = TaskBuilder { location, limits: &limits };
+        [
+            tasks.train(&run, step(&run, "prepare"), &base, &version()),
+            tasks.merge(&run, step(&run, "merge"), &base, &train, &[file("adapter.safetensors")]),
+            tasks.evaluate(&run, step(&run, "evaluate"), &base, &version(), (&train, &[file("adapter.safetensors")])),
+            tasks.serve(&endpoint(None), &base, &base.files),
+        ]
+    };
+    for task in of(&location) {
+        assert_eq!(task.secrets, [SecretRef { name: "store".into(), file: "store".into() }], "{}", task.name);
+        let spec: serde_json::Value = serde_json::from_str(&task.spec).unwrap();
+        assert_eq!(spec["store"]["endpoint"], "https://s3.example.org");
+        assert!(task.spec.contains(r#"{"path":"model.safetensors","bytes":7,"digest":"d1"}"#), "{}", task.spec);
+    }
+    assert_eq!(of(&location)[1].spec.matches("adapter.safetensors").count(), 1);
+    for task in of(&ArtefactStore::Local { root: "/srv".into() }) {
+        assert!(task.secrets.is_empty() && !task.spec.contains("digest"), "{}", task.spec);
+    }
+}
+
+#[test]
 fn a_task_name_leads_back_to_its_owner_and_foreign_names_lead_nowhere() {
     let (run, endpoint) = (RunId::from_uuid(uuid(1)), EndpointId::from_uuid(uuid(6)));
     assert_eq!(run_of(&run_task(run, "evaluate-2")), Some(run));
