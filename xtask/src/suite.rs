@@ -31,18 +31,33 @@ struct Count {
     passed: u32,
     failed: u32,
     skipped: u32,
+    /// Wants a cluster, and none was asked for.
+    left_out: u32,
 }
 
 /// Where tests write that they did not run (`testing::skip`), one a line. The harness has counted them as passed.
 pub const SKIPPED: &str = "ATELIER_SKIPPED";
+/// Where tests write that they want a cluster (`testing::leave_out`), when none was asked for; counted as passed by the harness as well.
+const LEFT_OUT: &str = "ATELIER_LEFT_OUT";
+/// By which tests find a cluster.
+const CLUSTER: &str = "ATELIER_CLUSTER";
 
 impl Count {
     fn without_skipped(self, said: &str) -> Self {
-        // One test may lack two things.
-        let names: BTreeSet<&str> = said.lines().map(|line| line.split(": ").next().unwrap_or(line)).collect();
-        let skipped = u32::try_from(names.len()).unwrap_or(u32::MAX).min(self.passed);
+        let skipped = tests_in(said).min(self.passed);
         Self { passed: self.passed - skipped, skipped: self.skipped + skipped, ..self }
     }
+
+    fn without_left_out(self, said: &str) -> Self {
+        let left_out = tests_in(said).min(self.passed);
+        Self { passed: self.passed - left_out, left_out: self.left_out + left_out, ..self }
+    }
+}
+
+/// How many tests these lines are of: one may lack two things.
+fn tests_in(said: &str) -> u32 {
+    let names: BTreeSet<&str> = said.lines().map(|line| line.split(": ").next().unwrap_or(line)).collect();
+    u32::try_from(names.len()).unwrap_or(u32::MAX)
 }
 
 /// What the suites said in sum.
@@ -58,6 +73,7 @@ impl Tally {
         self.count.passed += c.passed;
         self.count.failed += c.failed;
         self.count.skipped += c.skipped;
+        self.count.left_out += c.left_out;
     }
 }
 
@@ -174,6 +190,9 @@ fn close(tally: Tally) -> Result<()> {
         println!("what failed, once more:");
         tally.failures.iter().for_each(|line| println!("  {line}"));
     }
+    if all.left_out > 0 {
+        println!("{} tests need a Kubernetes cluster and were left out: `make test-cluster`, or --cluster", all.left_out);
+    }
     println!("{} passed, {} failed, {} skipped", all.passed, all.failed, all.skipped);
     if all.failed > 0 || all.passed == 0 {
         bail!("{} tests failed", all.failed);
@@ -208,6 +227,11 @@ fn cargo_tests(all: &mut Tally, parts: Option<&Parts>) -> Result<()> {
     let skipped = tempdir()?.join("skipped");
     drop(std::fs::remove_file(&skipped));
     command.env(SKIPPED, &skipped);
+    if !parts.is_some_and(|parts| parts.iter().any(|(name, _)| *name == CLUSTER)) {
+        let left_out = skipped.with_file_name("left-out");
+        drop(std::fs::remove_file(&left_out));
+        command.env(LEFT_OUT, &left_out);
+    }
     counted("Rust", &mut command, all, harness)?;
     // By itself: its features must not flow into the program that the others test.
     counted("xtask", cargo().args(["test", "-p", "xtask"]), all, harness)
@@ -217,7 +241,7 @@ fn cargo_tests(all: &mut Tally, parts: Option<&Parts>) -> Result<()> {
 fn harness(line: &str) -> Option<Count> {
     let rest = line.strip_prefix("test result: ")?;
     let number = |word: &str| rest.split([';', '.']).find_map(|part| part.trim().strip_suffix(word)?.trim().parse().ok());
-    Some(Count { passed: number(" passed")?, failed: number(" failed")?, skipped: number(" ignored").unwrap_or(0) })
+    Some(Count { passed: number(" passed")?, failed: number(" failed")?, skipped: number(" ignored").unwrap_or(0), ..Count::default() })
 }
 
 /// The demo is the main job through the public surfaces; what it leaves running is what the browser and the clients test.
@@ -248,7 +272,7 @@ fn end_to_end(all: &mut Tally) -> Result<()> {
     let plain = |line: &str| {
         // `12 passed, 0 failed` alone on a line, as our own client tests print it
         let (passed, rest) = line.trim().split_once(" passed, ")?;
-        Some(Count { passed: passed.parse().ok()?, failed: rest.split_once(" failed")?.0.parse().ok()?, skipped: 0 })
+        Some(Count { passed: passed.parse().ok()?, failed: rest.split_once(" failed")?.0.parse().ok()?, ..Count::default() })
     };
     counted("openai for Python", Command::new(clients).arg("end2end/clients/client_test.py").arg(&summary), all, plain)?;
     counted("openai for JavaScript", Command::new("node").arg("end2end/clients/client_test.mjs").arg(&summary), all, plain)?;
@@ -327,7 +351,11 @@ fn counted(name: &str, command: &mut Command, all: &mut Tally, count: impl Fn(&s
     if !status.success() && here.failed == 0 {
         here.failed = 1;
     }
-    let skipped = command.get_envs().find(|(name, _)| *name == SKIPPED).and_then(|(_, file)| std::fs::read_to_string(file?).ok());
+    let noted = |what: &str| command.get_envs().find(|(name, _)| *name == what).and_then(|(_, file)| std::fs::read_to_string(file?).ok());
+    let skipped = noted(SKIPPED);
+    if let Some(said) = noted(LEFT_OUT) {
+        here = here.without_left_out(&said);
+    }
     if let Some(said) = skipped {
         said.lines().for_each(|line| println!("skipped: {line}"));
         here = here.without_skipped(&said);
@@ -349,9 +377,10 @@ mod tests {
 
     #[test]
     fn a_test_that_did_not_run_is_counted_as_skipped_and_not_as_passed() {
-        let harness = Count { passed: 10, failed: 1, skipped: 2 };
+        let harness = Count { passed: 10, failed: 1, skipped: 2, left_out: 0 };
         let said = "postgres::one: PostgreSQL is not installed\npostgres::two: no: mount\npostgres::two: PostgreSQL is not installed\n";
-        assert_eq!(harness.without_skipped(said), Count { passed: 8, failed: 1, skipped: 4 });
+        assert_eq!(harness.without_skipped(said), Count { passed: 8, failed: 1, skipped: 4, left_out: 0 });
+        assert_eq!(harness.without_left_out(said), Count { passed: 8, failed: 1, skipped: 2, left_out: 2 });
         assert_eq!(harness.without_skipped(""), harness);
     }
 

@@ -10,24 +10,37 @@ use std::{ffi::OsString, fs::OpenOptions, io::Write};
 
 /// Names the file to which skipped tests are written, one a line; set by whoever counts them.
 pub const FILE: &str = "ATELIER_SKIPPED";
+/// The file for [`leave_out`].
+const LEFT_OUT: &str = "ATELIER_LEFT_OUT";
 
 /// To be called by a test that lacks a part of the machine, and returns then. `missing`: what, and how to get it.
 ///
 /// # Panics
 /// Under `CI=true`, where everything must be there, and where nobody counts: a test that did not run has not passed.
 pub fn skip(missing: &str) {
+    match file(std::env::var_os(FILE), std::env::var_os("CI")) {
+        Some(file) => note(&file, missing),
+        None => panic!("not run: {missing}. (`make test-quick` counts such a test as skipped, where CI is not set.)"),
+    }
+}
+
+/// For a test that wants a cluster, where there is none: left out where whoever runs the tests asked for no cluster and counts what
+/// is left out, also in CI; else as [`skip`].
+pub fn leave_out(missing: &str) {
+    match std::env::var_os(LEFT_OUT) {
+        Some(file) => note(file.as_ref(), missing),
+        None => skip(missing),
+    }
+}
+
+/// One write, so that tests side by side do not mix their lines.
+fn note(file: &std::path::Path, missing: &str) {
     let thread = std::thread::current();
     let program = std::env::current_exe().ok().and_then(|exe| exe.file_stem().map(|stem| stem.display().to_string()));
     let line = format!("{} {}: {missing}\n", program.unwrap_or_default(), thread.name().unwrap_or("a test"));
-    match file(std::env::var_os(FILE), std::env::var_os("CI")) {
-        Some(file) => {
-            // One write, so that tests side by side do not mix their lines.
-            let written = OpenOptions::new().create(true).append(true).open(&file).and_then(|mut f| f.write_all(line.as_bytes()));
-            if let Err(e) = written {
-                panic!("{} cannot be written: {e}", file.display());
-            }
-        }
-        None => panic!("not run: {missing}. (`make test-quick` counts such a test as skipped, where CI is not set.)"),
+    let written = OpenOptions::new().create(true).append(true).open(file).and_then(|mut f| f.write_all(line.as_bytes()));
+    if let Err(e) = written {
+        panic!("{} cannot be written: {e}", file.display());
     }
 }
 
