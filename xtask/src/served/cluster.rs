@@ -75,7 +75,9 @@ impl Description {
             .env("ATELIER_GARAGE_ADMIN_TOKEN", &self.s3.admin_token_file)
             .env("ATELIER_ISSUER", &self.keycloak.issuer)
             .env("ATELIER_CLIENT_ID", &self.keycloak.client_id)
-            .env("ATELIER_CLIENT_SECRET", secret.trim());
+            .env("ATELIER_CLIENT_SECRET", secret.trim())
+            // Whoever is disabled there is out within a minute, also with a key.
+            .env("ATELIER_PEOPLE_CHECK_SECONDS", "20");
         Ok(())
     }
 
