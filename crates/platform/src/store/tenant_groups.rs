@@ -5,7 +5,6 @@ use domain::{name::Name, people::Role, tenant_groups::GroupRole};
 
 type Row = (String, String, String);
 
-/// Unlimited: a tenant has fifty at most, and a person who comes in is compared with all of them.
 const ALL: &str = "SELECT tenant, group_name, role FROM tenant_groups ORDER BY tenant, group_name";
 
 fn bound(rows: Vec<Row>) -> Result<Vec<(Name, GroupRole)>> {
@@ -25,6 +24,7 @@ impl Store {
 
     /// Of every tenant.
     pub(crate) async fn bound_groups(&self) -> Result<Vec<(Name, GroupRole)>> {
+        // Unlimited: a tenant has fifty at most, and a person who comes in is compared with all of them.
         let rows: Vec<Row> = on_both!(self, db => sqlx::query_as(ALL).fetch_all(db).await)?;
         bound(rows)
     }
@@ -33,6 +33,7 @@ impl Store {
 impl Tx {
     /// Of every tenant.
     pub(crate) async fn bound_groups(&mut self) -> Result<Vec<(Name, GroupRole)>> {
+        // Unlimited: a tenant has fifty at most, and a person who comes in is compared with all of them.
         let rows: Vec<Row> = in_tx!(self, db => sqlx::query_as(ALL).fetch_all(db).await)?;
         bound(rows)
     }

@@ -109,7 +109,7 @@ async fn a_full_disk_refuses_the_upload_and_only_delays_the_inspection(world: Wo
     let waiting = now().await;
     assert_eq!(waiting.state, VersionState::Checking);
     let reason = waiting.reason.unwrap().said();
-    assert!(reason.contains("disk") && reason.contains("full") && reason.contains("checked again by itself"), "{reason}");
+    assert!(reason.contains("store is full") && reason.contains("checked again by itself"), "{reason}");
     std::fs::remove_file(&filler).unwrap();
     world.replica(in_an_hour).await.run_due_jobs("tests").await.unwrap();
     assert_eq!((now().await.state, now().await.reason), (VersionState::Ready, None));
