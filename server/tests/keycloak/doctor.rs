@@ -78,7 +78,8 @@ async fn each_of_the_usual_mistakes_is_named_with_the_next_step() {
 
     // Settings of the client that a sign-in meets; each is put back.
     let good = realm.client().await;
-    let broken: [(&str, fn(&mut Value), &str, &str); 5] = [
+    type Mistake = (&'static str, fn(&mut Value), &'static str, &'static str);
+    let broken: [Mistake; 5] = [
         ("the callback", |c| c["redirectUris"] = json!(["https://elsewhere.example/*"]), "refuses to send people back", "as redirect URI"),
         (
             "coming back",
