@@ -150,6 +150,14 @@ impl Engine {
             Self::Kubernetes(e) => e.watch().map(Watch::Kubernetes),
         }
     }
+    /// Whether [`Engine::watch`] names a task that printed something. Where it does not, output has to be looked for.
+    pub const fn tells_of_output(&self) -> bool {
+        match self {
+            Self::Local(_) => true,
+            // The API server tells of objects; each log would be a connection of its own.
+            Self::Kubernetes(_) => false,
+        }
+    }
     /// What tasks are really held to where they run.
     pub fn holds(&self) -> Holds {
         match self {

@@ -34,6 +34,8 @@ const MOST_DEATHS: u32 = 5;
 /// How soon an endpoint is looked at again that is on its way somewhere, and one that is ready, if nothing wakes it.
 const UNSETTLED: Duration = Duration::from_secs(1);
 const SETTLED: Duration = Duration::from_secs(60);
+/// The same where the engine tells of no output: what a server logs is read this late.
+const SETTLED_UNTOLD: Duration = Duration::from_secs(10);
 /// Milliseconds of answering after which earlier deaths no longer count.
 const WELL_AGAIN: i64 = 60 * SECOND;
 
@@ -45,7 +47,10 @@ pub(super) async fn reconcile(leader: Leader, tenant: Name, id: EndpointId) -> R
     }
     let next = match record.endpoint.state {
         EndpointState::Wanted | EndpointState::Degraded | EndpointState::Starting | EndpointState::Stopping => Some(UNSETTLED),
-        EndpointState::Ready => Some(SETTLED),
+        // An adapter that is being loaded is told ready by a line of output, of which not every engine tells.
+        EndpointState::Ready if record.endpoint.attachments.iter().any(|a| a.state == AdapterState::Loading) => Some(UNSETTLED),
+        EndpointState::Ready if leader.platform.engine().tells_of_output() => Some(SETTLED),
+        EndpointState::Ready => Some(SETTLED_UNTOLD),
         EndpointState::Stopped | EndpointState::Failed => None,
     };
     bring_forward(&leader, &record).await?;
