@@ -175,8 +175,9 @@ impl TaskBuilder<'_> {
             reasoning_parser,
             media_hosts: e.settings.media_hosts.clone(),
         });
-        let task = self.task(&e.tenant, endpoint_task(e.id, record.launch), TaskKind::Server, work);
-        Task { resources: Resources { cpu_milli: Some(SERVER_CPU), ..task.resources.clone() }, ..task }
+        let mut task = self.task(&e.tenant, endpoint_task(e.id, record.launch), TaskKind::Server, work);
+        task.resources.cpu_milli = Some(SERVER_CPU);
+        task
     }
 }
 
