@@ -1,4 +1,4 @@
-// Signs people in through the development provider's form, once each, and keeps the session for all workers and later runs.
+// Signs people in through the form of the development provider or of Keycloak, once each, and keeps the session for all workers and later runs.
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
@@ -19,7 +19,7 @@ export async function signIn(page, { sign_in: name, password }, returnTo = '/') 
   if ((await who.evaluate((e) => e.tagName)) === 'SELECT') await who.selectOption(name);
   else await who.fill(name);
   await secret.fill(password);
-  await Promise.all([page.waitForURL((url) => !url.pathname.startsWith('/auth') && !url.pathname.startsWith('/dev')), form.locator('button[type=submit], input[type=submit], button:not([type])').first().click()]);
+  await Promise.all([page.waitForURL((url) => !/^\/(auth|dev|realms)(\/|$)/.test(url.pathname)), form.locator('button[type=submit], input[type=submit], button:not([type])').first().click()]);
 }
 
 /** Playwright's storage state of a signed-in person; signs in when none is kept or the kept session has ended. */

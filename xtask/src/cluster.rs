@@ -23,7 +23,7 @@ mod proof;
 mod secret;
 
 use crate::{envs, interrupt};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use binaries::Binaries;
 pub use binaries::{built_garage, garage as ensure_garage};
 use place::Place;
@@ -72,6 +72,11 @@ pub fn cluster(command: &Command) -> Result<()> {
             proof::prove(&Binaries::ensure()?, &place)
         }
     }
+}
+
+/// An error that says why, where this machine cannot run one.
+pub fn possible() -> Result<()> {
+    machine::obstacle().map_or(Ok(()), |why| bail!("no cluster can run on this machine: {why}"))
 }
 
 /// Where Keycloak lies, for tests that start one of their own.

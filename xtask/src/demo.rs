@@ -4,7 +4,7 @@
 use crate::{
     cluster, interrupt,
     journey::{self, Done, People},
-    served::{Description, Options, Parts, Served},
+    served::{Options, Parts, Served},
 };
 use anyhow::{Result, bail};
 use std::{fs, time::Instant};
@@ -18,7 +18,7 @@ pub fn demo(options: &Options, exit: bool) -> Result<()> {
 /// The same job with every part of a production installation: what runs, runs in pods.
 pub fn demo_cluster(options: &Options, cluster: &cluster::Options, exit: bool) -> Result<()> {
     let began = Instant::now();
-    let parts = || Ok(Parts::Cluster(Box::new(Description::read(&cluster::up(cluster)?)?)));
+    let parts = || Parts::of_cluster(&cluster::up(cluster)?);
     finish(Served::start_with(options, parts)?, exit, began)
 }
 
@@ -86,7 +86,7 @@ fn summary(done: &Done, people: &People, address: &str, steps: &[(String, f64)])
     serde_json::json!({
         "address": address,
         "tenant": journey::TENANT,
-        "people": people.all.iter().map(|p| serde_json::json!({"name": p.name, "role": p.role, "sign_in": p.sign_in, "password": p.password})).collect::<Vec<_>>(),
+        "people": people.described(),
         "api_key": done.api_key,
         "base_model": journey::BASE_MODEL,
         "tuned_model": journey::MODEL,

@@ -62,6 +62,11 @@ pub struct Example {
     pub tuned: String,
 }
 
+/// Before anything is done: what tests in a browser have to know.
+pub fn who_and_where(address: &str, people: &People) -> Value {
+    serde_json::json!({"address": address, "tenant": TENANT, "people": people.described()})
+}
+
 pub fn main_job(address: &str, people: &People, python: &Path, steps: &mut Vec<(String, f64)>) -> Result<Done> {
     let mut step = |name: &str, began: Instant, said: String| {
         let seconds = began.elapsed().as_secs_f64();

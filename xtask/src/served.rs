@@ -3,7 +3,7 @@
 
 mod cluster;
 
-pub use cluster::Description;
+use cluster::Description;
 
 use crate::{
     envs, folders, interrupt,
@@ -49,6 +49,11 @@ pub enum Parts {
 }
 
 impl Parts {
+    /// Of the cluster that this file describes.
+    pub fn of_cluster(description: &Path) -> Result<Self> {
+        Ok(Self::Cluster(Box::new(Description::read(description)?)))
+    }
+
     pub fn people(&self) -> People {
         match self {
             Self::Embedded => People::of_the_development_provider(),

@@ -2,6 +2,8 @@
 //! `make test-quick`: the part without trainer, model server and browser; under three minutes once built.
 //! `make test-cluster`: the part that needs a Kubernetes cluster.
 
+mod on_cluster;
+
 use crate::{
     cluster, debian, demo,
     envs::{self, which},
@@ -9,9 +11,9 @@ use crate::{
     interrupt,
     run::{cargo, run},
     served::{self, Served},
-    sources,
 };
 use anyhow::{Context, Result, bail};
+pub use on_cluster::on_a_cluster;
 use std::{
     collections::BTreeSet,
     io::{BufRead, BufReader},
@@ -39,8 +41,6 @@ struct Count {
 pub const SKIPPED: &str = "ATELIER_SKIPPED";
 /// Where tests write that they want a cluster (`testing::leave_out`), when none was asked for; counted as passed by the harness as well.
 const LEFT_OUT: &str = "ATELIER_LEFT_OUT";
-/// By which tests find a cluster.
-const CLUSTER: &str = "ATELIER_CLUSTER";
 
 impl Count {
     fn without_skipped(self, said: &str) -> Self {
@@ -100,88 +100,32 @@ pub fn quick() -> Result<()> {
     close(all)
 }
 
-/// `with_cluster`: also what needs one, on one that is started for it.
+/// `with_cluster`: also what needs one, on one that is started for it at the end.
 pub fn whole(with_cluster: bool) -> Result<()> {
     interrupt::listen()?;
+    if with_cluster {
+        // Refused before half an hour of work: what would go wrong at its end.
+        cluster::possible()?;
+    }
     system_packages()?;
-    let mut parts = vec![
+    let parts = vec![
         (domain::environment::TRAINER.variable, envs::TRAINER.ensure()?),
         (domain::environment::MODEL_SERVER.variable, envs::MODEL_SERVER.ensure()?),
+        cluster::keycloak()?,
     ];
-    let mut all = Tally::default();
-    let running = if with_cluster { Some(proven_cluster(&mut all)?) } else { None };
-    match &running {
-        Some(cluster) => parts.extend(cluster.environment()?),
-        None => {
-            parts.push(cluster::keycloak()?);
-            println!("Tests that need a Kubernetes cluster are left out; they run with `make test-cluster`, or here with --cluster.");
-        }
+    if !with_cluster {
+        println!("Tests that need a Kubernetes cluster are left out; they run with `make test-cluster`, or here with --cluster.");
     }
+    let mut all = Tally::default();
     // A real S3 store; the tests find it where it is built.
     cluster::ensure_garage()?;
-    cargo_tests(&mut all, Some(&parts))?;
-    // Its memory is wanted by what comes now.
-    running.map(cluster::Running::end).transpose()?;
+    let left_out = cargo_tests(&mut all, Some(&parts))?;
     end_to_end(&mut all)?;
-    close(all)
-}
-
-/// Starts a cluster, shows that it works, runs the tests that want one, ends it.
-pub fn on_a_cluster() -> Result<()> {
-    interrupt::listen()?;
-    let mut all = Tally::default();
-    cluster_tests(&mut all)?;
-    close(all)
-}
-
-/// A cluster on which each image has run once.
-fn proven_cluster(all: &mut Tally) -> Result<cluster::Running> {
-    println!("--- cluster");
-    // What runs in the pods is the program of this checkout.
-    run(cargo().args(["build", "-p", "server"]))?;
-    let running = cluster::Running::start("test-cluster")?;
-    running.prove()?;
-    all.add(Count { passed: 1, ..Count::default() });
-    Ok(running)
-}
-
-fn cluster_tests(all: &mut Tally) -> Result<()> {
-    let running = proven_cluster(all)?;
-    let programs = programs_that_name(&running.environment()?.map(|(name, _)| name))?;
-    if !programs.is_empty() {
-        let mut command = cargo();
-        command.args(["test", "--no-fail-fast"]).args(programs.iter().flat_map(|name| ["--test", name]));
-        for name in CRATES {
-            command.args(["-p", name]);
-        }
-        let skipped = tempdir()?.join("skipped-on-a-cluster");
-        drop(std::fs::remove_file(&skipped));
-        command.envs(running.environment()?).env(SKIPPED, &skipped);
-        counted("Rust, on the cluster", &mut command, all, harness)?;
+    if with_cluster {
+        // By itself, when nothing else wants memory.
+        on_cluster::tests_left_out(&mut all, &left_out)?;
     }
-    running.end()
-}
-
-/// The programs of tests in whose sources one of these variables is named: the ones that look for a cluster.
-fn programs_that_name(variables: &[&str]) -> Result<BTreeSet<String>> {
-    let mut found = BTreeSet::new();
-    for (_, src) in sources::crates()? {
-        let tests = src.with_file_name("tests");
-        if !tests.is_dir() {
-            continue;
-        }
-        for source in sources::below(&tests)? {
-            let inside = source.path.split_once("/tests/").map_or("", |(_, inside)| inside);
-            let name = inside.split('/').next().unwrap_or_default().trim_end_matches(".rs");
-            let folder = tests.join(name);
-            // A folder without this belongs to several programs.
-            let is_program = folder.join("main.rs").exists() || folder.with_extension("rs").exists();
-            if is_program && variables.iter().any(|variable| source.text.contains(variable)) {
-                found.insert(name.to_owned());
-            }
-        }
-    }
-    Ok(found)
+    close(all)
 }
 
 fn close(tally: Tally) -> Result<()> {
@@ -213,12 +157,16 @@ pub fn system_packages() -> Result<()> {
     debian::install(&missing)
 }
 
-fn cargo_tests(all: &mut Tally, parts: Option<&Parts>) -> Result<()> {
+/// The tests of all crates in one build, those that are named behind it or all.
+fn cargo_test() -> Command {
     let mut command = cargo();
-    command.args(["test", "--no-fail-fast"]);
-    for name in CRATES {
-        command.args(["-p", name]);
-    }
+    command.args(["test", "--no-fail-fast"]).args(CRATES.iter().flat_map(|name| ["-p", name]));
+    command
+}
+
+/// Also returns what the tests wrote that want a cluster.
+fn cargo_tests(all: &mut Tally, parts: Option<&Parts>) -> Result<String> {
+    let mut command = cargo_test();
     command.envs(parts.into_iter().flatten().map(|(name, path)| (name, path)));
     // The quick ones take it where it is, and build nothing.
     if let Some(garage) = cluster::built_garage() {
@@ -227,14 +175,13 @@ fn cargo_tests(all: &mut Tally, parts: Option<&Parts>) -> Result<()> {
     let skipped = tempdir()?.join("skipped");
     drop(std::fs::remove_file(&skipped));
     command.env(SKIPPED, &skipped);
-    if !parts.is_some_and(|parts| parts.iter().any(|(name, _)| *name == CLUSTER)) {
-        let left_out = skipped.with_file_name("left-out");
-        drop(std::fs::remove_file(&left_out));
-        command.env(LEFT_OUT, &left_out);
-    }
+    let left_out = skipped.with_file_name("left-out");
+    drop(std::fs::remove_file(&left_out));
+    command.env(LEFT_OUT, &left_out);
     counted("Rust", &mut command, all, harness)?;
     // By itself: its features must not flow into the program that the others test.
-    counted("xtask", cargo().args(["test", "-p", "xtask"]), all, harness)
+    counted("xtask", cargo().args(["test", "-p", "xtask"]), all, harness)?;
+    Ok(std::fs::read_to_string(&left_out).unwrap_or_default())
 }
 
 /// The closing line of one program of Rust tests.
@@ -276,28 +223,27 @@ fn end_to_end(all: &mut Tally) -> Result<()> {
     };
     counted("openai for Python", Command::new(clients).arg("end2end/clients/client_test.py").arg(&summary), all, plain)?;
     counted("openai for JavaScript", Command::new("node").arg("end2end/clients/client_test.mjs").arg(&summary), all, plain)?;
-    counted(
-        "browser",
-        Command::new("npx").current_dir("end2end").args(["playwright", "test"]).env("ATELIER_SUMMARY", &summary),
-        all,
-        |line| {
-            let line = line.trim();
-            let (number, what) = line.split_once(' ')?;
-            let number = number.parse().ok()?;
-            match what.split(' ').next()? {
-                "passed" => Some(Count { passed: number, ..Count::default() }),
-                "failed" | "flaky" | "interrupted" => Some(Count { failed: number, ..Count::default() }),
-                "skipped" => Some(Count { skipped: number, ..Count::default() }),
-                _ => None,
-            }
-        },
-    )?;
+    let mut browser = Command::new("npx");
+    browser.current_dir("end2end").args(["playwright", "test"]).env("ATELIER_SUMMARY", &summary);
+    counted("browser", &mut browser, all, playwright)?;
     served.stop();
     if all.count.failed > failed_before {
         keep_log(&data, &target(), all);
     }
     let _ = std::fs::remove_dir_all(&data);
     Ok(())
+}
+
+/// The closing lines of Playwright, one a kind of outcome.
+fn playwright(line: &str) -> Option<Count> {
+    let (number, what) = line.trim().split_once(' ')?;
+    let number = number.parse().ok()?;
+    match what.split(' ').next()? {
+        "passed" => Some(Count { passed: number, ..Count::default() }),
+        "failed" | "flaky" | "interrupted" => Some(Count { failed: number, ..Count::default() }),
+        "skipped" => Some(Count { skipped: number, ..Count::default() }),
+        _ => None,
+    }
 }
 
 /// What the portal said while a test failed is kept outside of the folder that goes, and told: where it lies, and what panicked.

@@ -1,7 +1,7 @@
 //! What a machine must have to run the cluster, and how it gets it.
 
 use crate::{debian, envs::which};
-use anyhow::{Result, bail};
+use anyhow::Result;
 use std::path::Path;
 
 const MAVEN: &str = "maven";
@@ -44,8 +44,6 @@ pub fn prepare_for_keycloak() -> Result<()> {
 
 /// Installs what is missing.
 pub fn prepare() -> Result<()> {
-    if let Some(why) = obstacle() {
-        bail!("no cluster can run on this machine: {why}");
-    }
+    super::possible()?;
     debian::install(&missing())
 }

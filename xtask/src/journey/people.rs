@@ -39,6 +39,12 @@ impl People {
         Self { stopping: &[(TENANT, "jonas")], ..Self::of_the_development_provider() }
     }
 
+    /// For the summary.
+    pub fn described(&self) -> serde_json::Value {
+        let described = |p: &Person| serde_json::json!({"name": p.name, "role": p.role, "sign_in": p.sign_in, "password": p.password});
+        self.all.iter().map(described).collect()
+    }
+
     pub fn sign_in(&self, address: &str, name: &str) -> Result<Visitor> {
         let p = self.all.iter().find(|p| p.sign_in == name).with_context(|| format!("nobody is called {name}"))?;
         Visitor::sign_in(address, p.sign_in, p.password)
