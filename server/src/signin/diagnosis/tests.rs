@@ -1,4 +1,7 @@
-use super::*;
+use super::{
+    address::{names_itself, other_paths},
+    *,
+};
 use crate::config::Groups;
 use serde_json::json;
 
