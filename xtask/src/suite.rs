@@ -92,7 +92,7 @@ fn tells_of_a_failure(line: &str) -> usize {
 }
 
 /// The environment in which the Rust tests look for real parts, beside those that Debian installs.
-type Parts = Vec<(&'static str, PathBuf)>;
+type InEnvironment = Vec<(&'static str, PathBuf)>;
 
 pub fn quick() -> Result<()> {
     let mut all = Tally::default();
@@ -165,7 +165,7 @@ fn cargo_test() -> Command {
 }
 
 /// Also returns what the tests wrote that want a cluster.
-fn cargo_tests(all: &mut Tally, parts: Option<&Parts>) -> Result<String> {
+fn cargo_tests(all: &mut Tally, parts: Option<&InEnvironment>) -> Result<String> {
     let mut command = cargo_test();
     command.envs(parts.into_iter().flatten().map(|(name, path)| (name, path)));
     // The quick ones take it where it is, and build nothing.
