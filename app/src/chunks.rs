@@ -88,6 +88,7 @@ chunk!(manage {
     admin_tenant_new: pages::admin_tenant_new::AdminTenantNew,
     admin_tenant: pages::admin_tenant::AdminTenant,
     admin_base_models: pages::admin_base_models::AdminBaseModels,
+    admin_cluster: pages::admin_cluster::AdminCluster,
     admin_usage: pages::admin_usage::AdminUsage,
     admin_audit: pages::admin_audit::AdminAudit,
 });

@@ -76,6 +76,7 @@ fn Addresses() -> impl IntoView {
             <Route path=path!("/admin/tenants-new") view=manage::admin_tenant_new::page() ssr=WHOLE/>
             <Route path=path!("/admin/tenants/:name") view=manage::admin_tenant::page() ssr=WHOLE/>
             <Route path=path!("/admin/base-models") view=manage::admin_base_models::page() ssr=WHOLE/>
+            <Route path=path!("/admin/cluster") view=manage::admin_cluster::page() ssr=WHOLE/>
             <Route path=path!("/admin/usage") view=manage::admin_usage::page() ssr=WHOLE/>
             <Route path=path!("/admin/audit") view=manage::admin_audit::page() ssr=WHOLE/>
         </FlatRoutes>

@@ -120,6 +120,9 @@ pub fn admin_tenant(name: &impl Display) -> String {
 pub fn admin_base_models() -> String {
     "/admin/base-models".into()
 }
+pub fn admin_cluster() -> String {
+    "/admin/cluster".into()
+}
 pub fn admin_usage() -> String {
     "/admin/usage".into()
 }

@@ -339,6 +339,7 @@ impl Config {
             confirm_seconds: self.confirm_seconds,
             token_key: self.locations.token_key()?,
             upload_bytes: self.upload_bytes,
+            tenant_group: self.groups.tenant.clone(),
         })
     }
 }

@@ -6,6 +6,7 @@ use domain::page::Cursor;
 use domain::{
     base_model::BaseModel,
     call_rules::CallRules,
+    compute::Compute,
     ids::PersonId,
     key::Limits,
     page::Page,
@@ -100,6 +101,17 @@ pub struct QuotaForm {
     pub storage_gb: String,
     #[serde(default)]
     pub endpoints: String,
+    /// Of the machines; empty = no limit.
+    #[serde(default)]
+    pub gpus: String,
+    #[serde(default)]
+    pub mig: String,
+    #[serde(default)]
+    pub cpu: String,
+    #[serde(default)]
+    pub memory_gb: String,
+    #[serde(default)]
+    pub disk_gb: String,
 }
 
 impl QuotaForm {
@@ -119,9 +131,41 @@ impl QuotaForm {
         if gb.is_none() {
             wrong.push(FieldProblem::new("storage_gb", "Enter the storage quota in GB.").suggesting("20"));
         }
-        let quota = Quota { concurrent_runs, endpoints, storage_bytes: (gb.unwrap_or_default() * GB as f64) as u64 };
+        let compute = self.compute().unwrap_or_else(|mut more| {
+            wrong.append(&mut more);
+            Compute::default()
+        });
+        let quota = Quota { concurrent_runs, endpoints, storage_bytes: (gb.unwrap_or_default() * GB as f64) as u64, compute };
         wrong.extend(quota.check());
         if wrong.is_empty() { Ok(quota) } else { Err(Problem::invalid(wrong)) }
+    }
+
+    fn compute(&self) -> Result<Compute, Vec<FieldProblem>> {
+        let mut wrong = Vec::new();
+        let mut whole = |field: &str, text: &str| {
+            let text = text.trim();
+            let read = if text.is_empty() { None } else { text.parse::<u32>().ok() };
+            if read.is_none() && !text.is_empty() {
+                let sentence = format!("“{text}” is not a whole number. Leave it empty for no limit.");
+                wrong.push(FieldProblem::new(field, sentence));
+            }
+            read
+        };
+        let (gpus, cpu) = (whole("gpus", &self.gpus), whole("cpu", &self.cpu));
+        let mut gigabytes = |field: &str, text: &str| {
+            let text = text.trim().replace(',', ".");
+            let read = text.parse::<f64>().ok().filter(|gb| gb.is_finite() && *gb >= 0.0 && *gb <= 8e9);
+            if read.is_none() && !text.is_empty() {
+                wrong.push(FieldProblem::new(field, "Enter a number of GB, or leave it empty for no limit."));
+            }
+            read.map(|gb| (gb * GB as f64) as u64)
+        };
+        let (memory, disk) = (gigabytes("memory_gb", &self.memory_gb), gigabytes("disk_gb", &self.disk_gb));
+        let mig = Compute::read_mig(&self.mig).unwrap_or_else(|mut more| {
+            wrong.append(&mut more);
+            Default::default()
+        });
+        if wrong.is_empty() { Ok(Compute { gpus, mig, cpu, memory, disk }) } else { Err(wrong) }
     }
 }
 
@@ -272,10 +316,32 @@ mod tests {
 
     #[test]
     fn a_quota_is_read_with_a_point_or_a_comma_and_refused_with_what_works() {
-        let form = |gb: &str, runs: &str| QuotaForm { concurrent_runs: runs.into(), storage_gb: gb.into(), endpoints: "2".into() };
+        let form = |gb: &str, runs: &str| QuotaForm {
+            concurrent_runs: runs.into(),
+            storage_gb: gb.into(),
+            endpoints: "2".into(),
+            ..QuotaForm::default()
+        };
         assert_eq!(form("1,5", "3").read().unwrap().storage_bytes, GB * 3 / 2);
         let refused = form("-1", "x").read().unwrap_err();
         assert_eq!(refused.fields.iter().map(|f| f.suggestion.as_deref()).collect::<Vec<_>>(), [Some("1"), Some("20")]);
+    }
+
+    #[test]
+    fn the_form_of_a_quota_reads_back_what_it_shows_and_empty_is_no_limit() {
+        let compute = Compute {
+            gpus: Some(0),
+            mig: [("1g.10gb".to_owned(), 4)].into(),
+            cpu: Some(96),
+            memory: Some(512 * GB),
+            disk: Some(GB * 3 / 2),
+        };
+        let quota = Quota { compute, ..Quota::default() };
+        assert_eq!(QuotaForm::of(&quota).read(), Ok(quota));
+        assert_eq!(QuotaForm::of(&Quota::default()).read(), Ok(Quota::default()));
+        let bad = QuotaForm { gpus: "two".into(), memory_gb: "-1".into(), mig: "1g.10gb".into(), ..QuotaForm::of(&Quota::default()) };
+        let fields: Vec<_> = bad.read().unwrap_err().fields.into_iter().map(|f| f.field).collect();
+        assert_eq!(fields, ["gpus", "memory_gb", "mig"]);
     }
 
     #[test]

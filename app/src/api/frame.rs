@@ -17,6 +17,8 @@ pub struct Frame {
     pub who: Account,
     /// Absent outside of a tenant.
     pub tenant: Option<TenantBar>,
+    /// Runs and endpoints run on a cluster; only outside of a tenant, where it is shown.
+    pub has_cluster: bool,
 }
 
 /// Who is signed in.
@@ -65,13 +67,14 @@ pub async fn get_frame(tenant: String) -> Result<Frame, AppError> {
     let person = super::caller()?.person;
     let who = Account { person: person.id, name: person.name, email: person.email, platform_role: person.platform_role };
     if tenant.is_empty() {
-        return Ok(Frame { who, tenant: None });
+        return Ok(Frame { who, tenant: None, has_cluster: super::platform()?.has_cluster() });
     }
     let (platform, scope) = super::scope(&tenant).await?;
     let counts = super::rail_counts(&platform, &scope).await?;
     let t = scope.tenant();
     Ok(Frame {
         who,
+        has_cluster: false,
         tenant: Some(TenantBar {
             name: t.name.clone(),
             title: t.title.clone(),

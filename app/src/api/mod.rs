@@ -3,8 +3,10 @@
 //! A body begins with `let (platform, scope) = scope(&tenant).await?;`. Nothing here reads the database.
 
 pub mod admin;
+pub mod admin_objects;
 pub mod audit;
 pub mod base_models;
+pub mod cluster;
 pub mod datasets;
 pub mod endpoints;
 pub mod frame;

@@ -1,10 +1,16 @@
 //! One tenant as the platform's admin sees it: state, quota, members. None of its data.
 
-use super::members::{ConfirmEnd, MemberTable, NobodyYet};
+use super::{
+    admin_tenant_objects::Objects,
+    members::{ConfirmEnd, MemberTable, NobodyYet},
+};
 use crate::{
-    api::admin::{
-        AdminMemberEnd, CallsForm, QuotaForm, TenantCalls, TenantGroups, TenantPage as Page, TenantQuota, TenantResume, TenantSuspend,
-        tenant_get,
+    api::{
+        admin::{
+            AdminMemberEnd, CallsForm, QuotaForm, TenantCalls, TenantGroups, TenantPage as Page, TenantQuota, TenantResume, TenantSuspend,
+            tenant_get,
+        },
+        admin_objects::tenant_objects,
     },
     links,
     ui::{
@@ -37,6 +43,8 @@ pub fn AdminTenant() -> impl IntoView {
         },
         |(name, after, ending, _)| tenant_get(name, after, ending),
     );
+    // Apart: a cluster that is slow to answer keeps nobody from the rest.
+    let objects = Resource::new(move || (name.get(), quota.version().get(), groups.version().get()), |(name, _, _)| tenant_objects(name));
     let crumbs = Signal::derive(move || vec![Crumb::to("Tenants", links::admin_tenants()), Crumb::here(name.get())]);
     view! {
         <Title text=move || name.get()/>
@@ -71,6 +79,7 @@ pub fn AdminTenant() -> impl IntoView {
                 }
                 <Members page after=after.get_untracked()/>
             </Load>
+            <Load resource=objects let:objects>{objects.map(|list| view! { <Objects list/> })}</Load>
         </AdminPage>
     }
 }
@@ -131,16 +140,24 @@ fn Facts(page: Page) -> impl IntoView {
 impl QuotaForm {
     /// The quota as the form shows it.
     pub fn of(quota: &Quota) -> Self {
-        let gb = quota.storage_bytes as f64 / domain::size::GB as f64;
+        let gb =
+            |bytes: u64| format!("{:.2}", bytes as f64 / domain::size::GB as f64).trim_end_matches('0').trim_end_matches('.').to_owned();
+        let compute = &quota.compute;
+        let whole = |limit: Option<u32>| limit.map(|n| n.to_string()).unwrap_or_default();
         Self {
             concurrent_runs: quota.concurrent_runs.to_string(),
-            storage_gb: format!("{:.2}", gb).trim_end_matches('0').trim_end_matches('.').to_owned(),
+            storage_gb: gb(quota.storage_bytes),
             endpoints: quota.endpoints.to_string(),
+            gpus: whole(compute.gpus),
+            mig: compute.mig_lines(),
+            cpu: whole(compute.cpu),
+            memory_gb: compute.memory.map(gb).unwrap_or_default(),
+            disk_gb: compute.disk.map(gb).unwrap_or_default(),
         }
     }
 }
 
-/// The three fields of a quota; used for a new tenant too.
+/// The fields of a quota; used for a new tenant too.
 #[component]
 pub(super) fn QuotaFields(
     form: QuotaForm,
@@ -157,6 +174,21 @@ pub(super) fn QuotaFields(
         </Field>
         <Field name="endpoints" label="Endpoints" problems help=now(|h| format!("{} in use", h.endpoints), "Model servers that run at the same time")>
             <input id="endpoints" name="quota[endpoints]" inputmode="numeric" required value=form.endpoints aria-describedby="endpoints-says"/>
+        </Field>
+        <Field name="gpus" label="GPUs" problems help="Of all runs and endpoints at the same time. Empty = no limit" optional=true>
+            <input id="gpus" name="quota[gpus]" inputmode="numeric" value=form.gpus aria-describedby="gpus-says"/>
+        </Field>
+        <Field name="cpu" label="CPU cores" problems help="That are asked for. Empty = no limit" optional=true>
+            <input id="cpu" name="quota[cpu]" inputmode="numeric" value=form.cpu aria-describedby="cpu-says"/>
+        </Field>
+        <Field name="memory_gb" label="Memory" problems help="Of all runs and endpoints at the same time. Empty = no limit" optional=true>
+            <input id="memory_gb" name="quota[memory_gb]" inputmode="decimal" value=form.memory_gb aria-describedby="memory_gb-says"/><span class="unit">"GB"</span>
+        </Field>
+        <Field name="disk_gb" label="Disk of the machines" problems help="What runs write while they work. Empty = no limit" optional=true>
+            <input id="disk_gb" name="quota[disk_gb]" inputmode="decimal" value=form.disk_gb aria-describedby="disk_gb-says"/><span class="unit">"GB"</span>
+        </Field>
+        <Field name="mig" label="GPU slices (MIG)" problems help="A profile and how many of it, one a line: 1g.10gb = 2. On a cluster only; a profile that is not named has no limit" optional=true full=true tall=true>
+            <textarea id="mig" name="quota[mig]" rows="2" class="mono" aria-describedby="mig-says">{form.mig}</textarea>
         </Field>
     }
 }

@@ -2,8 +2,10 @@
 
 pub mod admin_audit;
 pub mod admin_base_models;
+pub mod admin_cluster;
 pub mod admin_tenant;
 pub mod admin_tenant_new;
+pub mod admin_tenant_objects;
 pub mod admin_tenants;
 pub mod admin_usage;
 pub mod audit;

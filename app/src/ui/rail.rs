@@ -22,6 +22,7 @@ pub enum Place {
     Audit,
     AdminTenants,
     AdminBaseModels,
+    AdminCluster,
     AdminUsage,
     AdminAudit,
 }
@@ -79,6 +80,7 @@ fn admin_entries(here: Place, frame: &Frame) -> impl IntoView {
         <ul>{entry(here, Place::AdminTenants, links::admin_tenants(), "tenants", "Tenants", None)}</ul>
         <h2>"Platform"</h2>
         <ul>
+            {frame.has_cluster.then(|| entry(here, Place::AdminCluster, links::admin_cluster(), "cluster", "Cluster", None))}
             {entry(here, Place::AdminBaseModels, links::admin_base_models(), "catalog", "Base models", None)}
             {usage.then(|| entry(here, Place::AdminUsage, links::admin_usage(), "usage", "Usage records", None))}
             {audit.then(|| entry(here, Place::AdminAudit, links::admin_audit(), "audit", "Audit log", None))}

@@ -1,6 +1,6 @@
 //! A tenant is a team: later one Kubernetes namespace, always one prefix in the artefact store.
 
-use crate::{name::Name, problem::FieldProblem, time::Timestamp};
+use crate::{compute::Compute, name::Name, problem::FieldProblem, time::Timestamp};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr, strum::EnumString)]
@@ -15,7 +15,7 @@ pub enum TenantState {
 worded!(TenantState);
 
 /// What a tenant may hold at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quota {
     /// Runs that train at the same time; further ones wait in the queue. 0 to 1000.
     pub concurrent_runs: u32,
@@ -23,11 +23,14 @@ pub struct Quota {
     pub storage_bytes: u64,
     /// Endpoints that are wanted at the same time.
     pub endpoints: u32,
+    /// Of the machines; audit records of before there were such limits have none.
+    #[serde(default, skip_serializing_if = "Compute::is_unlimited")]
+    pub compute: Compute,
 }
 
 impl Default for Quota {
     fn default() -> Self {
-        Self { concurrent_runs: 1, storage_bytes: 20 * crate::size::GB, endpoints: 2 }
+        Self { concurrent_runs: 1, storage_bytes: 20 * crate::size::GB, endpoints: 2, compute: Compute::default() }
     }
 }
 
@@ -47,6 +50,7 @@ impl Quota {
         if self.storage_bytes > i64::MAX as u64 {
             out.push(FieldProblem::new("storage_bytes", "That is more storage than can be counted."));
         }
+        out.extend(self.compute.check());
         out
     }
 }

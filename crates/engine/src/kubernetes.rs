@@ -8,7 +8,9 @@
 //! Only this folder knows the kube client.
 
 mod apply;
+mod cluster;
 mod config_map;
+mod drift;
 mod ending;
 #[cfg(test)]
 mod golden_tests;
@@ -17,6 +19,7 @@ mod log;
 mod names;
 mod observe;
 mod options;
+mod place;
 mod pod;
 mod quantity;
 mod rights;
@@ -30,7 +33,7 @@ pub use options::{Images, Options, PullPolicy};
 pub use rights::Diagnosis;
 pub use watch::Watch;
 
-use crate::{Cursor, Error, Holds, Observation, Output, PendingCause, TaskState};
+use crate::{Cursor, Error, Holds, Observation, Output, PendingCause, Place, TaskState};
 use domain::{causes, name::Name};
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -63,6 +66,8 @@ pub struct KubernetesEngine {
     term: Option<i64>,
     /// Namespaces of tasks that were seen.
     places: Arc<Mutex<HashMap<String, String>>>,
+    /// What each tenant was last given: a namespace that somebody deletes comes back with its limits.
+    tenants: Arc<Mutex<HashMap<Name, Place>>>,
 }
 
 impl fmt::Debug for KubernetesEngine {
@@ -83,7 +88,7 @@ impl KubernetesEngine {
             None => Config::incluster().map_err(|e| said(doing, &e))?,
         };
         let client = Client::try_from(config).map_err(failed(doing))?;
-        Ok(Self { client, options: Arc::new(options), term: None, places: Arc::default() })
+        Ok(Self { client, options: Arc::new(options), term: None, places: Arc::default(), tenants: Arc::default() })
     }
 
     pub fn in_term(&self, term: i64) -> Self {
@@ -255,7 +260,14 @@ impl KubernetesEngine {
             TaskState::Ended(_) if found.pod(pods).is_some() || found.is_stopped() => Ok(seen),
             TaskState::Ended(_) | TaskState::Pending(_) => {
                 let circumstances = self.circumstances(found, found.pod(pods)).await?;
-                Ok(found.observation(pods, &circumstances))
+                let mut seen = found.observation(pods, &circumstances);
+                if let TaskState::Pending(cause @ PendingCause::Quota { .. }) = seen.state {
+                    let of_tenant = ListParams::default().labels(&names::all());
+                    let doing = failed(format!("looking for who has what {} waits for", seen.name));
+                    let pods = self.api::<Pod>(found.namespace()).list(&of_tenant).await.map_err(doing)?;
+                    seen.state = TaskState::Pending(observe::with_holders(cause, &seen.name, &pods.items));
+                }
+                Ok(seen)
             }
         }
     }

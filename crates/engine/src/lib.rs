@@ -8,11 +8,13 @@ pub mod kubernetes;
 pub mod local;
 mod observation;
 mod task;
+mod tenant;
 
-pub use observation::{Address, Amount, Cursor, End, Holds, Observation, Output, PendingCause, TaskState};
+pub use observation::{Address, Amount, Cursor, End, Holds, Observation, Output, PendingCause, Shortage, TaskState};
 pub use task::{Resources, Runtime, SecretRef, Task, TaskKind};
+pub use tenant::Place;
 
-use domain::name::Name;
+use domain::{cluster::Cluster, name::Name, tenant_objects::TenantObject};
 use std::time::Duration;
 pub(crate) use task::is_task_name;
 
@@ -69,12 +71,28 @@ impl Engine {
             Self::Kubernetes(e) => e.begin_term().await,
         }
     }
-    /// Makes what a tenant's tasks need around them, or puts it right; done by [`Engine::apply`] for a tenant of which there is nothing yet.
-    pub async fn prepare_tenant(&self, tenant: &Name) -> Result<(), Error> {
+    /// Makes what a tenant's tasks need around them, or puts it right, and holds what starts from now on to the tenant's limits. Says of
+    /// each object how it was found; nothing where the engine has no objects. Of a tenant for which it was never called, tasks run without
+    /// limits.
+    pub async fn ensure_tenant(&self, place: &Place) -> Result<Vec<TenantObject>, Error> {
         match self {
             // On one machine all tenants run as one user, in folders of their own.
-            Self::Local(_) => Ok(()),
-            Self::Kubernetes(e) => e.prepare_tenant(tenant).await,
+            Self::Local(e) => e.ensure_tenant(place).await.map(|()| Vec::new()),
+            Self::Kubernetes(e) => e.ensure_tenant(place).await,
+        }
+    }
+    /// Whether there are such objects here, which others can change.
+    pub const fn has_tenant_objects(&self) -> bool {
+        match self {
+            Self::Local(_) => false,
+            Self::Kubernetes(_) => true,
+        }
+    }
+    /// The same objects, only looked at; `None` = this engine has none.
+    pub async fn tenant_objects(&self, place: &Place) -> Result<Option<Vec<TenantObject>>, Error> {
+        match self {
+            Self::Local(_) => Ok(None),
+            Self::Kubernetes(e) => e.tenant_objects(place).await.map(Some),
         }
     }
     /// Makes the task run, once: the same name and hash again changes nothing, unless it is [`TaskState::Pending`] and can start now.
@@ -156,6 +174,13 @@ impl Engine {
             Self::Local(_) => true,
             // The API server tells of objects; each log would be a connection of its own.
             Self::Kubernetes(_) => false,
+        }
+    }
+    /// The machines, and who has what of them; `None` = there is this one machine only. A holder is named by its task.
+    pub async fn cluster(&self) -> Result<Option<Cluster>, Error> {
+        match self {
+            Self::Local(_) => Ok(None),
+            Self::Kubernetes(e) => e.cluster().await.map(Some),
         }
     }
     /// What tasks are really held to where they run.

@@ -13,6 +13,7 @@ mod cgroup;
 mod folder;
 mod machine;
 mod process;
+mod quota;
 mod secrets;
 mod supervisor;
 mod watch;
@@ -20,7 +21,7 @@ mod watch;
 pub use supervisor::supervise;
 pub use watch::Watch;
 
-use crate::{Address, Cursor, End, Error, Holds, Observation, Output, Task, TaskKind, TaskState};
+use crate::{Address, Cursor, End, Error, Holds, Observation, Output, PendingCause, Place, Task, TaskKind, TaskState};
 use domain::name::Name;
 use folder::{Applying, Exit, Folder, Launch, Started};
 use std::{
@@ -65,6 +66,18 @@ impl LocalEngine {
     pub async fn begin_term(&self) -> Result<(), Error> {
         let engine = self.clone();
         blocking(move || engine.lock().map(drop)).await
+    }
+
+    pub async fn ensure_tenant(&self, place: &Place) -> Result<(), Error> {
+        let (engine, place) = (self.clone(), place.clone());
+        blocking(move || {
+            let _lock = engine.lock()?;
+            match quota::of(&engine.root, &place.tenant) {
+                Ok(known) if known == place.compute => Ok(()),
+                _ => quota::put(&engine.root, &place.tenant, &place.compute),
+            }
+        })
+        .await
     }
 
     pub async fn apply(&self, task: &Task) -> Result<(), Error> {
@@ -209,7 +222,10 @@ impl LocalEngine {
         }
         let obstacle = match machine::obstacle(&task.runtime, &task.resources, &self.root) {
             Some(cause) => Some(cause),
-            None => secrets::missing(&self.root, &task.tenant, &task.secrets)?,
+            None => match secrets::missing(&self.root, &task.tenant, &task.secrets)? {
+                Some(cause) => Some(cause),
+                None => self.over_quota(task)?,
+            },
         };
         folder.set_pending(obstacle.as_ref())?;
         if obstacle.is_some() {
@@ -218,6 +234,29 @@ impl LocalEngine {
         secrets::hand_over(&self.root, &task.tenant, &task.secrets, &folder.secrets())?;
         drop(lock);
         self.send_supervisor(&folder)
+    }
+
+    fn over_quota(&self, task: &Task) -> Result<Option<PendingCause>, Error> {
+        let compute = quota::of(&self.root, &task.tenant)?;
+        if compute.is_unlimited() {
+            return Ok(None);
+        }
+        let mut others = Vec::new();
+        for name in self.names()? {
+            let folder = self.folder(&name)?;
+            if name != task.name
+                && let Some(applied) = folder.applied()?.filter(|a| a.task.tenant.as_ref() == Some(&task.tenant))
+                && folder.exit()?.is_none()
+                && match folder.started()? {
+                    Some(started) => started.is_alive(),
+                    // Its supervisor is on its way.
+                    None => folder.pending()?.is_none(),
+                }
+            {
+                others.push((name, applied.task.resources));
+            }
+        }
+        Ok(quota::obstacle(&compute, &task.resources, &others))
     }
 
     /// Starts a supervisor and waits until one (perhaps another portal's) has claimed the task.

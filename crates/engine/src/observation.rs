@@ -1,6 +1,6 @@
 //! What the engine sees.
 
-pub use domain::reason::task::{Amount, End, PendingCause};
+pub use domain::reason::task::{Amount, End, PendingCause, Shortage};
 
 /// What the engine sees under a name.
 #[derive(Clone, Debug, PartialEq, Eq)]

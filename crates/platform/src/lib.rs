@@ -12,6 +12,7 @@ pub mod by_token;
 mod cards;
 mod change;
 pub mod chats;
+pub mod cluster;
 mod confirm;
 mod control;
 pub mod datasets;
@@ -27,6 +28,7 @@ pub mod leftovers;
 pub mod lineage;
 pub mod members;
 pub mod models;
+pub mod places;
 mod problem;
 pub mod refusals;
 mod rights;
@@ -36,6 +38,7 @@ pub mod sessions;
 pub(crate) mod store;
 pub mod store_copy;
 mod store_keys;
+mod task_names;
 pub mod tenants;
 pub mod usage;
 mod write_access;
@@ -82,6 +85,8 @@ pub struct Config {
     pub token_key: sealing::TokenKey,
     /// Bytes of one dataset file; see [`UPLOAD_BYTES`].
     pub upload_bytes: u64,
+    /// How a group of the identity provider names a tenant and a role: `atelier/{tenant}/{role}`.
+    pub tenant_group: String,
 }
 
 /// What the tasks of all tenants are held to. Nothing said = whatever the machine has.
@@ -140,6 +145,7 @@ struct Inner {
     confirm_seconds: i64,
     token_key: sealing::TokenKey,
     upload_bytes: u64,
+    tenant_group: String,
     clock: fn() -> Timestamp,
     /// HMAC secret of session passes, shared by all replicas.
     pass_secret: [u8; 32],
@@ -175,6 +181,7 @@ impl Platform {
             confirm_seconds,
             token_key,
             upload_bytes,
+            tenant_group,
         } = config;
         let listeners = events::Listeners::new(latest);
         let inner = Inner {
@@ -191,6 +198,7 @@ impl Platform {
             confirm_seconds,
             token_key,
             upload_bytes,
+            tenant_group: tenant_group.trim_start_matches('/').to_owned(),
             clock,
             pass_secret,
             listeners,
@@ -240,6 +248,9 @@ impl Platform {
     }
     pub(crate) fn outside(&self) -> &Outside {
         &self.inner.outside
+    }
+    pub(crate) fn tenant_group(&self) -> &str {
+        &self.inner.tenant_group
     }
     pub(crate) fn task_limits(&self) -> &TaskLimits {
         &self.inner.task_limits

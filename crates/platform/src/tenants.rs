@@ -132,7 +132,7 @@ impl Tenants<'_> {
             return Err(Problem::field("name", format!("The tenant “{}” exists already.", tenant.name)));
         }
         let mut entry = tx.entry_about(&tenant.name, "tenant", &tenant.name, &tenant.name);
-        entry.detail = Detail::TenantCreated { quota: tenant.quota };
+        entry.detail = Detail::TenantCreated { quota: tenant.quota.clone() };
         tx.commit(entry).await.doing(doing)?;
         Ok(tenant)
     }
@@ -143,7 +143,7 @@ impl Tenants<'_> {
             return Err(Problem::invalid(wrong));
         }
         self.change(name, |tenant| {
-            tenant.quota = quota;
+            tenant.quota = quota.clone();
             Ok(Detail::QuotaSet { quota })
         })
         .await

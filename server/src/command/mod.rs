@@ -177,6 +177,7 @@ async fn open(locations: &Locations) -> anyhow::Result<Platform> {
         confirm_seconds: platform::CONFIRM_SECONDS,
         token_key: locations.token_key()?,
         upload_bytes: platform::UPLOAD_BYTES,
+        tenant_group: "atelier/{tenant}/{role}".into(),
     };
     Platform::open(config, clock::now).await.context("The portal's data cannot be opened")
 }

@@ -2,8 +2,8 @@
 
 use super::said;
 use anyhow::{Context, bail};
-use clap::Subcommand;
-use domain::{artefacts::StoreKey, page::Cursor, tenant::Quota};
+use clap::{Args, Subcommand};
+use domain::{artefacts::StoreKey, compute::Compute, page::Cursor, problem::Problem, tenant::Quota};
 use platform::{Platform, access::PlatformScope, tenants::NewTenant};
 use std::{path::PathBuf, process::ExitCode};
 
@@ -25,6 +25,8 @@ pub enum TenantCommand {
         /// Endpoints that are wanted at the same time.
         #[arg(long, default_value_t = Quota::default().endpoints)]
         endpoints: u32,
+        #[command(flatten)]
+        compute: ComputeArgs,
     },
     /// Lists the tenants with what they hold.
     List,
@@ -38,12 +40,41 @@ pub enum TenantCommand {
     },
 }
 
+/// What its tasks may use of the machines at once; nothing said = no limit.
+#[derive(Args, Debug)]
+pub struct ComputeArgs {
+    /// Whole GPUs.
+    #[arg(long)]
+    gpus: Option<u32>,
+    /// Slices of GPUs of one profile: `1g.10gb=4`. May be given several times.
+    #[arg(long)]
+    mig: Vec<String>,
+    /// CPU cores that are asked for.
+    #[arg(long)]
+    cpu: Option<u32>,
+    /// Gigabytes (10^9 bytes) of memory.
+    #[arg(long)]
+    memory_gb: Option<u64>,
+    /// Gigabytes (10^9 bytes) of the machines' own disks.
+    #[arg(long)]
+    disk_gb: Option<u64>,
+}
+
+impl ComputeArgs {
+    fn read(self) -> anyhow::Result<Compute> {
+        let mig = Compute::read_mig(&self.mig.join("\n")).map_err(|wrong| said(Problem::invalid(wrong)))?;
+        let bytes = |gb: Option<u64>| gb.map(|gb| gb.saturating_mul(domain::size::GB));
+        Ok(Compute { gpus: self.gpus, mig, cpu: self.cpu, memory: bytes(self.memory_gb), disk: bytes(self.disk_gb) })
+    }
+}
+
 pub async fn run(command: TenantCommand, platform: &Platform) -> anyhow::Result<ExitCode> {
     let scope = PlatformScope::command_line();
     let tenants = platform.tenants(&scope);
     match command {
-        TenantCommand::Create { name, title, runs, storage_gb, endpoints } => {
-            let quota = Quota { concurrent_runs: runs, storage_bytes: storage_gb.saturating_mul(domain::size::GB), endpoints };
+        TenantCommand::Create { name, title, runs, storage_gb, endpoints, compute } => {
+            let storage_bytes = storage_gb.saturating_mul(domain::size::GB);
+            let quota = Quota { concurrent_runs: runs, storage_bytes, endpoints, compute: compute.read()? };
             let tenant = tenants.create(NewTenant { name, title, quota }).await.map_err(said)?;
             println!("Tenant {} is there: /t/{}", tenant.name, tenant.name);
         }

@@ -36,6 +36,11 @@ pub struct EngineArgs {
     /// When nodes fetch an image that they have already.
     #[arg(long, env = "ATELIER_IMAGE_PULL_POLICY", value_enum, default_value = "if-not-present", global = true)]
     pub image_pull_policy: Pull,
+    /// Before a group's name in the names by which the API server knows the groups of people, where it trusts the same identity provider
+    /// (its --oidc-groups-prefix; with full paths also the slash: `oidc:/`): a tenant's people may then look into its namespace.
+    /// Default: it knows nobody.
+    #[arg(long, env = "ATELIER_CLUSTER_GROUP_PREFIX", global = true)]
+    pub cluster_group_prefix: Option<String>,
     /// Networks in which the object store is (`10.1.2.0/24`), separated by commas: pods may then reach these only, where the cluster
     /// enforces network policies; default: all but the addresses that hand out credentials.
     #[arg(long, env = "ATELIER_STORE_NETWORKS", value_delimiter = ',', global = true)]
@@ -85,6 +90,7 @@ impl EngineArgs {
                 Pull::IfNotPresent => PullPolicy::IfNotPresent,
                 Pull::Never => PullPolicy::Never,
             },
+            group_prefix: self.cluster_group_prefix.clone(),
             store_networks: self.store_networks.clone(),
         })
     }

@@ -12,6 +12,7 @@ use crate::{
     size::bytes as in_bytes,
     tenant::Quota,
     tenant_groups::GroupRole,
+    tenant_objects::Repaired,
 };
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +85,10 @@ pub enum Detail {
     },
     TenantSuspended,
     TenantResumed,
+    /// Of a tenant's namespace, after somebody changed them outside the portal.
+    ObjectsRepaired {
+        objects: Vec<Repaired>,
+    },
     /// Of the artefact store.
     StoreKeySet {
         access_key_id: String,
@@ -286,6 +291,10 @@ impl Detail {
             Self::GroupsBound { groups } => format!("groups: {}", groups.iter().map(GroupRole::said).collect::<Vec<_>>().join("; ")),
             Self::TenantSuspended => "suspended".into(),
             Self::TenantResumed => "resumed".into(),
+            Self::ObjectsRepaired { objects } => {
+                let said = objects.iter().map(|o| format!("{} {} ({})", o.kind, o.name, o.found.said()));
+                format!("repaired: {}", said.collect::<Vec<_>>().join("; "))
+            }
             Self::StoreKeySet { access_key_id, by_garage: true } => format!("key {access_key_id} of the artefact store, made by Garage"),
             Self::StoreKeySet { access_key_id, by_garage: false } => format!("key {access_key_id} of the artefact store, given by hand"),
             Self::BaseModelAsked { architecture, folder } => format!("{architecture} from {folder}"),
@@ -346,13 +355,14 @@ fn roles(memberships: &[(Name, Role)], platform_role: Option<PlatformRole>) -> S
 fn in_words(q: &Quota) -> String {
     let (runs, endpoints) =
         (counted(q.concurrent_runs.into(), "concurrent run", "concurrent runs"), counted(q.endpoints.into(), "endpoint", "endpoints"));
-    format!("{runs}, {} of storage, {endpoints}", in_bytes(q.storage_bytes))
+    let held = [runs, format!("{} of storage", in_bytes(q.storage_bytes)), endpoints];
+    held.into_iter().chain(q.compute.said()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{key::Limits, serving::ParserChoice};
+    use crate::{compute::Compute, key::Limits, serving::ParserChoice};
 
     #[test]
     fn a_detail_is_stored_as_its_code_and_read_again() {
@@ -399,8 +409,13 @@ mod tests {
         let erased = Detail::DatasetErased { file: file.clone(), bytes: 15_700_000, digest };
         assert_eq!(erased.said(), "erased “rows.jsonl”, 15.7\u{a0}MB, digest d1");
         assert_eq!(Detail::DatasetUploaded { file, bytes: 812 }.said(), "uploaded “rows.jsonl”, 812\u{a0}B");
-        let quota = Quota { concurrent_runs: 1, storage_bytes: 20 * crate::size::GB, endpoints: 2 };
-        assert_eq!(Detail::QuotaSet { quota }.said(), "quota: 1 concurrent run, 20.0\u{a0}GB of storage, 2 endpoints");
+        let quota = Quota { concurrent_runs: 1, storage_bytes: 20 * crate::size::GB, ..Quota::default() };
+        let before = r#"{"code":"quota_set","quota":{"concurrent_runs":1,"storage_bytes":20000000000,"endpoints":2}}"#;
+        assert_eq!(Detail::QuotaSet { quota: quota.clone() }.stored(), before, "a chain that is checked anew has the same hash");
+        assert_eq!(Detail::read(before).said(), "quota: 1 concurrent run, 20.0\u{a0}GB of storage, 2 endpoints");
+        let compute = Compute { gpus: Some(1), cpu: Some(96), ..Compute::default() };
+        let said = Detail::QuotaSet { quota: Quota { compute, ..quota } }.said();
+        assert_eq!(said, "quota: 1 concurrent run, 20.0\u{a0}GB of storage, 2 endpoints, 1 GPU, 96 CPU cores");
         let rules = CallRules {
             limits: Limits { requests_per_minute: Some(60), tokens_per_minute: None, concurrent_calls: None },
             origins: vec!["https://chat.example.org".into()],

@@ -1,6 +1,6 @@
 //! Why a task of the engine waits, and how it ended.
 
-use crate::size;
+use crate::{counted::counted, size};
 use serde::{Deserialize, Serialize};
 
 /// Why a task does not run yet. The engine tells it; no other words reach a person.
@@ -9,8 +9,16 @@ use serde::{Deserialize, Serialize};
 pub enum PendingCause {
     /// Nothing is in its way: a machine is chosen for it, and what it runs from is brought there.
     Starting,
-    /// The tenant's share of `what` (`memory`, `gpus`) is used up.
-    Quota { what: String },
+    /// The tenant's quota of `what` (`memory`, `gpus`) leaves no room for it.
+    Quota {
+        what: String,
+        /// The numbers of each resource that is short; empty where the engine does not tell them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        short: Vec<Shortage>,
+        /// What of the tenant has it now.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        holders: Vec<String>,
+    },
     /// It needs more of a resource than any machine has.
     NoNodeFits { needs: Amount, has: Amount },
     /// Machines are large enough, but what it needs of this is in use on all of them.
@@ -27,6 +35,16 @@ pub enum PendingCause {
     Admission { why: String },
     /// It waits in a queue of the cluster; 1 = the next.
     Queue { position: u32 },
+}
+
+/// A resource of which a quota has too little left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shortage {
+    pub needs: Amount,
+    /// In use of the quota.
+    pub used: Amount,
+    /// The quota.
+    pub most: Amount,
 }
 
 /// So much of a resource.
@@ -75,10 +93,13 @@ pub enum End {
 impl std::fmt::Display for Amount {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Cpu { milli: 1000 } => f.write_str("1 CPU core"),
             Self::Cpu { milli } => write!(f, "{} CPU cores", *milli as f64 / 1000.0),
             Self::Memory { bytes } => write!(f, "{} of memory", size::bytes(*bytes)),
-            Self::Gpus { count, product: Some(product) } => write!(f, "{count} GPUs ({product})"),
-            Self::Gpus { count, product: None } => write!(f, "{count} GPUs"),
+            Self::Gpus { count, product } => {
+                write!(f, "{}", counted((*count).into(), "GPU", "GPUs"))?;
+                product.as_ref().map_or(Ok(()), |product| write!(f, " ({product})"))
+            }
             Self::SharedMemory { bytes } => write!(f, "{} of shared memory", size::bytes(*bytes)),
             Self::EphemeralDisk { bytes } => write!(f, "{} of free disk", size::bytes(*bytes)),
         }
@@ -94,9 +115,7 @@ impl PendingCause {
             Self::Unschedulable { why } => {
                 format!("Waits, because no machine of the cluster takes it: {why}. Whoever runs this portal has to look at it.")
             }
-            Self::Quota { what } => {
-                format!("Waits, because the tenant's share of {what} is in use. It starts when something else of the tenant ends.")
-            }
+            Self::Quota { what, short, holders } => quota(what, short, holders),
             Self::NoNodeFits { needs, has } => {
                 format!(
                     "Waits: it needs {needs}, and the machine has {has}. Ask whoever runs this portal for a lower limit or a larger machine."
@@ -113,6 +132,46 @@ impl PendingCause {
             }
             Self::Admission { why } => format!("Not let in by the cluster: {why}. Whoever runs this portal has to look at it."),
             Self::Queue { position } => format!("Waits in the cluster's queue, place {position}."),
+        }
+    }
+}
+
+fn quota(what: &str, short: &[Shortage], holders: &[String]) -> String {
+    if let Some(never) = short.iter().find(|s| s.needs.number() > s.most.number()) {
+        let Shortage { needs, most, .. } = never;
+        return format!(
+            "Cannot start: it needs {needs}, and the tenant's quota is {most}. Ask the platform admin for more, or ask for less."
+        );
+    }
+    let waits = match short {
+        [] => format!("Waits, because the tenant's quota of {what} is in use"),
+        short => {
+            let joined = |amount: fn(&Shortage) -> &Amount| short.iter().map(|s| amount(s).to_string()).collect::<Vec<_>>().join(" and ");
+            let (needs, used, most) = (joined(|s| &s.needs), joined(|s| &s.used), joined(|s| &s.most));
+            format!("Waits for {needs}: the tenant has {used} in use, and a quota of {most}")
+        }
+    };
+    let by = if holders.is_empty() { String::new() } else { format!(" ({})", named(holders)) };
+    format!("{waits}{by}. It starts when something of that ends, or the platform admin allows more.")
+}
+
+/// The first few of them.
+fn named(holders: &[String]) -> String {
+    const SHOWN: usize = 4;
+    let shown = holders.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match holders.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        Some(more) => format!("{shown} and {more} more"),
+        None => shown,
+    }
+}
+
+impl Amount {
+    /// In its own unit.
+    pub fn number(&self) -> u64 {
+        match self {
+            Self::Cpu { milli } => *milli,
+            Self::Memory { bytes } | Self::SharedMemory { bytes } | Self::EphemeralDisk { bytes } => *bytes,
+            Self::Gpus { count, .. } => (*count).into(),
         }
     }
 }
@@ -146,6 +205,28 @@ mod tests {
         let end = serde_json::to_string(&End::Exited { status: 3 }).unwrap();
         assert_eq!(end, r#"{"code":"exited","status":3}"#);
         assert_eq!(serde_json::to_string(&End::OutOfMemory).unwrap(), r#"{"code":"out_of_memory"}"#);
+    }
+
+    #[test]
+    fn a_quota_says_what_is_short_and_who_has_it_and_what_can_never_start() {
+        let gpus = |count| Amount::Gpus { count, product: None };
+        let short = |needs, used| vec![Shortage { needs: gpus(needs), used: gpus(used), most: gpus(2) }];
+        let cause = |short, holders: &[&str]| PendingCause::Quota {
+            what: "gpus".into(),
+            short,
+            holders: holders.iter().map(|h| (*h).to_owned()).collect(),
+        };
+        assert_eq!(
+            cause(short(1, 2), &["run facts-6", "endpoint support"]).said(),
+            "Waits for 1 GPU: the tenant has 2 GPUs in use, and a quota of 2 GPUs (run facts-6, endpoint support). \
+             It starts when something of that ends, or the platform admin allows more."
+        );
+        assert!(cause(short(1, 2), &["a", "b", "c", "d", "e", "f"]).said().contains("a, b, c, d and 2 more"));
+        assert!(cause(short(4, 0), &[]).said().starts_with("Cannot start: it needs 4 GPUs, and the tenant's quota is 2 GPUs."));
+        // As it was stored before there were numbers.
+        let old: PendingCause = serde_json::from_str(r#"{"code":"quota","what":"memory"}"#).unwrap();
+        assert_eq!(old, PendingCause::Quota { what: "memory".into(), short: Vec::new(), holders: Vec::new() });
+        assert!(old.said().contains("quota of memory is in use"));
     }
 
     #[test]

@@ -1,17 +1,19 @@
 //! The objects as they are sent, whole, in files that are read as a diff: `golden/`. `UPDATE_GOLDEN=1` writes them anew.
 
 use super::{Images, Options, PullPolicy, config_map, job, secret, server, tenant};
-use crate::{Resources, Runtime, SecretRef, Task, TaskKind};
+use crate::{Place, Resources, Runtime, SecretRef, Task, TaskKind};
+use domain::{compute::Compute, people::Role};
 use serde_json::Value;
 use std::{path::Path, time::Duration};
 
-fn options() -> Options {
+pub fn options() -> Options {
     Options {
         kubeconfig: None,
         namespace_prefix: "atelier-".into(),
         platform_namespace: "atelier".into(),
         images: Images { task: "atelier/task:1".into(), trainer: "llamafactory:1".into(), vllm: "vllm:1".into() },
         image_pull_policy: PullPolicy::IfNotPresent,
+        group_prefix: None,
         store_networks: Vec::new(),
     }
 }
@@ -79,7 +81,29 @@ fn objects_are_built_as_they_are_written_down() {
     golden("service", &server::service(&serving(), &options));
     golden("config_map", &config_map::config_map(&small(), &options));
     golden("secret", &secret::secret(&"acme".parse().unwrap(), "hub", "correct-horse", &options));
-    golden("tenant", &tenant::objects(&"acme".parse().unwrap(), &options).into());
+    let place = Place::of("acme".parse().unwrap());
+    golden("tenant", &tenant_objects(&place, &options));
+    let compute = Compute {
+        gpus: Some(2),
+        mig: [("1g.10gb".to_owned(), 4)].into(),
+        cpu: Some(96),
+        memory: Some(512 << 30),
+        disk: Some(4_000_000_000_000),
+    };
+    let group = |name: &str, role| (name.to_owned(), role);
+    let groups = vec![
+        group("tenants/acme/owner", Role::Owner),
+        group("tenants/acme/engineer", Role::Engineer),
+        group("tenants/acme/viewer", Role::Viewer),
+        group("company/nlp", Role::Viewer),
+    ];
+    let networks = vec!["10.1.2.0/24".to_owned()];
+    let options = Options { group_prefix: Some("oidc:/".into()), store_networks: networks, ..options };
+    golden("tenant_full", &tenant_objects(&Place { compute, groups, ..place }, &options));
+}
+
+fn tenant_objects(place: &Place, options: &Options) -> Value {
+    tenant::objects(place, options).into_iter().map(|wanted| wanted.object).collect()
 }
 
 #[test]

@@ -26,6 +26,9 @@ pub const PROGRAM: &str = "program";
 /// Where a model server listens in its pod.
 pub const PORT: u16 = 8000;
 
+/// The ResourceQuota of a tenant's namespace.
+pub const QUOTA: &str = "atelier";
+
 /// Everything that this engine has made.
 pub fn all() -> String {
     format!("{MANAGED_BY}={FIELD_MANAGER},{TASK}")

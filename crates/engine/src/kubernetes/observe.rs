@@ -2,8 +2,12 @@
 
 mod ended;
 mod pending;
+mod quota;
+mod requests;
 
 pub use pending::{Circumstances, product};
+pub use quota::with_holders;
+pub use requests::{amount_of, requests};
 
 use super::names::{HASH, MAIN, PORT, STOPPED, WAITS_FOR_SECRET};
 use crate::{Address, End, Observation, PendingCause, TaskState};

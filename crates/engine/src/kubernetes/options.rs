@@ -17,6 +17,9 @@ pub struct Options {
     pub platform_namespace: String,
     pub images: Images,
     pub image_pull_policy: PullPolicy,
+    /// Before a group's name in the names by which the API server knows groups of people (its `--oidc-groups-prefix`, and the slash of
+    /// full paths): `oidc:/`. None = the API server knows nobody of the identity provider, so no rights are bound.
+    pub group_prefix: Option<String>,
     /// Networks (`10.1.2.0/24`) in which the object store is, for the policies that say what pods may reach; none = not told.
     pub store_networks: Vec<String>,
 }
@@ -90,6 +93,7 @@ mod tests {
             platform_namespace: "atelier".into(),
             images,
             image_pull_policy: PullPolicy::default(),
+            group_prefix: None,
             store_networks: Vec::new(),
         };
         assert_eq!(options.namespace(&"acme".parse().unwrap()), "atelier-acme");

@@ -7,21 +7,24 @@ use kube::{Api, api::PostParams};
 use serde_json::json;
 
 /// Verbs, API group, resource: all that the calls of this folder need, in every tenant's namespace, and to make it.
-const NEEDED: [(&[&str], &str, &str); 14] = [
+const NEEDED: [(&[&str], &str, &str); 16] = [
     (&["get", "list", "watch", "create", "patch", "delete"], "batch", "jobs"),
     (&["get", "list", "watch", "create", "patch", "delete"], "apps", "deployments"),
     (&["get", "list", "watch", "patch", "delete", "deletecollection"], "", "pods"),
     (&["get"], "", "pods/log"),
     (&["get", "list", "create", "update", "patch", "delete"], "", "configmaps"),
     (&["get", "create", "patch", "delete"], "", "secrets"),
-    (&["create", "patch", "delete"], "", "services"),
-    (&["list"], "", "events"),
+    // Those of its people who may look into a tenant's namespace get nothing that we have not ourselves: the cluster makes sure of it.
+    (&["get", "list", "watch", "create", "patch", "delete"], "", "services"),
+    (&["get", "list", "watch"], "", "events"),
     (&["list"], "", "nodes"),
-    (&["create", "patch"], "", "namespaces"),
-    (&["create", "patch"], "", "serviceaccounts"),
-    (&["create", "patch"], "", "resourcequotas"),
-    (&["create", "patch"], "", "limitranges"),
-    (&["create", "patch"], "networking.k8s.io", "networkpolicies"),
+    (&["get", "create", "patch"], "", "namespaces"),
+    (&["get", "create", "patch"], "", "serviceaccounts"),
+    (&["get", "list", "watch", "create", "patch"], "", "resourcequotas"),
+    (&["get", "create", "patch"], "", "limitranges"),
+    (&["get", "create", "patch"], "networking.k8s.io", "networkpolicies"),
+    (&["get", "create", "patch"], "rbac.authorization.k8s.io", "roles"),
+    (&["get", "create", "patch"], "rbac.authorization.k8s.io", "rolebindings"),
 ];
 
 /// What the API server says of itself and of us.

@@ -1,75 +1,138 @@
-//! The namespace of a tenant: what its pods may be, ask for and reach. Applied as a whole, as often as one likes; what somebody
-//! else changed of it is put back.
+//! The namespace of a tenant: what its pods may be, ask for and reach, and who may look. Pure: what should be there, as objects.
 
 use super::{
-    KubernetesEngine, Options, applied, failed,
-    names::{FIELD_MANAGER, MANAGED_BY, PORT, TENANT},
+    Options,
+    names::{self, FIELD_MANAGER, MANAGED_BY, PORT, TENANT},
+    pod::GPU,
 };
-use crate::Error;
-use domain::name::Name;
-use kube::{
-    Api,
-    api::{ApiResource, DynamicObject, Patch},
-};
-use serde_json::{Value, json};
+use crate::Place;
+use domain::{compute::Compute, people::Role};
+use serde_json::{Map, Value, json};
 
 /// Addresses of the machine a pod runs on, and of what hands out its credentials: no business of any task.
 const METADATA: &str = "169.254.0.0/16";
+const RBAC: &str = "rbac.authorization.k8s.io";
 
-/// In the order in which they are applied.
-pub fn objects(tenant: &Name, options: &Options) -> Vec<Value> {
+/// An object, and what it says in the words of the admin's page.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub object: Value,
+    pub content: String,
+}
+
+/// In the order in which they are applied: what limits before what could use it.
+pub fn objects(place: &Place, options: &Options) -> Vec<Wanted> {
+    let tenant = &place.tenant;
     let namespace = options.namespace(tenant);
     let labels = json!({ MANAGED_BY: FIELD_MANAGER, TENANT: tenant.as_str() });
-    let within = |api: &str, kind: &str, name: &str, rest: Value| {
-        let mut object = json!({ "apiVersion": api, "kind": kind, "metadata": { "name": name, "namespace": namespace, "labels": labels } });
-        if let (Some(object), Value::Object(rest)) = (object.as_object_mut(), rest) {
-            object.extend(rest);
-        }
-        object
-    };
-    let policy = |name: &str, spec: Value| within("networking.k8s.io/v1", "NetworkPolicy", name, json!({ "spec": spec }));
     let mut of_namespace = labels.clone();
     for mode in ["enforce", "audit", "warn"] {
         of_namespace[format!("pod-security.kubernetes.io/{mode}")] = json!("restricted");
     }
+    let whole = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace, "labels": of_namespace } });
+    let mut out = vec![Wanted { object: whole, content: "Pod Security restricted".into() }];
+    let mut within = |api: &str, kind: &str, name: &str, content: String, rest: Value| {
+        let mut object = json!({ "apiVersion": api, "kind": kind, "metadata": { "name": name, "namespace": namespace, "labels": labels } });
+        if let (Some(object), Value::Object(rest)) = (object.as_object_mut(), rest) {
+            object.extend(rest);
+        }
+        out.push(Wanted { object, content });
+    };
+    // The account that a pod gets which names none.
+    let no_token = "no token in any pod".to_owned();
+    within("v1", "ServiceAccount", "default", no_token, json!({ "automountServiceAccountToken": false }));
+    within("v1", "ResourceQuota", names::QUOTA, quota_in_words(&place.compute), json!({ "spec": { "hard": hard(&place.compute) } }));
+    // So that the scheduler, and the quota, count something where nobody said what a task needs.
+    within(
+        "v1",
+        "LimitRange",
+        "atelier",
+        "a container that says nothing asks for 0.1 CPU cores and 256 MiB".into(),
+        json!({ "spec": { "limits": [{ "type": "Container", "defaultRequest": { "cpu": "100m", "memory": "256Mi" } }] } }),
+    );
+    for (name, content, spec) in policies(options) {
+        within("networking.k8s.io/v1", "NetworkPolicy", name, content, json!({ "spec": spec }));
+    }
+    if let Some(prefix) = &options.group_prefix {
+        for role in [Role::Viewer, Role::Engineer] {
+            let name = role_name(role);
+            within(&format!("{RBAC}/v1"), "Role", name, may(role).into(), json!({ "rules": rules(role) }));
+            let groups = groups_of(place, role);
+            let subjects: Vec<_> =
+                groups.iter().map(|g| json!({ "kind": "Group", "apiGroup": RBAC, "name": format!("{prefix}{g}") })).collect();
+            let content = format!("{} for {}", may(role), domain::counted::listed(&groups));
+            let rest = json!({ "roleRef": { "apiGroup": RBAC, "kind": "Role", "name": name }, "subjects": subjects });
+            within(&format!("{RBAC}/v1"), "RoleBinding", name, content, rest);
+        }
+    }
+    out
+}
+
+/// Doors to the outside, and disks, are nothing that a task asks for; the rest is the admin's setting.
+fn hard(compute: &Compute) -> Map<String, Value> {
+    let never = ["persistentvolumeclaims", "services.loadbalancers", "services.nodeports"];
+    let mut hard: Map<String, Value> = never.into_iter().map(|name| (name.to_owned(), json!("0"))).collect();
+    let mut set = |name: String, amount: Option<String>| {
+        if let Some(amount) = amount {
+            hard.insert(name, json!(amount));
+        }
+    };
+    set(format!("requests.{GPU}"), compute.gpus.map(|n| n.to_string()));
+    for (profile, count) in &compute.mig {
+        set(format!("requests.nvidia.com/mig-{profile}"), Some(count.to_string()));
+    }
+    set("requests.cpu".into(), compute.cpu.map(|n| n.to_string()));
+    set("requests.memory".into(), compute.memory.map(|n| n.to_string()));
+    set("requests.ephemeral-storage".into(), compute.disk.map(|n| n.to_string()));
+    hard
+}
+
+fn quota_in_words(compute: &Compute) -> String {
+    let limits = match compute.said() {
+        said if said.is_empty() => "no limit of GPUs, CPU and memory".into(),
+        said => said.join(", "),
+    };
+    format!("{limits}; no volumes, load balancers or node ports")
+}
+
+fn policies(options: &Options) -> Vec<(&'static str, String, Value)> {
+    let namespace = |name: &str| json!({ "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": name } } });
+    let (reach, within) = match options.store_networks.as_slice() {
+        // Where nobody said where the store is, pods reach all but what hands out credentials.
+        [] => (json!([{ "ipBlock": { "cidr": "0.0.0.0/0", "except": [METADATA] } }]), format!("everything but {METADATA}")),
+        networks => (networks.iter().map(|cidr| json!({ "ipBlock": { "cidr": cidr } })).collect(), networks.join(", ")),
+    };
     vec![
-        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace, "labels": of_namespace } }),
-        // The account that a pod gets which names none.
-        within("v1", "ServiceAccount", "default", json!({ "automountServiceAccountToken": false })),
-        // Doors to the outside, and disks, are nothing that a task asks for.
-        within(
-            "v1",
-            "ResourceQuota",
-            "atelier",
-            json!({ "spec": { "hard": { "persistentvolumeclaims": "0", "services.loadbalancers": "0", "services.nodeports": "0" } } }),
+        (
+            "default-deny",
+            "no traffic in or out unless another policy allows it".into(),
+            json!({ "podSelector": {}, "policyTypes": ["Ingress", "Egress"] }),
         ),
-        // So that the scheduler counts something where nobody said what a task needs.
-        within(
-            "v1",
-            "LimitRange",
-            "atelier",
-            json!({ "spec": { "limits": [{ "type": "Container", "defaultRequest": { "cpu": "100m", "memory": "256Mi" } }] } }),
-        ),
-        policy("default-deny", json!({ "podSelector": {}, "policyTypes": ["Ingress", "Egress"] })),
-        policy(
+        (
             "dns",
+            "pods to kube-system, port 53".into(),
             json!({
                 "podSelector": {},
                 "policyTypes": ["Egress"],
                 "egress": [{
-                    "to": [{ "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": "kube-system" } } }],
+                    "to": [namespace("kube-system")],
                     "ports": [{ "protocol": "UDP", "port": 53 }, { "protocol": "TCP", "port": 53 }],
                 }],
             }),
         ),
-        policy("store", json!({ "podSelector": {}, "policyTypes": ["Egress"], "egress": [{ "to": store(options) }] })),
-        policy(
+        (
+            "store",
+            format!("pods to the object store: {within}"),
+            json!({ "podSelector": {}, "policyTypes": ["Egress"], "egress": [{ "to": reach }] }),
+        ),
+        (
             "gateway",
+            format!("{} to model servers, port {PORT}", options.platform_namespace),
             json!({
                 "podSelector": {},
                 "policyTypes": ["Ingress"],
                 "ingress": [{
-                    "from": [{ "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": options.platform_namespace } } }],
+                    "from": [namespace(&options.platform_namespace)],
                     "ports": [{ "protocol": "TCP", "port": PORT }],
                 }],
             }),
@@ -77,38 +140,39 @@ pub fn objects(tenant: &Name, options: &Options) -> Vec<Value> {
     ]
 }
 
-/// Where nobody said where the store is, pods reach all but what hands out credentials.
-fn store(options: &Options) -> Value {
-    match options.store_networks.as_slice() {
-        [] => json!([{ "ipBlock": { "cidr": "0.0.0.0/0", "except": [METADATA] } }]),
-        networks => networks.iter().map(|cidr| json!({ "ipBlock": { "cidr": cidr } })).collect(),
+/// Owners and engineers see the same of the cluster: what differs between them is done in the portal.
+const fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Viewer => "atelier-viewer",
+        Role::Engineer | Role::Owner => "atelier-engineer",
     }
 }
 
-impl KubernetesEngine {
-    /// Makes the namespace of a tenant and what belongs into it.
-    pub async fn prepare_tenant(&self, tenant: &Name) -> Result<(), Error> {
-        self.may_write().await?;
-        for object in objects(tenant, &self.options) {
-            let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
-            let (kind, name) = (text("kind"), object["metadata"]["name"].as_str().unwrap_or_default().to_owned());
-            let resource = resource(&text("apiVersion"), &kind);
-            let api: Api<DynamicObject> = match object["metadata"]["namespace"].as_str() {
-                Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
-                None => Api::all_with(self.client.clone(), &resource),
-            };
-            let done = api.patch(&name, &applied(), &Patch::Apply(&object)).await;
-            done.map_err(failed(format!("making the {kind} {name} of the tenant {tenant}")))?;
-        }
-        Ok(())
+const fn may(role: Role) -> &'static str {
+    match role {
+        Role::Viewer => "may look at pods, jobs, deployments, services, events, quota",
+        Role::Engineer | Role::Owner => "may look at pods, jobs, deployments, services, events, quota and read logs of pods",
     }
 }
 
-fn resource(api_version: &str, kind: &str) -> ApiResource {
-    let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
-    let plural = match kind {
-        "NetworkPolicy" => "networkpolicies".to_owned(),
-        other => format!("{}s", other.to_lowercase()),
-    };
-    ApiResource { group: group.into(), version: version.into(), api_version: api_version.into(), kind: kind.into(), plural }
+/// To look, never to change: changes are made in the portal, which records them. Nothing of secrets or of the files of tasks.
+fn rules(role: Role) -> Value {
+    let look = ["get", "list", "watch"];
+    let mut rules = vec![
+        json!({ "apiGroups": [""], "resources": ["pods", "services", "events", "resourcequotas"], "verbs": look }),
+        json!({ "apiGroups": ["batch"], "resources": ["jobs"], "verbs": look }),
+        json!({ "apiGroups": ["apps"], "resources": ["deployments"], "verbs": look }),
+    ];
+    // What a model learns from can be in them.
+    if role != Role::Viewer {
+        rules.push(json!({ "apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"] }));
+    }
+    rules.into()
+}
+
+fn groups_of(place: &Place, role: Role) -> Vec<String> {
+    let mut groups: Vec<_> = place.groups.iter().filter(|(_, r)| role_name(*r) == role_name(role)).map(|(g, _)| g.clone()).collect();
+    groups.sort();
+    groups.dedup();
+    groups
 }

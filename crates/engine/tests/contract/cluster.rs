@@ -21,13 +21,13 @@ use std::{
 static IMAGE: OnceLock<String> = OnceLock::new();
 static WORLDS: AtomicU32 = AtomicU32::new(0);
 
-struct Cluster {
+pub struct Cluster {
     description: Value,
 }
 
 impl Cluster {
     /// `what` is skipped where there is none.
-    fn find(what: &str) -> Option<Self> {
+    pub fn find(what: &str) -> Option<Self> {
         let Some(file) = std::env::var_os("ATELIER_CLUSTER") else {
             testing::leave_out(&format!("{what} on a cluster: ATELIER_CLUSTER names none"));
             return None;
@@ -40,7 +40,7 @@ impl Cluster {
         self.description[key].as_str().unwrap_or_else(|| panic!("the cluster's description has no {key}"))
     }
 
-    fn kubectl(&self) -> Command {
+    pub fn kubectl(&self) -> Command {
         let mut command = Command::new(self.text("kubectl"));
         command.args(["--kubeconfig", self.text("kubeconfig")]);
         command
@@ -51,20 +51,7 @@ impl Cluster {
 pub async fn world() -> Option<World> {
     let cluster = Cluster::find("the engine's contract")?;
     let program = IMAGE.get_or_init(|| import_program(&cluster)).clone();
-    // Whoever runs at the same time has other namespaces.
-    let prefix = format!("c{}-{}-", std::process::id(), WORLDS.fetch_add(1, Ordering::Relaxed));
-    let system = cluster.description["images"]["task"].as_str().expect("an image with a shell and Python").to_owned();
-    let options = Options {
-        kubeconfig: Some(PathBuf::from(cluster.text("kubeconfig"))),
-        namespace_prefix: prefix.clone(),
-        platform_namespace: format!("{prefix}platform"),
-        images: Images { task: program, trainer: system.clone(), vllm: system },
-        image_pull_policy: PullPolicy::IfNotPresent,
-        store_networks: Vec::new(),
-    };
-    // As the program does at its start.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let engine = Engine::Kubernetes(KubernetesEngine::new(options).await.unwrap());
+    let (prefix, engine) = engine(&cluster, program).await;
     let (kubectl, config) = (cluster.text("kubectl").to_owned(), cluster.text("kubeconfig").to_owned());
     let namespace = format!("{prefix}acme");
     let seen_by_others = Box::new(move || {
@@ -75,6 +62,24 @@ pub async fn world() -> Option<World> {
     });
     let namespaces = ["acme", "other", "platform"].map(|tenant| format!("{prefix}{tenant}")).into();
     Some(World { engine, seen_by_others, start: Duration::from_secs(15), _keep: Box::new(Kept { cluster, namespaces }) })
+}
+
+/// With the prefix of its namespaces: whoever runs at the same time has others. `program`: the image that plays this program.
+pub async fn engine(cluster: &Cluster, program: String) -> (String, Engine) {
+    let prefix = format!("c{}-{}-", std::process::id(), WORLDS.fetch_add(1, Ordering::Relaxed));
+    let system = cluster.description["images"]["task"].as_str().expect("an image with a shell and Python").to_owned();
+    let options = Options {
+        kubeconfig: Some(PathBuf::from(cluster.text("kubeconfig"))),
+        namespace_prefix: prefix.clone(),
+        platform_namespace: format!("{prefix}platform"),
+        images: Images { task: program, trainer: system.clone(), vllm: system },
+        image_pull_policy: PullPolicy::IfNotPresent,
+        group_prefix: Some("oidc:/".into()),
+        store_networks: Vec::new(),
+    };
+    // As the program does at its start.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    (prefix, Engine::Kubernetes(KubernetesEngine::new(options).await.unwrap()))
 }
 
 /// What the builders make is kept in files; here a real API server reads them, and knows each of their fields.
@@ -143,9 +148,9 @@ fn import_program(cluster: &Cluster) -> String {
 }
 
 /// What a test leaves behind goes with its namespaces.
-struct Kept {
-    cluster: Cluster,
-    namespaces: Vec<String>,
+pub struct Kept {
+    pub cluster: Cluster,
+    pub namespaces: Vec<String>,
 }
 
 impl Drop for Kept {

@@ -5,6 +5,7 @@ mod cluster;
 mod ends;
 mod local;
 mod output;
+mod places;
 mod waits;
 mod world;
 
@@ -25,6 +26,7 @@ macro_rules! contract {
                 crate::ends::a_removed_task_is_not_known_any_more as a_removed_task_is_not_known_any_more,
                 crate::ends::a_running_task_says_since_when_and_where as a_running_task_says_since_when_and_where,
                 crate::waits::a_task_that_fits_nowhere_waits_and_says_what_is_missing as a_task_that_fits_nowhere_waits_and_says_what_is_missing,
+                crate::waits::tasks_of_a_tenant_never_have_more_than_its_quota as tasks_of_a_tenant_never_have_more_than_its_quota,
                 crate::waits::a_task_waits_for_its_secret_and_starts_when_it_is_there as a_task_waits_for_its_secret_and_starts_when_it_is_there,
                 crate::waits::a_waiting_task_can_be_stopped_and_never_starts as a_waiting_task_can_be_stopped_and_never_starts,
                 crate::waits::a_secret_reaches_its_task_and_nothing_else as a_secret_reaches_its_task_and_nothing_else,

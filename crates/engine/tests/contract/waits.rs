@@ -1,7 +1,8 @@
 //! What keeps a task from starting, as typed causes; and secrets, which are one of them.
 
 use crate::world::World;
-use engine::{Amount, End, PendingCause, Resources, Runtime, SecretRef, Task, TaskState};
+use domain::compute::Compute;
+use engine::{Amount, End, PendingCause, Place, Resources, Runtime, SecretRef, Task, TaskState};
 use std::time::Duration;
 
 const SECRET: &str = "correct-horse-battery-staple";
@@ -85,4 +86,59 @@ pub async fn a_secret_of_another_tenant_is_not_there(world: &World) {
     let seen = world.until("job-1", |o| matches!(o.state, TaskState::Pending(_))).await;
     assert_eq!(seen.state, TaskState::Pending(PendingCause::Secret { secret: "hub".into() }));
     assert!(world.engine.put_secret(&"other".parse().unwrap(), "../hub", SECRET).await.is_err());
+}
+
+/// "So much for this tenant and no more", however many start at once; another tenant is not held to it.
+pub async fn tasks_of_a_tenant_never_have_more_than_its_quota(world: &World) {
+    let place = Place { compute: Compute { memory: Some(100 << 20), ..Compute::default() }, ..Place::of("acme".parse().unwrap()) };
+    world.engine.ensure_tenant(&place).await.unwrap();
+    let resources = || Resources { memory: Some(64 << 20), ..Resources::default() };
+    let tasks = ["job-1", "job-2", "job-3"].map(|name| Task { resources: resources(), ..world.job(name, "echo ran; sleep 600") });
+    let all = futures::future::join_all(tasks.iter().map(|task| world.engine.apply(task))).await;
+    all.into_iter().for_each(|done| done.unwrap());
+    let waits = |o: &engine::Observation| matches!(o.state, TaskState::Pending(PendingCause::Quota { .. }));
+    let mut running = Vec::new();
+    for task in &tasks {
+        let seen = world.until(&task.name, |o| o.state.is_running() || waits(o)).await;
+        match seen.state {
+            TaskState::Pending(PendingCause::Quota { what, short, .. }) => {
+                let bytes = |n: u64| Amount::Memory { bytes: n << 20 };
+                assert_eq!((what.as_str(), &short[0].needs, &short[0].most), ("memory", &bytes(64), &bytes(100)));
+            }
+            _ => running.push(task.name.clone()),
+        }
+    }
+    assert_eq!(running.len(), 1, "{running:?}");
+    let waiting: Vec<_> = tasks.iter().filter(|t| t.name != running[0]).collect();
+    let holder = running[0].clone();
+    let names_holder =
+        |o: &engine::Observation| matches!(&o.state, TaskState::Pending(PendingCause::Quota { holders, .. }) if holders.contains(&holder));
+    for task in &waiting {
+        world.until(&task.name, names_holder).await;
+    }
+    let other = Task { tenant: "other".parse().unwrap(), resources: resources(), ..world.job("job-4", "sleep 600") };
+    world.engine.apply(&other).await.unwrap();
+    world.until("job-4", |o| o.state.is_running()).await;
+
+    // What ends makes room for one, and an admin for the other.
+    world.engine.remove(&running[0]).await.unwrap();
+    world.engine.remove(&waiting[1].name).await.unwrap();
+    applied_until_it_runs(world, waiting[0]).await;
+    let more = Place { compute: Compute::default(), ..place };
+    world.engine.ensure_tenant(&more).await.unwrap();
+    applied_until_it_runs(world, waiting[1]).await;
+}
+
+/// As the controller does with one that waits.
+async fn applied_until_it_runs(world: &World, task: &Task) {
+    let end = std::time::Instant::now() + Duration::from_secs(120);
+    loop {
+        world.engine.apply(task).await.unwrap();
+        let seen = world.engine.observe(&task.name).await.unwrap();
+        if seen.as_ref().is_some_and(|o| o.state.is_running()) {
+            return;
+        }
+        assert!(std::time::Instant::now() < end, "{seen:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }

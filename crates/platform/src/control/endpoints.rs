@@ -3,7 +3,7 @@
 use super::{
     Halt, Leader,
     endpoint_output::{self, Beside},
-    external, output, store_keys, sweep,
+    external, holders, output, places, store_keys, sweep,
     tasks::{self, GRACE, TaskBuilder},
 };
 use crate::{
@@ -136,6 +136,7 @@ async fn follow(leader: &Leader, record: &EndpointRecord) -> Result<(), Halt> {
     if let TaskState::Pending(cause) = seen.state {
         // Applied again, it starts as soon as it can.
         start(leader, record, &name).await?;
+        let cause = holders::named(leader, &e.tenant, cause).await?;
         return say(leader, record, EndpointReason::Pending { cause }).await;
     }
     if seen.state.is_running() {
@@ -166,6 +167,9 @@ async fn start(leader: &Leader, record: &EndpointRecord, name: &str) -> Result<(
         None => base.files.clone(),
     };
     let task = tasks.serve(record, &base, &files);
+    if let Err(cause) = places::ready(leader, &e.tenant).await? {
+        return say(leader, record, EndpointReason::Pending { cause }).await;
+    }
     if let Err(why) = store_keys::hand_over(leader, &e.tenant).await? {
         return say(leader, record, EndpointReason::WaitsForStoreKey { why }).await;
     }

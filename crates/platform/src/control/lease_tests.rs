@@ -19,6 +19,7 @@ async fn platform(folder: &std::path::Path) -> Platform {
         confirm_seconds: crate::CONFIRM_SECONDS,
         token_key: crate::sealing::TokenKey::new([7; 32]),
         upload_bytes: crate::UPLOAD_BYTES,
+        tenant_group: "atelier/{tenant}/{role}".into(),
     };
     Platform::open(config, || Timestamp(1_000_000)).await.unwrap()
 }

@@ -9,8 +9,10 @@ mod endpoint_output;
 mod endpoints;
 mod external;
 mod failing;
+mod holders;
 mod lease;
 mod output;
+mod places;
 mod publish;
 mod queue;
 mod runs;
@@ -28,7 +30,7 @@ use crate::{
     store::{Tx, leases::Fence},
 };
 use domain::{name::Name, problem::Problem, reason::store_key::NoStoreKey};
-use engine::Engine;
+use engine::{Engine, Place};
 use std::{
     collections::{HashMap, HashSet},
     future::Future,
@@ -77,6 +79,8 @@ struct Memory {
     no_store_key: HashMap<Name, NoStoreKey>,
     /// Its id, once it is known to be there.
     platform_bucket: Option<String>,
+    /// What tenants were given where their tasks run, as far as it could be made.
+    places: HashMap<Name, Place>,
 }
 
 impl Leader {

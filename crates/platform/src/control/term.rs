@@ -1,7 +1,7 @@
 //! The leader's work: keys that commits, the engine and the clock put into a queue, many looked at at once.
 
 use super::{
-    Halt, Leader, checkpoints, endpoints, runs, steps, store_keys, sweep, tasks,
+    Halt, Leader, checkpoints, endpoints, places, runs, steps, store_keys, sweep, tasks,
     workqueue::{Key, WorkQueue},
 };
 use crate::{leftovers, problem::Doing};
@@ -125,7 +125,10 @@ impl Term {
                 }
             }
             // A tenant that was suspended, resumed, or given another quota.
-            Topic::Tenant => self.queue.add(Key::FullPass, now),
+            Topic::Tenant => {
+                self.queue.add(Key::Tenant(event.tenant.clone()), now);
+                self.queue.add(Key::FullPass, now);
+            }
             Topic::RunLive | Topic::DatasetVersion | Topic::ModelVersion | Topic::Key => {}
         }
     }
@@ -170,7 +173,7 @@ impl Term {
         match key {
             Key::Run(tenant, id) => drop(self.runs.insert(*id, tenant.clone())),
             Key::Endpoint(tenant, id) => drop(self.endpoints.insert(*id, tenant.clone())),
-            Key::FullPass | Key::Admission | Key::Sweep | Key::Leftovers | Key::StoreKeys | Key::Checkpoints => {}
+            Key::FullPass | Key::Admission | Key::Tenant(_) | Key::Sweep | Key::Leftovers | Key::StoreKeys | Key::Checkpoints => {}
         }
     }
 
@@ -179,7 +182,7 @@ impl Term {
         let forgotten = match key {
             Key::Run(_, id) => self.runs.remove(id).is_some(),
             Key::Endpoint(_, id) => self.endpoints.remove(id).is_some(),
-            Key::FullPass | Key::Admission | Key::Sweep | Key::Leftovers | Key::StoreKeys | Key::Checkpoints => false,
+            Key::FullPass | Key::Admission | Key::Tenant(_) | Key::Sweep | Key::Leftovers | Key::StoreKeys | Key::Checkpoints => false,
         };
         if forgotten {
             self.queue.add(Key::Sweep, now + SWEEP_AFTER);
@@ -193,6 +196,7 @@ impl Term {
             Key::Admission => self.spawn(async { runs::admit(leader).await.map(|()| Looked::default()) }),
             Key::Run(tenant, run) => self.spawn(async move { steps::reconcile(leader, tenant, run).await.map(Looked::again_after) }),
             Key::Endpoint(tenant, id) => self.spawn(async move { endpoints::reconcile(leader, tenant, id).await.map(Looked::again_after) }),
+            Key::Tenant(name) => self.spawn(async { places::reconcile(leader, name).await.map(|()| Looked::default()) }),
             Key::Sweep => self.spawn(async { sweep::sweep(leader).await.map(|()| Looked::default()) }),
             Key::Leftovers => self.spawn(async { sweep::leftovers(leader).await.map(|()| Looked::again_after(Some(leftovers::EVERY))) }),
             Key::StoreKeys => self.spawn(async { store_keys::make_missing(leader).await.map(Looked::again_after) }),
@@ -253,6 +257,10 @@ async fn full_pass(leader: Leader) -> Result<Looked, Halt> {
     }
     for (tenant, id) in store.open_endpoints().await.doing("reading the endpoints")? {
         found.push(Key::Endpoint(tenant, id));
+    }
+    // Where nobody can change anything behind our back, there is nothing to look at.
+    if leader.platform.engine().has_tenant_objects() {
+        found.extend(store.tenant_names().await.doing("reading the tenants")?.into_iter().map(Key::Tenant));
     }
     let next = if found.is_empty() { FULL_PASS_AT_REST } else { FULL_PASS };
     found.extend([Key::Admission, Key::Sweep, Key::StoreKeys]);

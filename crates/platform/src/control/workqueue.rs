@@ -24,6 +24,8 @@ pub(super) enum Key {
     Admission,
     Run(Name, RunId),
     Endpoint(Name, EndpointId),
+    /// What a tenant's tasks need around them.
+    Tenant(Name),
     /// What the engine holds of things that are over.
     Sweep,
     /// Files in the artefact store that nobody owns.
@@ -41,6 +43,7 @@ impl fmt::Display for Key {
             Self::Admission => f.write_str("admission"),
             Self::Run(tenant, id) => write!(f, "run/{tenant}/{id}"),
             Self::Endpoint(tenant, id) => write!(f, "endpoint/{tenant}/{id}"),
+            Self::Tenant(name) => write!(f, "tenant/{name}"),
             Self::Sweep => f.write_str("sweep"),
             Self::Leftovers => f.write_str("leftovers"),
             Self::StoreKeys => f.write_str("keys of the store"),

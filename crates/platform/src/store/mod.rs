@@ -41,6 +41,7 @@ pub(crate) mod runs;
 mod sessions;
 mod store_keys;
 mod tenant_groups;
+mod tenant_objects;
 mod tenants;
 #[cfg(test)]
 mod tests;

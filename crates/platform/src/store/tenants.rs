@@ -12,21 +12,31 @@ use domain::{
     time::Timestamp,
 };
 
-type Row = (String, String, String, i64, i64, i64, i64);
+type Row = (String, String, String, i64, i64, i64, i64, Option<String>);
 /// Runs at work and waiting, endpoints, members, bytes.
 type HoldingColumns = (i64, i64, i64, i64, i64);
-type OverviewColumns = (String, String, String, i64, i64, i64, i64, i64, i64, i64, i64, i64);
+type OverviewColumns = (String, String, String, i64, i64, i64, i64, Option<String>, i64, i64, i64, i64, i64);
 
 type MemberColumns = (String, String, String, Option<String>, String, i64, i64, i64, i64, i64);
 
-fn tenant((name, title, state, runs, storage, endpoints, created): Row) -> Result<Tenant> {
+fn tenant((name, title, state, runs, storage, endpoints, created, compute): Row) -> Result<Tenant> {
     Ok(Tenant {
         name: parsed(&name)?,
         title,
         state: word(TenantState::from_word(&state), &state)?,
-        quota: Quota { concurrent_runs: count(runs)?, storage_bytes: count(storage)?, endpoints: count(endpoints)? },
+        quota: Quota {
+            concurrent_runs: count(runs)?,
+            storage_bytes: count(storage)?,
+            endpoints: count(endpoints)?,
+            compute: compute.as_deref().map(from_json).transpose()?.unwrap_or_default(),
+        },
         created_at: at(created),
     })
+}
+
+/// Nothing where there is no limit.
+fn compute(quota: &Quota) -> Option<String> {
+    (!quota.compute.is_unlimited()).then(|| json(&quota.compute))
 }
 
 fn holding((active, queued, endpoints, members, bytes): HoldingColumns) -> Result<Holding> {
@@ -39,7 +49,8 @@ fn holding((active, queued, endpoints, members, bytes): HoldingColumns) -> Resul
     })
 }
 
-const ONE: &str = "SELECT name, title, state, concurrent_runs, storage_bytes, endpoints, created_at FROM tenants WHERE name = $1";
+const ONE: &str =
+    "SELECT name, title, state, concurrent_runs, storage_bytes, endpoints, created_at, compute_json FROM tenants WHERE name = $1";
 /// What each tenant holds, after these columns: each a count or a sum over an index.
 macro_rules! holdings {
     ($columns:literal, $rest:literal) => {
@@ -58,7 +69,7 @@ macro_rules! holdings {
 }
 const HOLDING: &str = holdings!("", "WHERE t.name = $1");
 const PAGE_OF: &str = holdings!(
-    "t.name, t.title, t.state, t.concurrent_runs, t.storage_bytes, t.endpoints, t.created_at, ",
+    "t.name, t.title, t.state, t.concurrent_runs, t.storage_bytes, t.endpoints, t.created_at, t.compute_json, ",
     "WHERE t.name > $1 AND ($2 = '' OR LOWER(t.name || ' ' || t.title) LIKE LOWER($2) ESCAPE '!') ORDER BY t.name LIMIT $3"
 );
 /// In cursors.
@@ -112,13 +123,21 @@ impl Store {
         let rows: Vec<OverviewColumns> =
             on_both!(self, db => sqlx::query_as(PAGE_OF).bind(&name).bind(&text).bind(page::READ).fetch_all(db).await)?;
         Page::cut(rows, LIST, |t| t.0.clone()).try_map(
-            |(name, title, state, runs, storage, most, created, active, queued, held, members, bytes)| {
+            |(name, title, state, runs, storage, most, created, compute, active, queued, held, members, bytes)| {
                 Ok(TenantOverview {
-                    tenant: tenant((name, title, state, runs, storage, most, created))?,
+                    tenant: tenant((name, title, state, runs, storage, most, created, compute))?,
                     holding: holding((active, queued, held, members, bytes))?,
                 })
             },
         )
+    }
+
+    /// By name.
+    pub(crate) async fn tenant_names(&self) -> Result<Vec<Name>> {
+        // Unlimited: names only, once a full pass that looks at what each has on the cluster.
+        let sql = "SELECT name FROM tenants ORDER BY name";
+        let rows: Vec<(String,)> = on_both!(self, db => sqlx::query_as(sql).fetch_all(db).await)?;
+        rows.iter().map(|(name,)| parsed(name)).collect()
     }
 
     pub(crate) async fn count_tenants(&self) -> Result<u64> {
@@ -218,12 +237,13 @@ impl Tx {
 
     /// False when the name is taken.
     pub(crate) async fn insert_tenant(&mut self, t: &Tenant) -> Result<bool> {
-        let sql = "INSERT INTO tenants (name, title, state, concurrent_runs, storage_bytes, endpoints, created_at) \
-            VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (name) DO NOTHING";
+        let sql = "INSERT INTO tenants (name, title, state, concurrent_runs, storage_bytes, endpoints, created_at, compute_json) \
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (name) DO NOTHING";
         let q = &t.quota;
         let rows = in_tx!(self, db => sqlx::query(sql)
             .bind(t.name.as_str()).bind(&t.title).bind(t.state.word())
             .bind(i64::from(q.concurrent_runs)).bind(q.storage_bytes as i64).bind(i64::from(q.endpoints)).bind(t.created_at.0)
+            .bind(compute(q))
             .execute(db).await.map(|r| r.rows_affected()))?;
         if rows == 1 {
             self.tenant_changed(&t.name);
@@ -239,11 +259,12 @@ impl Tx {
     }
 
     pub(crate) async fn update_tenant(&mut self, t: &Tenant) -> Result<()> {
-        let sql = "UPDATE tenants SET title = $2, state = $3, concurrent_runs = $4, storage_bytes = $5, endpoints = $6 WHERE name = $1";
+        let sql = "UPDATE tenants SET title = $2, state = $3, concurrent_runs = $4, storage_bytes = $5, endpoints = $6, compute_json = $7 \
+            WHERE name = $1";
         let q = &t.quota;
         in_tx!(self, db => sqlx::query(sql)
             .bind(t.name.as_str()).bind(&t.title).bind(t.state.word())
-            .bind(i64::from(q.concurrent_runs)).bind(q.storage_bytes as i64).bind(i64::from(q.endpoints))
+            .bind(i64::from(q.concurrent_runs)).bind(q.storage_bytes as i64).bind(i64::from(q.endpoints)).bind(compute(q))
             .execute(db).await.map(drop))?;
         self.tenant_changed(&t.name);
         Ok(())

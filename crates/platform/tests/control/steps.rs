@@ -2,6 +2,7 @@
 
 use crate::house::{House, plan, until};
 use domain::{
+    compute::Compute,
     endpoint::EndpointState,
     filter::{AuditFilter, EvaluatedFilter},
     model::WeightsKind,
@@ -9,8 +10,13 @@ use domain::{
     problem::ProblemKind,
     reason::failure::Cause,
     run::{NewRun, Run, RunState, Step, StepKind, StepState},
+    tenant::Quota,
 };
-use platform::{access::Scope, endpoints::Deploy, runs::Runs};
+use platform::{
+    access::{PlatformScope, Scope},
+    endpoints::Deploy,
+    runs::Runs,
+};
 use std::fs;
 
 crate::on_each_database!(
@@ -20,6 +26,7 @@ crate::on_each_database!(
     a_step_that_takes_longer_than_it_may_is_stopped_and_says_so,
     a_step_that_takes_more_memory_than_its_plan_allows_is_ended_and_says_so,
     a_run_that_merges_leaves_full_weights_that_are_evaluated_and_served_as_such,
+    a_step_beyond_the_tenants_quota_waits_and_names_the_run_that_has_it,
 );
 
 fn ended(run: &Run) -> bool {
@@ -183,4 +190,33 @@ async fn a_run_that_merges_leaves_full_weights_that_are_evaluated_and_served_as_
         if now.state == EndpointState::Ready { Ok(()) } else { Err(format!("{:?}", now.state)) }
     })
     .await;
+}
+
+async fn a_step_beyond_the_tenants_quota_waits_and_names_the_run_that_has_it(house: House) {
+    let scope = house.owner().await;
+    house.dataset(&scope, "facts", 20).await;
+    let admin = PlatformScope::command_line();
+    let tenants = house.platform.tenants(&admin);
+    let quota = |cpu| Quota { concurrent_runs: 3, compute: Compute { cpu, ..Compute::default() }, ..Quota::default() };
+    tenants.set_quota("lumenta", quota(Some(1))).await.unwrap();
+    let first = house.launch(&scope, "facts-1", 200).await;
+    let _controller = house.controller("a");
+    house.run_until(&scope, &first, |r| r.doing().is_some_and(|s| s.kind == StepKind::Train && s.state == StepState::Running)).await;
+    let second = house.launch(&scope, "facts-2", 42).await;
+    let said = "Waits for 1 CPU core: the tenant has 1 CPU core in use, and a quota of 1 CPU core (run facts-1). \
+                It starts when something of that ends, or the platform admin allows more.";
+    house.run_until(&scope, &second, |r| r.steps.iter().any(|s| s.reason.said() == said)).await;
+    assert_eq!(house.starts(&second.id.to_string()), Vec::<String>::new());
+
+    // Nothing allowed at all: it can never start, and says so.
+    tenants.set_quota("lumenta", quota(Some(0))).await.unwrap();
+    house.run_until(&scope, &second, |r| r.steps.iter().any(|s| s.reason.said().starts_with("Cannot start: it needs 1 CPU core"))).await;
+    // The admin allows more, or what has it ends.
+    tenants.set_quota("lumenta", quota(Some(2))).await.unwrap();
+    assert_eq!(house.run_until(&scope, &second, ended).await.state, RunState::Succeeded);
+    tenants.set_quota("lumenta", quota(Some(1))).await.unwrap();
+    let third = house.launch(&scope, "facts-3", 42).await;
+    house.run_until(&scope, &third, |r| r.steps.iter().any(|s| s.reason.said() == said)).await;
+    house.platform.runs(&scope).cancel(first.id).await.unwrap();
+    assert_eq!(house.run_until(&scope, &third, ended).await.state, RunState::Succeeded);
 }

@@ -3,6 +3,7 @@
 use crate::support::{World, kind, origin};
 use domain::{
     call_rules::CallRules,
+    compute::Compute,
     filter::AuditFilter,
     key::{Limits, NewKey},
     page::Cursor,
@@ -32,12 +33,17 @@ async fn a_tenant_is_made_changed_and_listed_with_what_it_holds(world: World) {
     let version = world.dataset(&scope, "facts", &crate::support::rows(12)).await;
     let platform = PlatformScope::command_line();
     let tenants = world.platform.tenants(&platform);
-    let quota = Quota { concurrent_runs: 3, storage_bytes: 1 << 40, endpoints: 0 };
-    assert_eq!(tenants.set_quota("acme", quota).await.unwrap().quota, quota);
+    let mig = [("1g.10gb".to_owned(), 4)].into();
+    let compute = Compute { gpus: Some(2), mig, memory: Some(64 << 30), ..Compute::default() };
+    let quota = Quota { concurrent_runs: 3, storage_bytes: 1 << 40, endpoints: 0, compute };
+    assert_eq!(tenants.set_quota("acme", quota.clone()).await.unwrap().quota, quota);
+    let more = Compute { mig: [("no profile".to_owned(), 1)].into(), ..Compute::default() };
+    let refused = tenants.set_quota("acme", Quota { compute: more, ..quota.clone() }).await.unwrap_err();
+    assert_eq!(refused.fields[0].field, "mig");
     let list = tenants.list("", &Cursor::default()).await.unwrap().rows;
     assert_eq!(list.iter().map(|t| t.tenant.name.as_str()).collect::<Vec<_>>(), ["acme", "beta"]);
     assert_eq!(
-        (list[0].tenant.quota, list[0].holding.storage_bytes, list[0].holding.members),
+        (list[0].tenant.quota.clone(), list[0].holding.storage_bytes, list[0].holding.members),
         (quota, version.bytes + version.judged_bytes, 1)
     );
     let one = tenants.get("acme").await.unwrap();

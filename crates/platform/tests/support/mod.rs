@@ -78,6 +78,7 @@ impl World {
             confirm_seconds: 180,
             token_key: TokenKey::new([7; 32]),
             upload_bytes: 64 * 1024 * 1024,
+            tenant_group: "atelier/{tenant}/{role}".into(),
         };
         let platform = Platform::open(config.clone(), now).await.unwrap();
         Self { platform, config, folder }

@@ -1,18 +1,15 @@
 //! Why a task does not run yet, from conditions, container states and events of the real cluster.
 
-use super::super::{
-    pod::{GPU, GPU_PRODUCT},
-    quantity,
+use super::{
+    super::pod::{GPU, GPU_PRODUCT},
+    quota,
+    requests::{amount_of, requests},
 };
 use crate::{Amount, PendingCause};
-use k8s_openapi::{
-    api::{
-        apps::v1::Deployment,
-        core::v1::{ContainerStateWaiting, ContainerStatus, Event, Node, Pod},
-    },
-    apimachinery::pkg::api::resource::Quantity,
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{ContainerStateWaiting, ContainerStatus, Event, Node, Pod},
 };
-use std::collections::BTreeMap;
 
 /// What is around a task that waits.
 #[derive(Clone, Debug, Default)]
@@ -51,30 +48,16 @@ pub fn of_deployment(server: &Deployment) -> Option<PendingCause> {
     Some(refusal(refused.message.as_deref().unwrap_or_default()))
 }
 
-/// Why the API server refuses a pod:
-/// `pods "x" is forbidden: exceeded quota: q, requested: requests.nvidia.com/gpu=2, used: requests.nvidia.com/gpu=2, limited: ...`
+/// Why the API server refuses a pod.
 fn refusal(message: &str) -> PendingCause {
-    match message.split_once("exceeded quota:").and_then(|(_, rest)| rest.split_once("requested:")) {
-        Some((_, requested)) => {
-            let requested = requested.split(", used:").next().unwrap_or_default();
-            let names = requested.split(',').filter_map(|one| one.trim().split_once('=')).map(|(name, _)| resource_word(name));
-            let mut words: Vec<_> = names.collect();
-            words.dedup();
-            PendingCause::Quota { what: words.join(", ") }
-        }
+    // The quota is new, and nobody has counted yet.
+    if message.contains("status unknown for quota") {
+        return PendingCause::Starting;
+    }
+    quota::exceeded(message).unwrap_or_else(|| {
         // What follows the pod's name is the reason.
-        None => PendingCause::Admission { why: sentence(message.split_once(" is forbidden: ").map_or(message, |(_, why)| why)) },
-    }
-}
-
-/// A resource of a quota, as people call it.
-fn resource_word(name: &str) -> String {
-    let bare = name.trim_start_matches("requests.").trim_start_matches("limits.");
-    match bare {
-        GPU => "gpus".into(),
-        "ephemeral-storage" => "disk".into(),
-        other => other.trim_start_matches("count/").split('.').next().unwrap_or(other).to_owned(),
-    }
+        PendingCause::Admission { why: sentence(message.split_once(" is forbidden: ").map_or(message, |(_, why)| why)) }
+    })
 }
 
 fn waiting_containers(pod: &Pod) -> impl Iterator<Item = (&ContainerStatus, &ContainerStateWaiting)> {
@@ -145,23 +128,6 @@ fn unschedulable(pod: &Pod, message: &str, nodes: &[Node]) -> PendingCause {
         None if message.is_empty() => PendingCause::Starting,
         None => PendingCause::Unschedulable { why: sentence(message.split(" preemption:").next().unwrap_or(message)) },
     }
-}
-
-fn amount_of(name: &str, of: &BTreeMap<String, Quantity>) -> Option<u64> {
-    let text = &of.get(name)?.0;
-    if name == "cpu" { quantity::milli(text) } else { quantity::whole(text) }
-}
-
-/// What the containers of a pod ask for together.
-fn requests(pod: &Pod) -> BTreeMap<String, u64> {
-    let mut out = BTreeMap::new();
-    for container in pod.spec.iter().flat_map(|s| &s.containers) {
-        let Some(asked) = container.resources.as_ref().and_then(|r| r.requests.as_ref()) else { continue };
-        for name in asked.keys() {
-            *out.entry(name.clone()).or_default() += amount_of(name, asked).unwrap_or(0);
-        }
-    }
-    out
 }
 
 /// The GPU products of which one must be on the node.

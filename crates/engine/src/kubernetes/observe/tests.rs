@@ -1,7 +1,7 @@
 //! Objects as a real cluster had them, cut to what is read.
 
 use super::*;
-use crate::Amount;
+use crate::{Amount, Shortage};
 use k8s_openapi::api::core::v1::{Event, Node};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -147,12 +147,44 @@ fn event(reason: &str, message: &str) -> Circumstances {
     }
 }
 
+fn short_of_memory(needs: u64, used: u64, most: u64) -> PendingCause {
+    let gib = |n: u64| Amount::Memory { bytes: n << 30 };
+    let short = vec![Shortage { needs: gib(needs), used: gib(used), most: gib(most) }];
+    PendingCause::Quota { what: "memory".into(), short, holders: Vec::new() }
+}
+
+#[test]
+fn the_tasks_that_have_what_is_short_are_named_and_no_others() {
+    let pod = |task: &str, phase: &str, requests: Value| -> Pod {
+        typed(json!({ "metadata": { "labels": { "atelier.dev/task": task } }, "status": { "phase": phase },
+            "spec": { "containers": [{ "name": "main", "resources": { "requests": requests } }] } }))
+    };
+    let gpu = || json!({ "nvidia.com/gpu": "1", "memory": "1Gi" });
+    let pods = [
+        pod("run-2-train", "Running", gpu()),
+        pod("ep-1-1", "Pending", gpu()),
+        pod("ep-1-1", "Pending", gpu()),
+        pod("run-0-train", "Succeeded", gpu()),
+        pod("run-3-train", "Running", json!({ "memory": "1Gi" })),
+        pod("run-1-train", "Pending", gpu()),
+    ];
+    let cause = PendingCause::Quota { what: "gpus".into(), short: Vec::new(), holders: Vec::new() };
+    let PendingCause::Quota { holders, .. } = with_holders(cause, "run-1-train", &pods) else { panic!() };
+    assert_eq!(holders, ["ep-1-1", "run-2-train"]);
+}
+
 #[test]
 fn what_the_api_server_refuses_is_told_by_the_events_of_the_job() {
     let quota = "Error creating: pods \"job-1-x\" is forbidden: exceeded quota: atelier, requested: requests.nvidia.com/gpu=2, used: requests.nvidia.com/gpu=2, limited: requests.nvidia.com/gpu=2";
-    assert_eq!(waits(None, &event("FailedCreate", quota)), PendingCause::Quota { what: "gpus".into() });
+    let gpus = |count| Amount::Gpus { count, product: None };
+    let short = vec![Shortage { needs: gpus(2), used: gpus(2), most: gpus(2) }];
+    assert_eq!(waits(None, &event("FailedCreate", quota)), PendingCause::Quota { what: "gpus".into(), short, holders: Vec::new() });
+    let mig = "pods \"x\" is forbidden: exceeded quota: q, requested: requests.nvidia.com/mig-1g.10gb=1, used: requests.nvidia.com/mig-1g.10gb=4, limited: requests.nvidia.com/mig-1g.10gb=4";
+    assert!(waits(None, &event("FailedCreate", mig)).said().starts_with("Waits for 1 GPU (MIG 1g.10gb): the tenant has 4 GPUs (MIG"));
+    let new = "Error creating: pods \"x\" is forbidden: status unknown for quota: atelier, resources: requests.cpu";
+    assert_eq!(waits(None, &event("FailedCreate", new)), PendingCause::Starting);
     let both = "Error creating: pods \"x\" is forbidden: exceeded quota: q, requested: limits.memory=8Gi,requests.memory=8Gi, used: limits.memory=8Gi,requests.memory=8Gi, limited: limits.memory=10Gi,requests.memory=10Gi";
-    assert_eq!(waits(None, &event("FailedCreate", both)), PendingCause::Quota { what: "memory".into() });
+    assert_eq!(waits(None, &event("FailedCreate", both)), short_of_memory(8, 8, 10));
     let security = "Error creating: pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\": runAsNonRoot != true";
     let PendingCause::Admission { why } = waits(None, &event("FailedCreate", security)) else { panic!() };
     assert_eq!(why, "violates PodSecurity \"restricted:latest\": runAsNonRoot != true");
@@ -253,7 +285,7 @@ fn a_server_without_a_pod_says_why() {
     let state = |found: Found| found.observation(&[], &Circumstances::default()).state;
     let quota = json!([{ "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
         "message": "pods \"ep-1-x\" is forbidden: exceeded quota: q, requested: requests.memory=8Gi, used: requests.memory=8Gi, limited: requests.memory=8Gi" }]);
-    assert_eq!(state(server(json!({}), quota)), TaskState::Pending(PendingCause::Quota { what: "memory".into() }));
+    assert_eq!(state(server(json!({}), quota)), TaskState::Pending(short_of_memory(8, 8, 8)));
     assert_eq!(state(server(json!({}), json!([]))), TaskState::Pending(PendingCause::Starting));
     assert_eq!(state(server(json!({ STOPPED: "true" }), json!([]))), TaskState::Ended(End::Signalled { signal: 15 }));
 }

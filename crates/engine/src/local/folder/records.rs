@@ -1,6 +1,7 @@
 //! What the files in a task's folder hold.
 
 use crate::{End, Resources, SecretRef, Task, local::process};
+use domain::name::Name;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, io, path::PathBuf, time::Duration};
 
@@ -20,6 +21,9 @@ pub struct Applied {
 
 #[derive(Deserialize)]
 pub struct AppliedTask {
+    /// Whose it is; not in folders of earlier versions.
+    #[serde(default)]
+    pub tenant: Option<Name>,
     pub args: Vec<String>,
     #[serde(default)]
     pub resources: Resources,

@@ -5,7 +5,7 @@ use crate::{
     control::{
         Halt, Leader, ending,
         failing::{fail, fail_as, same_try},
-        output,
+        holders, output, places,
         runs::commit,
         store_keys, tasks,
         tasks::GRACE,
@@ -47,7 +47,8 @@ pub(super) async fn work(leader: &Leader, run: &Run, step: &Step) -> Result<(), 
     if let Some(TaskState::Pending(cause)) = seen.as_ref().map(|o| &o.state) {
         // Applied again, it starts as soon as it can.
         start(leader, run, step).await?;
-        return tell(leader, run, step, Reason::WaitsForMachine { cause: cause.clone() }).await;
+        let cause = holders::named(leader, &run.tenant, cause.clone()).await?;
+        return tell(leader, run, step, Reason::WaitsForMachine { cause }).await;
     }
     match (read_to, seen) {
         (None, None) => start(leader, run, step).await,
@@ -86,6 +87,9 @@ async fn still_running(leader: &Leader, run: &Run, step: &Step) -> Result<Option
 
 async fn start(leader: &Leader, run: &Run, step: &Step) -> Result<(), Halt> {
     let task = work::task(leader, run, step).await?;
+    if let Err(cause) = places::ready(leader, &run.tenant).await? {
+        return tell(leader, run, step, Reason::WaitsForMachine { cause }).await;
+    }
     if let Err(why) = store_keys::hand_over(leader, &run.tenant).await? {
         return tell(leader, run, step, Reason::WaitsForStoreKey { why }).await;
     }

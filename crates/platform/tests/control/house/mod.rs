@@ -103,7 +103,7 @@ impl House {
         let house = Self { platform, folder, database, store };
         let quota = Quota { concurrent_runs: 1, endpoints: 2, ..Quota::default() };
         for name in ["lumenta", "velkor"] {
-            let new = NewTenant { name: name.into(), title: String::new(), quota };
+            let new = NewTenant { name: name.into(), title: String::new(), quota: quota.clone() };
             house.platform.tenants(&PlatformScope::command_line()).create(new).await.unwrap();
         }
         house.register("world").await;
@@ -320,6 +320,7 @@ async fn open(folder: &Path, database: &str, store: Store) -> Platform {
         confirm_seconds: platform::CONFIRM_SECONDS,
         token_key: platform::sealing::TokenKey::new([7; 32]),
         upload_bytes: UPLOAD_BYTES,
+        tenant_group: "atelier/{tenant}/{role}".into(),
     };
     Platform::open(config, now).await.unwrap()
 }

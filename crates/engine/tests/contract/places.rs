@@ -1,0 +1,68 @@
+//! What stands around a tenant's tasks on a real cluster, while others work on it too.
+
+use crate::cluster::{Cluster, Kept, engine};
+use domain::{
+    compute::Compute,
+    people::Role,
+    tenant_objects::{Found, TenantObject},
+};
+use engine::Place;
+
+/// How each object was found, those that were as they should be left out.
+fn differing(objects: &[TenantObject]) -> Vec<(String, Found)> {
+    for object in objects {
+        assert_eq!(object.refused, None, "{} {}", object.kind, object.name);
+    }
+    let others = objects.iter().filter(|o| o.found != Found::InSync);
+    others.map(|o| (format!("{} {}", o.kind, o.name), o.found.clone())).collect()
+}
+
+#[tokio::test]
+async fn what_others_change_of_a_tenants_objects_is_found_named_and_put_right() {
+    let Some(cluster) = Cluster::find("the objects of a tenant") else { return };
+    let (prefix, engine) = engine(&cluster, "none".into()).await;
+    let namespace = format!("{prefix}acme");
+    let kept = Kept { cluster, namespaces: vec![namespace.clone(), format!("{prefix}platform")] };
+    let kubectl = |args: &[&str]| {
+        let output = kept.cluster.kubectl().args(["-n", &namespace]).args(args).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let compute = Compute { gpus: Some(2), mig: [("1g.10gb".to_owned(), 4)].into(), memory: Some(1 << 36), ..Compute::default() };
+    let place = Place { compute, groups: vec![("tenants/acme/owner".into(), Role::Owner)], ..Place::of("acme".parse().unwrap()) };
+
+    let made = engine.ensure_tenant(&place).await.unwrap();
+    assert!(made.len() > 10 && made.iter().all(|o| o.found == Found::Missing), "{made:?}");
+    // What the API server adds of its own is nobody's change, however it writes amounts.
+    assert_eq!(differing(&engine.ensure_tenant(&place).await.unwrap()), []);
+    let subjects = kubectl(&["get", "rolebinding", "atelier-engineer", "-o", "jsonpath={.subjects[*].name}"]);
+    assert_eq!(subjects, "oidc:/tenants/acme/owner");
+
+    // Opens what is to be closed, without touching any field that was ever sent.
+    let open = r#"{"spec":{"egress":[{}],"podSelector":{"matchLabels":{"nobody":"this"}}}}"#;
+    kubectl(&["patch", "networkpolicy", "default-deny", "--type=merge", "--field-manager=somebody", "-p", open]);
+    kubectl(&["patch", "resourcequota", "atelier", "--type=merge", "-p", r#"{"spec":{"hard":{"requests.nvidia.com/gpu":"20"}}}"#]);
+    kubectl(&["delete", "limitrange", "atelier"]);
+    kubectl(&["label", "namespace", &namespace, "--overwrite", "pod-security.kubernetes.io/enforce=privileged"]);
+    let seen = engine.tenant_objects(&place).await.unwrap().unwrap();
+    let fixed = engine.ensure_tenant(&place).await.unwrap();
+    assert_eq!(differing(&seen), differing(&fixed), "looking changes nothing");
+    let found: std::collections::BTreeMap<_, _> = differing(&fixed).into_iter().collect();
+    assert_eq!(found.len(), 4, "{found:?}");
+    assert_eq!(found["LimitRange atelier"], Found::Missing);
+    let Found::Changed { fields, by } = &found["NetworkPolicy default-deny"] else { panic!("{found:?}") };
+    assert!(fields.contains(&"spec.egress".to_owned()) && fields.len() == 2 && by.contains(&"somebody".to_owned()), "{found:?}");
+    let Found::Changed { fields, .. } = &found["ResourceQuota atelier"] else { panic!("{found:?}") };
+    assert_eq!(fields, &["spec.hard.requests.nvidia.com/gpu"]);
+    assert_eq!(differing(&engine.ensure_tenant(&place).await.unwrap()), []);
+    assert_eq!(kubectl(&["get", "networkpolicy", "default-deny", "-o", "jsonpath={.spec.egress}{.spec.podSelector}"]), "{}");
+    let gpus =
+        |hard: &str| kubectl(&["get", "resourcequota", "atelier", "-o", &format!("jsonpath={{.{hard}.hard.requests\\.nvidia\\.com/gpu}}")]);
+    assert_eq!(gpus("spec"), "2");
+
+    // No limit any more, by the admin's own setting.
+    let unlimited = Place { compute: Compute::default(), ..place };
+    engine.ensure_tenant(&unlimited).await.unwrap();
+    assert_eq!(gpus("spec"), "");
+    assert_eq!(differing(&engine.tenant_objects(&unlimited).await.unwrap().unwrap()), []);
+}
