@@ -12,6 +12,7 @@ pub mod llamafactory;
 mod machine;
 mod merge;
 mod program;
+mod ready;
 mod reporter;
 mod serve;
 mod train;
@@ -19,6 +20,7 @@ mod transfer;
 mod vllm;
 
 pub use install::install;
+pub use serve::Manner;
 
 use domain::{
     artefacts,
@@ -108,7 +110,7 @@ pub fn run(spec_path: &Path, work: Option<&Path>) -> i32 {
 }
 
 /// Serves the model of a spec on `at` until SIGTERM (exit code 0) or until the model server ends (its exit code).
-pub fn serve(spec_path: &Path, work: Option<&Path>, at: SocketAddr) -> i32 {
+pub fn serve(spec_path: &Path, work: Option<&Path>, at: SocketAddr, manner: Manner) -> i32 {
     let (spec_path, work) = (spec_path.to_owned(), work.map(Path::to_owned));
     on_a_thread_of_its_own(move || async move {
         let (spec, task) = match begin(&spec_path, work).await {
@@ -116,7 +118,7 @@ pub fn serve(spec_path: &Path, work: Option<&Path>, at: SocketAddr) -> i32 {
             Err(code) => return code,
         };
         match &spec.work {
-            Work::Serve(work) => serve::serve(&task, work, at).await,
+            Work::Serve(work) => serve::serve(&task, work, at, manner).await,
             _ => bad_spec("This spec is for “task run”."),
         }
     })

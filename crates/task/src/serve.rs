@@ -8,6 +8,7 @@ use crate::{
     failure::{Halt, TaskError},
     http::Http,
     program::{Ended, Next, Program},
+    ready::{self, Readiness},
     reporter::size,
     vllm::{self, Parsers},
 };
@@ -25,11 +26,14 @@ use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 /// How often the wish is compared with what is there.
 const LOOK: Duration = Duration::from_millis(200);
+/// After this time a first call that failed is tried again.
+const RETRY_TOKEN: Duration = Duration::from_secs(1);
 /// After this time a refused adapter is tried again: its files may have come meanwhile.
 const RETRY: Duration = Duration::from_secs(15);
 const GRACE: Duration = Duration::from_secs(15);
@@ -40,8 +44,38 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// and is ended after so many silences in a row. Together a little over a minute.
 const SILENCES: u32 = 3;
 
-pub async fn serve(task: &Context, work: &Serve, at: SocketAddr) -> i32 {
-    match keep_serving(task, work, at).await {
+/// How long whoever sends calls may take to hear that a replica takes none any more.
+const HEARD_WITHIN: Duration = Duration::from_secs(3);
+/// Between two looks at what is under way while it ends.
+const DRAIN_LOOK: Duration = Duration::from_millis(250);
+/// So many looks in a row without a call, and nothing is left: one may be between its last token and its end.
+const QUIET_LOOKS: u32 = 3;
+
+/// How a server is asked whether it takes calls, and how it ends.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// Where it says whether it is ready.
+    pub ready_at: Option<SocketAddr>,
+    /// How long calls under way may go on after it was asked to end. Zero: they break off.
+    pub drain: Duration,
+}
+
+pub async fn serve(task: &Context, work: &Serve, at: SocketAddr, manner: Manner) -> i32 {
+    let readiness = Arc::new(Readiness::default());
+    let tell = async {
+        match manner.ready_at {
+            Some(at) => ready::tell(at, readiness.clone(), &task.reporter).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        code = serve_until_the_end(task, work, at, manner, &readiness) => code,
+        () = tell => crate::FAILED,
+    }
+}
+
+async fn serve_until_the_end(task: &Context, work: &Serve, at: SocketAddr, manner: Manner, readiness: &Readiness) -> i32 {
+    match keep_serving(task, work, at, manner, readiness).await {
         Ok(code) => code,
         Err(Halt::Stopped) => 0,
         Err(Halt::Failed(failure)) => {
@@ -58,13 +92,14 @@ pub async fn serve(task: &Context, work: &Serve, at: SocketAddr) -> i32 {
 }
 
 /// Until the server ends. One that does not start with the parsers that we chose is started once more without them.
-async fn keep_serving(task: &Context, work: &Serve, at: SocketAddr) -> Result<i32, Halt> {
+async fn keep_serving(task: &Context, work: &Serve, at: SocketAddr, manner: Manner, readiness: &Readiness) -> Result<i32, Halt> {
     let weights = fetch(task, work).await?;
     let mut parsers = Parsers::of(work, &weights);
     loop {
         task.reporter.log(LogLevel::Info, parsers.sentence());
         let server = start(task, work, &parsers, &weights, at)?;
-        let ran = run(task, work, at.port(), server).await;
+        readiness.begins();
+        let ran = run(task, work, (at.port(), manner.drain), readiness, server).await;
         match parsers.without_guesses(work) {
             Some(fewer) if ran.parser_does_not_fit => parsers = fewer,
             _ => return Ok(ran.code),
@@ -118,15 +153,25 @@ impl From<i32> for Ran {
     }
 }
 
-/// Until the server ends or is told to.
-async fn run(task: &Context, work: &Serve, port: u16, mut server: Program) -> Ran {
+/// Until the server ends or is told to and its calls are answered. `at`: its port, and how long they may take.
+async fn run(task: &Context, work: &Serve, at: (u16, Duration), readiness: &Readiness, mut server: Program) -> Ran {
     let mut last = VecDeque::new();
-    let http = Http::to(port);
+    let (http, drain) = (Http::to(at.0), at.1);
     let keeper = async {
-        wait_until_ready(task, &http).await;
-        tokio::select! { () = keep_adapters(task, work, &http) => {}, () = falls_silent(&http) => {} }
+        wait_until_ready(task, work, &http).await;
+        readiness.answers();
+        tokio::select! { () = keep_adapters(task, work, &http, readiness) => {}, () = falls_silent(&http, readiness) => {} }
     };
-    tokio::pin!(keeper);
+    // Beside the server's output, which has to be read on, or the server stops at a full pipe.
+    let ends = async {
+        task.stop.asked().await;
+        readiness.ends();
+        if !drain.is_zero() {
+            task.reporter.phase(Phase::Stopping, "takes no new calls and answers those under way");
+            drained(&http, drain).await;
+        }
+    };
+    tokio::pin!(keeper, ends);
     loop {
         tokio::select! {
             next = server.next() => match next {
@@ -162,7 +207,7 @@ async fn run(task: &Context, work: &Serve, port: u16, mut server: Program) -> Ra
                     _ => crate::FAILED.into(),
                 };
             }
-            () = task.stop.asked() => {
+            () = &mut ends => {
                 task.reporter.phase(Phase::Stopping, "stopping vLLM");
                 if let Err(e) = server.stop(GRACE).await {
                     task.reporter.log(LogLevel::Error, format!("The model server could not be stopped: {e}"));
@@ -174,25 +219,50 @@ async fn run(task: &Context, work: &Serve, port: u16, mut server: Program) -> Ra
     }
 }
 
-async fn wait_until_ready(task: &Context, http: &Http) {
+/// A server that says it is well may still be unable to answer: its first token is the proof.
+async fn wait_until_ready(task: &Context, work: &Serve, http: &Http) {
     let began = Instant::now();
     while !vllm::is_healthy(http, Duration::from_secs(2)).await {
         tokio::time::sleep(LOOK).await;
+    }
+    let mut said = String::new();
+    while let Err(why) = vllm::writes_a_token(http, &work.served_name).await {
+        if why != said {
+            task.reporter
+                .log(LogLevel::Warning, format!("The model server is up and does not answer a first call: {}", vllm::without_paths(&why)));
+            said = why;
+        }
+        tokio::time::sleep(RETRY_TOKEN).await;
     }
     task.reporter.phase(Phase::Ready, format!("answers after {:.1} s", began.elapsed().as_secs_f64()));
 }
 
 /// Ends when a server that has answered does not any more. Its process may well run on: a hung engine answers nobody.
-async fn falls_silent(http: &Http) {
+async fn falls_silent(http: &Http, readiness: &Readiness) {
     let mut silences = 0;
     while silences < SILENCES {
         tokio::time::sleep(PROBE).await;
         silences = if vllm::is_healthy(http, PATIENCE).await { 0 } else { silences + 1 };
+        readiness.silent(silences > 0);
     }
 }
 
+/// Ends when no call is under way any more, or after this time.
+async fn drained(http: &Http, at_most: Duration) {
+    let answered = async {
+        tokio::time::sleep(HEARD_WITHIN).await;
+        let mut quiet = 0;
+        while quiet < QUIET_LOOKS {
+            tokio::time::sleep(DRAIN_LOOK).await;
+            // What cannot be told counts as one under way.
+            quiet = if vllm::under_way(http).await == Some(0) { quiet + 1 } else { 0 };
+        }
+    };
+    let _ = tokio::time::timeout(at_most, answered).await;
+}
+
 /// Makes the adapters of a server what they should be. Never ends.
-async fn keep_adapters(task: &Context, work: &Serve, http: &Http) {
+async fn keep_adapters(task: &Context, work: &Serve, http: &Http, readiness: &Readiness) {
     let mut adapters = Adapters { folder: task.folder.join("work/adapters"), loaded: BTreeMap::new(), refused: BTreeMap::new() };
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -201,6 +271,7 @@ async fn keep_adapters(task: &Context, work: &Serve, http: &Http) {
         look.tick().await;
         let Some(wanted) = read_wanted(&task.given.join("adapters.json")) else { continue };
         adapters.make_so(task, work, http, &wanted).await;
+        readiness.adapters_tried();
         let now = adapters.state();
         // Also once at the beginning, so that the portal learns that there are none.
         if said.as_ref() != Some(&now) {

@@ -135,6 +135,38 @@ pub async fn is_healthy(http: &Http, patience: Duration) -> bool {
     matches!(http.get("/health", patience).await, Ok((200, _)))
 }
 
+/// Has the model write one token; an error says why it does not.
+pub async fn writes_a_token(http: &Http, model: &str) -> Result<(), String> {
+    let body = json!({"model": model, "prompt": "1", "max_tokens": 1, "temperature": 0});
+    match http.post("/v1/completions", &body, Duration::from_secs(120)).await? {
+        (200, answer) => match serde_json::from_str::<Value>(&answer).map(|a| a["choices"][0]["text"].is_string()) {
+            Ok(true) => Ok(()),
+            _ => Err("its answer is none".into()),
+        },
+        (status, said) => Err(format!("{status} {}", said.lines().next().unwrap_or_default().chars().take(300).collect::<String>())),
+    }
+}
+
+/// Calls that are being answered or wait for their turn, by the server's own figures; none where it does not tell.
+pub async fn under_way(http: &Http) -> Option<u64> {
+    match http.get("/metrics", Duration::from_secs(10)).await {
+        Ok((200, text)) => calls_under_way(&text),
+        _ => None,
+    }
+}
+
+/// `vllm:num_requests_running{engine="0",model_name="demo"} 2.0`
+fn calls_under_way(metrics: &str) -> Option<u64> {
+    let of = |name: &str| {
+        let values = metrics.lines().filter_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            rest.starts_with(['{', ' ']).then(|| rest.rsplit(' ').next()?.parse::<f64>().ok()).flatten()
+        });
+        values.fold(None, |sum: Option<f64>, value| Some(sum.unwrap_or(0.0) + value))
+    };
+    Some((of("vllm:num_requests_running")? + of("vllm:num_requests_waiting")?).ceil() as u64)
+}
+
 /// `path`: folder of the adapter on this machine. An error says why not.
 pub async fn load_adapter(http: &Http, name: &str, path: &Path) -> Result<(), AdapterReason> {
     match http.post("/v1/load_lora_adapter", &json!({"lora_name": name, "lora_path": path}), Duration::from_secs(120)).await {
@@ -350,6 +382,15 @@ mod tests {
         assert!(why_it_ended(Ended::Signal(9), &lines("x")).contains("memory ran out"));
         assert_eq!(why_it_ended(Ended::Exit(1), &lines("ValueError: odd")), "The model server ended (exit 1): ValueError: odd");
         assert_eq!(why_it_ended(Ended::Exit(3), &lines("x")), "The model server ended (exit 3).");
+    }
+
+    #[test]
+    fn calls_under_way_are_those_that_run_and_those_that_wait() {
+        let metrics = "# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running{engine=\"0\",model_name=\"a b\"} 2.0\n\
+            vllm:num_requests_running{engine=\"1\"} 1.0\nvllm:num_requests_waiting{engine=\"0\"} 4.0\nvllm:num_requests_waiting_by_reason{r=\"x\"} 9.0\n";
+        assert_eq!(calls_under_way(metrics), Some(7));
+        assert_eq!(calls_under_way("vllm:num_requests_running 0.0\nvllm:num_requests_waiting 0.0\n"), Some(0));
+        assert_eq!(calls_under_way("vllm:num_requests_running 0.0\n"), None, "half of it says nothing");
     }
 
     #[test]

@@ -135,6 +135,66 @@ fn adapters_come_and_go_without_a_restart_and_a_dead_server_is_noticed() {
     engines.into_iter().for_each(wait_until_gone);
 }
 
+/// Status of `GET /ready`; 0 where nobody listens.
+fn readiness(port: u16) -> u16 {
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return 0 };
+    let mut text = String::new();
+    let _ = write!(stream, "GET /ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .and_then(|()| stream.read_to_string(&mut text).map(drop));
+    text.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
+}
+
+/// A stream of so many tokens: told when its first piece is there, and read to its end.
+fn stream(port: u16, tokens: u32, began: &std::sync::mpsc::Sender<()>) -> String {
+    let body = json!({"model": "demo", "stream": true, "max_tokens": tokens, "ignore_eos": true, "messages": [{"role": "user", "content": "What are you?"}]}).to_string();
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+    write!(stream, "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let (mut all, mut piece, mut told) = (Vec::new(), [0; 4096], false);
+    while let Ok(read @ 1..) = stream.read(&mut piece) {
+        all.extend_from_slice(&piece[..read]);
+        if !told && String::from_utf8_lossy(&all).contains("data: ") {
+            began.send(()).unwrap();
+            told = true;
+        }
+    }
+    String::from_utf8_lossy(&all).into_owned()
+}
+
+#[test]
+fn a_server_is_ready_after_its_first_token_and_answers_what_is_under_way_before_it_ends() {
+    let Some(_machine) = machine("ATELIER_VLLM_PYTHON") else { return };
+    let (port, ready_port) = (free_port(), free_port());
+    let world = World { drains: Some((ready_port, 100)), ..World::new(16) };
+    let mut task = world.serve("ep-1", port);
+    task.wait_for("loading", 60, |s| matches!(s, TaskMessage::Phase { phase: Phase::Loading, .. }).then_some(()));
+    assert_ne!(readiness(ready_port), 200, "nothing is loaded yet");
+    task.wait_for("ready", 240, |s| matches!(s, TaskMessage::Phase { phase: Phase::Ready, .. }).then_some(()));
+    wait_for_adapters(&mut task, &[], 0);
+    assert_eq!(readiness(ready_port), 200);
+
+    let (began, begins) = std::sync::mpsc::channel();
+    let streams: Vec<_> = (0..8)
+        .map(|_| {
+            let began = began.clone();
+            std::thread::spawn(move || stream(port, 440, &began))
+        })
+        .collect();
+    for _ in 0..8 {
+        begins.recv_timeout(Duration::from_secs(60)).expect("a stream does not begin");
+    }
+    task.signal("-TERM");
+    task.wait_for("draining", 30, |s| matches!(s, TaskMessage::Phase { phase: Phase::Stopping, .. }).then_some(()));
+    assert_eq!(readiness(ready_port), 503);
+    // Whoever has not heard of it yet still gets an answer.
+    assert!(!answer(port, "demo").is_empty());
+    for stream in streams {
+        let all = stream.join().unwrap();
+        assert!(all.contains("data: [DONE]"), "a stream broke off: …{}", &all[all.len().saturating_sub(300)..]);
+    }
+    assert_eq!(task.wait(60).code(), Some(0), "{}", task.log());
+}
+
 #[test]
 fn a_whole_model_is_served_and_one_that_hangs_is_ended() {
     let Some(_machine) = machine("ATELIER_VLLM_PYTHON") else { return };

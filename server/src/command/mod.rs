@@ -21,6 +21,7 @@ use std::{
     net::IpAddr,
     path::PathBuf,
     process::{ExitCode, Termination},
+    time::Duration,
 };
 use tracing_subscriber::{
     EnvFilter, Layer,
@@ -92,6 +93,12 @@ enum TaskCommand {
         host: IpAddr,
         #[arg(long)]
         port: u16,
+        /// Where it says whether it takes calls (`/ready`); default: nowhere.
+        #[arg(long)]
+        ready_port: Option<u16>,
+        /// Seconds that calls under way may go on after SIGTERM.
+        #[arg(long, default_value_t = 0)]
+        drain: u64,
     },
     /// Copies this program to where the containers of a pod share it.
     Install {
@@ -112,7 +119,10 @@ pub fn main() -> ExitCode {
     match line.command {
         // These never see the portal's runtime or its log: their output is read by the portal.
         Command::Task(TaskCommand::Run { spec, work }) => exit(task::run(&spec, work.as_deref())),
-        Command::Task(TaskCommand::Serve { spec, work, host, port }) => exit(task::serve(&spec, work.as_deref(), (host, port).into())),
+        Command::Task(TaskCommand::Serve { spec, work, host, port, ready_port, drain }) => {
+            let manner = task::Manner { ready_at: ready_port.map(|port| (host, port).into()), drain: Duration::from_secs(drain) };
+            exit(task::serve(&spec, work.as_deref(), (host, port).into(), manner))
+        }
         Command::Task(TaskCommand::Install { to }) => exit(task::install(&to)),
         Command::Task(TaskCommand::Supervise { folder }) => exit(::engine::local::supervise(&folder)),
         Command::Rights => {
@@ -243,7 +253,21 @@ mod tests {
             &["atelier", "task", "serve", "--spec", "/x/spec.json", "--port", "4000"],
             &["atelier", "task", "supervise", "--folder", "/x"],
             &["atelier", "task", "run", "--spec", "/x/spec.json", "--work", "/w"],
-            &["atelier", "task", "serve", "--spec", "/x/spec.json", "--work", "/w", "--host", "0.0.0.0", "--port", "8000"],
+            &[
+                "atelier",
+                "task",
+                "serve",
+                "--spec",
+                "/x/spec.json",
+                "--work",
+                "/w",
+                "--host",
+                "0.0.0.0",
+                "--port",
+                "8000",
+                "--ready-port",
+                "8001",
+            ],
             &["atelier", "task", "install", "--to", "/atelier/bin/atelier"],
         ] {
             assert!(Line::try_parse_from(line).is_ok(), "{line:?}");

@@ -9,6 +9,7 @@ import http.server
 import json
 import os
 import sys
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -80,6 +81,13 @@ class ModelServer(http.server.BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     models = []
+    # Calls that are being answered.
+    running = 0
+    counting = threading.Lock()
+
+    def counted(self, n):
+        with ModelServer.counting:
+            ModelServer.running += n
 
     def log_message(self, *_):
         pass
@@ -97,6 +105,12 @@ class ModelServer(http.server.BaseHTTPRequestHandler):
             self.answer({"object": "list", "data": [{"id": m, "object": "model", "created": 1, "owned_by": "standin"} for m in self.models]})
         elif self.path in ("/health", "/ping", "/version"):
             self.answer({"version": "stand-in"})
+        elif self.path == "/metrics":
+            figures = f'vllm:num_requests_running{{engine="0"}} {ModelServer.running}.0\nvllm:num_requests_waiting{{engine="0"}} 0.0\n'.encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(figures)))
+            self.end_headers()
+            self.wfile.write(figures)
         else:
             self.answer({"error": {"message": "not here"}}, 404)
 
@@ -116,22 +130,35 @@ class ModelServer(http.server.BaseHTTPRequestHandler):
             return self.answer({"error": {"message": "not here"}}, 404)
         if asked["model"] not in self.models:
             return self.answer({"object": "error", "message": f"The model `{asked['model']}` does not exist.", "type": "NotFoundError", "code": 404}, 404)
+        self.counted(1)
+        try:
+            self.complete(asked)
+        finally:
+            self.counted(-1)
+
+    def complete(self, asked):
         text = f"answered by {asked['model']}"
+        said = asked["messages"][-1]["content"] if asked.get("messages") else ""
+        # As long as a short answer of a real one takes.
+        pause = 0.05 if said == "in a moment" else 0
+        text += " word" * 7 if pause else ""
         usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
         if not asked.get("stream"):
+            time.sleep(10 * pause)
             choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+            if "messages" not in asked:
+                choice = {"index": 0, "text": text, "finish_reason": "length"}
             return self.answer({"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": asked["model"], "choices": [choice], "usage": usage})
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
         self.end_headers()
         common = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": asked["model"]}
-        if asked.get("messages") and asked["messages"][-1]["content"] == "slowly":
+        if said == "slowly":
             # Longer than any shutdown waits.
             text = "more " * 6000
         for word in text.split(" "):
-            if len(text) > 1000:
-                time.sleep(0.05)
+            time.sleep(0.05 if len(text) > 1000 else pause)
             self.say(common | {"choices": [{"index": 0, "delta": {"content": word + " "}, "finish_reason": None}]})
         self.say(common | {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
         if (asked.get("stream_options") or {}).get("include_usage"):

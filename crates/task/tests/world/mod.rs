@@ -29,9 +29,18 @@ pub fn be_the_task() {
     if let Ok(spec) = std::env::var("TASK_SPEC") {
         let spec = Path::new(&spec);
         std::process::exit(match std::env::var("TASK_PORT") {
-            Ok(port) => task::serve(spec, None, ([127, 0, 0, 1], port.parse().unwrap()).into()),
+            Ok(port) => task::serve(spec, None, ([127, 0, 0, 1], port.parse().unwrap()).into(), manner()),
             Err(_) => task::run(spec, None),
         });
+    }
+}
+
+/// As the environment says: where it tells whether it is ready, and how long it drains.
+fn manner() -> task::Manner {
+    let number = |name: &str| std::env::var(name).ok().map(|n| n.parse().unwrap());
+    task::Manner {
+        ready_at: number("TASK_READY_PORT").map(|port: u64| ([127, 0, 0, 1], port as u16).into()),
+        drain: Duration::from_secs(number("TASK_DRAIN").unwrap_or(0)),
     }
 }
 
@@ -52,6 +61,8 @@ pub struct World {
     s3: Option<(ArtefactStore, StoreKey)>,
     pub train_rows: u64,
     pub held_out_rows: u64,
+    /// Of what it serves: where that says whether it takes calls, and for how many seconds calls under way may go on at the end.
+    pub drains: Option<(u16, u64)>,
 }
 
 impl World {
@@ -59,7 +70,7 @@ impl World {
     pub fn new(rows: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/world");
-        let world = Self { folder, s3: None, train_rows: rows as u64, held_out_rows: 8 };
+        let world = Self { folder, s3: None, train_rows: rows as u64, held_out_rows: 8, drains: None };
         let base = world.stored(&artefacts::base_model(BASE));
         std::fs::create_dir_all(&base).unwrap();
         for entry in std::fs::read_dir(examples.join("base-model")).unwrap().flatten() {
@@ -248,6 +259,9 @@ impl World {
             .env_remove("TASK_PORT");
         if let Some(port) = port {
             command.env("TASK_PORT", port.to_string());
+        }
+        if let Some((port, seconds)) = self.drains {
+            command.env("TASK_READY_PORT", port.to_string()).env("TASK_DRAIN", seconds.to_string());
         }
         let child = command.stdin(Stdio::null()).stdout(std::fs::File::create(&output).unwrap()).spawn().unwrap();
         Process { child, output }
