@@ -1,5 +1,5 @@
 //! Which copy of a model server takes the next call: the one with the fewest calls of this gateway under way, of those that can be
-//! reached. A copy that cannot is left out for a while, so that not every call has to find that out.
+//! reached. A copy that cannot, or that takes calls and answers none, is left out for a while, so that not every call has to find that out.
 
 use std::{
     collections::HashMap,
@@ -14,6 +14,11 @@ use std::{
 const OUT_AT_FIRST: Duration = Duration::from_secs(1);
 /// up to this.
 const OUT_AT_MOST: Duration = Duration::from_secs(30);
+/// So many calls in a row that a copy took and did not begin to answer in time, and it counts as one that cannot be reached. One alone may have
+/// been a very long prompt.
+const SILENCES: u32 = 3;
+/// Silences that are older are forgotten with their copy.
+const SILENT_FOR: Duration = Duration::from_secs(3600);
 
 #[derive(Default)]
 pub(crate) struct Balance {
@@ -27,6 +32,8 @@ pub(crate) struct Balance {
 struct ServerCopy {
     under_way: u32,
     out: Option<Out>,
+    /// Calls in a row that it did not begin to answer in time, and when the last was given up.
+    silences: Option<(u32, Instant)>,
 }
 
 #[derive(Clone, Copy)]
@@ -65,7 +72,7 @@ impl Balance {
         let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(copy) = copies.get_mut(address) else { return };
         change(copy);
-        if copy.under_way == 0 && copy.out.is_none() {
+        if copy.under_way == 0 && copy.out.is_none() && copy.silences.is_none() {
             copies.remove(address);
         }
     }
@@ -78,7 +85,25 @@ impl AtCopy {
 
     /// It has begun to answer.
     pub(crate) fn answered(&self) {
-        self.balance.change(&self.address, |copy| copy.out = None);
+        self.balance.change(&self.address, |copy| (copy.out, copy.silences) = (None, None));
+    }
+
+    /// It took the call, and has not begun to answer within the time that it had.
+    pub(crate) fn silent(&self) {
+        self.silent_at(Instant::now());
+    }
+
+    fn silent_at(&self, now: Instant) {
+        let mut hangs = false;
+        self.balance.change(&self.address, |copy| {
+            let silences = copy.silences.map_or(0, |(n, _)| n) + 1;
+            copy.silences = Some((silences, now));
+            hangs = silences >= SILENCES;
+        });
+        if hangs {
+            tracing::warn!(upstream = %self.address, "a copy of a model server takes calls and answers none");
+            self.failed_at(now);
+        }
     }
 
     /// It could not be reached, or broke off before it answered.
@@ -98,7 +123,10 @@ impl AtCopy {
         });
         // Addresses of copies that are gone for good come never again: they are forgotten some time after they were left out.
         let mut copies = self.balance.copies.lock().unwrap_or_else(PoisonError::into_inner);
-        copies.retain(|_, c| c.under_way > 0 || c.out.is_some_and(|out| now < out.until + OUT_AT_MOST));
+        copies.retain(|_, c| {
+            let silent = c.silences.is_some_and(|(_, at)| now < at + SILENT_FOR);
+            c.under_way > 0 || silent || c.out.is_some_and(|out| now < out.until + OUT_AT_MOST)
+        });
     }
 }
 
@@ -169,6 +197,30 @@ mod tests {
         }
         assert_eq!(tried, all);
         assert!(balance.choose(&[], &[]).is_none());
+    }
+
+    #[test]
+    fn a_copy_that_takes_calls_and_answers_none_is_left_out_after_the_third_in_a_row() {
+        let (balance, all, now) = (Arc::new(Balance::default()), addresses(2), Instant::now());
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let first = || balance.choose_at(&all[..1], &[], at(0)).unwrap();
+        let chosen = |now| balance.choose_at(&all, &[], now).unwrap().address().to_owned();
+        for _ in 0..2 {
+            first().silent_at(at(0));
+        }
+        first().answered();
+        for _ in 0..2 {
+            first().silent_at(at(0));
+            assert!((0..4).any(|_| chosen(at(0)) == all[0]), "a long prompt may be silent for long");
+        }
+        first().silent_at(at(0));
+        assert!((0..4).all(|_| chosen(at(0)) == all[1]));
+        assert!((0..4).any(|_| chosen(at(1)) == all[0]), "it is tried again");
+        first().silent_at(at(1));
+        assert!((0..4).all(|_| chosen(at(2)) == all[1]), "one more silence is enough then, and for longer");
+        first().answered();
+        assert!((0..4).any(|_| chosen(at(2)) == all[0]));
+        assert!(balance.copies.lock().unwrap().is_empty());
     }
 
     #[test]

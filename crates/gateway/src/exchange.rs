@@ -202,7 +202,12 @@ impl Exchange {
             Some(_) => Until::first_byte(self.inner.config.first_byte_timeout),
             None => Until::answer(route),
         };
-        let (answer, at) = until.limit(&sent, self.inner.upstreams.send(route, kind.route(), id, sending.clone())).await?;
+        let sending_it = self.inner.upstreams.send(route, kind.route(), id, sending.clone(), until.at);
+        let (answer, at) = until.limit(&sent, sending_it).await?;
+        // The head of a stream comes at once, also from a server that hangs.
+        if shown.is_none() || !answer.status().is_success() {
+            at.answered();
+        }
         meter.answered_by(at);
         if !answer.status().is_success() {
             return Err(self.upstream_refusal(answer, &sent, &sending).await.into());

@@ -55,7 +55,9 @@ impl Upstreams {
         Self { client, outside, balance: Arc::default(), max_answer_bytes: config.max_answer_bytes }
     }
 
-    /// Sends the call to one copy of the model server, and to another where it could not be sent at all; waits for the answer's head.
+    /// Sends the call to one copy of the model server, and waits for the answer's head until `until`. Another copy gets it where it could not be
+    /// sent at all, and once where the connection broke off before anything of an answer came: the copy is gone then, and nobody has seen
+    /// what it made of the call.
     /// Dropping the future, or the answer's body before its end, closes the connection, on which vLLM stops generating.
     pub(crate) async fn send(
         &self,
@@ -63,31 +65,38 @@ impl Upstreams {
         path: &str,
         request_id: HeaderValue,
         body: Bytes,
+        until: tokio::time::Instant,
     ) -> Result<(Response<Incoming>, AtCopy), Refusal> {
-        let mut tried = Vec::new();
+        let (mut tried, mut broke_off) = (Vec::new(), false);
         while let Some(copy) = self.balance.choose(&route.upstreams, &tried) {
             let uri = address(copy.address(), &format!("v1/{path}"))?;
             if !route.model_server.capabilities().runs_here {
                 return Ok((self.send_outside(route, uri, request_id, body).await?, copy));
             }
-            match self.send_to(&uri, &request_id, &body).await {
-                Ok(response) => {
-                    copy.answered();
-                    return Ok((response, copy));
-                }
+            let Ok(sent) = tokio::time::timeout_at(until, self.send_to(&uri, &request_id, &body)).await else {
+                copy.silent();
+                // Whoever waits for us has the same limit, and words for it.
+                return std::future::pending().await;
+            };
+            match sent {
+                Ok(response) => return Ok((response, copy)),
                 Err(e) => {
                     copy.failed();
                     let (upstream, error) = (copy.address(), causes::in_words(&e));
-                    if !e.is_connect() {
+                    if e.is_connect() {
+                        tracing::warn!(upstream, error, "the model server cannot be reached");
+                    } else {
                         tracing::warn!(upstream, error, "the model server broke off before it answered");
-                        return Err(Refusal::upstream_died());
+                        // A call that ends two servers would end all of them.
+                        if std::mem::replace(&mut broke_off, true) {
+                            break;
+                        }
                     }
-                    tracing::warn!(upstream, error, "the model server cannot be reached");
                     tried.push(upstream.to_owned());
                 }
             }
         }
-        Err(Refusal::unreachable())
+        Err(if broke_off { Refusal::upstream_died() } else { Refusal::unreachable() })
     }
 
     async fn send_to(

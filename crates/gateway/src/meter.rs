@@ -75,7 +75,19 @@ impl Meter {
     }
 
     pub(crate) fn first_byte(&mut self) {
-        self.first_byte.get_or_insert_with(Instant::now);
+        if self.first_byte.is_none() {
+            self.first_byte = Some(Instant::now());
+            if let Some(at) = &self.at {
+                at.answered();
+            }
+        }
+    }
+
+    /// Nothing came for as long as it may take.
+    pub(crate) fn silent(&self) {
+        if let Some(at) = self.at.as_ref().filter(|_| self.first_byte.is_none()) {
+            at.silent();
+        }
     }
 
     /// A chunk of a stream.

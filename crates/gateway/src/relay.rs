@@ -231,6 +231,7 @@ impl Flow {
                         self.upstream = None;
                         return Poll::Ready(None);
                     } else {
+                        self.meter.silent();
                         return self.break_off(&Refusal::upstream_slow(self.patience.as_secs()), Vec::new());
                     }
                 }

@@ -80,33 +80,72 @@ async fn a_copy_that_is_gone_costs_no_call_and_is_not_asked_again_at_once() {
     assert_eq!(world.chat(&chat("helpdesk")).await.refused(), (503, "upstream_unreachable".into()), "each was tried once");
 }
 
-/// It may have been worked on, and the answer be paid for.
-#[tokio::test]
-async fn a_call_that_was_sent_to_a_copy_is_not_sent_to_another() {
-    let world = World::start().await;
-    let (a, at_a) = Double::start().await;
+/// Takes calls, and breaks each off before it says anything, later than a kept connection that was closed would show it.
+async fn breaks_off() -> (std::sync::Arc<std::sync::atomic::AtomicUsize>, String) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let breaks_off = format!("http://{}", listener.local_addr().unwrap());
-    let read = tokio::spawn(async move {
-        let mut calls = 0;
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let calls = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = calls.clone();
+    tokio::spawn(async move {
         loop {
             let (mut connection, _) = listener.accept().await.unwrap();
-            let mut head = [0; 64];
-            tokio::io::AsyncReadExt::read_exact(&mut connection, &mut head).await.unwrap();
-            // Longer than a kept connection that was closed takes to show it.
-            tokio::time::sleep(std::time::Duration::from_millis(700)).await;
-            calls += 1;
-            if calls == 1 {
-                return;
-            }
+            counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            tokio::spawn(async move {
+                let _ = tokio::io::AsyncReadExt::read(&mut connection, &mut [0; 64]).await;
+                tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+            });
         }
     });
-    serve_from(&world, &[&breaks_off]);
-    let refused = world.chat(&chat("helpdesk")).await.refused();
-    assert_eq!(refused.0, 502, "{refused:?}");
-    read.await.unwrap();
-    serve_from(&world, &[&breaks_off, &at_a]);
-    assert_eq!(a.hits(), 0);
-    assert_eq!(world.chat(&chat("helpdesk")).await.status, 200, "the copy that broke off is left out");
-    assert_eq!(a.hits(), 1);
+    (calls, address)
+}
+
+#[tokio::test]
+async fn a_call_that_a_copy_took_and_did_not_begin_to_answer_is_answered_by_another_once() {
+    let world = World::start().await;
+    let (a, at_a) = Double::start().await;
+    let (broke_off, at_b) = breaks_off().await;
+    serve_from(&world, &[&at_b]);
+    assert_eq!(world.chat(&chat("helpdesk")).await.refused(), (502, "upstream_died".into()), "there is no other");
+    assert_eq!(broke_off.load(std::sync::atomic::Ordering::SeqCst), 1);
+    let (broke_off, at_b) = breaks_off().await;
+    let (broke_off_too, at_c) = breaks_off().await;
+    serve_from(&world, &[&at_b, &at_a]);
+    for _ in 0..3 {
+        assert_eq!(world.chat(&chat("helpdesk")).await.status, 200);
+    }
+    assert_eq!((a.hits(), broke_off.load(std::sync::atomic::Ordering::SeqCst)), (3, 1), "the copy that broke off is left out");
+    // A call that ends every server it meets meets two.
+    let (third, at_d) = breaks_off().await;
+    let (fourth, at_e) = breaks_off().await;
+    serve_from(&world, &[&at_c, &at_d, &at_e]);
+    assert_eq!(world.chat(&chat("helpdesk")).await.refused(), (502, "upstream_died".into()));
+    let met: usize = [broke_off_too, third, fourth].iter().map(|c| c.load(std::sync::atomic::Ordering::SeqCst)).sum();
+    assert_eq!(met, 2);
+}
+
+#[tokio::test]
+async fn a_copy_that_takes_calls_and_answers_none_is_left_out() {
+    let quick = gateway::GatewayConfig { first_byte_timeout: std::time::Duration::from_millis(300), ..Default::default() };
+    let world = World::with(quick, 10_000).await;
+    let (a, at_a) = Double::start().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hangs = format!("http://{}", listener.local_addr().unwrap());
+    let took = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let taken = took.clone();
+    tokio::spawn(async move {
+        loop {
+            let connection = listener.accept().await.unwrap();
+            taken.lock().unwrap().push(connection);
+        }
+    });
+    serve_from(&world, &[&hangs]);
+    for _ in 0..3 {
+        assert_eq!(world.chat(&streaming("helpdesk")).await.refused(), (504, "upstream_timeout".into()));
+    }
+    serve_from(&world, &[&hangs, &at_a]);
+    let before = took.lock().unwrap().len();
+    for _ in 0..6 {
+        assert_eq!(world.chat(&streaming("helpdesk")).await.status, 200);
+    }
+    assert_eq!((a.hits(), took.lock().unwrap().len()), (6, before), "nobody waits for it any more");
 }
