@@ -165,7 +165,8 @@ fn stream(port: u16, tokens: u32, began: &std::sync::mpsc::Sender<()>) -> String
 fn a_server_is_ready_after_its_first_token_and_answers_what_is_under_way_before_it_ends() {
     let Some(_machine) = machine("ATELIER_VLLM_PYTHON") else { return };
     let (port, ready_port) = (free_port(), free_port());
-    let world = World { drains: Some((ready_port, 100)), ..World::new(16) };
+    let mut world = World::new(16);
+    world.drains = Some((ready_port, 100));
     let mut task = world.serve("ep-1", port);
     task.wait_for("loading", 60, |s| matches!(s, TaskMessage::Phase { phase: Phase::Loading, .. }).then_some(()));
     assert_ne!(readiness(ready_port), 200, "nothing is loaded yet");
