@@ -58,6 +58,7 @@ export function pages(summary) {
     { name: 'admin-tenant-new', path: '/admin/tenants-new', who: 'admin', h1: /new tenant/i, shows: [/storage/i] },
     { name: 'admin-tenant', path: `/admin/tenants/${tenant}`, who: 'admin', h1: /./, shows: [/quota/i, /engineer/i] },
     { name: 'admin-base-models', path: '/admin/base-models', who: 'admin', h1: /base models/i, shows: [name(base)] },
+    { name: 'admin-cluster', path: '/admin/cluster', who: 'admin', h1: /cluster/i, shows: [/the machine of this portal/i] },
     { name: 'admin-usage', path: '/admin/usage', who: 'admin', h1: /usage records/i, shows: [/every call is recorded/i] },
     { name: 'admin-audit', path: '/admin/audit', who: 'auditor', h1: /audit/i, shows: [/run\.launch/] },
 

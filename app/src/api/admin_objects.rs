@@ -19,6 +19,11 @@ pub struct TenantObjectList {
 #[server(prefix = "/rpc", endpoint = "admin/tenant-objects", output = Wire)]
 pub async fn tenant_objects(name: String) -> Result<Option<TenantObjectList>, AppError> {
     let (platform, scope) = super::platform_scope()?;
+    scope.permit(domain::policy::Action::PlatformTenantsRead)?;
+    // Nothing is read for what cannot be there.
+    if !platform.has_cluster() {
+        return Ok(None);
+    }
     let tenants = platform.tenants(&scope);
     let tenant = match tenants.get(&name).await {
         Ok(found) => found.tenant,
