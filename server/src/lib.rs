@@ -9,6 +9,7 @@ pub mod devprovider;
 pub mod finding;
 pub mod http;
 pub mod layers;
+mod limit_shares;
 pub mod listener;
 pub mod metrics;
 pub mod portal;

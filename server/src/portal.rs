@@ -10,6 +10,7 @@ use crate::{
         proxies::Proxies,
         request::Watch,
     },
+    limit_shares,
     listener::{Limits, Listener, Slots, Tls, files},
     metrics,
     signin::{
@@ -150,11 +151,20 @@ pub async fn start(mut args: ServeArgs, locations: Locations, program: PathBuf) 
             opened.with_context(|| format!("The folder {} for calls that are not in the database yet cannot be used", spool.display()))?;
         let bearer = of_an_issuer.then(|| Bearer::new(sign_in.clone(), sign_in.access_rules(&config), platform.clone(), directory.clone()));
         let gateway = Gateway::new(
-            GatewayConfig { outside_allowed: config.outside_allowed.clone(), ..GatewayConfig::default() },
+            GatewayConfig {
+                outside_allowed: config.outside_allowed.clone(),
+                // On SQLite there is one process.
+                limits_are_shared: config.locations.database_url.is_some(),
+                ..GatewayConfig::default()
+            },
             directory,
             sink.clone(),
             now,
         );
+        if let Some(shares) = gateway.limit_shares() {
+            let name = format!("{}:{}:{}", hostname(), std::process::id(), uuid::Uuid::now_v7());
+            last_tasks.spawn("limit shares", limit_shares::keep(platform.clone(), shares, name, calls_end.clone()));
+        }
         let written = metrics::UsageWritten::default();
         measured = Some((gateway.measures().clone(), written.clone(), sink));
         let mut gateway = gateway.router();

@@ -30,6 +30,7 @@ pub mod ids;
 pub mod inspect;
 pub mod key;
 pub mod latency;
+pub mod limit_shares;
 pub mod lineage;
 pub mod model;
 pub mod model_server;

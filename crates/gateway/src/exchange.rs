@@ -225,7 +225,8 @@ impl Exchange {
             caller.reserve(demand, prompt, route.context, &self.inner.ledger, default)
         };
         let mut demand = asked.demand;
-        let over = match reserve(&demand, Prompt::Bound) {
+        let reserve = async |demand: &Demand, prompt| self.inner.ledger.with_a_share(|| reserve(demand, prompt)).await;
+        let over = match reserve(&demand, Prompt::Bound).await {
             Ok(admitted) => return Ok((admitted, demand)),
             Err(over) => over,
         };
@@ -235,7 +236,7 @@ impl Exchange {
             && let Some(tokens) = self.inner.upstreams.count(route, question).await
         {
             demand.prompt_guess = u32::try_from(tokens).unwrap_or(u32::MAX);
-            return match reserve(&demand, Prompt::Counted(tokens)) {
+            return match reserve(&demand, Prompt::Counted(tokens)).await {
                 Ok(admitted) => Ok((admitted, demand)),
                 Err(over) => Err(Refusal::over_limit(*over)),
             };

@@ -10,8 +10,8 @@
 //! - calls under way at once are bounded per key, member and tenant (`under_way`);
 //! - errors of a model server are told in our words (`upstream_errors`).
 //!
-//! Limits are counted by each gateway process for itself: with `n` gateway replicas behind one address, a key can reach up
-//! to `n` times its limit.
+//! Where several gateways keep limits together, each stays within its share of every limit; [`LimitShares`] says what it asks for, and
+//! takes what it is given. A call waits for that only where its share does not hold it and the limit may.
 
 mod admit;
 mod asked;
@@ -28,15 +28,18 @@ mod measures;
 mod meter;
 mod relay;
 mod router;
+mod shares;
 mod spool;
 mod sse;
 mod tally;
 mod under_way;
 mod upstream_errors;
+mod window;
 mod wire;
 
 pub use exchange::Exchange;
 pub use measures::Measures;
+pub use shares::LimitShares;
 pub use spool::{RECORD_BYTES, SpoolConfig, SpoolStatus, UsageReceiver, UsageSink};
 
 use domain::{directory::Directory, time::Timestamp};
@@ -87,6 +90,9 @@ pub struct GatewayConfig {
     pub idle_connections: usize,
     /// Addresses of this machine and its neighbours at which somebody else's model server may be. Default: none.
     pub outside_allowed: outside::Allowed,
+    /// Whether limits are kept together with other gateways: somebody must join [`Gateway::limit_shares`] to what they share. Default: no,
+    /// this gateway counts for itself.
+    pub limits_are_shared: bool,
 }
 
 impl Default for GatewayConfig {
@@ -101,6 +107,7 @@ impl Default for GatewayConfig {
             default_max_tokens: 1_024,
             idle_connections: 256,
             outside_allowed: outside::Allowed::default(),
+            limits_are_shared: false,
         }
     }
 }
@@ -128,12 +135,13 @@ impl Gateway {
     /// Starts nothing; connections are made when calls come.
     pub fn new(config: GatewayConfig, directory: watch::Receiver<Arc<Directory>>, usage: UsageSink, clock: fn() -> Timestamp) -> Gateway {
         let upstreams = forward::Upstreams::new(&config);
+        let ledger = Arc::new(limits::Ledger::new(config.limits_are_shared));
         let inner = Inner {
             config,
             directory,
             usage,
             clock,
-            ledger: Arc::default(),
+            ledger,
             under_way: Arc::default(),
             speeds: Arc::default(),
             upstreams,
@@ -141,6 +149,11 @@ impl Gateway {
             measures: Measures::default(),
         };
         Gateway { inner: Arc::new(inner) }
+    }
+
+    /// To be joined to the other gateways; none where this one counts for itself.
+    pub fn limit_shares(&self) -> Option<LimitShares> {
+        LimitShares::of(&self.inner.ledger)
     }
 
     /// What is counted here, for `/metrics`.

@@ -7,104 +7,49 @@
 //! Tokens are reserved before the call (estimate of the prompt + the most that may be answered) and settled after it with
 //! the real counts: what was reserved too much returns at once to the second that it was taken in, what was too little is
 //! added at the second of settling. Key and tenant are looked at and charged under one lock.
+//!
+//! Where several gateways keep one limit together, each stays within its share of it (`shares`); the windows are the same.
 
+use crate::{
+    shares::{Rounds, Share},
+    window::Window,
+};
 use domain::{ids::KeyId, key::Limits, name::Name};
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
 const SHARDS: usize = 16;
-const WINDOW_S: u64 = 60;
 /// Reservations in a shard between two sweeps of subjects that have been silent for a minute.
 const SWEEP_EVERY: u32 = 4_096;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Subject {
+pub(crate) enum Subject {
     Key(KeyId),
     Tenant(Name),
 }
 
-/// Counts of the last 60 seconds, by second.
+/// One limit's count, and the share of it.
 #[derive(Default)]
-struct Window {
-    steps: VecDeque<(u64, u64)>,
-    total: u64,
-}
-
-impl Window {
-    fn forget_old(&mut self, now_ms: u64) {
-        while let Some(&(second, count)) = self.steps.front() {
-            if leaves_at_ms(second) > now_ms {
-                break;
-            }
-            self.total -= count;
-            self.steps.pop_front();
-        }
-    }
-
-    fn add(&mut self, now_ms: u64, count: u64) {
-        let second = now_ms / 1_000;
-        self.total += count;
-        match self.steps.back_mut() {
-            // A clock read before the lock was taken may be a little behind: the later second is the stricter one.
-            Some(last) if last.0 >= second => last.1 += count,
-            _ => self.steps.push_back((second, count)),
-        }
-    }
-
-    /// Returns what was taken in `second` or just after, as far as it is still counted.
-    fn take_back(&mut self, second: u64, mut count: u64) {
-        for step in self.steps.iter_mut().filter(|s| s.0 >= second) {
-            let back = count.min(step.1);
-            step.1 -= back;
-            self.total -= back;
-            count -= back;
-            if count == 0 {
-                break;
-            }
-        }
-    }
-
-    /// Milliseconds until `needed` fits under `limit`; none when it never does.
-    fn fits_in_ms(&self, needed: u64, limit: u64, now_ms: u64) -> Option<u64> {
-        if needed > limit {
-            return None;
-        }
-        let mut total = self.total;
-        let mut wait = 0;
-        for &(second, count) in &self.steps {
-            if total + needed <= limit {
-                break;
-            }
-            total -= count;
-            wait = leaves_at_ms(second).saturating_sub(now_ms);
-        }
-        Some(wait)
-    }
-
-    fn gauge(&self, limit: u32, now_ms: u64) -> Gauge {
-        let remaining = u64::from(limit).saturating_sub(self.total) as u32;
-        let reset_ms = self.steps.iter().rev().find(|s| s.1 > 0).map_or(0, |s| leaves_at_ms(s.0).saturating_sub(now_ms));
-        Gauge { limit, remaining, reset_ms }
-    }
-}
-
-const fn leaves_at_ms(second: u64) -> u64 {
-    (second + 1 + WINDOW_S) * 1_000
+pub(crate) struct Counter {
+    pub(crate) window: Window,
+    pub(crate) share: Share,
 }
 
 #[derive(Default)]
-struct Account {
-    requests: Window,
-    tokens: Window,
+pub(crate) struct Account {
+    /// Whose key it is.
+    pub(crate) tenant: Option<Name>,
+    pub(crate) requests: Counter,
+    pub(crate) tokens: Counter,
 }
 
 #[derive(Default)]
-struct Shard {
-    accounts: HashMap<Subject, Account>,
+pub(crate) struct Shard {
+    pub(crate) accounts: HashMap<Subject, Account>,
     until_sweep: u32,
 }
 
@@ -113,11 +58,13 @@ pub(crate) struct Ledger {
     shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
     start: Instant,
+    /// Where limits are kept together with other gateways.
+    pub(crate) rounds: Option<Rounds>,
 }
 
 impl Default for Ledger {
     fn default() -> Self {
-        Self { shards: std::array::from_fn(|_| Mutex::default()), hasher: RandomState::new(), start: Instant::now() }
+        Self { shards: std::array::from_fn(|_| Mutex::default()), hasher: RandomState::new(), start: Instant::now(), rounds: None }
     }
 }
 
@@ -157,6 +104,8 @@ pub(crate) struct OverLimit {
     pub needed: u64,
     /// None: it never fits, however long one waits.
     pub wait_ms: Option<u64>,
+    /// Whether it may fit in a moment: by what other gateways do not need.
+    pub may_come: bool,
     pub rate_limits: RateLimits,
 }
 
@@ -187,6 +136,10 @@ pub(crate) struct Reservation {
 }
 
 impl Ledger {
+    pub(crate) fn new(shared: bool) -> Self {
+        Self { rounds: shared.then(Rounds::default), ..Self::default() }
+    }
+
     /// Milliseconds since this gateway began; a steady clock, so that setting the machine's time moves no limit.
     pub(crate) fn now_ms(&self) -> u64 {
         self.start.elapsed().as_millis() as u64
@@ -205,42 +158,75 @@ impl Ledger {
             return Ok((None, RateLimits::default()));
         }
         let tokens = ask.tokens;
-        let number = (self.hasher.hash_one(ask.tenant) % SHARDS as u64) as usize;
+        let number = self.shard_of(ask.tenant);
         let mut shard = self.lock(number);
         shard.sweep(now_ms);
         let mut refused = None;
+        let mut may_come = true;
         for (subject, limits, whose) in &wanted {
             // Not through an entry, which would copy the tenant's name with every call.
             if !shard.accounts.contains_key(subject) {
                 shard.accounts.insert(subject.clone(), Account::default());
             }
             let Some(account) = shard.accounts.get_mut(subject) else { continue };
-            account.requests.forget_old(now_ms);
-            account.tokens.forget_old(now_ms);
-            for (what, window, limit, needed) in [
-                (What::Requests, &account.requests, limits.requests_per_minute, 1),
-                (What::Tokens, &account.tokens, limits.tokens_per_minute, tokens),
+            if account.tenant.is_none() {
+                account.tenant = Some(ask.tenant.clone());
+            }
+            for (what, counter, limit, needed) in [
+                (What::Requests, &mut account.requests, limits.requests_per_minute, 1),
+                (What::Tokens, &mut account.tokens, limits.tokens_per_minute, tokens),
             ] {
+                counter.window.forget_old(now_ms);
                 let Some(limit) = limit else { continue };
-                let wait_ms = window.fits_in_ms(needed, u64::from(limit), now_ms);
-                if wait_ms != Some(0) && refused.as_ref().is_none_or(|(_, _, _, _, w)| longer(wait_ms, *w)) {
+                let (wait_ms, by_a_share) = match &self.rounds {
+                    None => (counter.window.fits_in_ms(needed, u64::from(limit), now_ms), false),
+                    Some(rounds) => counter.fits_in_share(needed, u64::from(limit), rounds, now_ms),
+                };
+                if wait_ms == Some(0) {
+                    continue;
+                }
+                may_come &= by_a_share;
+                if refused.as_ref().is_none_or(|(_, _, _, _, w)| longer(wait_ms, *w)) {
                     refused = Some((*whose, what, limit, needed, wait_ms));
                 }
             }
         }
         if let Some((whose, what, limit, needed, wait_ms)) = refused {
             let rate_limits = shard.rate_limits(&wanted, now_ms);
-            return Err(Box::new(OverLimit { whose, what, limit, needed, wait_ms, rate_limits }));
+            if let Some(rounds) = &self.rounds {
+                rounds.wake();
+            }
+            return Err(Box::new(OverLimit { whose, what, limit, needed, wait_ms, may_come, rate_limits }));
         }
         for (subject, ..) in &wanted {
             if let Some(account) = shard.accounts.get_mut(subject) {
-                account.requests.add(now_ms, 1);
-                account.tokens.add(now_ms, tokens);
+                for (counter, count) in [(&mut account.requests, 1), (&mut account.tokens, tokens)] {
+                    counter.window.add(now_ms, count);
+                    if let Some(rounds) = &self.rounds
+                        && counter.wants_more()
+                    {
+                        rounds.wake();
+                    }
+                }
             }
         }
         let rate_limits = shard.rate_limits(&wanted, now_ms);
         let subjects = wanted.into_iter().map(|w| w.0).collect();
         Ok((Some(Reservation { ledger: self.clone(), shard: number, subjects, second: now_ms / 1_000, tokens }), rate_limits))
+    }
+
+    /// Each shard in turn, under its lock.
+    pub(crate) fn each_shard(&self, mut with: impl FnMut(&mut Shard)) {
+        (0..SHARDS).for_each(|number| with(&mut self.lock(number)));
+    }
+
+    /// The account of this limit, if anything is counted there.
+    pub(crate) fn with_account<T>(&self, tenant: &Name, subject: &Subject, with: impl FnOnce(&mut Account) -> T) -> Option<T> {
+        self.lock(self.shard_of(tenant)).accounts.get_mut(subject).map(with)
+    }
+
+    fn shard_of(&self, tenant: &Name) -> usize {
+        (self.hasher.hash_one(tenant) % SHARDS as u64) as usize
     }
 
     fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
@@ -265,9 +251,10 @@ impl Shard {
         }
         self.until_sweep = SWEEP_EVERY;
         self.accounts.retain(|_, a| {
-            a.requests.forget_old(now_ms);
-            a.tokens.forget_old(now_ms);
-            !(a.requests.steps.is_empty() && a.tokens.steps.is_empty())
+            [&mut a.requests, &mut a.tokens].into_iter().any(|counter| {
+                counter.window.forget_old(now_ms);
+                !counter.window.is_empty() || counter.share.is_held()
+            })
         });
     }
 
@@ -302,7 +289,7 @@ impl Reservation {
         let mut shard = self.ledger.lock(self.shard);
         for subject in subjects {
             // An account that was swept meanwhile counts nothing any more; only use beyond the reservation is news.
-            let tokens = &mut shard.accounts.entry(subject).or_default().tokens;
+            let tokens = &mut shard.accounts.entry(subject).or_default().tokens.window;
             tokens.forget_old(now_ms);
             if used < self.tokens {
                 tokens.take_back(self.second, self.tokens - used);

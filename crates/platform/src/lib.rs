@@ -25,6 +25,7 @@ pub mod jobs;
 pub mod keys;
 pub mod leavers;
 pub mod leftovers;
+mod limit_shares;
 pub mod lineage;
 pub mod members;
 pub mod models;

@@ -27,6 +27,7 @@ pub(crate) mod endpoints;
 mod events;
 mod jobs;
 pub(crate) mod leases;
+mod limit_shares;
 mod lineage;
 mod marks;
 pub(crate) mod models;

@@ -13,6 +13,7 @@ mod disk_full;
 mod jobs;
 mod keys_and_usage;
 mod leavers;
+mod limit_shares;
 mod lists;
 mod provider_logout;
 mod sessions;

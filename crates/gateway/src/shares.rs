@@ -1,0 +1,341 @@
+//! This gateway's share of each limit, where several gateways keep limits together: what it asks for, and what it was given.
+//!
+//! Rounds of asking go on beside the calls ([`LimitShares`]). A call waits for one only where its share does not hold it although the limit
+//! may: the first after a while, and one whose share other gateways have to give up first.
+
+use crate::limits::{Account, Counter, Gauge, Ledger, OverLimit, Subject};
+use domain::limit_shares::{Counted, LimitOf, Others, ShareAsk, SharesGiven, kept};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::{Notify, watch};
+
+/// How long a call waits for a larger share.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two rounds while a share is held: so late it is given up where another gateway lacks it.
+const HOLDING: Duration = Duration::from_secs(1);
+/// The same while calls wait for one.
+const WAITING: Duration = Duration::from_millis(250);
+/// Calls that come together ask together.
+const TOGETHER: Duration = Duration::from_millis(2);
+/// Without a round for so long, in milliseconds, nothing that was given counts any more: others may have it. Well below the time after which
+/// the database gives the shares of a silent gateway away.
+const STALE_MS: u64 = 90_000;
+/// An answer that is older, in milliseconds, is none.
+const STOOD_STILL_MS: u64 = 30_000;
+/// A share that nobody called with for so long is given back.
+const IDLE_MS: u64 = 60_000;
+/// A wish that no call came back for is dropped.
+const WISH_MS: u64 = 3_000;
+/// For so long it is believed that all is used up, as the last round said.
+const BELIEVED_MS: u64 = 1_000;
+/// What the others are told of the use is at most so old.
+const TOLD_MS: u64 = 2_000;
+/// After which a refused client may try again, where only other gateways know when there is room.
+const TRY_AGAIN_MS: u64 = 2_000;
+/// Limits in one round.
+const ROUND: usize = 500;
+
+impl Ledger {
+    /// Tries again after each round, while a larger share may come; at last what was said last.
+    pub(crate) async fn with_a_share<T>(&self, mut reserve: impl FnMut() -> Result<T, Box<OverLimit>>) -> Result<T, Box<OverLimit>> {
+        let Some(rounds) = &self.rounds else { return reserve() };
+        let patience = tokio::time::Instant::now() + PATIENCE;
+        // From before the first try: no round is missed.
+        let mut answers = rounds.answered.subscribe();
+        loop {
+            let over = match reserve() {
+                Err(over) if over.may_come => over,
+                done => return done,
+            };
+            if !matches!(tokio::time::timeout_at(patience, answers.changed()).await, Ok(Ok(()))) {
+                return Err(over);
+            }
+        }
+    }
+}
+
+/// What wakes the rounds, and who waits for them.
+pub(crate) struct Rounds {
+    wake: Notify,
+    /// Grows with each round.
+    answered: watch::Sender<u64>,
+    last_ms: AtomicU64,
+    asked_ms: AtomicU64,
+    gateways: AtomicU64,
+}
+
+impl Default for Rounds {
+    fn default() -> Self {
+        Self {
+            wake: Notify::new(),
+            answered: watch::Sender::new(0),
+            last_ms: AtomicU64::new(0),
+            asked_ms: AtomicU64::new(0),
+            gateways: AtomicU64::new(1),
+        }
+    }
+}
+
+impl Rounds {
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    fn stale(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.last_ms.load(Ordering::Relaxed)) > STALE_MS
+    }
+
+    fn done(&self, now_ms: u64) {
+        self.last_ms.store(now_ms, Ordering::Relaxed);
+        self.answered.send_modify(|round| *round += 1);
+    }
+}
+
+/// Of one limit.
+#[derive(Default)]
+pub(crate) struct Share {
+    limit: u64,
+    held: u64,
+    wants: u64,
+    others: Others,
+    /// None = nothing was heard since the share was last given back.
+    heard_ms: Option<u64>,
+    told: u64,
+    called_ms: u64,
+    missed_ms: u64,
+}
+
+impl Share {
+    pub(crate) fn is_held(&self) -> bool {
+        self.held > 0 || self.wants > 0
+    }
+
+    /// What this gateway says of it now, if there is anything to say; lowers it first where others lack something.
+    fn ask(&mut self, of: LimitOf, used: u64, now_ms: u64) -> Option<ShareAsk> {
+        if !self.is_held() {
+            return None;
+        }
+        if used == 0 && now_ms.saturating_sub(self.called_ms) > IDLE_MS {
+            *self = Self { limit: self.limit, ..Self::default() };
+            return Some(ShareAsk { of, limit: self.limit, held: 0, used: 0, wants: 0 });
+        }
+        if now_ms.saturating_sub(self.missed_ms) > WISH_MS {
+            self.wants = self.wants.min(self.held);
+        }
+        let kept = kept(self.limit, self.held, used, &self.others);
+        let lowered = kept < self.held;
+        self.held = kept;
+        self.wants = self.wants.max(self.held);
+        let heard_ms = self.heard_ms.map_or(u64::MAX, |at| now_ms.saturating_sub(at));
+        let news = lowered || self.wants > self.held || (used != self.told && heard_ms > TOLD_MS);
+        news.then(|| ShareAsk { of, limit: self.limit, held: self.held, used, wants: self.wants })
+    }
+}
+
+impl Counter {
+    /// Milliseconds until `needed` fits, and, where it does not fit now, whether a larger share may come in a moment.
+    pub(crate) fn fits_in_share(&mut self, needed: u64, limit: u64, rounds: &Rounds, now_ms: u64) -> (Option<u64>, bool) {
+        let (share, window) = (&mut self.share, &self.window);
+        if rounds.stale(now_ms) {
+            share.held = 0;
+            share.heard_ms = None;
+        }
+        share.limit = limit;
+        share.called_ms = now_ms;
+        if window.fits_in_ms(needed, share.held.min(limit), now_ms) == Some(0) {
+            return (Some(0), false);
+        }
+        if needed > limit {
+            return (None, false);
+        }
+        // Not call by call: the next ones find their room there already.
+        share.wants = share.wants.max(window.total() + needed).max(limit.div_ceil(4)).max(share.held.saturating_mul(2)).min(limit);
+        share.missed_ms = now_ms;
+        let believed = share.heard_ms.is_some_and(|at| now_ms.saturating_sub(at) <= BELIEVED_MS);
+        let used_up = window.total() + share.others.used + needed > limit;
+        let own = window.fits_in_ms(needed, limit.saturating_sub(share.others.used), now_ms);
+        (Some(own.unwrap_or(TRY_AGAIN_MS).max(1)), !(believed && used_up))
+    }
+
+    /// Asks for more before the share is used up.
+    pub(crate) fn wants_more(&mut self) -> bool {
+        let share = &mut self.share;
+        if share.held == 0 || share.held >= share.limit || self.window.total() * 4 < share.held * 3 {
+            return false;
+        }
+        share.wants = share.wants.max(share.held.saturating_mul(2)).min(share.limit);
+        // A wish as any other: it is dropped when nothing comes of it.
+        share.missed_ms = share.called_ms;
+        true
+    }
+
+    pub(crate) fn gauge(&self, limit: u32, now_ms: u64) -> Gauge {
+        self.window.gauge(limit, self.share.others.used, now_ms)
+    }
+}
+
+impl Account {
+    fn of(&mut self, counted: Counted) -> &mut Counter {
+        match counted {
+            Counted::Requests => &mut self.requests,
+            Counted::Tokens => &mut self.tokens,
+        }
+    }
+}
+
+fn subject(of: &LimitOf) -> Subject {
+    of.key.map_or_else(|| Subject::Tenant(of.tenant.clone()), Subject::Key)
+}
+
+/// For whoever joins the gateway to the database: the next round's questions, and where its answers go.
+pub struct LimitShares {
+    ledger: Arc<Ledger>,
+}
+
+impl LimitShares {
+    /// None where this gateway counts for itself.
+    pub(crate) fn of(ledger: &Arc<Ledger>) -> Option<Self> {
+        ledger.rounds.is_some().then(|| Self { ledger: ledger.clone() })
+    }
+
+    /// When the next round is due: what this gateway asks for; nothing when it only listens. Pends while no call came for a while.
+    pub async fn next(&self) -> Vec<ShareAsk> {
+        let Some(rounds) = &self.ledger.rounds else { return std::future::pending().await };
+        loop {
+            let pause = self.pause();
+            tokio::select! {
+                () = rounds.wake.notified() => tokio::time::sleep(TOGETHER).await,
+                () = async { match pause { Some(pause) => tokio::time::sleep(pause).await, None => std::future::pending().await } } => {}
+            }
+            let now_ms = self.ledger.now_ms();
+            rounds.asked_ms.store(now_ms, Ordering::Relaxed);
+            let asks = self.asks(now_ms);
+            if !asks.is_empty() || self.pause().is_some() {
+                return asks;
+            }
+        }
+    }
+
+    fn pause(&self) -> Option<Duration> {
+        let mut pause = None;
+        self.ledger.each_shard(|shard| {
+            for share in shard.accounts.values().flat_map(|a| [&a.requests.share, &a.tokens.share]).filter(|s| s.is_held()) {
+                let next = if share.wants > share.held { WAITING } else { HOLDING };
+                pause = Some(pause.map_or(next, |p: Duration| p.min(next)));
+            }
+        });
+        pause
+    }
+
+    fn asks(&self, now_ms: u64) -> Vec<ShareAsk> {
+        let mut asks = Vec::new();
+        let stale = self.ledger.rounds.as_ref().is_some_and(|rounds| rounds.stale(now_ms));
+        self.each(|of, counter| {
+            counter.window.forget_old(now_ms);
+            if stale {
+                counter.share.held = 0;
+            }
+            if asks.len() < ROUND {
+                asks.extend(counter.share.ask(of, counter.window.total(), now_ms));
+            }
+        });
+        asks
+    }
+
+    /// The answer to what [`next`](Self::next) returned.
+    pub fn given(&self, answer: SharesGiven) {
+        self.take(answer, self.ledger.now_ms());
+    }
+
+    fn take(&self, answer: SharesGiven, now_ms: u64) {
+        let Some(rounds) = &self.ledger.rounds else { return };
+        // The process stood still meanwhile: who knows what was given away since.
+        if now_ms.saturating_sub(rounds.asked_ms.load(Ordering::Relaxed)) > STOOD_STILL_MS {
+            self.ledger.each_shard(|shard| {
+                shard.accounts.values_mut().for_each(|a| (a.requests.share.held, a.tokens.share.held) = (0, 0));
+            });
+            rounds.done(now_ms);
+            return;
+        }
+        for given in answer.given {
+            self.ledger.with_account(&given.of.tenant, &subject(&given.of), |account| {
+                let counter = account.of(given.of.counted);
+                let share = &mut counter.share;
+                // Given back meanwhile, or asked for: a limit with neither has no share.
+                if share.is_held() {
+                    share.held = given.held;
+                    share.others = given.others;
+                    share.heard_ms = Some(now_ms);
+                    share.told = counter.window.total();
+                }
+            });
+        }
+        let mut lowers = false;
+        for (of, others) in answer.missed {
+            self.ledger.with_account(&of.tenant, &subject(&of), |account| {
+                let counter = account.of(of.counted);
+                counter.share.others = others;
+                lowers |= kept(counter.share.limit, counter.share.held, counter.window.total(), &others) < counter.share.held;
+            });
+        }
+        rounds.gateways.store(answer.gateways.max(1), Ordering::Relaxed);
+        rounds.done(now_ms);
+        if lowers {
+            rounds.wake();
+        }
+    }
+
+    /// Nobody answered. What was given holds on, and what is asked for is a fair part among the gateways that were there last: calls go on
+    /// without the database.
+    pub fn unanswered(&self) {
+        let Some(rounds) = &self.ledger.rounds else { return };
+        let gateways = rounds.gateways.load(Ordering::Relaxed);
+        self.ledger.each_shard(|shard| {
+            for share in shard.accounts.values_mut().flat_map(|a| [&mut a.requests.share, &mut a.tokens.share]) {
+                if share.wants > share.held {
+                    share.held = share.held.max(share.wants.min(share.limit / gateways));
+                }
+            }
+        });
+        rounds.done(self.ledger.now_ms());
+    }
+
+    /// At the end: only what was used stays held, until it has left every window.
+    pub fn last(&self) -> Vec<ShareAsk> {
+        let now_ms = self.ledger.now_ms();
+        let mut asks = Vec::new();
+        self.each(|of, counter| {
+            counter.window.forget_old(now_ms);
+            let used = counter.window.total();
+            if counter.share.is_held() {
+                asks.push(ShareAsk { of, limit: counter.share.limit, held: used, used, wants: used });
+            }
+        });
+        asks
+    }
+
+    /// Each limit under which calls were counted.
+    fn each(&self, mut with: impl FnMut(LimitOf, &mut Counter)) {
+        self.ledger.each_shard(|shard| {
+            for (subject, account) in &mut shard.accounts {
+                let Some(tenant) = account.tenant.clone() else { continue };
+                let key = match subject {
+                    Subject::Key(key) => Some(*key),
+                    Subject::Tenant(_) => None,
+                };
+                for counted in Counted::ALL {
+                    with(LimitOf { tenant: tenant.clone(), key, counted }, account.of(counted));
+                }
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+#[path = "shares_tests.rs"]
+mod tests;
