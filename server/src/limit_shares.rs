@@ -5,8 +5,8 @@ use platform::Platform;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Calls may wait for a round: a database that is slower is one that does not answer.
-const ROUND: Duration = Duration::from_millis(1_500);
+/// For one round: a database that is slower is one that does not answer.
+const ROUND: Duration = Duration::from_secs(5);
 /// After one that did not answer.
 const PAUSE: Duration = Duration::from_secs(1);
 

@@ -27,6 +27,9 @@ const TOGETHER: Duration = Duration::from_millis(2);
 const STALE_MS: u64 = 90_000;
 /// An answer that is older, in milliseconds, is none.
 const STOOD_STILL_MS: u64 = 30_000;
+/// So long without an answer, in milliseconds, the database is away and not slow.
+const AWAY_MS: u64 = 10_000;
+const NEVER: u64 = u64::MAX;
 /// A share that nobody called with for so long is given back.
 const IDLE_MS: u64 = 60_000;
 /// A wish that no call came back for is dropped.
@@ -66,6 +69,8 @@ pub(crate) struct Rounds {
     answered: watch::Sender<u64>,
     last_ms: AtomicU64,
     asked_ms: AtomicU64,
+    /// Since when nobody answers, or [`NEVER`].
+    missing_since_ms: AtomicU64,
     gateways: AtomicU64,
 }
 
@@ -76,6 +81,7 @@ impl Default for Rounds {
             answered: watch::Sender::new(0),
             last_ms: AtomicU64::new(0),
             asked_ms: AtomicU64::new(0),
+            missing_since_ms: AtomicU64::new(NEVER),
             gateways: AtomicU64::new(1),
         }
     }
@@ -254,6 +260,7 @@ impl LimitShares {
 
     fn take(&self, answer: SharesGiven, now_ms: u64) {
         let Some(rounds) = &self.ledger.rounds else { return };
+        rounds.missing_since_ms.store(NEVER, Ordering::Relaxed);
         // The process stood still meanwhile: who knows what was given away since.
         if now_ms.saturating_sub(rounds.asked_ms.load(Ordering::Relaxed)) > STOOD_STILL_MS {
             self.ledger.each_shard(|shard| {
@@ -290,10 +297,24 @@ impl LimitShares {
         }
     }
 
-    /// Nobody answered. What was given holds on, and what is asked for is a fair part among the gateways that were there last: calls go on
-    /// without the database.
+    /// Nobody answered. What was given holds on. After some time of it, what is asked for is a fair part among the gateways that were there
+    /// last: calls go on without the database, but not past the limit while it is only slow.
     pub fn unanswered(&self) {
+        self.miss(self.ledger.now_ms());
+    }
+
+    fn miss(&self, now_ms: u64) {
         let Some(rounds) = &self.ledger.rounds else { return };
+        let since = match rounds.missing_since_ms.load(Ordering::Relaxed) {
+            NEVER => {
+                rounds.missing_since_ms.store(now_ms, Ordering::Relaxed);
+                return;
+            }
+            since => since,
+        };
+        if now_ms.saturating_sub(since) < AWAY_MS {
+            return;
+        }
         let gateways = rounds.gateways.load(Ordering::Relaxed);
         self.ledger.each_shard(|shard| {
             for share in shard.accounts.values_mut().flat_map(|a| [&mut a.requests.share, &mut a.tokens.share]) {
@@ -302,7 +323,7 @@ impl LimitShares {
                 }
             }
         });
-        rounds.done(self.ledger.now_ms());
+        rounds.done(now_ms);
     }
 
     /// At the end: only what was used stays held, until it has left every window.
