@@ -28,6 +28,7 @@ mod measures;
 mod meter;
 mod relay;
 mod router;
+mod share;
 mod shares;
 mod spool;
 mod sse;

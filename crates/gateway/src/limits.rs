@@ -11,8 +11,8 @@
 //! Where several gateways keep one limit together, each stays within its share of it (`shares`); the windows are the same.
 
 use crate::{
-    shares::{Rounds, Share},
-    window::Window,
+    share::{Counter, Rounds},
+    window::Gauge,
 };
 use domain::{ids::KeyId, key::Limits, name::Name};
 use std::{
@@ -30,13 +30,6 @@ const SWEEP_EVERY: u32 = 4_096;
 pub(crate) enum Subject {
     Key(KeyId),
     Tenant(Name),
-}
-
-/// One limit's count, and the share of it.
-#[derive(Default)]
-pub(crate) struct Counter {
-    pub(crate) window: Window,
-    pub(crate) share: Share,
 }
 
 #[derive(Default)]
@@ -66,15 +59,6 @@ impl Default for Ledger {
     fn default() -> Self {
         Self { shards: std::array::from_fn(|_| Mutex::default()), hasher: RandomState::new(), start: Instant::now(), rounds: None }
     }
-}
-
-/// What a client may know of one limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Gauge {
-    pub limit: u32,
-    pub remaining: u32,
-    /// Milliseconds until nothing is counted any more.
-    pub reset_ms: u64,
 }
 
 /// The tighter of the key's and the tenant's limits; none where there is none.

@@ -3,16 +3,15 @@
 //! Rounds of asking go on beside the calls ([`LimitShares`]). A call waits for one only where its share does not hold it although the limit
 //! may: the first after a while, and one whose share other gateways have to give up first.
 
-use crate::limits::{Account, Counter, Gauge, Ledger, OverLimit, Subject};
-use domain::limit_shares::{Counted, LimitOf, Others, ShareAsk, SharesGiven, kept};
+use crate::{
+    limits::{Account, Ledger, OverLimit, Subject},
+    share::{Counter, NEVER},
+};
+use domain::limit_shares::{Counted, LimitOf, ShareAsk, SharesGiven, kept};
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tokio::sync::{Notify, watch};
 
 /// How long a call waits for a larger share.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -22,24 +21,10 @@ const HOLDING: Duration = Duration::from_secs(1);
 const WAITING: Duration = Duration::from_millis(250);
 /// Calls that come together ask together.
 const TOGETHER: Duration = Duration::from_millis(2);
-/// Without a round for so long, in milliseconds, nothing that was given counts any more: others may have it. Well below the time after which
-/// the database gives the shares of a silent gateway away.
-const STALE_MS: u64 = 90_000;
 /// An answer that is older, in milliseconds, is none.
 const STOOD_STILL_MS: u64 = 30_000;
 /// So long without an answer, in milliseconds, the database is away and not slow.
 const AWAY_MS: u64 = 10_000;
-const NEVER: u64 = u64::MAX;
-/// A share that nobody called with for so long is given back.
-const IDLE_MS: u64 = 60_000;
-/// A wish that no call came back for is dropped.
-const WISH_MS: u64 = 3_000;
-/// For so long it is believed that all is used up, as the last round said.
-const BELIEVED_MS: u64 = 1_000;
-/// What the others are told of the use is at most so old.
-const TOLD_MS: u64 = 2_000;
-/// After which a refused client may try again, where only other gateways know when there is room.
-const TRY_AGAIN_MS: u64 = 2_000;
 /// Limits in one round.
 const ROUND: usize = 500;
 
@@ -59,129 +44,6 @@ impl Ledger {
                 return Err(over);
             }
         }
-    }
-}
-
-/// What wakes the rounds, and who waits for them.
-pub(crate) struct Rounds {
-    wake: Notify,
-    /// Grows with each round.
-    answered: watch::Sender<u64>,
-    last_ms: AtomicU64,
-    asked_ms: AtomicU64,
-    /// Since when nobody answers, or [`NEVER`].
-    missing_since_ms: AtomicU64,
-    gateways: AtomicU64,
-}
-
-impl Default for Rounds {
-    fn default() -> Self {
-        Self {
-            wake: Notify::new(),
-            answered: watch::Sender::new(0),
-            last_ms: AtomicU64::new(0),
-            asked_ms: AtomicU64::new(0),
-            missing_since_ms: AtomicU64::new(NEVER),
-            gateways: AtomicU64::new(1),
-        }
-    }
-}
-
-impl Rounds {
-    pub(crate) fn wake(&self) {
-        self.wake.notify_one();
-    }
-
-    fn stale(&self, now_ms: u64) -> bool {
-        now_ms.saturating_sub(self.last_ms.load(Ordering::Relaxed)) > STALE_MS
-    }
-
-    fn done(&self, now_ms: u64) {
-        self.last_ms.store(now_ms, Ordering::Relaxed);
-        self.answered.send_modify(|round| *round += 1);
-    }
-}
-
-/// Of one limit.
-#[derive(Default)]
-pub(crate) struct Share {
-    limit: u64,
-    held: u64,
-    wants: u64,
-    others: Others,
-    /// None = nothing was heard since the share was last given back.
-    heard_ms: Option<u64>,
-    told: u64,
-    called_ms: u64,
-    missed_ms: u64,
-}
-
-impl Share {
-    pub(crate) fn is_held(&self) -> bool {
-        self.held > 0 || self.wants > 0
-    }
-
-    /// What this gateway says of it now, if there is anything to say; lowers it first where others lack something.
-    fn ask(&mut self, of: LimitOf, used: u64, now_ms: u64) -> Option<ShareAsk> {
-        if !self.is_held() {
-            return None;
-        }
-        if used == 0 && now_ms.saturating_sub(self.called_ms) > IDLE_MS {
-            *self = Self { limit: self.limit, ..Self::default() };
-            return Some(ShareAsk { of, limit: self.limit, held: 0, used: 0, wants: 0 });
-        }
-        if now_ms.saturating_sub(self.missed_ms) > WISH_MS {
-            self.wants = self.wants.min(self.held);
-        }
-        let kept = kept(self.limit, self.held, used, &self.others);
-        let lowered = kept < self.held;
-        self.held = kept;
-        self.wants = self.wants.max(self.held);
-        let heard_ms = self.heard_ms.map_or(u64::MAX, |at| now_ms.saturating_sub(at));
-        let news = lowered || self.wants > self.held || (used != self.told && heard_ms > TOLD_MS);
-        news.then(|| ShareAsk { of, limit: self.limit, held: self.held, used, wants: self.wants })
-    }
-}
-
-impl Counter {
-    /// Milliseconds until `needed` fits, and, where it does not fit now, whether a larger share may come in a moment.
-    pub(crate) fn fits_in_share(&mut self, needed: u64, limit: u64, rounds: &Rounds, now_ms: u64) -> (Option<u64>, bool) {
-        let (share, window) = (&mut self.share, &self.window);
-        if rounds.stale(now_ms) {
-            share.held = 0;
-            share.heard_ms = None;
-        }
-        share.limit = limit;
-        share.called_ms = now_ms;
-        if window.fits_in_ms(needed, share.held.min(limit), now_ms) == Some(0) {
-            return (Some(0), false);
-        }
-        if needed > limit {
-            return (None, false);
-        }
-        // Not call by call: the next ones find their room there already.
-        share.wants = share.wants.max(window.total() + needed).max(limit.div_ceil(4)).max(share.held.saturating_mul(2)).min(limit);
-        share.missed_ms = now_ms;
-        let believed = share.heard_ms.is_some_and(|at| now_ms.saturating_sub(at) <= BELIEVED_MS);
-        let used_up = window.total() + share.others.used + needed > limit;
-        let own = window.fits_in_ms(needed, limit.saturating_sub(share.others.used), now_ms);
-        (Some(own.unwrap_or(TRY_AGAIN_MS).max(1)), !(believed && used_up))
-    }
-
-    /// Asks for more before the share is used up.
-    pub(crate) fn wants_more(&mut self) -> bool {
-        let share = &mut self.share;
-        if share.held == 0 || share.held >= share.limit || self.window.total() * 4 < share.held * 3 {
-            return false;
-        }
-        share.wants = share.wants.max(share.held.saturating_mul(2)).min(share.limit);
-        // A wish as any other: it is dropped when nothing comes of it.
-        share.missed_ms = share.called_ms;
-        true
-    }
-
-    pub(crate) fn gauge(&self, limit: u32, now_ms: u64) -> Gauge {
-        self.window.gauge(limit, self.share.others.used, now_ms)
     }
 }
 

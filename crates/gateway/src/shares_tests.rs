@@ -1,8 +1,13 @@
 //! Two gateways and what they share, with time as an argument: rounds as `LimitShares` asks them, answered as the database answers.
 
 use super::*;
-use crate::limits::Ask;
-use domain::{ids::KeyId, key::Limits, limit_shares::ShareGiven, name::Name};
+use crate::{limits::Ask, share::STALE_MS};
+use domain::{
+    ids::KeyId,
+    key::Limits,
+    limit_shares::{Others, ShareGiven},
+    name::Name,
+};
 use std::collections::HashMap;
 
 const LIMIT: u32 = 600;

@@ -1,9 +1,17 @@
 //! A sliding window of 60 s, kept in steps of one second; a step leaves it when its last millisecond is 60 s old.
 
-use crate::limits::Gauge;
 use std::collections::VecDeque;
 
-pub(crate) const WINDOW_S: u64 = 60;
+const WINDOW_S: u64 = 60;
+
+/// What a client may know of one limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gauge {
+    pub limit: u32,
+    pub remaining: u32,
+    /// Milliseconds until nothing is counted any more.
+    pub reset_ms: u64,
+}
 
 /// Counts of the last 60 seconds, by second.
 #[derive(Default)]
