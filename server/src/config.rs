@@ -96,6 +96,9 @@ pub struct ServeArgs {
     /// whether it can); default: all there is.
     #[arg(long, env = "ATELIER_TASK_MEMORY", value_parser = clap::value_parser!(u64).range(1 << 20..))]
     pub task_memory: Option<u64>,
+    /// GPUs that each training, evaluation and model server asks for; default: whatever the machine has, and on a cluster none.
+    #[arg(long, env = "ATELIER_TASK_GPUS", default_value_t = 0)]
+    pub task_gpus: u32,
     /// Hours that one training or evaluation may take; default: as long as it likes.
     #[arg(long, env = "ATELIER_RUN_HOURS", value_parser = clap::value_parser!(u32).range(1..=8760))]
     pub run_hours: Option<u32>,
@@ -308,6 +311,7 @@ impl ServeArgs {
             outside_allowed,
             task_limits: platform::TaskLimits {
                 memory: self.task_memory,
+                gpus: self.task_gpus,
                 run: self.run_hours.map(|h| Duration::from_secs(u64::from(h) * 3600)),
             },
             usage_spool_bytes: self.usage_spool_bytes,

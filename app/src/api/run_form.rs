@@ -4,7 +4,7 @@ use domain::{
     model::WeightsKind,
     name::Name,
     problem::FieldProblem,
-    run::NewRun,
+    run::{MOST_NODES, NewRun},
     settings::{Catalogue, Document, RunSettings},
 };
 use serde::{Deserialize, Serialize};
@@ -36,7 +36,7 @@ macro_rules! fields {
     };
 }
 
-fields! { name, base_model, dataset, model_name, result, cloned_from, submission, yaml }
+fields! { name, base_model, dataset, model_name, result, nodes, cloned_from, submission, yaml }
 
 impl RunForm {
     /// The form that shows these wishes; `yaml` are their settings.
@@ -50,6 +50,7 @@ impl RunForm {
             },
             model_name: new.model_name.clone(),
             result: new.result.word().into(),
+            nodes: new.nodes.to_string(),
             cloned_from: new.cloned_from.map(|id| id.to_string()).unwrap_or_default(),
             submission: new.submission.clone(),
             yaml,
@@ -137,6 +138,20 @@ impl RunForm {
                 }
             },
         };
+        let nodes = match self.nodes.trim() {
+            // Where there is no choice, the form has no such field.
+            "" => 1,
+            text => text.parse().unwrap_or_else(|_| {
+                problems.push(FieldProblem {
+                    suggestion: Some("1".into()),
+                    ..FieldProblem::new(
+                        "nodes",
+                        format!("“{text}” cannot be used. Nodes must be a whole number between 1 and {MOST_NODES}."),
+                    )
+                });
+                1
+            }),
+        };
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -149,6 +164,7 @@ impl RunForm {
             model_name: self.model_name.trim().to_owned(),
             settings,
             result: WeightsKind::from_word(&self.result).unwrap_or_default(),
+            nodes,
             cloned_from,
             submission: self.submission.clone(),
         })

@@ -5,7 +5,7 @@ use super::{AppError, Wire, run_form::RunForm};
 use domain::page::Cursor;
 use domain::{
     page::Page,
-    run::{EvaluatedRow, LogLine, MetricPoint, Run},
+    run::{EvaluatedRow, Holders, LogLine, MetricPoint, Run},
     settings::{Catalogue, RunSettings, Shown},
     time::Timestamp,
 };
@@ -47,6 +47,8 @@ pub async fn list_runs(tenant: String, state: String, text: String, #[server(def
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunPage {
     pub run: Run,
+    /// What it waits for, these hold.
+    pub holders: Holders,
     /// Name of the run that this one was cloned from.
     pub parent: Option<String>,
     /// Name and number of the model version that came out.
@@ -77,6 +79,7 @@ pub async fn get_run(tenant: String, id: String) -> Result<RunPage, AppError> {
         None => None,
     };
     Ok(RunPage {
+        holders: runs.holders(&run).await?,
         parent,
         version,
         settings: domain::settings::catalogue().shown(&run.settings),
@@ -202,6 +205,8 @@ pub struct Draft {
     pub runs_queued: u32,
     pub runs_quota: u32,
     pub launch_refused: Option<String>,
+    /// A training may be spread over several nodes.
+    pub spreads: bool,
 }
 
 /// Keys whose values are chosen in fields of ours: shown, with the reason, where the settings are a text.
@@ -344,6 +349,7 @@ pub async fn get_draft(tenant: String, from: String, preset: String, dataset: St
         runs_queued: holding.runs_queued,
         runs_quota: scope.tenant().quota.concurrent_runs,
         launch_refused: scope.why_not(domain::policy::Action::RunLaunch),
+        spreads: runs.spread(),
     })
 }
 

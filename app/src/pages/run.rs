@@ -156,6 +156,7 @@ fn Facts(page: RunPage) -> impl IntoView {
             {r.scores.map(|s| view! { <div><dt>"Held-out correct"</dt><dd>{count(s.tuned_right)}" "<small>{format!("of {}, base {}", count(s.rows), count(s.base_right))}</small></dd></div> })}
             <div><dt>"Base model"</dt><dd><span class="mono">{r.base_model_name.to_string()}</span></dd></div>
             <div><dt>"Method"</dt><dd>{method(&r)}" "<small>{(r.settings.finetuning_type() == FinetuningType::Lora).then(|| format!("rank {}", r.settings.lora_rank()))}</small></dd></div>
+            {(r.nodes() > 1).then(|| view! { <div><dt>"Nodes"</dt><dd>{count(r.nodes())}</dd></div> })}
             <div><dt>"Learning rate"</dt><dd>{domain::settings::yaml_float(r.settings.learning_rate())}" "<small>{some(r.settings.num_train_epochs().ceil() as u64, "epoch", "epochs")}</small></dd></div>
             <div><dt>"Owner"</dt><dd>{r.owner_name.clone()}</dd></div>
             <div><dt>"ID"</dt><dd class="mono" title=r.id.to_string()>{short_id(&r.id.to_string())}</dd></div>
@@ -258,7 +259,7 @@ fn Overview(page: RunPage, parts: Parts, again: ServerAction<TryAgain>, stay: St
     let r = page.run;
     let (id, state) = (r.id.to_string(), r.state);
     view! {
-        <plan::Plan run=r.clone() now=page.now/>
+        <plan::Plan run=r.clone() holders=page.holders now=page.now/>
         <outcome::NothingLearnt run=r.clone()/>
         {r.failure.clone().map(|failure| view! { <outcome::Failed run=r.clone() failure again=may_retry.then_some(again)/> })}
         {may_retry.then(|| view! { <again::Stopped run=r.clone() again/> })}

@@ -7,7 +7,7 @@ use domain::{
     endpoint::{AdapterState, EndpointState},
     key::KeyState,
     model::Stage,
-    run::{Run, RunState, Step, StepState, Verdict},
+    run::{Reason, Run, RunState, Step, StepState, Verdict},
     tenant::TenantState,
 };
 use leptos::prelude::*;
@@ -59,6 +59,7 @@ impl From<&Run> for Status {
         let verdict = run.scores.and_then(|s| s.verdict());
         match run.state {
             RunState::Succeeded if verdict == Some(Verdict::NothingLearnt) => at_rest("degraded", "Nothing learnt", "warning"),
+            RunState::Running if run.waits_for().is_some() => at_rest("queued", "Waiting", "warning"),
             state => run.doing().map_or_else(|| state.into(), |step| at_work(step.kind.doing())),
         }
     }
@@ -67,6 +68,9 @@ impl From<&Step> for Status {
     fn from(step: &Step) -> Self {
         match step.state {
             StepState::Pending => at_rest("pending", "Pending", "neutral"),
+            StepState::Starting | StepState::Running if matches!(step.reason, Reason::WaitsForMachine { .. }) => {
+                at_rest("queued", "Waiting", "warning")
+            }
             StepState::Starting => at_work("Starting"),
             StepState::Running => at_work("Running"),
             StepState::Done => at_rest("succeeded", "Done", "success"),

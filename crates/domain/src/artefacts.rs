@@ -132,6 +132,20 @@ pub fn run_task(tenant: &Name, run: RunId, task: &str) -> String {
 pub fn run_output(tenant: &Name, run: RunId, task: &str) -> String {
     format!("{}/output", run_task(tenant, run, task))
 }
+/// Folder of the checkpoints of a training, of one try of it.
+pub fn run_checkpoints(tenant: &Name, run: RunId, task: &str) -> String {
+    format!("{}/{CHECKPOINTS}", run_task(tenant, run, task))
+}
+/// Folder of what the trainer needs to go on from this step.
+pub fn run_checkpoint(tenant: &Name, run: RunId, task: &str, step: u64) -> String {
+    format!("{}/{step}", run_checkpoints(tenant, run, task))
+}
+/// Which files a checkpoint has, with digests; written after them: without it there is no checkpoint.
+pub fn run_checkpoint_manifest(tenant: &Name, run: RunId, task: &str, step: u64) -> String {
+    format!("{}.json", run_checkpoint(tenant, run, task, step))
+}
+/// The name of [`run_checkpoints`] in the folder of its task.
+pub const CHECKPOINTS: &str = "checkpoints";
 /// The task's last word (`report::Verdict`), written after everything else.
 pub fn run_verdict(tenant: &Name, run: RunId, task: &str) -> String {
     format!("{}/verdict.json", run_task(tenant, run, task))

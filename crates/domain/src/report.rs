@@ -33,6 +33,15 @@ pub enum TaskMessage {
         total_steps: u64,
         metric: Option<MetricPoint>,
     },
+    /// Training: it goes on from the checkpoint of this step, which an earlier try had stored.
+    Resumed {
+        step: u64,
+        total_steps: u64,
+    },
+    /// Training: the checkpoint of this step is in the store, whole.
+    Checkpoint {
+        step: u64,
+    },
     /// Evaluation: rows answered.
     Evaluated {
         done: u64,

@@ -10,7 +10,7 @@ mod step;
 pub(crate) mod step_kind;
 mod transitions;
 
-pub use crate::reason::{failure::Failure, run::Reason};
+pub use crate::reason::{failure::Failure, run::Reason, task::PendingCause};
 pub use evaluation::{EvaluatedRow, Scores, Verdict};
 pub use listed::{RunCounts, RunOnData};
 pub use step::{PortalWork, ProcessWork, Resources, Step, StepId, StepState, Work};
@@ -81,6 +81,20 @@ pub struct Progress {
     pub total_steps: u64,
     /// Milliseconds that the rest will take at the pace so far.
     pub remaining_ms: Option<i64>,
+    /// The step of the checkpoint that this try went on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed_at: Option<u64>,
+    /// The step of the last checkpoint that is in the store: another try goes on from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<u64>,
+}
+
+impl Progress {
+    /// Where another try begins; `None` = from the first step.
+    pub fn at_checkpoint(self) -> Option<Self> {
+        let step = self.checkpoint?;
+        Some(Self { step, total_steps: self.total_steps, remaining_ms: None, resumed_at: None, checkpoint: Some(step) })
+    }
 }
 
 /// One line of a run's log.
@@ -161,6 +175,15 @@ impl Run {
         if self.state == RunState::Running { at_work.or_else(next) } else { None }
     }
 
+    /// Why the step at work does not run yet; `None` when it does, or just starts.
+    pub fn waits_for(&self) -> Option<&PendingCause> {
+        match &self.doing().filter(|s| s.state.is_active())?.reason {
+            Reason::WaitsForMachine { cause: PendingCause::Starting } => None,
+            Reason::WaitsForMachine { cause } => Some(cause),
+            _ => None,
+        }
+    }
+
     /// Why it is where it is, for a person: while it runs, what the step at work says.
     pub fn said(&self) -> String {
         match (&self.reason, self.doing()) {
@@ -184,6 +207,11 @@ impl Run {
         if merges { WeightsKind::Merged } else { WeightsKind::Adapter }
     }
 
+    /// Over how many nodes its training is spread.
+    pub fn nodes(&self) -> u32 {
+        self.steps.iter().map(|s| s.resources.nodes).max().unwrap_or(0).max(1)
+    }
+
     /// The weights that a step leaves: what a merge leaves is whole, what a training leaves is what it trained.
     pub fn weights_of(&self, step: &StepId) -> WeightsKind {
         match (self.step(step).map(|s| &s.work), self.settings.finetuning_type()) {
@@ -191,6 +219,20 @@ impl Run {
             (_, FinetuningType::Lora) => WeightsKind::Adapter,
         }
     }
+}
+
+/// What else of a tenant is at work, and so holds what a run waits for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holders {
+    pub runs: Vec<(RunId, Name)>,
+    pub endpoints: Vec<Name>,
+}
+
+/// More than any cluster that this was tried on.
+pub const MOST_NODES: u32 = 64;
+
+const fn one_node() -> u32 {
+    1
 }
 
 /// What a person asks for: the form, the YAML and the run files of `examples/` are views of this.
@@ -209,6 +251,9 @@ pub struct NewRun {
     /// What it should leave.
     #[serde(default)]
     pub result: WeightsKind,
+    /// Over how many nodes the training is spread: 1 to [`MOST_NODES`].
+    #[serde(default = "one_node")]
+    pub nodes: u32,
     pub cloned_from: Option<RunId>,
     /// A one-time number of the form: the same form sent twice launches once.
     pub submission: String,

@@ -46,6 +46,9 @@ pub struct Train {
     pub held_out_rows: u64,
     pub train_rows: u64,
     pub settings: RunSettings,
+    /// Folders of the tries before this one, the last first: it goes on from their last checkpoint.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<String>,
 }
 
 /// An adapter into the weights of its base model.

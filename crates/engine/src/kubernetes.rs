@@ -17,9 +17,11 @@ mod golden_tests;
 mod job;
 mod log;
 mod names;
+mod nodes;
 mod observe;
 mod options;
 mod place;
+mod placement;
 mod pod;
 mod quantity;
 mod rights;
@@ -30,6 +32,7 @@ mod term;
 mod watch;
 
 pub use options::{Images, Options, PullPolicy};
+pub use placement::{BadToleration, Placement, Toleration};
 pub use rights::Diagnosis;
 pub use watch::Watch;
 
@@ -223,12 +226,13 @@ impl KubernetesEngine {
             self.forget(name);
         }
         let doing = || failed(format!("looking for {name}"));
-        let labels = ListParams::default().labels(&names::of_task(name));
+        // Not by our labels: somebody may have taken them away, and a task that works would count as gone.
+        let named = ListParams::default().fields(&format!("metadata.name={name}"));
         let ours = |namespace: Option<&str>| namespace.is_some_and(|n| self.options.is_ours(n));
-        let jobs = Api::<Job>::all(self.client.clone()).list(&labels).await.map_err(doing())?;
+        let jobs = Api::<Job>::all(self.client.clone()).list(&named).await.map_err(doing())?;
         let mut found = jobs.into_iter().find(|j| ours(j.metadata.namespace.as_deref())).map(|j| Found::Job(Box::new(j)));
         if found.is_none() {
-            let servers = Api::<Deployment>::all(self.client.clone()).list(&labels).await.map_err(doing())?;
+            let servers = Api::<Deployment>::all(self.client.clone()).list(&named).await.map_err(doing())?;
             found = servers.into_iter().find(|s| ours(s.metadata.namespace.as_deref())).map(|s| Found::Server(Box::new(s)));
         }
         if let Some(found) = &found {
@@ -259,7 +263,7 @@ impl KubernetesEngine {
             TaskState::Running { .. } | TaskState::Pending(PendingCause::Secret { .. }) => Ok(seen),
             TaskState::Ended(_) if found.pod(pods).is_some() || found.is_stopped() => Ok(seen),
             TaskState::Ended(_) | TaskState::Pending(_) => {
-                let circumstances = self.circumstances(found, found.pod(pods)).await?;
+                let circumstances = self.circumstances(found, found.waiting(pods)).await?;
                 let mut seen = found.observation(pods, &circumstances);
                 if let TaskState::Pending(cause @ PendingCause::Quota { .. }) = seen.state {
                     let of_tenant = ListParams::default().labels(&names::all());

@@ -183,6 +183,10 @@ impl Engine {
             Self::Kubernetes(e) => e.cluster().await.map(Some),
         }
     }
+    /// Whether a task may be spread over several nodes.
+    pub const fn spreads(&self) -> bool {
+        matches!(self, Self::Kubernetes(_))
+    }
     /// What tasks are really held to where they run.
     pub fn holds(&self) -> Holds {
         match self {

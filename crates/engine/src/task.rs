@@ -63,6 +63,14 @@ pub struct Resources {
     pub shared_memory: Option<u64>,
     /// Bytes that it may write where it runs.
     pub ephemeral_disk: Option<u64>,
+    /// Of a batch task: over how many nodes it is spread, each with all of the above; 0 and 1 = it is not. The process of each node finds
+    /// how many they are in `ATELIER_NODES`, its number from 0 in `JOB_COMPLETION_INDEX`, and the host of the first in `ATELIER_FIRST_NODE`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub nodes: u32,
+}
+
+const fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// A secret by name: its text was given to the engine with [`crate::Engine::put_secret`] and is nowhere else.
@@ -81,6 +89,11 @@ pub(crate) fn is_task_name(name: &str) -> bool {
 }
 
 impl Task {
+    /// How many processes it is.
+    pub(crate) fn nodes(&self) -> u32 {
+        if self.kind == TaskKind::Batch { self.resources.nodes.max(1) } else { 1 }
+    }
+
     /// BLAKE3 of the task as JSON, hex: what "the same task" means.
     pub fn hash(&self) -> String {
         blake3::hash(&serde_json::to_vec(self).unwrap_or_default()).to_hex().to_string()

@@ -5,13 +5,16 @@
 
 use crate::{Platform, blobs::OnDisk, problem::Doing};
 use domain::{
+    artefacts,
     base_model::BaseModelState,
     dataset::{DatasetVersion, VersionState},
+    ids::RunId,
     name::Name,
     page::Cursor,
     problem::Problem,
+    run::RunState,
     tenant::TenantOverview,
-    time::{HOUR, MINUTE},
+    time::{DAY, HOUR, MINUTE},
 };
 use std::collections::{HashMap, HashSet};
 
@@ -19,6 +22,9 @@ use std::collections::{HashMap, HashSet};
 const AFTER: i64 = 10 * MINUTE;
 /// How long an unfinished file lies that names no owner.
 const UNKNOWN_AFTER: i64 = 24 * HOUR;
+
+/// How long the checkpoints of a run that failed or was stopped are kept for another try.
+const CHECKPOINT_AFTER: i64 = 14 * DAY;
 
 /// How long parts of an upload to a bucket lie that was never finished: no file takes so long to arrive.
 const UPLOAD_AFTER: i64 = 48 * HOUR;
@@ -41,11 +47,11 @@ impl Platform {
             for TenantOverview { tenant, .. } in page.rows {
                 let settled = self.store().settled_bytes(&tenant.name).await.doing(doing)?;
                 let files = self.blobs().on_disk(&format!("t/{}", tenant.name)).await.doing(doing)?;
-                let mut owners = Owners { platform: self, tenant: &tenant.name, versions: HashMap::new() };
+                let mut owners = Owners { platform: self, tenant: &tenant.name, versions: HashMap::new(), runs: HashMap::new() };
                 let (mut measured, mut inodes) = (0, HashSet::new());
                 for file in files {
                     let fate = owners.fate(&file).await?;
-                    if fate == Fate::Over && self.is_old(&file, AFTER) || fate == Fate::Unknown && self.is_old(&file, UNKNOWN_AFTER) {
+                    if fate.kept_for().is_some_and(|age| self.is_old(&file, age)) {
                         self.blobs().remove_from_disk(&file.path).await.doing(doing)?;
                         swept.files += 1;
                         swept.bytes += file.bytes;
@@ -119,8 +125,22 @@ enum Fate {
     Promised,
     /// Whoever wrote it has ended, or what it belonged to is gone.
     Over,
+    /// Another try of its run would go on from it.
+    ForAnotherTry,
     /// Unfinished, and nobody to ask.
     Unknown,
+}
+
+impl Fate {
+    /// At what age it goes; `None` = it stays.
+    const fn kept_for(self) -> Option<i64> {
+        match self {
+            Self::Kept | Self::Promised => None,
+            Self::Over => Some(AFTER),
+            Self::ForAnotherTry => Some(CHECKPOINT_AFTER),
+            Self::Unknown => Some(UNKNOWN_AFTER),
+        }
+    }
 }
 
 /// The rows that paths name, each read once.
@@ -128,6 +148,7 @@ struct Owners<'p> {
     platform: &'p Platform,
     tenant: &'p Name,
     versions: HashMap<String, Option<DatasetVersion>>,
+    runs: HashMap<RunId, Option<RunState>>,
 }
 
 impl Owners<'_> {
@@ -139,13 +160,26 @@ impl Owners<'_> {
                 let version = self.version(id).await?;
                 Ok(of_version(version.as_ref(), &parts.collect::<Vec<_>>(), file.is_unfinished))
             }
-            (Some("runs"), Some(id)) if file.is_unfinished => {
-                let Ok(id) = id.parse() else { return Ok(Fate::Unknown) };
-                let state = self.platform.store().run_state_anywhere(id).await.doing("reading a run")?;
-                Ok(if state.is_none_or(|s| s.is_final()) { Fate::Over } else { Fate::Kept })
+            (Some("runs"), Some(id)) => {
+                let of_checkpoint = parts.nth(1) == Some(artefacts::CHECKPOINTS);
+                if !of_checkpoint && !file.is_unfinished {
+                    return Ok(Fate::Kept);
+                }
+                let Ok(id) = id.parse() else { return Ok(unfinished(Fate::Unknown)) };
+                let state = self.run_state(id).await?;
+                Ok(of_run(state, of_checkpoint && !file.is_unfinished))
             }
             _ => Ok(unfinished(Fate::Unknown)),
         }
+    }
+
+    async fn run_state(&mut self, id: RunId) -> Result<Option<RunState>, Problem> {
+        if let Some(known) = self.runs.get(&id) {
+            return Ok(*known);
+        }
+        let found = self.platform.store().run_state_anywhere(id).await.doing("reading a run")?;
+        self.runs.insert(id, found);
+        Ok(found)
     }
 
     async fn version(&mut self, id: &str) -> Result<Option<DatasetVersion>, Problem> {
@@ -158,6 +192,15 @@ impl Owners<'_> {
         };
         self.versions.insert(id.to_owned(), found.clone());
         Ok(found)
+    }
+}
+
+/// A file of a checkpoint, or an unfinished one.
+fn of_run(state: Option<RunState>, of_checkpoint: bool) -> Fate {
+    match state {
+        Some(RunState::Failed | RunState::Cancelled) if of_checkpoint => Fate::ForAnotherTry,
+        Some(state) if !state.is_final() => Fate::Kept,
+        _ => Fate::Over,
     }
 }
 
@@ -177,3 +220,21 @@ fn of_version(version: Option<&DatasetVersion>, below: &[&str], unfinished: bool
 
 /// How often the store is gone through.
 pub(crate) const EVERY: std::time::Duration = std::time::Duration::from_secs(600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checkpoints_stay_as_long_as_a_try_may_need_them() {
+        let kept = |state| of_run(state, true).kept_for();
+        for state in [RunState::Queued, RunState::Running, RunState::Cancelling] {
+            assert_eq!(kept(Some(state)), None, "{state:?}");
+        }
+        for state in [RunState::Failed, RunState::Cancelled] {
+            assert_eq!(kept(Some(state)), Some(14 * DAY), "{state:?}");
+            assert_eq!(of_run(Some(state), false), Fate::Over, "an unfinished file of it");
+        }
+        assert_eq!([kept(Some(RunState::Succeeded)), kept(None)], [Some(AFTER); 2]);
+    }
+}

@@ -95,6 +95,8 @@ pub struct Config {
 pub struct TaskLimits {
     /// Bytes that one training, evaluation or model server may hold.
     pub memory: Option<u64>,
+    /// GPUs that each of them asks for; 0 = what there is on its machine.
+    pub gpus: u32,
     /// How long one training or evaluation may take.
     pub run: Option<Duration>,
 }

@@ -14,7 +14,7 @@ use domain::{
     audit::Detail,
     base_model::{BaseModel, BaseModelState},
     dataset::{DatasetVersion, VersionState},
-    filter::{BaseModelFilter, RunFilter},
+    filter::{BaseModelFilter, RunFilter, RunStates},
     free_number::FreeNumber,
     ids::{DatasetVersionId, RunId},
     model::WeightsKind,
@@ -22,7 +22,7 @@ use domain::{
     page::{Cursor, Page},
     policy::Action,
     problem::{FieldProblem, Problem},
-    run::{NewRun, Reason, Run, RunCounts, RunOnData, Step, StepId, StepState, Work, plan},
+    run::{Holders, MOST_NODES, NewRun, PendingCause, Reason, Run, RunCounts, RunOnData, Step, StepId, StepKind, StepState, Work, plan},
     settings::{STANDARD_PRESET, catalogue, preset},
     time::Timestamp,
 };
@@ -91,6 +91,26 @@ impl Runs<'_> {
         self.get(found.ok_or_else(not_found)?).await
     }
 
+    /// What else of the tenant is at work, where that is what the run waits for: runs, and endpoints as far as the person may see them.
+    pub async fn holders(&self, run: &Run) -> Result<Holders, Problem> {
+        self.scope.permit(Action::RunRead)?;
+        if !run.waits_for().is_some_and(PendingCause::is_held_by_the_tenant) {
+            return Ok(Holders::default());
+        }
+        let (store, tenant, doing) = (self.platform().store(), self.scope.tenant_name(), "reading what is at work");
+        let active = RunFilter { states: RunStates::Active, ..RunFilter::default() };
+        let runs = store.runs(tenant, &active, &Cursor::default()).await.doing(doing)?.rows;
+        let works = |r: &&Run| r.id != run.id && r.state.is_active() && r.waits_for().is_none();
+        let endpoints = match self.scope.permit(Action::EndpointRead) {
+            Ok(_) => store.wanted_endpoints(tenant).await.doing(doing)?,
+            Err(_) => Vec::new(),
+        };
+        Ok(Holders {
+            runs: runs.iter().filter(works).map(|r| (r.id, r.name.clone())).collect(),
+            endpoints: endpoints.into_iter().filter(|e| e.external.is_none()).map(|e| e.name).collect(),
+        })
+    }
+
     pub async fn counts(&self) -> Result<RunCounts, Problem> {
         self.scope.permit(Action::RunRead)?;
         self.platform().store().run_counts(self.scope.tenant_name()).await.doing("counting the runs")
@@ -131,6 +151,11 @@ impl Runs<'_> {
         self.platform().store().run(self.scope.tenant_name(), id).await.doing("reading the run")?.ok_or_else(|| not_found(id))
     }
 
+    /// Whether a training can be spread over several nodes here.
+    pub fn spread(&self) -> bool {
+        self.platform().engine().spreads()
+    }
+
     /// A form to start from, with nothing chosen yet: the settings of the standard preset, for a base model of this context (0 = not known).
     pub fn fresh(&self, context: u32) -> Result<NewRun, Problem> {
         self.scope.permit(Action::RunRead)?;
@@ -142,6 +167,7 @@ impl Runs<'_> {
             dataset_number: None,
             settings: preset(STANDARD_PRESET).unwrap_or_default().within(context),
             result: WeightsKind::default(),
+            nodes: 1,
             cloned_from: None,
             submission: self.fresh_submission(),
         })
@@ -157,6 +183,7 @@ impl Runs<'_> {
             dataset_number: Some(run.dataset_number),
             model_name: run.model_name.to_string(),
             result: run.result(),
+            nodes: run.nodes(),
             settings: run.settings.clone(),
             cloned_from: Some(from),
             submission: self.fresh_submission(),
@@ -173,7 +200,7 @@ impl Runs<'_> {
         self.scope.permit(Action::RunRead)?;
         let found = self.find(new).await?;
         Ok(Checked {
-            steps_total: new.settings.total_steps(found.train_rows),
+            steps_total: new.settings.steps_over(found.train_rows, new.nodes),
             train_rows: found.train_rows,
             held_out_rows: found.held_out_rows,
             yaml: catalogue()
@@ -201,7 +228,8 @@ impl Runs<'_> {
             Err(refused) => return earlier().await?.ok_or(refused),
         };
         let id = RunId::from_uuid(platform.fresh_uuid());
-        let steps = plan::plan(&plan::Wanted { settings: &new.settings, result: new.result, held_out_rows: found.held_out_rows });
+        let wanted = plan::Wanted { settings: &new.settings, result: new.result, held_out_rows: found.held_out_rows, nodes: new.nodes };
+        let steps = plan::plan(&wanted);
         let mut tx = Change::begin(platform, &permit).await?;
         let row = InsertRun {
             tenant,
@@ -260,7 +288,8 @@ impl Runs<'_> {
             let sentence = format!("The rows of {} v{} were erased.", run.dataset_name, run.dataset_number);
             return Err(Problem::conflict(sentence).next("Clone the run and choose a version that has its rows."));
         }
-        if now.progress.is_none() {
+        // A training that goes on from a checkpoint tells the points before it again.
+        if now.steps.iter().any(|s| s.kind == StepKind::Train && s.state == StepState::Pending) {
             tx.forget_metrics(tenant, id).await.doing("clearing the curves")?;
         }
         tx.save_run(&now).await.doing("writing the run")?;
@@ -334,6 +363,7 @@ impl Runs<'_> {
                 "This version has no row to train on. Upload one with accepted rows, or keep fewer back.",
             ));
         }
+        wrong.extend(self.wrong_nodes(new.nodes));
         wrong.extend(catalogue().check(&new.settings, base.as_ref().map_or(0, |b| b.context)));
         if let Some(id) = new.cloned_from
             && store.run(tenant, id).await.doing("reading the run")?.is_none()
@@ -346,6 +376,17 @@ impl Runs<'_> {
             }
             _ => Err(Problem::invalid(wrong)),
         }
+    }
+
+    fn wrong_nodes(&self, nodes: u32) -> Option<FieldProblem> {
+        let sentence = if !(1..=MOST_NODES).contains(&nodes) {
+            format!("A training is spread over 1 to {MOST_NODES} nodes.")
+        } else if nodes > 1 && !self.spread() {
+            "Here trainings are processes of one machine, so there is 1 node. Several need a portal that works on a cluster.".into()
+        } else {
+            return None;
+        };
+        Some(FieldProblem { suggestion: Some("1".into()), ..FieldProblem::new("nodes", sentence) })
     }
 
     async fn dataset_version(&self, new: &NewRun, wrong: &mut Vec<FieldProblem>) -> Result<Option<DatasetVersion>, Problem> {

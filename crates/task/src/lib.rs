@@ -4,6 +4,7 @@
 //! at last its verdict in the artefact store. It knows nothing of the portal: when the portal is gone, it goes on.
 
 mod catalogue;
+mod checkpoints;
 mod evaluate;
 mod failure;
 mod http;
@@ -92,6 +93,9 @@ pub fn run(spec_path: &Path, work: Option<&Path>) -> i32 {
             Verdict::Failed(_) => FAILED,
             Verdict::Stopped => STOPPED,
         };
+        if !task.machine.nodes.is_first() {
+            return code;
+        }
         // The log first: who sees the verdict finds everything else in place.
         let said = task.artefacts.put_file(task.reporter.file(), &artefacts::run_log(tenant, run, name)).await.map(drop);
         let said = match said {

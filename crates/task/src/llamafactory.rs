@@ -1,5 +1,6 @@
 //! LLaMA-Factory 0.9.5: the only place that knows its command line, its files and its console.
 
+mod checkpoints;
 mod console;
 mod export;
 mod log;
@@ -8,6 +9,7 @@ mod trainer_file;
 
 pub use trainer_file::{PlatformKeys, dataset_info, trainer_file, yaml_text};
 
+pub(crate) use checkpoints::{Written, log_until, written};
 pub(crate) use console::Console;
 pub(crate) use export::export_file;
 pub(crate) use log::{Curve, Follower, Judgement};
@@ -27,9 +29,15 @@ pub const TRAIN_FILE: &str = "train.jsonl";
 pub const HELD_OUT_FILE: &str = "held_out.jsonl";
 pub const TRAINER_LOG: &str = "trainer_log.jsonl";
 
+/// The folder of a checkpoint in the trainer's output folder.
+pub fn checkpoint(step: u64) -> String {
+    format!("checkpoint-{step}")
+}
+
 /// The environment of the trainer; everything else is cut off.
 pub(crate) fn environment(machine: &Machine, python: &Path, folder: &Path) -> Vec<(String, String)> {
     let mut out = machine.environment(python, folder);
+    out.extend(machine.nodes.environment(machine.gpu));
     out.extend([
         // A second thread buys 12 % on a small model, and takes the other core from everybody else.
         ("OMP_NUM_THREADS".into(), "1".into()),

@@ -10,6 +10,57 @@ pub struct Machine {
     trainer_python: Option<PathBuf>,
     vllm_python: Option<PathBuf>,
     pub gpu: bool,
+    pub nodes: Nodes,
+}
+
+/// Which process this is of those of one task, each on its node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nodes {
+    pub count: u32,
+    /// From 0.
+    pub rank: u32,
+    /// The host of the first.
+    pub first: String,
+}
+
+/// Where the processes of a training meet, on the first node.
+const MEETING_PORT: u16 = 29500;
+/// What a pod's network interface is called.
+const INTERFACE: &str = "eth0";
+
+impl Nodes {
+    fn look(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let number = |name: &str| variable(name).and_then(|n| n.parse::<u32>().ok());
+        let count = number("ATELIER_NODES").unwrap_or(1).max(1);
+        let rank = if count > 1 { number("JOB_COMPLETION_INDEX").unwrap_or(0) } else { 0 };
+        Self { count, rank, first: variable("ATELIER_FIRST_NODE").unwrap_or_default() }
+    }
+
+    /// The one that reports, stores and judges; the others only compute.
+    pub const fn is_first(&self) -> bool {
+        self.rank == 0
+    }
+
+    /// What LLaMA-Factory's launcher reads; nothing for one node.
+    pub fn environment(&self, gpu: bool) -> Vec<(String, String)> {
+        if self.count == 1 {
+            return Vec::new();
+        }
+        let mut out = vec![
+            ("FORCE_TORCHRUN", "1".to_owned()),
+            ("NNODES", self.count.to_string()),
+            ("NODE_RANK", self.rank.to_string()),
+            ("MASTER_ADDR", self.first.clone()),
+            ("MASTER_PORT", MEETING_PORT.to_string()),
+        ];
+        if !gpu {
+            out.push(("NPROC_PER_NODE", "1".to_owned()));
+            if Path::new("/sys/class/net").join(INTERFACE).exists() {
+                out.push(("GLOO_SOCKET_IFNAME", INTERFACE.to_owned()));
+            }
+        }
+        out.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
 }
 
 /// What a GPU program needs to find its devices and libraries; passed on where set.
@@ -28,7 +79,8 @@ impl Machine {
             // The device file is there exactly when the driver is loaded; containers get it too.
             _ => Path::new("/dev/nvidia0").exists() || nvidia_smi_lists_one(),
         };
-        Self { trainer_python: python("ATELIER_TRAINER_PYTHON"), vllm_python: python("ATELIER_VLLM_PYTHON"), gpu }
+        let nodes = Nodes::look(|name| std::env::var(name).ok());
+        Self { trainer_python: python("ATELIER_TRAINER_PYTHON"), vllm_python: python("ATELIER_VLLM_PYTHON"), gpu, nodes }
     }
 
     pub fn trainer_python(&self) -> Result<&Path, Failure> {
@@ -94,5 +146,23 @@ mod tests {
         let path = std::env::join_paths([first.path(), second.path()]).unwrap();
         assert_eq!(found_in(&path, OsStr::new("python3")), Some(second.path().join("python3")), "a folder is no program");
         assert_eq!(found_in(&path, OsStr::new("python4")), None);
+    }
+
+    #[test]
+    fn each_process_of_several_nodes_is_told_which_it_is_and_where_they_meet() {
+        let of = |variables: &[(&str, &str)]| {
+            let variables: Vec<(String, String)> = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            Nodes::look(move |name| variables.iter().find(|(k, _)| k == name).map(|(_, v)| v.clone()))
+        };
+        let alone = of(&[("JOB_COMPLETION_INDEX", "3")]);
+        assert!(alone.is_first() && alone.environment(false).is_empty());
+        let second = of(&[("ATELIER_NODES", "2"), ("JOB_COMPLETION_INDEX", "1"), ("ATELIER_FIRST_NODE", "run-1-train-0.run-1-train")]);
+        assert!(!second.is_first());
+        let told = second.environment(true);
+        let named = |name: &str| told.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str());
+        let names = ["FORCE_TORCHRUN", "NNODES", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "NPROC_PER_NODE"];
+        let expected = [Some("1"), Some("2"), Some("1"), Some("run-1-train-0.run-1-train"), Some("29500"), None];
+        assert_eq!(names.map(named), expected);
+        assert!(second.environment(false).contains(&("NPROC_PER_NODE".into(), "1".into())), "a CPU is one process");
     }
 }

@@ -129,6 +129,11 @@ impl Program {
         }
     }
 
+    /// SIGTERM, and nothing more: [`Program::next`] tells what follows.
+    pub fn ask_to_stop(&self) {
+        self.signal(nix::sys::signal::Signal::SIGTERM);
+    }
+
     /// SIGTERM, then SIGKILL to everything it started. Lines said meanwhile are dropped.
     pub async fn stop(&mut self, grace: Duration) -> io::Result<Ended> {
         self.signal(nix::sys::signal::Signal::SIGTERM);

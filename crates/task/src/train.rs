@@ -1,7 +1,9 @@
-//! A training: fetch, train with LLaMA-Factory, judge, store.
+//! A training: fetch, train with LLaMA-Factory, judge, store. Another try goes on from the last checkpoint of the ones before. Of the
+//! processes of several nodes the first does all of that, the others only train.
 
 use crate::{
     Context, catalogue,
+    checkpoints::Checkpoints,
     failure::{Halt, TaskError},
     llamafactory as lf,
     program::{Ended, Next, Program},
@@ -20,13 +22,16 @@ use domain::{
 };
 use std::{
     collections::BTreeMap,
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
 use tokio::process::Command;
 
-/// Time for the trainer to end after SIGTERM, before it is killed.
-const GRACE: Duration = Duration::from_secs(10);
+/// Time for the trainer to write a last checkpoint after SIGTERM, before it is killed: 3 s that it waits, its step, and the writing.
+const GRACE: Duration = Duration::from_secs(30);
+/// Time to store that one. Both together, and what is left to say, fit into what a run's task is given.
+const STORE_GRACE: Duration = Duration::from_secs(20);
 /// How often its log file is looked at.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -35,9 +40,42 @@ pub async fn train(task: &Context, work: &Train) -> Result<Outcome, Halt> {
     let folder = task.folder.join("work");
     let (vocabulary, software) =
         task.unless_stopped(async { Ok(tokio::try_join!(prepare(task, work, &folder), versions(task, python, &folder))?) }).await?;
-    let steps = work.settings.total_steps(work.train_rows);
+    let mut checkpoints = Checkpoints::new(task, work, folder.join(lf::OUT), &trainer_file(task, work, None));
+    let resumed = task.unless_stopped(async { Ok(checkpoints.fetch_last().await?) }).await?;
+    write(&folder.join(lf::TRAINER_FILE), trainer_file(task, work, resumed.map(|(step, _)| step))).await?;
+    let steps = work.settings.steps_over(work.train_rows, task.machine.nodes.count);
     task.reporter.does(Phase::Train, Reason::Trains { steps, gpu: task.machine.gpu });
-    let curve = follow(task, work, python, &folder).await?;
+    let mut told = Told::of(&folder.join(lf::OUT));
+    if let Some((step, total_steps)) = resumed {
+        // First the points that the curves had then.
+        told.progress(task);
+        task.reporter.say(TaskMessage::Resumed { step, total_steps });
+    }
+    if !task.machine.nodes.is_first() {
+        follow(task, work, python, &folder, &mut told).await?;
+        return Ok(Outcome::default());
+    }
+    let followed = tokio::select! {
+        followed = follow(task, work, python, &folder, &mut told) => followed,
+        never = checkpoints.keep() => match never {},
+    };
+    match followed {
+        Ok(()) => {}
+        Err(Halt::Stopped) => {
+            // As far as the time reaches.
+            let _ = tokio::time::timeout(STORE_GRACE, checkpoints.store_last()).await;
+            return Err(Halt::Stopped);
+        }
+        Err(halt) => {
+            let last = async {
+                checkpoints.store_last().await;
+                Ok(())
+            };
+            task.unless_stopped(last).await?;
+            return Err(halt);
+        }
+    }
+    let curve = told.curve;
     let results = judge(task, work, &folder.join(lf::OUT), &curve, vocabulary)?;
     task.reporter.does(Phase::Upload, Reason::Stores);
     let files = task.unless_stopped(upload(task, work, &folder)).await?;
@@ -62,19 +100,25 @@ async fn prepare(task: &Context, work: &Train, folder: &Path) -> Result<Option<u
             .fetch(&artefacts::dataset_held_out(&work.tenant, work.dataset_version, judgement), &data.join(lf::HELD_OUT_FILE))
             .await?;
     }
-    let ours = lf::PlatformKeys {
-        template: &work.template,
-        train_rows: work.train_rows,
-        held_out_rows: work.held_out_rows,
-        gpu: task.machine.gpu,
-    };
     write(&data.join("dataset_info.json"), lf::dataset_info(work.held_out_rows > 0).to_string()).await?;
-    write(&folder.join(lf::TRAINER_FILE), lf::yaml_text(&lf::trainer_file(&work.settings, ours))).await?;
     let inputs = Reason::TrainingInputs { bytes: base.bytes, train_rows: work.train_rows, held_out_rows: work.held_out_rows };
     task.reporter.does(Phase::Prepare, inputs);
     let config = tokio::fs::read(folder.join(lf::BASE).join("config.json")).await.unwrap_or_default();
     let config: serde_json::Value = serde_json::from_slice(&config).unwrap_or_default();
     Ok(config["vocab_size"].as_u64())
+}
+
+/// `resume_from`: the step of the checkpoint that lies in the output folder.
+fn trainer_file(task: &Context, work: &Train, resume_from: Option<u64>) -> String {
+    let ours = lf::PlatformKeys {
+        template: &work.template,
+        train_rows: work.train_rows,
+        held_out_rows: work.held_out_rows,
+        gpu: task.machine.gpu,
+        nodes: task.machine.nodes.count,
+        resume_from,
+    };
+    lf::yaml_text(&lf::trainer_file(&work.settings, ours))
 }
 
 async fn write(path: &Path, text: String) -> Result<(), TaskError> {
@@ -90,15 +134,13 @@ pub async fn versions(task: &Context, python: &Path, folder: &Path) -> Result<BT
 }
 
 /// Runs the trainer to its end and tells what happens meanwhile.
-async fn follow(task: &Context, work: &Train, python: &Path, folder: &Path) -> Result<lf::Curve, Halt> {
+async fn follow(task: &Context, work: &Train, python: &Path, folder: &Path, told: &mut Told) -> Result<(), Halt> {
     let mut command = Command::new(lf::program(python));
     command.args(["train", lf::TRAINER_FILE]).current_dir(folder).env_clear().envs(lf::environment(&task.machine, python, folder));
     let mut trainer = Program::start(command).map_err(|e| {
         Failure::of(Cause::NotInstalled { what: "trainer".into(), path: None, variable: None }).with_evidence(vec![e.to_string()])
     })?;
     let mut console = lf::Console::default();
-    let mut log = lf::Follower::new(folder.join(lf::OUT).join(lf::TRAINER_LOG));
-    let mut curve = lf::Curve::default();
     let mut look = tokio::time::interval(LOOK);
     let mut rows_said = false;
     let ended = loop {
@@ -115,25 +157,58 @@ async fn follow(task: &Context, work: &Train, python: &Path, folder: &Path) -> R
                 }
                 Next::Ended(ended) => break ended,
             },
-            _ = look.tick() => tell_progress(task, &mut log, &mut curve),
+            _ = look.tick() => told.progress(task),
             () = task.stop.asked() => {
                 task.reporter.does(Phase::Stopping, Reason::Stops);
-                trainer.stop(GRACE).await.map_err(TaskError::io("stopping the trainer"))?;
-                tell_progress(task, &mut log, &mut curve);
+                stop(&mut trainer, &folder.join(lf::OUT)).await.map_err(TaskError::io("stopping the trainer"))?;
+                told.progress(task);
                 return Err(Halt::Stopped);
             }
         }
     };
-    tell_progress(task, &mut log, &mut curve);
-    if ended == Ended::Exit(0) { Ok(curve) } else { Err(catalogue::classify(ended, &console.errors()).into()) }
+    told.progress(task);
+    if ended == Ended::Exit(0) { Ok(()) } else { Err(catalogue::classify(ended, &console.errors()).into()) }
 }
 
-fn tell_progress(task: &Context, log: &mut lf::Follower, curve: &mut lf::Curve) {
-    for entry in log.read_new(now()) {
-        if let Some(loss) = entry.loss {
-            curve.add(loss);
+/// Asks the trainer to end, lets it write a checkpoint, and ends it then: what it would do after that, nobody waits for.
+async fn stop(trainer: &mut Program, out: &Path) -> io::Result<()> {
+    let last = || lf::written(out, None).last().map(|w| w.step);
+    let before = last();
+    trainer.ask_to_stop();
+    let written = async {
+        let mut look = tokio::time::interval(LOOK);
+        loop {
+            tokio::select! {
+                next = trainer.next() => if let Next::Ended(_) = next? { return Ok::<_, io::Error>(()) },
+                _ = look.tick() => if last() > before { return Ok(()) },
+            }
         }
-        task.reporter.say(TaskMessage::Progress { step: entry.step, total_steps: entry.total_steps, metric: entry.metric });
+    };
+    if let Ok(done) = tokio::time::timeout(GRACE, written).await {
+        done?;
+    }
+    trainer.stop(Duration::ZERO).await.map(drop)
+}
+
+/// What was told of the trainer's log.
+struct Told {
+    log: lf::Follower,
+    curve: lf::Curve,
+}
+
+impl Told {
+    fn of(out: &Path) -> Self {
+        Self { log: lf::Follower::new(out.join(lf::TRAINER_LOG)), curve: lf::Curve::default() }
+    }
+
+    /// What is new in it.
+    fn progress(&mut self, task: &Context) {
+        for entry in self.log.read_new(now()) {
+            if let Some(loss) = entry.loss {
+                self.curve.add(loss);
+            }
+            task.reporter.say(TaskMessage::Progress { step: entry.step, total_steps: entry.total_steps, metric: entry.metric });
+        }
     }
 }
 

@@ -77,6 +77,42 @@ impl Artefacts {
         Ok((bytes, hasher.finalize()))
     }
 
+    /// One object into a file, which must have the digest that it was stored with. Folders on the way are made.
+    pub async fn fetch_checked(&self, from: &str, to: &Path, digest: &str) -> Result<(), TaskError> {
+        if let Some(parent) = to.parent() {
+            tokio::fs::create_dir_all(parent).await.map_err(TaskError::io(format!("fetching {from}")))?;
+        }
+        let (_, found) = self.bring(from, to).await?;
+        if found.to_hex().as_str() == digest { Ok(()) } else { Err(TaskError::Altered(from.to_owned())) }
+    }
+
+    /// A small object.
+    pub async fn get(&self, from: &str) -> Result<Vec<u8>, TaskError> {
+        let (at, doing) = (ObjectPath::from(from), || format!("fetching {from}"));
+        let store = self.storage.of(at.as_ref()).map_err(TaskError::store(doing()))?;
+        match store.get(&at).await {
+            Err(e) if storage::is_missing(&e) => Err(TaskError::Missing(from.to_owned())),
+            got => Ok(got.map_err(TaskError::store(doing()))?.bytes().await.map_err(TaskError::store(doing()))?.to_vec()),
+        }
+    }
+
+    /// The paths of all objects below a folder.
+    pub async fn list(&self, folder: &str) -> Result<Vec<String>, TaskError> {
+        let (at, doing) = (ObjectPath::from(folder), || format!("listing {folder}"));
+        let store = self.storage.of(at.as_ref()).map_err(TaskError::store(doing()))?;
+        store.list(Some(&at)).map_ok(|object| object.location.to_string()).try_collect().await.map_err(TaskError::store(doing()))
+    }
+
+    /// Removes an object; one that is not there: fine.
+    pub async fn delete(&self, path: &str) -> Result<(), TaskError> {
+        let (at, doing) = (ObjectPath::from(path), || format!("removing {path}"));
+        let store = self.storage.of(at.as_ref()).map_err(TaskError::store(doing()))?;
+        match store.delete(&at).await {
+            Err(e) if !storage::is_missing(&e) => Err(TaskError::store(doing())(e)),
+            _ => Ok(()),
+        }
+    }
+
     /// A folder of the store as a folder here. `what` names it in the error when there is nothing. `files`: what must be in it and with
     /// which digests, as far as that is known; a link to a file of this machine is not read for it.
     pub async fn fetch_folder(&self, prefix: &str, to: &Path, what: &str, files: &[StoredFile]) -> Result<Fetched, TaskError> {

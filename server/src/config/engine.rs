@@ -4,7 +4,7 @@ use super::{Locations, Refused};
 use clap::{Args, ValueEnum};
 use engine::{
     Engine,
-    kubernetes::{Images, KubernetesEngine, Options, PullPolicy},
+    kubernetes::{Images, KubernetesEngine, Options, Placement, PullPolicy, Toleration},
     local::LocalEngine,
 };
 use std::path::PathBuf;
@@ -45,6 +45,22 @@ pub struct EngineArgs {
     /// enforces network policies; default: all but the addresses that hand out credentials.
     #[arg(long, env = "ATELIER_STORE_NETWORKS", value_delimiter = ',', global = true)]
     pub store_networks: Vec<String>,
+    /// The resource by which pods ask for GPUs: for shares of one, `nvidia.com/mig-1g.10gb`.
+    #[arg(long, env = "ATELIER_GPU_RESOURCE", default_value = "nvidia.com/gpu", global = true)]
+    pub gpu_resource: String,
+    /// Product of the GPUs that trainings and model servers are to have, or a part of its name (`H200`), as nodes are labelled with it
+    /// (`nvidia.com/gpu.product`); default: any.
+    #[arg(long, env = "ATELIER_GPU_PRODUCT", global = true)]
+    pub gpu_product: Option<String>,
+    /// Runtime class of pods with GPUs, where the nodes' usual one does not hand them over.
+    #[arg(long, env = "ATELIER_GPU_RUNTIME_CLASS", global = true)]
+    pub gpu_runtime_class: Option<String>,
+    /// Taints of nodes that pods may go to all the same, as kubectl writes them (`nvidia.com/gpu=present:NoSchedule`), separated by commas.
+    #[arg(long, env = "ATELIER_TOLERATIONS", value_delimiter = ',', global = true)]
+    pub tolerations: Vec<Toleration>,
+    /// Priority class of all pods.
+    #[arg(long, env = "ATELIER_PRIORITY_CLASS", global = true)]
+    pub priority_class: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -69,6 +85,8 @@ impl EngineArgs {
             let missing = || Refused(format!("On a cluster the portal has to be told the image of {what}: set {flag}."));
             image.clone().filter(|i| !i.is_empty()).ok_or_else(missing)
         };
+        // A variable that is set to nothing is not set.
+        let named = |name: &Option<String>| name.clone().filter(|n| !n.is_empty());
         let label = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         let prefix = &self.namespace_prefix;
         if !label(prefix) || !prefix.starts_with(|c: char| c.is_ascii_lowercase()) || prefix.len() > 20 {
@@ -92,6 +110,13 @@ impl EngineArgs {
             },
             group_prefix: self.cluster_group_prefix.clone(),
             store_networks: self.store_networks.clone(),
+            placement: Placement {
+                gpu_resource: self.gpu_resource.clone(),
+                gpu_product: named(&self.gpu_product),
+                tolerations: self.tolerations.clone(),
+                priority_class: named(&self.priority_class),
+                gpu_runtime_class: named(&self.gpu_runtime_class),
+            },
         })
     }
 }
@@ -127,6 +152,11 @@ mod tests {
         let images = ["--task-image", "task:1", "--trainer-image", "trainer:1", "--vllm-image", "vllm:1"];
         let told = options(&[&images[..], &["--image-pull-policy", "never"]].concat()).unwrap();
         assert_eq!((told.images.trainer.as_str(), told.image_pull_policy, told.kubeconfig), ("trainer:1", PullPolicy::Never, None));
+        assert_eq!(told.placement, Placement::default());
+        let gpus = ["--gpu-resource", "nvidia.com/mig-1g.10gb", "--tolerations", "a=b:NoSchedule,c:NoExecute", "--priority-class", ""];
+        let placement = options(&[&images[..], &gpus].concat()).unwrap().placement;
+        let taints: Vec<_> = placement.tolerations.iter().map(ToString::to_string).collect();
+        assert_eq!((taints, placement.priority_class), (vec!["a=b:NoSchedule".into(), "c:NoExecute".into()], None));
         for without in 0..3 {
             let rest = [&images[..without * 2], &images[without * 2 + 2..]].concat();
             assert!(options(&rest).unwrap_err().0.contains(&images[without * 2].trim_start_matches("--").replace('-', "_").to_uppercase()));

@@ -1,7 +1,7 @@
 //! Has the failed or stopped step of a run tried again: a form, so that it works without scripts.
 
 use crate::{api::runs::TryAgain, ui::Reason};
-use domain::run::{Run, RunState, Step, StepState};
+use domain::run::{Run, RunState, Step, StepKind, StepState};
 use leptos::prelude::*;
 
 /// Draws nothing for a run that has nothing to try again.
@@ -40,6 +40,12 @@ pub(super) fn kept(run: &Run) -> String {
     // The parts of one process begin anew together.
     let again = run.to_try_again().map(Step::unit);
     let done: Vec<_> = run.steps.iter().filter(|s| s.state == StepState::Done && Some(s.unit()) != again).map(|s| s.kind.label()).collect();
+    let trains = run.steps.iter().any(|s| s.kind == StepKind::Train && Some(s.unit()) == again);
+    if let Some(progress) = run.progress.filter(|_| trains)
+        && let Some(step) = progress.checkpoint
+    {
+        return format!("A retry goes on from the checkpoint of step {step} of {}.", progress.total_steps);
+    }
     if done.is_empty() {
         "A retry starts from the first step.".into()
     } else {

@@ -100,6 +100,11 @@ pub(super) fn What(typed: Typed, draft: Draft, tenant: String) -> impl IntoView 
             <Field name="result" label="Result" problems help="Of LoRA: an adapter loads onto a running endpoint; merged weights need an endpoint of their own.">
                 <Choice typed key="result" options=results/>
             </Field>
+            {draft.spreads.then(|| view! {
+                <Field name="nodes" label="Nodes" problems help="Machines that train together; each takes an equal share of the rows. All of them start, or none.">
+                    <Text typed key="nodes"/>
+                </Field>
+            })}
         </fieldset>
     }
 }

@@ -291,7 +291,7 @@ impl Cause {
             }
             Self::DeadlineExceeded { allowed } => with(
                 format!("The step took longer than the {} that it is allowed, and was stopped.", span(*allowed)),
-                "Clone the run with fewer epochs or less data, or ask whoever runs this portal for a longer limit.",
+                "Try this step again: a training goes on from its last checkpoint. Or clone the run with fewer epochs or less data.",
             ),
             Self::Store { outage: Outage::StoreAway } => {
                 plain("The artefact store did not answer for minutes, so the files of this run could not be read or written.", AGAIN)

@@ -75,9 +75,17 @@ pub enum Reason {
     },
     FetchesAdapter,
     Merges,
+    /// A training that goes on from the checkpoint of an earlier try.
+    Resumed {
+        step: u64,
+        total: u64,
+    },
     Progress {
         step: u64,
         total: u64,
+        /// The step of the checkpoint that it went on from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resumed_at: Option<u64>,
     },
     FetchesModelsAndRows,
     Answers {
@@ -105,6 +113,9 @@ pub enum Reason {
     Trained {
         steps: u64,
         files: u64,
+        /// The step of the checkpoint that it went on from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resumed_at: Option<u64>,
         /// Milliseconds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         took: Option<i64>,
@@ -179,7 +190,8 @@ impl Reason {
             Self::Trains { steps, gpu } => format!("{} on {}", counted(*steps, "step", "steps"), if *gpu { "the GPU" } else { "the CPU" }),
             Self::FetchesAdapter => "fetching base model and adapter".into(),
             Self::Merges => "merging the adapter into the weights of the base model".into(),
-            Self::Progress { step, total } => format!("{step} of {total} steps"),
+            Self::Resumed { step, total } => format!("goes on from step {step} of {total}"),
+            Self::Progress { step, total, resumed_at } => format!("{step} of {total} steps{}", resumed(*resumed_at)),
             Self::FetchesModelsAndRows => "fetching both models and the held-out rows".into(),
             Self::Answers { rows } => {
                 format!("{}, answered by the base model and by the tuned one", counted(*rows, "held-out row", "held-out rows"))
@@ -190,7 +202,9 @@ impl Reason {
             Self::Stops => "stopping".into(),
             Self::CopiesFiles => "Copying and checking the files.".into(),
             Self::Done { files: n, took } => format!("Done{}, {}", in_time(took), files(*n)),
-            Self::Trained { steps, files: n, took } => format!("{}{}, {}", counted(*steps, "step", "steps"), in_time(took), files(*n)),
+            Self::Trained { steps, files: n, resumed_at, took } => {
+                format!("{}{}{}, {}", counted(*steps, "step", "steps"), resumed(*resumed_at), in_time(took), files(*n))
+            }
             Self::Evaluated { scores: None } => "Done, without a score.".into(),
             Self::Evaluated { scores: Some(s) } => {
                 format!("{} of {} right, base {}; {} gained, {} lost", s.tuned_right, s.rows, s.base_right, s.gained, s.lost)
@@ -201,6 +215,10 @@ impl Reason {
             Self::Told { text } => text.clone(),
         }
     }
+}
+
+fn resumed(at: Option<u64>) -> String {
+    at.map(|step| format!(", resumed at step {step}")).unwrap_or_default()
 }
 
 /// `run a`, `runs a and b`, `runs a, b and 3 more`.
@@ -224,6 +242,15 @@ mod tests {
         assert_eq!(stored, r#"{"code":"waits_for_slot","ahead":["facts-6"],"more":0,"busy":1,"slots":1,"place":[1,2]}"#);
         assert_eq!(Reason::stored(&stored), reason);
         assert_eq!(reason.said(), "Waits for run facts-6: 1 of 1 slots busy. Place 1 of 2 in the queue.");
+    }
+
+    #[test]
+    fn a_training_that_went_on_from_a_checkpoint_says_so_to_its_end() {
+        assert_eq!(Reason::Resumed { step: 40, total: 120 }.said(), "goes on from step 40 of 120");
+        assert_eq!(Reason::Progress { step: 58, total: 120, resumed_at: Some(40) }.said(), "58 of 120 steps, resumed at step 40");
+        let trained = Reason::Trained { steps: 120, files: 7, resumed_at: Some(40), took: Some(65_000) };
+        assert_eq!(trained.said(), "120 steps, resumed at step 40 in 1 min 5 s, 7 files");
+        assert_eq!(Reason::stored(r#"{"code":"progress","step":3,"total":4}"#).said(), "3 of 4 steps");
     }
 
     #[test]

@@ -35,6 +35,10 @@ pub enum PendingCause {
     Admission { why: String },
     /// It waits in a queue of the cluster; 1 = the next.
     Queue { position: u32 },
+    /// Somebody in the cluster holds it back.
+    Suspended,
+    /// Of its pods, which start together, only so many have a place; the others wait for this.
+    Partly { running: u32, of: u32, cause: Box<PendingCause> },
 }
 
 /// A resource of which a quota has too little left.
@@ -67,6 +71,9 @@ pub enum Amount {
     },
     EphemeralDisk {
         bytes: u64,
+    },
+    Nodes {
+        count: u32,
     },
 }
 
@@ -102,11 +109,57 @@ impl std::fmt::Display for Amount {
             }
             Self::SharedMemory { bytes } => write!(f, "{} of shared memory", size::bytes(*bytes)),
             Self::EphemeralDisk { bytes } => write!(f, "{} of free disk", size::bytes(*bytes)),
+            Self::Nodes { count: 1 } => f.write_str("1 node"),
+            Self::Nodes { count } => write!(f, "{count} nodes"),
         }
     }
 }
 
 impl PendingCause {
+    /// The same in a few words, for a headline.
+    pub fn title(&self) -> String {
+        match self {
+            Self::Starting => "Is being started".into(),
+            Self::Quota { short, .. } if short.len() == 1 => format!("Quota: {} of {} in use", short[0].used, short[0].most),
+            Self::Quota { what, .. } => format!("Quota: {what} in use"),
+            Self::NoNodeFits { needs, .. } => format!("No machine has {needs}"),
+            Self::Busy { needs } => format!("No machine has {needs} free"),
+            Self::Unschedulable { .. } => "No machine takes it".into(),
+            Self::Image { .. } => "Image: it cannot be fetched".into(),
+            Self::Volume { volume, .. } => format!("Volume: {volume} is not there"),
+            Self::Secret { secret } => format!("Secret: “{secret}” is not there"),
+            Self::Admission { .. } => "Admission: the cluster refused the pod".into(),
+            Self::Queue { position } => format!("Queue: place {position}"),
+            Self::Suspended => "Suspended by somebody in the cluster".into(),
+            Self::Partly { running, of, cause } => format!("{} ({running} of {of} pods run)", cause.title()),
+        }
+    }
+
+    /// It does not end by itself: somebody has to do something.
+    pub const fn needs_somebody(&self) -> bool {
+        match self {
+            Self::NoNodeFits { .. }
+            | Self::Unschedulable { .. }
+            | Self::Image { .. }
+            | Self::Volume { .. }
+            | Self::Secret { .. }
+            | Self::Admission { .. }
+            | Self::Suspended => true,
+            Self::Starting | Self::Quota { .. } | Self::Busy { .. } | Self::Queue { .. } => false,
+            Self::Partly { cause, .. } => cause.needs_somebody(),
+        }
+    }
+
+    /// What else of the tenant is at work, holds what this waits for.
+    pub fn is_held_by_the_tenant(&self) -> bool {
+        match self {
+            // Where the engine names them itself, its sentence does.
+            Self::Quota { holders, .. } => holders.is_empty(),
+            Self::Partly { cause, .. } => cause.is_held_by_the_tenant(),
+            _ => false,
+        }
+    }
+
     /// One sentence, with the next step where a person can do something.
     pub fn said(&self) -> String {
         match self {
@@ -132,6 +185,10 @@ impl PendingCause {
             }
             Self::Admission { why } => format!("Not let in by the cluster: {why}. Whoever runs this portal has to look at it."),
             Self::Queue { position } => format!("Waits in the cluster's queue, place {position}."),
+            Self::Suspended => {
+                "Waits, because somebody in the cluster has suspended its Job. It starts when that is resumed; whoever runs this portal has to look at it.".into()
+            }
+            Self::Partly { running, of, cause } => format!("{running} of {of} pods run. {}", cause.said()),
         }
     }
 }
@@ -171,12 +228,20 @@ impl Amount {
         match self {
             Self::Cpu { milli } => *milli,
             Self::Memory { bytes } | Self::SharedMemory { bytes } | Self::EphemeralDisk { bytes } => *bytes,
-            Self::Gpus { count, .. } => (*count).into(),
+            Self::Gpus { count, .. } | Self::Nodes { count } => (*count).into(),
         }
     }
 }
 
 impl End {
+    /// A task that ended like this was told to stop by the machine or the cluster, if it was told.
+    pub const fn explains_a_stop(&self) -> bool {
+        match self {
+            Self::OutOfMemory | Self::Evicted { .. } | Self::Deadline | Self::NodeLost | Self::Removed => true,
+            Self::Exited { .. } | Self::Signalled { .. } => false,
+        }
+    }
+
     /// Half a sentence about the one that ended: `it was ended by signal 15`.
     pub fn said(&self) -> String {
         match self {
@@ -227,6 +292,15 @@ mod tests {
         let old: PendingCause = serde_json::from_str(r#"{"code":"quota","what":"memory"}"#).unwrap();
         assert_eq!(old, PendingCause::Quota { what: "memory".into(), short: Vec::new(), holders: Vec::new() });
         assert!(old.said().contains("quota of memory is in use"));
+        assert_eq!((old.title().as_str(), old.needs_somebody()), ("Quota: memory in use", false));
+        assert_eq!(cause(short(1, 2), &[]).title(), "Quota: 2 GPUs of 2 GPUs in use");
+    }
+
+    #[test]
+    fn pods_that_start_together_are_counted_before_what_the_rest_waits_for() {
+        let cause = Box::new(PendingCause::Busy { needs: Amount::Gpus { count: 4, product: None } });
+        let said = PendingCause::Partly { running: 1, of: 2, cause }.said();
+        assert_eq!(said, "1 of 2 pods run. Waits for 4 GPUs: all of it is in use. It starts when something else ends.");
     }
 
     #[test]

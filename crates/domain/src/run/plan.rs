@@ -15,11 +15,13 @@ pub struct Wanted<'a> {
     pub result: WeightsKind,
     /// 0 = there is nothing to evaluate on.
     pub held_out_rows: u64,
+    /// Over how many nodes the training is spread.
+    pub nodes: u32,
 }
 
 /// Memory is also a limit, and how much a training takes is not known before it runs: what there is, up to what the portal's
 /// configuration allows one process.
-const PROCESS: Resources = Resources { gpus: 0, cpu_millis: 1000, memory_bytes: 0 };
+const PROCESS: Resources = Resources { gpus: 0, cpu_millis: 1000, memory_bytes: 0, nodes: 0 };
 
 /// `prepare` and `train` are one process, since both work on the same folder; an adapter may be merged; then base and result are
 /// compared, and the result becomes a model version. What is compared is what is published.
@@ -37,6 +39,11 @@ pub fn plan(wanted: &Wanted<'_>) -> Vec<Step> {
     }
     steps.push(step("evaluate", StepKind::Evaluate, &[weights], evaluate, 2 * DAY));
     steps.push(step("publish", StepKind::Publish, &["evaluate"], publish, 6 * HOUR));
+    if wanted.nodes > 1 {
+        for step in steps.iter_mut().filter(|s| *s.unit() == id("train")) {
+            step.resources.nodes = wanted.nodes;
+        }
+    }
     if wanted.held_out_rows == 0 {
         for step in steps.iter_mut().filter(|s| s.kind == StepKind::Evaluate) {
             (step.state, step.reason) = (StepState::Skipped, Reason::NoHeldOutRows);
@@ -98,7 +105,7 @@ mod tests {
     #[test]
     fn each_plan_is_the_committed_one() {
         let settings = RunSettings::default();
-        let wanted = Wanted { settings: &settings, result: WeightsKind::Adapter, held_out_rows: 50 };
+        let wanted = Wanted { settings: &settings, result: WeightsKind::Adapter, held_out_rows: 50, nodes: 1 };
         matches("plan.json", include_str!("../../tests/golden/plan.json"), &wanted);
         let nothing_held_out = Wanted { held_out_rows: 0, ..wanted };
         matches("plan_without_held_out_rows.json", include_str!("../../tests/golden/plan_without_held_out_rows.json"), &nothing_held_out);
@@ -107,9 +114,17 @@ mod tests {
     }
 
     #[test]
+    fn only_the_training_is_spread_over_nodes() {
+        let settings = RunSettings::default();
+        let steps = plan(&Wanted { settings: &settings, result: WeightsKind::Merged, held_out_rows: 50, nodes: 2 });
+        let nodes: Vec<_> = steps.iter().map(|s| (s.id.as_str(), s.resources.nodes)).collect();
+        assert_eq!(nodes, [("prepare", 2), ("train", 2), ("merge", 0), ("evaluate", 0), ("publish", 0)]);
+    }
+
+    #[test]
     fn whole_weights_need_no_merging() {
         let settings = RunSettings::default().with("finetuning_type", FinetuningType::Full.word());
-        let wanted = |result| Wanted { settings: &settings, result, held_out_rows: 50 };
+        let wanted = |result| Wanted { settings: &settings, result, held_out_rows: 50, nodes: 1 };
         assert_eq!(plan(&wanted(WeightsKind::Merged)), plan(&wanted(WeightsKind::Adapter)));
     }
 }

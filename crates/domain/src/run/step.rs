@@ -128,6 +128,13 @@ pub struct Resources {
     pub cpu_millis: u32,
     /// Also its limit: a process that takes more is ended.
     pub memory_bytes: u64,
+    /// Over how many nodes it is spread, with one process and all of the above on each; 0 and 1 = it is not.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub nodes: u32,
+}
+
+const fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 impl Resources {
@@ -137,6 +144,7 @@ impl Resources {
             gpus: self.gpus.max(other.gpus),
             cpu_millis: self.cpu_millis.max(other.cpu_millis),
             memory_bytes: self.memory_bytes.max(other.memory_bytes),
+            nodes: self.nodes.max(other.nodes),
         }
     }
 }

@@ -141,9 +141,30 @@ impl Run {
         let Some(part) = self.part(unit).filter(|s| s.state.is_active()) else { return };
         // By our own clock, since the trainer's estimate is wrong after a resume.
         let elapsed = at.since(part.started_at.unwrap_or(at));
-        let remaining_ms = (step > 0).then(|| (elapsed as f64 / step as f64 * total.saturating_sub(step) as f64).round() as i64);
-        self.0.progress = Some(Progress { step, total_steps: total, remaining_ms });
-        self.tell(unit, Reason::Progress { step, total });
+        let before = self.progress.unwrap_or_default();
+        let here = step.saturating_sub(before.resumed_at.unwrap_or(0));
+        let remaining_ms = (here > 0).then(|| (elapsed as f64 / here as f64 * total.saturating_sub(step) as f64).round() as i64);
+        // One that began anew after all has no use for a later checkpoint.
+        let checkpoint = before.checkpoint.filter(|c| *c <= step);
+        self.0.progress = Some(Progress { step, total_steps: total, remaining_ms, resumed_at: before.resumed_at, checkpoint });
+        self.tell(unit, Reason::Progress { step, total, resumed_at: before.resumed_at });
+    }
+
+    /// The unit's part at work goes on from the checkpoint of this step.
+    pub fn resumed(&mut self, unit: &StepId, step: u64, total: u64) {
+        if self.part(unit).is_none_or(|s| !s.state.is_active()) {
+            return;
+        }
+        self.0.progress = Some(Progress { step, total_steps: total, remaining_ms: None, resumed_at: Some(step), checkpoint: Some(step) });
+        self.tell(unit, Reason::Resumed { step, total });
+    }
+
+    /// The checkpoint of this step is in the store.
+    pub fn checkpointed(&mut self, unit: &StepId, step: u64) {
+        let at_work = self.part(unit).is_some_and(|s| s.state.is_active());
+        if let Some(progress) = self.0.progress.as_mut().filter(|_| at_work) {
+            progress.checkpoint = Some(step);
+        }
     }
 
     /// The unit has done all of its parts.
@@ -271,7 +292,7 @@ impl Run {
                 step.attempt += u32::from(begun);
                 (step.started_at, step.ended_at) = (None, None);
                 match step.kind {
-                    StepKind::Train => run.progress = None,
+                    StepKind::Train => run.progress = run.progress.and_then(Progress::at_checkpoint),
                     StepKind::Evaluate => run.scores = None,
                     _ => {}
                 }

@@ -40,7 +40,7 @@ fn run_of(steps: Vec<Step>) -> Run {
 }
 
 fn queued(held_out_rows: u64) -> Run {
-    run_of(plan::plan(&Wanted { settings: &RunSettings::default(), result: WeightsKind::Adapter, held_out_rows }))
+    run_of(plan::plan(&Wanted { settings: &RunSettings::default(), result: WeightsKind::Adapter, held_out_rows, nodes: 1 }))
 }
 
 fn id(text: &str) -> StepId {
@@ -82,7 +82,7 @@ fn the_parts_of_a_process_start_together_and_follow_each_other() {
     run.enter(&id("train"), Some(StepKind::Train), None, AT.plus(5));
     assert_eq!(states(&run), ["done", "running", "pending", "pending"]);
     run.progressed(&id("train"), 1, 4, AT.plus(15));
-    assert_eq!(run.progress, Some(Progress { step: 1, total_steps: 4, remaining_ms: Some(30) }));
+    assert_eq!(run.progress, Some(Progress { step: 1, total_steps: 4, remaining_ms: Some(30), ..Progress::default() }));
     run.done(&id("train"), Reason::Stores, None, AT).unwrap();
     assert_eq!((run.ready(), run.state), (vec![id("evaluate")], RunState::Running));
     run.start(&id("evaluate"), AT).unwrap();
@@ -93,6 +93,38 @@ fn the_parts_of_a_process_start_together_and_follow_each_other() {
     run.done(&id("publish"), Reason::Stores, None, AT).unwrap();
     assert_eq!((run.state, run.ended_at), (RunState::Succeeded, Some(AT)));
     assert_eq!(run.cancel("Mira", AT).unwrap_err().to_string(), "The run has already ended: it succeeded.");
+}
+
+#[test]
+fn another_try_stands_at_the_last_checkpoint_and_counts_its_pace_from_there() {
+    let mut run = queued(0);
+    run.admit(AT).unwrap();
+    let train = id("train");
+    run.start(&train, AT).unwrap();
+    run.enter(&train, Some(StepKind::Train), None, AT);
+    run.checkpointed(&train, 1);
+    assert_eq!(run.progress, None, "there is no checkpoint before the first step");
+    run.progressed(&train, 45, 120, AT);
+    run.checkpointed(&train, 40);
+    run.fail(&train, lost(), AT).unwrap();
+    run.checkpointed(&train, 45);
+    run.try_again(&train).unwrap();
+    let at_40 = Progress { step: 40, total_steps: 120, checkpoint: Some(40), ..Progress::default() };
+    assert_eq!(run.progress, Some(at_40));
+    run.admit(AT).unwrap();
+    run.start(&train, AT).unwrap();
+    run.enter(&train, Some(StepKind::Train), None, AT);
+    let mut anew = run.clone();
+    anew.progressed(&train, 1, 120, AT);
+    assert_eq!(anew.progress.unwrap().checkpoint, None, "it began anew");
+    run.resumed(&train, 40, 120);
+    assert_eq!(run.part(&train).unwrap().reason, Reason::Resumed { step: 40, total: 120 });
+    run.progressed(&train, 60, 120, AT.plus(20));
+    let progress = run.progress.unwrap();
+    assert_eq!((progress.remaining_ms, progress.resumed_at, progress.checkpoint), (Some(60), Some(40), Some(40)));
+    run.fail(&train, lost(), AT).unwrap();
+    run.try_again(&train).unwrap();
+    assert_eq!(run.progress, Some(at_40));
 }
 
 #[test]

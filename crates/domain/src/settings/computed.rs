@@ -76,12 +76,18 @@ impl RunSettings {
 
     /// Optimiser steps for so many training rows, as the trainer counts them. With packing it is the most that there can be.
     pub fn total_steps(&self, train_rows: u64) -> u64 {
+        self.steps_over(train_rows, 1)
+    }
+
+    /// The same where so many processes share the rows.
+    pub fn steps_over(&self, train_rows: u64, processes: u32) -> u64 {
         if let Some(steps) = self.whole(MAX_STEPS).filter(|steps| *steps > 0) {
             return steps.into();
         }
         let batch = u64::from(self.per_device_train_batch_size().max(1));
         let accumulated = u64::from(self.whole(GRADIENT_ACCUMULATION_STEPS).unwrap_or(1).max(1));
-        let per_epoch = self.rows_taken(train_rows).div_ceil(batch).div_ceil(accumulated).max(1);
+        let share = self.rows_taken(train_rows).div_ceil(processes.max(1).into());
+        let per_epoch = share.div_ceil(batch).div_ceil(accumulated).max(1);
         ((per_epoch as f64) * self.num_train_epochs()).ceil() as u64
     }
 
@@ -126,5 +132,7 @@ mod tests {
         assert_eq!(of(&[("max_steps", -1), ("num_train_epochs", 1)]).total_steps(65), 9);
         assert_eq!(of(&[("max_samples", 16), ("num_train_epochs", 1)]).total_steps(65), 2);
         assert_eq!(of(&[("gradient_accumulation_steps", 4), ("num_train_epochs", 1)]).total_steps(65), 3);
+        let two_epochs = of(&[("num_train_epochs", 2), ("per_device_train_batch_size", 16)]);
+        assert_eq!([1, 2, 3].map(|nodes| two_epochs.steps_over(65, nodes)), [10, 6, 4]);
     }
 }

@@ -1,7 +1,7 @@
 //! Making a task, once.
 
 use super::{
-    KubernetesEngine, by_us, config_map, failed, job, names,
+    KubernetesEngine, by_us, config_map, failed, job, names, nodes,
     observe::{self, Found},
     pod, server, typed,
 };
@@ -10,6 +10,7 @@ use k8s_openapi::api::{
     apps::v1::Deployment,
     batch::v1::Job,
     core::v1::{ConfigMap, Secret, Service},
+    networking::v1::NetworkPolicy,
 };
 use kube::{
     Api,
@@ -38,6 +39,11 @@ impl KubernetesEngine {
         self.put::<ConfigMap>(&task.tenant, &task.name, &files, &doing).await?;
         let made = match task.kind {
             TaskKind::Batch => {
+                if task.nodes() > 1 {
+                    let (service, policy) = (nodes::service(task, &self.options), nodes::policy(task, &self.options));
+                    self.put::<Service>(&task.tenant, &task.name, &service, &doing).await?;
+                    self.put::<NetworkPolicy>(&task.tenant, &task.name, &policy, &doing).await?;
+                }
                 let object = job::job(task, &self.options, &products, waits_for.as_deref());
                 create::<Job>(&self.api(&namespace), object, &doing).await?
             }
@@ -97,7 +103,7 @@ impl KubernetesEngine {
     }
 
     async fn products(&self, task: &Task) -> Result<Vec<String>, Error> {
-        match task.resources.gpu_product.as_deref().filter(|_| task.resources.gpus > 0) {
+        match self.options.placement.product(task) {
             Some(product) => {
                 let nodes = self.nodes().await?;
                 Ok(pod::products_like(product, nodes.iter().filter_map(observe::product).map(str::to_owned)))

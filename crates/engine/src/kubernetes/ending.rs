@@ -9,6 +9,7 @@ use k8s_openapi::api::{
     apps::v1::Deployment,
     batch::v1::Job,
     core::v1::{ConfigMap, Pod, Service},
+    networking::v1::NetworkPolicy,
 };
 use kube::{
     Api,
@@ -36,16 +37,25 @@ impl KubernetesEngine {
     async fn stop_job(&self, found: &Found, pods: &[Pod], grace: Duration) -> Result<(), Error> {
         let (name, namespace) = (found.name(), found.namespace());
         let doing = || failed(format!("stopping {name}"));
-        let running = found.pod(pods).filter(|p| observe::is_running(p));
+        let running: Vec<&Pod> = found.pods(pods).into_iter().filter(|p| observe::is_running(p)).collect();
+        // Of several, those that still wait must never start, and those that run have not begun without them.
+        let all_run = running.len() >= found.nodes() as usize;
         // The mark first: whoever sees the pod end, must know that it was asked to.
         let mark = json!({ "annotations": { (names::STOPPED): "true" } });
-        let patch = match running {
-            Some(_) => json!({ "metadata": mark }),
+        let patch = if all_run {
+            json!({ "metadata": mark })
+        } else {
             // What has not started never will.
-            None => json!({ "metadata": mark, "spec": { "suspend": true } }),
+            json!({ "metadata": mark, "spec": { "suspend": true } })
         };
         self.api::<Job>(namespace).patch(name, &by_us(), &Patch::Merge(patch)).await.map_err(doing())?;
-        let Some(pod) = running else { return Ok(()) };
+        for pod in running.into_iter().filter(|_| all_run) {
+            self.stop_pod(name, namespace, pod, grace).await?;
+        }
+        Ok(())
+    }
+
+    async fn stop_pod(&self, name: &str, namespace: &str, pod: &Pod, grace: Duration) -> Result<(), Error> {
         let spec = pod.spec.as_ref();
         let own_grace = spec.and_then(|s| s.termination_grace_period_seconds).and_then(|s| u64::try_from(s).ok()).unwrap_or(30);
         let pod_name = pod.metadata.name.as_deref().unwrap_or_default();
@@ -89,6 +99,7 @@ impl KubernetesEngine {
             gone(self.api::<Job>(&namespace).delete(name, &background).await, format!("removing {name}"))?;
             gone(self.api::<Deployment>(&namespace).delete(name, &background).await, format!("removing {name}"))?;
             gone(self.api::<Service>(&namespace).delete(name, &background).await, format!("removing {name}"))?;
+            gone(self.api::<NetworkPolicy>(&namespace).delete(name, &background).await, format!("removing {name}"))?;
             self.api::<Pod>(&namespace).delete_collection(&deletion(Duration::ZERO), &labels).await.map_err(doing())?;
             gone(self.api::<ConfigMap>(&namespace).delete(name, &background).await, format!("removing {name}"))?;
         }

@@ -1,6 +1,6 @@
 //! The objects as they are sent, whole, in files that are read as a diff: `golden/`. `UPDATE_GOLDEN=1` writes them anew.
 
-use super::{Images, Options, PullPolicy, config_map, job, secret, server, tenant};
+use super::{Images, Options, Placement, PullPolicy, config_map, job, nodes, secret, server, tenant};
 use crate::{Place, Resources, Runtime, SecretRef, Task, TaskKind};
 use domain::{compute::Compute, people::Role};
 use serde_json::Value;
@@ -15,6 +15,7 @@ pub fn options() -> Options {
         image_pull_policy: PullPolicy::IfNotPresent,
         group_prefix: None,
         store_networks: Vec::new(),
+        placement: Placement::default(),
     }
 }
 
@@ -42,12 +43,17 @@ fn full() -> Task {
             gpu_product: Some("H200".into()),
             shared_memory: Some(8 << 30),
             ephemeral_disk: Some(100 << 30),
+            nodes: 0,
         },
         secrets: vec![SecretRef { name: "store".into(), file: "store".into() }, SecretRef { name: "hub".into(), file: "token".into() }],
         deadline: Some(Duration::from_millis(3_600_500)),
         grace: Duration::from_secs(120),
         ..small()
     }
+}
+
+fn spread() -> Task {
+    Task { resources: Resources { nodes: 2, ..full().resources }, ..full() }
 }
 
 fn serving() -> Task {
@@ -77,6 +83,20 @@ fn objects_are_built_as_they_are_written_down() {
     golden("job", &job::job(&small(), &options, &[], None));
     golden("job_full", &job::job(&full(), &options, &products, None));
     golden("job_waits_for_secret", &job::job(&full(), &options, &products, Some("hub")));
+    let placed = Options {
+        placement: Placement {
+            gpu_resource: "nvidia.com/mig-1g.10gb".into(),
+            gpu_product: Some("H200".into()),
+            tolerations: vec!["nvidia.com/gpu:NoSchedule".parse().unwrap(), "team=research:NoExecute".parse().unwrap()],
+            priority_class: Some("training".into()),
+            gpu_runtime_class: Some("nvidia".into()),
+        },
+        ..options.clone()
+    };
+    golden("job_placed", &job::job(&full(), &placed, &products, None));
+    golden("job_over_nodes", &job::job(&spread(), &options, &products, None));
+    golden("service_of_nodes", &nodes::service(&spread(), &options));
+    golden("policy_of_nodes", &nodes::policy(&spread(), &options));
     golden("deployment", &server::deployment(&serving(), &options, &products, None));
     golden("service", &server::service(&serving(), &options));
     golden("config_map", &config_map::config_map(&small(), &options));
@@ -110,4 +130,6 @@ fn tenant_objects(place: &Place, options: &Options) -> Value {
 fn the_longest_name_of_a_task_is_one_that_a_cluster_takes() {
     // The tenth try of the longest step; a Job's name is a label of its pods, and labels have 63 characters.
     assert!(format!("run-{}-evaluate-10", "0".repeat(32)).len() <= 63);
+    // A pod of several has its number behind that, as the name of its host.
+    assert!(format!("run-{}-train-10-63", "0".repeat(32)).len() <= 63);
 }

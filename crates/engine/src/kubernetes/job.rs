@@ -1,4 +1,4 @@
-//! A batch task as a Job: one pod, once. Kubernetes never tries again by itself; the controller of the portal decides that.
+//! A batch task as a Job: one pod, once, or one for each of its nodes, all or none. Kubernetes never tries again by itself; the controller of the portal decides that.
 
 use super::{
     Options,
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 /// `waits_for`: a secret that is not there yet; the Job is then made without a pod.
 pub fn job(task: &Task, options: &Options, products: &[String], waits_for: Option<&str>) -> Value {
-    json!({
+    let mut object = json!({
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
@@ -27,7 +27,14 @@ pub fn job(task: &Task, options: &Options, products: &[String], waits_for: Optio
             "suspend": waits_for.is_some(),
             "template": pod::template(task, options, products),
         },
-    })
+    });
+    if task.nodes() > 1 {
+        let spec = &mut object["spec"];
+        // With `backoffLimit: 0`, one that fails is the end of all.
+        spec["completionMode"] = json!("Indexed");
+        (spec["completions"], spec["parallelism"]) = (json!(task.nodes()), json!(task.nodes()));
+    }
+    object
 }
 
 pub fn annotations(task: &Task, waits_for: Option<&str>) -> Value {

@@ -82,7 +82,12 @@ async fn lines_after(mut log: impl AsyncBufRead + Unpin, from: Place, limit: usi
     let mut line = Vec::new();
     loop {
         line.clear();
-        if log.read_until(b'\n', &mut line).await? == 0 || line.last() != Some(&b'\n') {
+        let read = match log.read_until(b'\n', &mut line).await {
+            // Cut off in the middle: what came before counts, or a long log would be begun anew each time.
+            Err(_) if !out.is_empty() => 0,
+            read => read?,
+        };
+        if read == 0 || line.last() != Some(&b'\n') {
             return Ok((out, place));
         }
         let Some((at, text)) = split(&line) else { continue };
@@ -164,6 +169,37 @@ mod tests {
     #[test]
     fn half_a_line_is_left_for_the_next_time() {
         assert_eq!(read_all(&format!("{LOG}2026-11-22T07:30:09.100000000Z half"), 100), ["a\nb\nb\nc c\n\nd\n"]);
+    }
+
+    #[test]
+    fn what_came_before_a_stream_was_cut_off_is_not_read_again() {
+        /// Gives some bytes, then an error.
+        struct Cut<'a>(&'a [u8]);
+        impl futures::AsyncRead for Cut<'_> {
+            fn poll_read(
+                mut self: std::pin::Pin<&mut Self>,
+                _: &mut std::task::Context<'_>,
+                into: &mut [u8],
+            ) -> std::task::Poll<std::io::Result<usize>> {
+                if self.0.is_empty() {
+                    return std::task::Poll::Ready(Err(std::io::ErrorKind::ConnectionReset.into()));
+                }
+                let n = self.0.len().min(into.len());
+                into[..n].copy_from_slice(&self.0[..n]);
+                self.0 = &self.0[n..];
+                std::task::Poll::Ready(Ok(n))
+            }
+        }
+        let cut_after = |bytes: usize| {
+            let log = futures::io::BufReader::new(Cut(&LOG.as_bytes()[..bytes]));
+            futures::executor::block_on(lines_after(log, Place::START, 1 << 20))
+        };
+        let (bytes, next) = cut_after(80).unwrap();
+        assert_eq!(bytes, b"a\nb\n", "whole lines only");
+        let rest = sent(LOG, &next.cursor()).concat();
+        let (bytes, _) = futures::executor::block_on(lines_after(rest.as_bytes(), next, 1 << 20)).unwrap();
+        assert_eq!(bytes, b"b\nc c\n\nd\n");
+        assert!(cut_after(20).is_err(), "nothing came");
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub const WAITS_FOR_SECRET: &str = "atelier.dev/waits-for-secret";
 /// On pods: changes with the files beside the spec, and so makes the node hand them over at once instead of after a minute.
 pub const FILES: &str = "atelier.dev/files";
 
+/// The number of a pod of an indexed Job, from 0, as Kubernetes labels it.
+pub const INDEX: &str = "batch.kubernetes.io/job-completion-index";
+
 /// The container that does the work; the others only prepare.
 pub const MAIN: &str = "main";
 /// The init container that brings the program.

@@ -1,6 +1,7 @@
 //! What objects of the cluster say about a task. Pure: the objects in, an [`Observation`] out.
 
 mod ended;
+mod nodes;
 mod pending;
 mod quota;
 mod requests;
@@ -65,21 +66,52 @@ impl Found {
         mine
     }
 
-    /// The pod whose output is this task's: the last that is not going away, or else the last.
+    /// The pod whose output is this task's: the last that is not going away, or else the last; of several, the first of them.
     pub fn pod<'a>(&self, pods: &'a [Pod]) -> Option<&'a Pod> {
-        let mine = self.pods(pods);
+        let mut mine = self.pods(pods);
+        if self.nodes() > 1 {
+            mine.retain(|p| nodes::index(p) == Some(0));
+        }
         mine.iter().rev().find(|p| p.metadata.deletion_timestamp.is_none()).or(mine.last()).copied()
+    }
+
+    /// The pod of which to ask what it waits for: the first of several that does not run.
+    pub fn waiting<'a>(&self, pods: &'a [Pod]) -> Option<&'a Pod> {
+        if self.nodes() == 1 {
+            return self.pod(pods);
+        }
+        nodes::latest(self.pods(pods)).into_values().find(|p| !is_running(p))
+    }
+
+    /// How many pods it is at once.
+    pub fn nodes(&self) -> u32 {
+        match self {
+            Self::Job(job) => job.spec.as_ref().and_then(|s| s.completions).and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
+            Self::Server(_) => 1,
+        }
     }
 
     pub fn observation(&self, pods: &[Pod], circumstances: &Circumstances) -> Observation {
         let (state, addresses) = match self {
+            Self::Job(job) if self.nodes() > 1 => (nodes::state(self, job, self.pods(pods), circumstances), Vec::new()),
             Self::Job(job) => (self.job_state(job, self.pod(pods), circumstances), Vec::new()),
             Self::Server(server) => self.server_state(server, &self.pods(pods), circumstances),
         };
         Observation { name: self.name().to_owned(), hash: self.hash().to_owned(), state, addresses }
     }
 
+    /// Somebody else has suspended the Job: its pods go away, and come again when it is resumed. One that has finished stays so.
+    fn is_held_back(&self, job: &Job) -> bool {
+        let finished = job.status.iter().flat_map(|s| s.conditions.iter().flatten());
+        let finished = finished.into_iter().any(|c| c.status == "True" && matches!(c.type_.as_str(), "Complete" | "Failed"));
+        let suspended = job.spec.as_ref().and_then(|s| s.suspend) == Some(true);
+        suspended && !finished && !self.is_stopped() && self.waits_for_secret().is_none()
+    }
+
     fn job_state(&self, job: &Job, pod: Option<&Pod>, circumstances: &Circumstances) -> TaskState {
+        if self.is_held_back(job) && pod.is_none_or(|p| p.metadata.deletion_timestamp.is_some() && !is_running(p)) {
+            return TaskState::Pending(PendingCause::Suspended);
+        }
         if let Some(pod) = pod {
             if let Some(end) = ended::of_pod(pod, self.is_stopped()) {
                 return TaskState::Ended(end);

@@ -1,5 +1,6 @@
 //! Which cluster, and what it runs.
 
+use super::Placement;
 use crate::Runtime;
 use domain::name::Name;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ pub struct Options {
     pub group_prefix: Option<String>,
     /// Networks (`10.1.2.0/24`) in which the object store is, for the policies that say what pods may reach; none = not told.
     pub store_networks: Vec<String>,
+    pub placement: Placement,
 }
 
 /// Container images by what they hold.
@@ -95,6 +97,7 @@ mod tests {
             image_pull_policy: PullPolicy::default(),
             group_prefix: None,
             store_networks: Vec::new(),
+            placement: Placement::default(),
         };
         assert_eq!(options.namespace(&"acme".parse().unwrap()), "atelier-acme");
         let long = |end: &str| options.namespace(&format!("{}{end}", "a".repeat(60)).parse().unwrap());

@@ -4,7 +4,7 @@
 use super::{
     Options, names,
     names::{MAIN, PORT, PROGRAM},
-    secret,
+    nodes, secret,
 };
 use crate::{Task, TaskKind};
 use serde_json::{Map, Value, json};
@@ -14,6 +14,13 @@ const USER: u32 = 1000;
 /// The label by which NVIDIA's feature discovery names a node's GPUs.
 pub const GPU_PRODUCT: &str = "nvidia.com/gpu.product";
 pub const GPU: &str = "nvidia.com/gpu";
+/// Before the profile of a share of a GPU: `nvidia.com/mig-1g.10gb`.
+const MIG: &str = "nvidia.com/mig-";
+
+/// Whether a resource of this name is GPUs, or shares of them.
+pub fn is_gpu(resource: &str) -> bool {
+    resource == GPU || resource.starts_with(MIG)
+}
 
 /// `products`: the labels of GPUs in this cluster that the task's product may mean; see [`products_like`].
 pub fn template(task: &Task, options: &Options, products: &[String]) -> Value {
@@ -35,9 +42,9 @@ pub fn template(task: &Task, options: &Options, products: &[String]) -> Value {
     if let Some(deadline) = task.deadline.filter(|_| !server) {
         spec["activeDeadlineSeconds"] = json!(deadline.as_secs_f64().ceil().max(1.0) as u64);
     }
-    if !products.is_empty() {
-        let wanted = json!([{ "matchExpressions": [{ "key": GPU_PRODUCT, "operator": "In", "values": products }] }]);
-        spec["affinity"] = json!({ "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": wanted } } });
+    options.placement.put_into(&mut spec, task, products);
+    if task.nodes() > 1 {
+        spec["subdomain"] = json!(task.name);
     }
     json!({ "metadata": { "labels": names::labels(task) }, "spec": spec })
 }
@@ -109,12 +116,19 @@ fn main_container(task: &Task, options: &Options) -> Value {
             // Where the image does not say which one.
             { "name": "ATELIER_PYTHON", "value": "python3" },
         ],
-        "resources": resources(task),
+        "resources": resources(task, &options.placement.gpu_resource),
         "securityContext": restricted(),
         "volumeMounts": mounts,
         // The last words of a task are in its log and in its verdict, not in a file of the node.
         "terminationMessagePolicy": "File",
     });
+    if task.nodes() > 1
+        && let Some(env) = container["env"].as_array_mut()
+    {
+        // Which one it is, the Job tells.
+        env.push(json!({ "name": "ATELIER_NODES", "value": task.nodes().to_string() }));
+        env.push(json!({ "name": "ATELIER_FIRST_NODE", "value": nodes::first(task) }));
+    }
     if server {
         container["ports"] = json!([{ "name": "http", "containerPort": PORT }]);
         // A model server on a CPU may be busy for a while; the one inside looks for a server that hangs.
@@ -125,7 +139,7 @@ fn main_container(task: &Task, options: &Options) -> Value {
 }
 
 /// Requests are limits, but for the CPU: what is free of that may be used.
-fn resources(task: &Task) -> Value {
+fn resources(task: &Task, gpu: &str) -> Value {
     let r = &task.resources;
     let (mut requests, mut limits) = (Map::new(), Map::new());
     if let Some(milli) = r.cpu_milli {
@@ -141,7 +155,7 @@ fn resources(task: &Task) -> Value {
     }
     if r.gpus > 0 {
         // Kubernetes sets the request of such a resource from its limit.
-        limits.insert(GPU.into(), json!(r.gpus.to_string()));
+        limits.insert(gpu.to_owned(), json!(r.gpus.to_string()));
     }
     json!({ "requests": requests, "limits": limits })
 }

@@ -22,7 +22,7 @@ const NEEDED: [(&[&str], &str, &str); 16] = [
     (&["get", "create", "patch"], "", "serviceaccounts"),
     (&["get", "list", "watch", "create", "patch"], "", "resourcequotas"),
     (&["get", "create", "patch"], "", "limitranges"),
-    (&["get", "create", "patch"], "networking.k8s.io", "networkpolicies"),
+    (&["get", "create", "patch", "delete"], "networking.k8s.io", "networkpolicies"),
     (&["get", "create", "patch"], "rbac.authorization.k8s.io", "roles"),
     (&["get", "create", "patch"], "rbac.authorization.k8s.io", "rolebindings"),
 ];

@@ -17,10 +17,10 @@ pub fn obstacle(runtime: &Runtime, resources: &Resources, folder: &Path) -> Opti
         // What cannot be told is not held against the task.
         has.filter(|has| needs > *has).map(|has| PendingCause::NoNodeFits { needs: amount(needs), has: amount(has) })
     };
-    let Resources { cpu_milli, memory, gpus, gpu_product, shared_memory, ephemeral_disk } = resources;
+    let Resources { cpu_milli, memory, gpus, gpu_product, shared_memory, ephemeral_disk, nodes } = resources;
     let cores = || std::thread::available_parallelism().ok().map(|n| n.get() as u64 * 1000);
-    cpu_milli
-        .and_then(|n| too_much(n, cores(), |milli| Amount::Cpu { milli }))
+    let one = (*nodes > 1).then_some(PendingCause::NoNodeFits { needs: Amount::Nodes { count: *nodes }, has: Amount::Nodes { count: 1 } });
+    one.or_else(|| cpu_milli.and_then(|n| too_much(n, cores(), |milli| Amount::Cpu { milli })))
         .or_else(|| memory.and_then(|n| too_much(n, total_memory(), |bytes| Amount::Memory { bytes })))
         .or_else(|| shared_memory.and_then(|n| too_much(n, size(Path::new("/dev/shm")), |bytes| Amount::SharedMemory { bytes })))
         .or_else(|| ephemeral_disk.and_then(|n| too_much(n, free(folder), |bytes| Amount::EphemeralDisk { bytes })))
@@ -72,6 +72,11 @@ mod tests {
         assert_eq!(said(Resources { memory: Some(1 << 20), cpu_milli: Some(100), ..Resources::default() }), None);
         let memory = said(Resources { memory: Some(1 << 60), ..Resources::default() });
         assert!(matches!(memory, Some(PendingCause::NoNodeFits { has: Amount::Memory { bytes }, .. }) if bytes > 0), "{memory:?}");
+        let nodes = said(Resources { nodes: 2, ..Resources::default() });
+        assert_eq!(
+            nodes.map(|n| n.said().split('.').next().unwrap().to_owned()).as_deref(),
+            Some("Waits: it needs 2 nodes, and the machine has 1 node")
+        );
         let cpu = said(Resources { cpu_milli: Some(100_000_000), ..Resources::default() });
         assert!(matches!(cpu, Some(PendingCause::NoNodeFits { needs: Amount::Cpu { milli: 100_000_000 }, .. })), "{cpu:?}");
     }

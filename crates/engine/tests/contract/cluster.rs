@@ -4,7 +4,7 @@
 use crate::world::World;
 use engine::{
     Engine,
-    kubernetes::{Images, KubernetesEngine, Options, PullPolicy},
+    kubernetes::{Images, KubernetesEngine, Options, Placement, PullPolicy},
 };
 use serde_json::Value;
 use std::{
@@ -49,9 +49,59 @@ impl Cluster {
 
 /// `None` = there is no cluster, and that was said.
 pub async fn world() -> Option<World> {
+    world_and_others().await.map(|(world, _)| world)
+}
+
+/// What others than the portal do with the objects of the tenant `acme`.
+pub struct Others {
+    kubectl: String,
+    kubeconfig: PathBuf,
+    prefix: String,
+    options: Options,
+}
+
+impl Others {
+    /// Returns what kubectl printed; it must have succeeded.
+    pub fn kubectl(&self, args: &[&str]) -> String {
+        let namespace = format!("{}acme", self.prefix);
+        let output =
+            Command::new(&self.kubectl).arg("--kubeconfig").arg(&self.kubeconfig).args(["-n", &namespace]).args(args).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The names of all pods of a task.
+    pub fn pods(&self, task: &str) -> Vec<String> {
+        let printed = self.kubectl(&["get", "pods", "-l", &format!("atelier.dev/task={task}"), "-o", "name"]);
+        printed.lines().map(str::to_owned).collect()
+    }
+
+    /// A portal that was just started, and knows nothing.
+    pub async fn another_engine(&self) -> Engine {
+        Engine::Kubernetes(KubernetesEngine::new(self.options.clone()).await.unwrap())
+    }
+
+    /// One whose way to the API server is this.
+    pub async fn engine_by_way_of(&self, kubeconfig: PathBuf) -> Engine {
+        Engine::Kubernetes(KubernetesEngine::new(Options { kubeconfig: Some(kubeconfig), ..self.options.clone() }).await.unwrap())
+    }
+
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+}
+
+pub async fn world_and_others() -> Option<(World, Others)> {
     let cluster = Cluster::find("the engine's contract")?;
     let program = IMAGE.get_or_init(|| import_program(&cluster)).clone();
-    let (prefix, engine) = engine(&cluster, program).await;
+    let (prefix, options) = options(&cluster, program);
+    let engine = Engine::Kubernetes(KubernetesEngine::new(options.clone()).await.unwrap());
+    let others = Others {
+        kubectl: cluster.text("kubectl").to_owned(),
+        kubeconfig: cluster.text("kubeconfig").into(),
+        prefix: prefix.clone(),
+        options,
+    };
     let (kubectl, config) = (cluster.text("kubectl").to_owned(), cluster.text("kubeconfig").to_owned());
     let namespace = format!("{prefix}acme");
     let seen_by_others = Box::new(move || {
@@ -61,11 +111,17 @@ pub async fn world() -> Option<World> {
         String::from_utf8_lossy(&output.stdout).into_owned()
     });
     let namespaces = ["acme", "other", "platform"].map(|tenant| format!("{prefix}{tenant}")).into();
-    Some(World { engine, seen_by_others, start: Duration::from_secs(15), _keep: Box::new(Kept { cluster, namespaces }) })
+    let world = World { engine, seen_by_others, start: Duration::from_secs(15), _keep: Box::new(Kept { cluster, namespaces }) };
+    Some((world, others))
 }
 
 /// With the prefix of its namespaces: whoever runs at the same time has others. `program`: the image that plays this program.
 pub async fn engine(cluster: &Cluster, program: String) -> (String, Engine) {
+    let (prefix, options) = options(cluster, program);
+    (prefix, Engine::Kubernetes(KubernetesEngine::new(options).await.unwrap()))
+}
+
+fn options(cluster: &Cluster, program: String) -> (String, Options) {
     let prefix = format!("c{}-{}-", std::process::id(), WORLDS.fetch_add(1, Ordering::Relaxed));
     let system = cluster.description["images"]["task"].as_str().expect("an image with a shell and Python").to_owned();
     let options = Options {
@@ -76,10 +132,11 @@ pub async fn engine(cluster: &Cluster, program: String) -> (String, Engine) {
         image_pull_policy: PullPolicy::IfNotPresent,
         group_prefix: Some("oidc:/".into()),
         store_networks: Vec::new(),
+        placement: Placement::default(),
     };
     // As the program does at its start.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    (prefix, Engine::Kubernetes(KubernetesEngine::new(options).await.unwrap()))
+    (prefix, options)
 }
 
 /// What the builders make is kept in files; here a real API server reads them, and knows each of their fields.

@@ -2,8 +2,11 @@
 //! tasks for it. Another engine adds a file that makes its world, and a line below.
 
 mod cluster;
+mod cut;
 mod ends;
+mod faults;
 mod local;
+mod nodes;
 mod output;
 mod places;
 mod waits;

@@ -48,7 +48,11 @@ pub(super) fn apply(record: &mut EndpointRecord, line: Line, beside: &mut Beside
             let said = failure.said();
             beside.log.push((at, LogLevel::Error, clean(format!("{} {}", said.sentence, said.next_step).trim_end())));
         }
-        TaskMessage::Verdict { .. } | TaskMessage::Progress { .. } | TaskMessage::Evaluated { .. } => {}
+        TaskMessage::Verdict { .. }
+        | TaskMessage::Progress { .. }
+        | TaskMessage::Resumed { .. }
+        | TaskMessage::Checkpoint { .. }
+        | TaskMessage::Evaluated { .. } => {}
     }
 }
 

@@ -48,6 +48,8 @@ pub(super) fn apply(run: &mut Run, unit: &StepId, line: Line) -> Beside {
             run.progressed(unit, step, total_steps, at);
             beside.metric = metric;
         }
+        TaskMessage::Resumed { step, total_steps } => run.resumed(unit, step, total_steps),
+        TaskMessage::Checkpoint { step } => run.checkpointed(unit, step),
         TaskMessage::Evaluated { done, total } => run.tell(unit, Reason::Answered { done, total }),
         TaskMessage::Log { level, text } => {
             let step = run.part(unit).map_or(unit, |part| &part.id).clone();

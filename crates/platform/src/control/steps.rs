@@ -3,7 +3,7 @@
 
 mod process;
 
-use super::{Halt, Leader, failing::fail, runs::commit, tasks, tasks::GRACE, work};
+use super::{Halt, Leader, failing::fail, runs::commit, tasks, tasks::STEP_GRACE, work};
 use crate::{audit, problem::Doing};
 use domain::{
     ids::RunId,
@@ -88,7 +88,7 @@ async fn stop(leader: &Leader, run: &Run) -> Result<(), Halt> {
         let Some(seen) = leader.platform.engine().observe(&name).await.doing("looking at a process")? else { continue };
         process::read(leader, run, unit, &folder).await?;
         if seen.state.is_running() {
-            return leader.stop(&name, GRACE).await;
+            return leader.stop(&name, STEP_GRACE).await;
         }
     }
     let mut tx = leader.begin().await?;

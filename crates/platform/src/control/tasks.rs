@@ -41,8 +41,10 @@ pub(crate) fn endpoint_of(task: &str) -> Option<(EndpointId, u32)> {
 /// Thousandths of a core that a model server asks for; it may use what is free beyond that. Without a wish of its own it would have the
 /// least weight of all on a busy node: beside a compiler it took 6 minutes to load what takes 1.
 const SERVER_CPU: u64 = 500;
-/// How long a task may take to end after it was asked to.
+/// How long a model server may take to end after it was asked to.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
+/// The same for the process of a step: a training writes and stores a last checkpoint.
+pub(crate) const STEP_GRACE: Duration = Duration::from_secs(60);
 
 /// Where tasks find artefacts, and what they may use; the same for all of them.
 pub(crate) struct TaskBuilder<'a> {
@@ -58,9 +60,9 @@ impl TaskBuilder<'_> {
     }
 
     fn task(&self, tenant: &Name, name: String, kind: TaskKind, work: Work) -> Task {
-        let (args, runtime) = match kind {
-            TaskKind::Batch => (["task", "run"], Runtime::Trainer),
-            TaskKind::Server => (["task", "serve"], Runtime::Vllm),
+        let (args, runtime, grace) = match kind {
+            TaskKind::Batch => (["task", "run"], Runtime::Trainer, STEP_GRACE),
+            TaskKind::Server => (["task", "serve"], Runtime::Vllm, GRACE),
         };
         let spec = TaskSpec { store: self.location.clone(), work };
         Task {
@@ -70,10 +72,10 @@ impl TaskBuilder<'_> {
             runtime,
             args: args.map(str::to_owned).into(),
             spec: crate::store::json(&spec),
-            resources: Resources { memory: self.limits.memory, ..Resources::default() },
+            resources: Resources { memory: self.limits.memory, gpus: self.limits.gpus, ..Resources::default() },
             secrets: self.secrets(),
             deadline: None,
-            grace: GRACE,
+            grace,
         }
     }
 
@@ -107,6 +109,7 @@ impl TaskBuilder<'_> {
             held_out_rows,
             train_rows,
             settings: run.settings.clone(),
+            earlier: (1..step.attempt).rev().map(|attempt| Step { attempt, ..step.clone() }.folder()).collect(),
         });
         self.batch(run, step, work)
     }
@@ -188,7 +191,8 @@ fn resources(run: &Run, step: &Step, limits: &TaskLimits) -> Resources {
     Resources {
         cpu_milli: some(asked.cpu_millis.into()),
         memory: some(asked.memory_bytes).into_iter().chain(limits.memory).min(),
-        gpus: asked.gpus,
+        gpus: asked.gpus.max(limits.gpus),
+        nodes: asked.nodes,
         ..Resources::default()
     }
 }

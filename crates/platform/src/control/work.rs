@@ -37,7 +37,7 @@ pub(super) fn done(run: &Run, step: &Step, outcome: &Outcome, at: Timestamp) -> 
     match (&step.work, run.progress) {
         (Work::Process { work: ProcessWork::Evaluate { .. }, .. }, _) => Reason::Evaluated { scores: outcome.scores },
         (Work::Process { work: ProcessWork::Train, .. }, Some(progress)) if progress.total_steps > 0 => {
-            Reason::Trained { steps: progress.total_steps, files, took }
+            Reason::Trained { steps: progress.total_steps, files, resumed_at: progress.resumed_at, took }
         }
         _ => Reason::Done { files, took },
     }

@@ -391,6 +391,8 @@ async fn the_same_form_twice_is_one_run_and_every_problem_is_named_at_once(house
     wrong.base_model = "nothing".into();
     wrong.model_name = "world".into();
     wrong.dataset_number = Some(9);
+    // This portal works on one machine.
+    wrong.nodes = 2;
     wrong.settings = wrong.settings.with("learning_rate", 7.0);
     let problem = runs.check(&wrong).await.unwrap_err();
     let fields: Vec<_> = problem.fields.iter().map(|f| (f.field.as_str(), f.suggestion.as_deref())).collect();
@@ -401,6 +403,7 @@ async fn the_same_form_twice_is_one_run_and_every_problem_is_named_at_once(house
             ("base_model", Some("world")),
             ("model_name", Some("world-tuned")),
             ("dataset_number", Some("1")),
+            ("nodes", Some("1")),
             ("learning_rate", Some("2e-4"))
         ]
     );

@@ -2,6 +2,7 @@
 
 use crate::house::{House, plan, until};
 use domain::{
+    artefacts,
     compute::Compute,
     endpoint::EndpointState,
     filter::{AuditFilter, EvaluatedFilter},
@@ -17,11 +18,15 @@ use platform::{
     endpoints::Deploy,
     runs::Runs,
 };
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, SystemTime},
+};
 
 crate::on_each_database!(
     a_failed_step_is_tried_again_and_what_earlier_steps_made_is_kept,
     a_training_that_is_tried_again_begins_anew_in_a_folder_of_its_own,
+    a_training_with_a_checkpoint_goes_on_from_it_and_what_is_no_longer_needed_is_removed,
     a_stopped_run_goes_on_from_the_step_at_which_it_was_stopped,
     a_step_that_takes_longer_than_it_may_is_stopped_and_says_so,
     a_step_that_takes_more_memory_than_its_plan_allows_is_ended_and_says_so,
@@ -105,6 +110,46 @@ async fn a_training_that_is_tried_again_begins_anew_in_a_folder_of_its_own(house
     assert_eq!(log.iter().map(|l| l.number).collect::<Vec<_>>(), (1..=log.len() as u64).collect::<Vec<_>>());
     let evaluation = house.starts("evaluation");
     assert!(evaluation.len() == 1 && evaluation[0].ends_with(" train-2"), "{evaluation:?}");
+}
+
+async fn a_training_with_a_checkpoint_goes_on_from_it_and_what_is_no_longer_needed_is_removed(house: House) {
+    let scope = house.owner().await;
+    house.dataset(&scope, "facts", 20).await;
+    let runs = house.platform.runs(&scope);
+    let controller = house.controller("a");
+    let run = house.launch(&scope, "facts-1", 17).await;
+    let run = house.run_until(&scope, &run, ended).await;
+    assert_eq!((run.state, states(&run)), (RunState::Failed, vec!["done", "failed", "skipped", "skipped"]));
+    assert_eq!(run.progress.map(|p| (p.step, p.checkpoint)), Some((3, Some(2))));
+    drop(controller);
+    let checkpoint = house.folder.path().join("store").join(artefacts::run_checkpoint(&run.tenant, run.id, "train", 2));
+    let manifest = checkpoint.with_file_name("2.json");
+    let days_ago = |days: u64| {
+        let at = SystemTime::now() - Duration::from_secs(days * 24 * 3600);
+        for file in [&checkpoint.join("optimizer.pt"), &manifest] {
+            fs::File::options().write(true).open(file).unwrap().set_modified(at).unwrap();
+        }
+    };
+    days_ago(13);
+    house.platform.sweep_store().await.unwrap();
+    assert!(manifest.exists(), "another try needs it");
+
+    let again = runs.try_again(run.id, "train").await.unwrap();
+    assert_eq!(again.progress.map(|p| (p.step, p.total_steps, p.remaining_ms)), Some((2, 4, None)));
+    assert!(runs.metrics(run.id, 600).await.unwrap().is_empty(), "what the checkpoint knows, the next try tells");
+    days_ago(15);
+    house.platform.sweep_store().await.unwrap();
+    assert!(manifest.exists(), "the try that needs it has not ended");
+    let _controller = house.controller("b");
+    let run = house.run_until(&scope, &run, ended).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.failure);
+    let trained = run.steps[1].reason.said();
+    assert!(trained.starts_with("4 steps, resumed at step 2"), "{trained}");
+    assert_eq!(runs.metrics(run.id, 600).await.unwrap().iter().map(|p| p.step).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    house.platform.sweep_store().await.unwrap();
+    assert!(!manifest.exists() && !checkpoint.join("optimizer.pt").exists());
+    let weights = manifest.parent().unwrap().parent().unwrap().with_file_name("train-2").join("output/adapter_model.safetensors");
+    assert!(weights.exists(), "{}", weights.display());
 }
 
 async fn a_stopped_run_goes_on_from_the_step_at_which_it_was_stopped(house: House) {

@@ -13,7 +13,14 @@ pub struct PlatformKeys<'a> {
     /// 0 = nothing is evaluated while training.
     pub held_out_rows: u64,
     pub gpu: bool,
+    /// Over how many nodes it is spread.
+    pub nodes: u32,
+    /// The step of the checkpoint that lies in the output folder, to go on from.
+    pub resume_from: Option<u64>,
 }
+
+/// Checkpoints that a training writes from its beginning to its end, more or less.
+const CHECKPOINTS: u64 = 10;
 
 /// All keys of `job.yaml`: what the catalogue makes of the settings, and what only this step knows. Relative paths: the trainer runs
 /// in its working folder.
@@ -21,13 +28,17 @@ pub fn trainer_file(settings: &RunSettings, ours: PlatformKeys<'_>) -> Value {
     let mut keys: Map<_, _> = catalogue().trainer_file(settings).into_iter().map(|(key, value)| (key.to_owned(), json!(value))).collect();
     // Packed rows make fewer steps than can be known here; the curves still need their points.
     let points = if settings.packs() { 1000 } else { 100 };
+    let steps = settings.steps_over(ours.train_rows, ours.nodes);
     let keys_of_this_step = json!({
         "model_name_or_path": BASE,
         "template": ours.template,
         "dataset_dir": DATA,
         "dataset": "train",
         "output_dir": OUT,
-        "logging_steps": (settings.total_steps(ours.train_rows) / points).max(1),
+        "logging_steps": (steps / points).max(1),
+        "save_steps": steps.div_ceil(CHECKPOINTS).max(1),
+        // At SIGTERM: a run that is stopped loses nothing. Several nodes are not asked at the same step, and would wait for each other.
+        "enable_jit_checkpoint": ours.nodes == 1,
         "bf16": ours.gpu,
         "use_cpu": !ours.gpu,
         // Less memory for more time: right on a GPU, pointless for what fits a CPU.
@@ -35,6 +46,12 @@ pub fn trainer_file(settings: &RunSettings, ours: PlatformKeys<'_>) -> Value {
         "dataloader_pin_memory": ours.gpu,
     });
     keys.extend(keys_of_this_step.as_object().cloned().unwrap_or_default());
+    if ours.nodes > 1 && !ours.gpu {
+        keys.insert("ddp_backend".into(), "gloo".into());
+    }
+    if let Some(step) = ours.resume_from {
+        keys.insert("resume_from_checkpoint".into(), format!("{OUT}/{}", super::checkpoint(step)).into());
+    }
     if ours.held_out_rows > 0 {
         keys.insert("eval_dataset".into(), "held_out".into());
         keys.insert("eval_strategy".into(), "epoch".into());
@@ -86,7 +103,8 @@ mod tests {
     use super::*;
     use domain::settings::preset;
 
-    const CPU: PlatformKeys<'static> = PlatformKeys { template: "qwen3_nothink", train_rows: 329, held_out_rows: 51, gpu: false };
+    const CPU: PlatformKeys<'static> =
+        PlatformKeys { template: "qwen3_nothink", train_rows: 329, held_out_rows: 51, gpu: false, nodes: 1, resume_from: None };
 
     #[test]
     fn the_trainers_file_of_the_demo_run() {
@@ -99,6 +117,7 @@ mod tests {
   "dataset_dir": "data",
   "disable_gradient_checkpointing": true,
   "do_train": true,
+  "enable_jit_checkpoint": true,
   "eval_dataset": "held_out",
   "eval_strategy": "epoch",
   "finetuning_type": "lora",
@@ -120,7 +139,9 @@ mod tests {
   "per_device_train_batch_size": 16,
   "plot_loss": false,
   "report_to": "none",
-  "save_strategy": "no",
+  "save_steps": 34,
+  "save_strategy": "steps",
+  "save_total_limit": 2,
   "seed": 42,
   "stage": "sft",
   "template": "qwen3_nothink",
@@ -157,6 +178,22 @@ mod tests {
             let entry = catalogue().entry(key).unwrap_or_else(|| panic!("the trainer has no key {key}"));
             assert_eq!(entry.is_persons(), chosen.get(key).is_some(), "{key}");
         }
+    }
+
+    #[test]
+    fn several_nodes_share_the_rows_and_are_not_asked_for_a_checkpoint_at_different_steps() {
+        let file = trainer_file(&preset("lora").unwrap(), PlatformKeys { nodes: 2, ..CPU });
+        assert_eq!((&file["ddp_backend"], &file["enable_jit_checkpoint"]), (&json!("gloo"), &json!(false)));
+        // 329 rows in batches of 8, 3 times: 126 steps alone, 63 as two.
+        assert_eq!((&file["save_steps"], &trainer_file(&preset("lora").unwrap(), CPU)["save_steps"]), (&json!(7), &json!(13)));
+    }
+
+    #[test]
+    fn another_try_names_the_checkpoint_that_it_goes_on_from() {
+        let file = trainer_file(&preset("lora").unwrap(), PlatformKeys { resume_from: Some(40), ..CPU });
+        assert_eq!(file["resume_from_checkpoint"], "out/checkpoint-40");
+        let file = trainer_file(&preset("lora").unwrap(), PlatformKeys { train_rows: 1, ..CPU });
+        assert_eq!((file.get("resume_from_checkpoint"), &file["save_steps"]), (None, &json!(1)));
     }
 
     #[test]

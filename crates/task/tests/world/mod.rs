@@ -9,6 +9,7 @@ use domain::{
     settings::{FinetuningType, RunSettings},
     task_spec::{Evaluate, Merge, Serve, TaskSpec, Train, Weights, Work},
 };
+use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
 use std::{
     path::{Path, PathBuf},
@@ -153,12 +154,25 @@ impl World {
     }
 
     pub fn train(&self, settings: RunSettings) -> Process {
+        self.train_again(settings, "train", &[])
+    }
+    /// Another try, in a folder of its own, after these.
+    pub fn train_again(&self, settings: RunSettings, folder: &str, earlier: &[&str]) -> Process {
+        self.start(folder, self.training(settings, folder, earlier), None)
+    }
+    /// One of two processes of the same training, with the environment that a pod has.
+    pub fn train_as_one_of_two(&self, settings: RunSettings, index: u32) -> Process {
+        let index_text = index.to_string();
+        let env = [("ATELIER_NODES", "2"), ("JOB_COMPLETION_INDEX", index_text.as_str()), ("ATELIER_FIRST_NODE", "127.0.0.1")];
+        self.start_with(&format!("node-{index}"), self.training(settings, "train", &[]), None, &env)
+    }
+    fn training(&self, settings: RunSettings, folder: &str, earlier: &[&str]) -> Work {
         let (tenant, template) = (tenant(), "qwen3_nothink".into());
         let (train_rows, held_out_rows) = (self.train_rows, self.held_out_rows);
-        let work = Train {
+        Work::Train(Train {
             tenant,
             run: RUN,
-            folder: "train".into(),
+            folder: folder.into(),
             base_model: BASE,
             base_files: self.base_files(),
             template,
@@ -167,8 +181,8 @@ impl World {
             held_out_rows,
             train_rows,
             settings,
-        };
-        self.start("train", Work::Train(work), None)
+            earlier: earlier.iter().map(|e| (*e).to_owned()).collect(),
+        })
     }
     pub fn evaluate_merged(&self) -> Process {
         self.evaluate_weights("merge", WeightsKind::Merged)
@@ -236,7 +250,30 @@ impl World {
         serde_json::from_slice(&bytes).unwrap()
     }
 
+    /// The steps of the checkpoints of a try that count, in order.
+    pub fn checkpoints(&self, task: &str) -> Vec<u64> {
+        let folder = artefacts::run_checkpoints(&tenant(), RUN, task);
+        let paths: Vec<String> = match &self.s3 {
+            Some((location, key)) => {
+                let storage = Storage::open(location, Some(key), Patience::PORTAL).unwrap();
+                let at = object_store::path::Path::from(folder.as_str());
+                let listed = async { storage.of(&folder).unwrap().list(Some(&at)).try_collect::<Vec<_>>().await.unwrap() };
+                block_on(listed).into_iter().map(|o| o.location.to_string()).collect()
+            }
+            None if !self.stored(&folder).exists() => Vec::new(),
+            None => files_below(&self.stored(&folder)).iter().map(|p| p.to_string_lossy().into_owned()).collect(),
+        };
+        let step = |path: &String| path.split_once(&format!("{folder}/"))?.1.strip_suffix(".json")?.parse().ok();
+        let mut steps: Vec<u64> = paths.iter().filter_map(step).collect();
+        steps.sort_unstable();
+        steps
+    }
+
     fn start(&self, name: &str, work: Work, port: Option<u16>) -> Process {
+        self.start_with(name, work, port, &[])
+    }
+
+    fn start_with(&self, name: &str, work: Work, port: Option<u16>, env: &[(&str, &str)]) -> Process {
         let folder = self.task_folder(name);
         std::fs::create_dir_all(&folder).unwrap();
         let secrets = folder.join("secrets");
@@ -256,7 +293,8 @@ impl World {
             .args(["--exact", "the_task_itself", "--nocapture"])
             .env("TASK_SPEC", spec)
             .env("ATELIER_SECRETS", secrets)
-            .env_remove("TASK_PORT");
+            .env_remove("TASK_PORT")
+            .envs(env.iter().copied());
         if let Some(port) = port {
             command.env("TASK_PORT", port.to_string());
         }

@@ -1,7 +1,7 @@
 //! Why a task does not run yet, from conditions, container states and events of the real cluster.
 
 use super::{
-    super::pod::{GPU, GPU_PRODUCT},
+    super::pod::{GPU_PRODUCT, is_gpu},
     quota,
     requests::{amount_of, requests},
 };
@@ -105,12 +105,13 @@ fn unschedulable(pod: &Pod, message: &str, nodes: &[Node]) -> PendingCause {
         "cpu" => Some(Amount::Cpu { milli: n }),
         "memory" => Some(Amount::Memory { bytes: n }),
         "ephemeral-storage" => Some(Amount::EphemeralDisk { bytes: n }),
-        GPU => Some(Amount::Gpus { count: u32::try_from(n).unwrap_or(u32::MAX), product: named.clone() }),
+        gpu if is_gpu(gpu) => Some(Amount::Gpus { count: u32::try_from(n).unwrap_or(u32::MAX), product: named.clone() }),
         _ => None,
     };
     if !nodes.is_empty() {
         // The GPU first: of a product that nobody has, no other number matters.
-        for name in [GPU, "memory", "cpu", "ephemeral-storage"] {
+        let gpus = needs.keys().map(String::as_str).filter(|name| is_gpu(name));
+        for name in gpus.chain(["memory", "cpu", "ephemeral-storage"]) {
             let Some(wanted) = needs.get(name).copied().filter(|n| *n > 0) else { continue };
             let most = fitting.iter().filter_map(|n| amount_of(name, n.status.as_ref()?.allocatable.as_ref()?)).max().unwrap_or(0);
             if most < wanted

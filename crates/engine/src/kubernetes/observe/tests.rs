@@ -106,6 +106,18 @@ fn a_pod_that_somebody_deleted_while_it_worked_was_removed() {
 }
 
 #[test]
+fn a_job_that_somebody_suspended_waits_and_its_pod_that_went_has_not_ended_it() {
+    let held = job(json!({}), json!({ "template": {}, "suspend": true }), json!([]));
+    let mut going = pod(json!({ "phase": "Failed", "containerStatuses": terminated(143, "Error") }));
+    going.metadata.deletion_timestamp = Some(typed(json!("2026-11-22T07:31:10Z")));
+    for pod in [None, Some(going)] {
+        assert_eq!(state(&held, pod, &Circumstances::default()), TaskState::Pending(PendingCause::Suspended));
+    }
+    let over = pod(json!({ "phase": "Failed", "containerStatuses": terminated(7, "Error") }));
+    assert_eq!(state(&held, Some(over), &Circumstances::default()), TaskState::Ended(End::Exited { status: 7 }), "it had ended before");
+}
+
+#[test]
 fn a_job_remembers_how_it_ended_when_its_pod_is_gone() {
     let failed = |annotations: Value, reason: &str| {
         job(annotations, json!({ "template": {} }), json!([{ "type": "Failed", "status": "True", "reason": reason }]))
@@ -288,4 +300,64 @@ fn a_server_without_a_pod_says_why() {
     assert_eq!(state(server(json!({}), quota)), TaskState::Pending(short_of_memory(8, 8, 8)));
     assert_eq!(state(server(json!({}), json!([]))), TaskState::Pending(PendingCause::Starting));
     assert_eq!(state(server(json!({ STOPPED: "true" }), json!([]))), TaskState::Ended(End::Signalled { signal: 15 }));
+}
+
+/// Of two, with its number.
+fn pod_of_two(index: u32, status: Value) -> Pod {
+    let mut pod = pod(status);
+    pod.metadata.name = Some(format!("job-1-{index}-x"));
+    pod.metadata.labels = Some([(crate::kubernetes::names::INDEX.to_owned(), index.to_string())].into());
+    pod.spec.as_mut().unwrap().node_name = Some(format!("node-{index}"));
+    pod
+}
+
+fn over_two_nodes(pods: Vec<Pod>) -> TaskState {
+    let spec = json!({ "template": {}, "completionMode": "Indexed", "completions": 2, "parallelism": 2 });
+    job(json!({}), spec, json!([])).observation(&pods, &Circumstances::default()).state
+}
+
+fn started(at: &str) -> Value {
+    json!({ "phase": "Running", "containerStatuses": main_container(json!({ "running": { "startedAt": at } })) })
+}
+
+fn over(code: i32, reason: &str) -> Value {
+    json!({ "phase": if code == 0 { "Succeeded" } else { "Failed" }, "containerStatuses": terminated(code, reason) })
+}
+
+#[test]
+fn pods_that_start_together_wait_until_all_have_a_place() {
+    let (early, late) = ("2026-11-22T07:30:10Z", "2026-11-22T07:30:20Z");
+    let busy = json!({ "phase": "Pending", "conditions": [{ "type": "PodScheduled", "status": "False", "message": "0/1 nodes are available: 1 Insufficient nvidia.com/gpu." }] });
+    let waits = over_two_nodes(vec![pod_of_two(0, started(early)), pod_of_two(1, busy)]);
+    let cause = Box::new(PendingCause::Busy { needs: Amount::Gpus { count: 2, product: None } });
+    assert_eq!(waits, TaskState::Pending(PendingCause::Partly { running: 1, of: 2, cause }));
+    let none = over_two_nodes(Vec::new());
+    assert_eq!(none, TaskState::Pending(PendingCause::Partly { running: 0, of: 2, cause: Box::new(PendingCause::Starting) }));
+    let both = over_two_nodes(vec![pod_of_two(1, started(late)), pod_of_two(0, started(early))]);
+    assert!(matches!(&both, TaskState::Running { node, since } if node == "node-0, node-1" && since % 60_000 == 20_000), "{both:?}");
+    let one_is_done = over_two_nodes(vec![pod_of_two(0, started(early)), pod_of_two(1, over(0, "Completed"))]);
+    assert!(one_is_done.is_running(), "{one_is_done:?}");
+}
+
+#[test]
+fn pods_that_start_together_end_together_with_the_cause_that_explains_the_rest() {
+    let of = |first: (i32, &str), second: (i32, &str)| {
+        over_two_nodes(vec![pod_of_two(0, over(first.0, first.1)), pod_of_two(1, over(second.0, second.1))])
+    };
+    assert_eq!(of((0, "Completed"), (0, "Completed")), TaskState::Ended(End::Exited { status: 0 }));
+    assert_eq!(of((1, "Error"), (137, "OOMKilled")), TaskState::Ended(End::OutOfMemory));
+    assert_eq!(of((143, "Error"), (3, "Error")), TaskState::Ended(End::Exited { status: 3 }), "the first was only ended with it");
+    let going = over_two_nodes(vec![pod_of_two(0, started("2026-11-22T07:30:10Z")), pod_of_two(1, over(3, "Error"))]);
+    assert!(going.is_running(), "one still writes: {going:?}");
+}
+
+#[test]
+fn the_output_of_pods_that_start_together_is_the_first_ones() {
+    let spec = json!({ "template": {}, "completionMode": "Indexed", "completions": 2, "parallelism": 2 });
+    let job = job(json!({}), spec, json!([]));
+    let pods = [pod_of_two(1, started("2026-11-22T07:30:10Z")), pod_of_two(0, json!({ "phase": "Pending" }))];
+    let name = |pod: Option<&Pod>| pod.and_then(|p| p.metadata.name.clone());
+    assert_eq!(name(job.pod(&pods)).as_deref(), Some("job-1-0-x"));
+    assert_eq!(name(job.waiting(&pods)).as_deref(), Some("job-1-0-x"));
+    assert_eq!(name(job.pod(&pods[..1])), None);
 }

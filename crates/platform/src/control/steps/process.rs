@@ -8,7 +8,7 @@ use crate::{
         holders, output, places,
         runs::commit,
         store_keys, tasks,
-        tasks::GRACE,
+        tasks::STEP_GRACE,
         work,
     },
     problem::Doing,
@@ -34,7 +34,7 @@ pub(super) async fn work(leader: &Leader, run: &Run, step: &Step) -> Result<(), 
     let (store, engine) = (leader.platform.store(), leader.platform.engine());
     if step.state == StepState::Pending {
         if let Some(other) = still_running(leader, run, step).await? {
-            return leader.stop(&other, GRACE).await;
+            return leader.stop(&other, STEP_GRACE).await;
         }
         if !begin(leader, run, step).await? {
             return Ok(());
@@ -60,7 +60,7 @@ pub(super) async fn work(leader: &Leader, run: &Run, step: &Step) -> Result<(), 
             match seen.state.end() {
                 _ if decided => Ok(()),
                 Some(end) => conclude(leader, run, step, end).await,
-                None if step.is_overdue(leader.platform.now()) => leader.stop(&name, GRACE).await,
+                None if step.is_overdue(leader.platform.now()) => leader.stop(&name, STEP_GRACE).await,
                 None => Ok(()),
             }
         }
@@ -181,7 +181,8 @@ pub(super) async fn read(leader: &Leader, run: &Run, unit: &StepId, folder: &str
             tx.append_log(tenant, id, &lines).await.doing("writing the log")?;
         }
         tx.put_metrics(tenant, id, &points).await.doing("writing the curves")?;
-        if let Some(verdict) = verdict.filter(|_| same_try(&before, run, unit)) {
+        // One that was stopped does not know by whom: how it ended, decides.
+        if let Some(verdict) = verdict.filter(|v| *v != Verdict::Stopped && same_try(&before, run, unit)) {
             decide(tx, now, unit, verdict).await?;
             return Ok(true);
         }
@@ -234,6 +235,8 @@ async fn conclude(leader: &Leader, run: &Run, step: &Step, end: &End) -> Result<
     if now.state != RunState::Running || !same_try(&now, run, step.unit()) {
         return Ok(());
     }
+    // Evicted, or killed by somebody: it was told to stop all the same, and says no more than that.
+    let verdict = verdict.filter(|v| *v != Verdict::Stopped || !end.explains_a_stop());
     match verdict {
         Some(verdict) => decide(tx, now, step.unit(), verdict).await,
         None if step.is_overdue(tx.at()) => fail_as(tx, now, step.unit(), too_long(step)).await,

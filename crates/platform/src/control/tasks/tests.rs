@@ -26,7 +26,7 @@ fn run(finetuning_type: FinetuningType) -> Run {
 
 fn record(finetuning_type: FinetuningType) -> RunRecord {
     let settings = preset("lora").unwrap().with("finetuning_type", finetuning_type.word());
-    let steps = plan::plan(&plan::Wanted { settings: &settings, result: WeightsKind::Merged, held_out_rows: 50 });
+    let steps = plan::plan(&plan::Wanted { settings: &settings, result: WeightsKind::Merged, held_out_rows: 50, nodes: 1 });
     RunRecord {
         id: RunId::from_uuid(uuid(1)),
         tenant: "lumenta".parse().unwrap(),
@@ -159,7 +159,7 @@ fn matches(file: &str, committed: &str, task: &Task) {
 
 fn golden(check: impl Fn(&TaskBuilder<'_>)) {
     let location = ArtefactStore::Local { root: "/srv/atelier/store".into() };
-    let limits = TaskLimits { memory: Some(16 << 30), run: Some(Duration::from_secs(6 * 3600)) };
+    let limits = TaskLimits { memory: Some(16 << 30), gpus: 0, run: Some(Duration::from_secs(6 * 3600)) };
     check(&TaskBuilder { location: &location, limits: &limits });
 }
 
@@ -168,6 +168,19 @@ fn training_is_the_committed_task() {
     let run = run(FinetuningType::Lora);
     let task = |p: &TaskBuilder<'_>| p.train(&run, step(&run, "prepare"), &base(), &version());
     golden(|p| matches("train.json", include_str!("../../../tests/golden/train.json"), &task(p)));
+}
+
+#[test]
+fn another_try_knows_the_folders_of_the_ones_before_it_the_last_first() {
+    let mut record = record(FinetuningType::Lora);
+    for step in &mut record.steps {
+        step.attempt = 3;
+    }
+    let run = Run::try_from(record).unwrap();
+    let location = ArtefactStore::Local { root: "/srv".into() };
+    let task = TaskBuilder { location: &location, limits: &TaskLimits::default() }.train(&run, step(&run, "prepare"), &base(), &version());
+    let spec: serde_json::Value = serde_json::from_str(&task.spec).unwrap();
+    assert_eq!((&spec["work"]["folder"], &spec["work"]["earlier"]), (&"train-3".into(), &serde_json::json!(["train-2", "train"])));
 }
 
 #[test]
@@ -191,11 +204,11 @@ fn a_process_gets_what_the_most_demanding_of_its_steps_asks_for_and_no_more_memo
     let asking = |memory: [u64; 2], allowed: Option<u64>| {
         let mut record = record(FinetuningType::Lora);
         for (step, memory_bytes) in record.steps.iter_mut().zip(memory) {
-            step.resources = domain::run::Resources { gpus: 2, cpu_millis: 4000, memory_bytes };
+            step.resources = domain::run::Resources { gpus: 2, cpu_millis: 4000, memory_bytes, nodes: 0 };
         }
         let run = Run::try_from(record).unwrap();
         let location = ArtefactStore::Local { root: "/srv".into() };
-        let limits = TaskLimits { memory: allowed, run: None };
+        let limits = TaskLimits { memory: allowed, gpus: 1, run: None };
         TaskBuilder { location: &location, limits: &limits }.train(&run, step(&run, "prepare"), &base(), &version()).resources
     };
     let both = asking([1 << 30, 8 << 30], Some(16 << 30));
@@ -204,6 +217,11 @@ fn a_process_gets_what_the_most_demanding_of_its_steps_asks_for_and_no_more_memo
     assert_eq!(asking([0, 64 << 30], Some(16 << 30)).memory, Some(16 << 30));
     assert_eq!(asking([0, 0], Some(16 << 30)).memory, Some(16 << 30));
     assert_eq!(asking([0, 0], None).memory, None, "what there is");
+    let plain = run(FinetuningType::Lora);
+    let (location, limits) = (ArtefactStore::Local { root: "/srv".into() }, TaskLimits { gpus: 1, ..TaskLimits::default() });
+    let tasks = TaskBuilder { location: &location, limits: &limits };
+    let gpus = [tasks.train(&plain, step(&plain, "prepare"), &base(), &version()), tasks.serve(&endpoint(None), &base(), &[])];
+    assert_eq!(gpus.map(|t| t.resources.gpus), [1, 1], "what the portal asks for each");
 }
 
 #[test]

@@ -272,6 +272,7 @@ pub fn plan(name: &str, seed: u32) -> NewRun {
         model_name: "assistant".into(),
         settings: preset("lora").unwrap().with("seed", seed).with("cutoff_len", 128),
         result: Default::default(),
+        nodes: 1,
         cloned_from: None,
         submission: format!("form-{name}"),
     }

@@ -1,7 +1,8 @@
 """Plays `atelier task` for the controllers' tests: speaks the report protocol, does no training.
 
 What it does is chosen by the run's seed: 13 fails with a verdict, 9 is killed without one, 100 is slow, 200 and 201 wait to be stopped,
-14 stores its verdict and dies before saying it, 15 leaves other weights than it says, 16 takes 400 MB, every other succeeds. A server crashes at once while CONTROL/crash exists,
+14 stores its verdict and dies before saying it, 15 leaves other weights than it says, 16 takes 400 MB, 17 is killed in its first try after it
+has stored a checkpoint and goes on from it in the next, every other succeeds. A server crashes at once while CONTROL/crash exists,
 an evaluation waits while CONTROL/hold exists and fails while CONTROL/no-evaluation does, 13 and 200 go on to the end while CONTROL/mended exists, and a server dies when CONTROL/die appears.
 """
 import json
@@ -83,9 +84,21 @@ def train():
     # Written to, so that they are really taken; not without end, where nothing holds it.
     taken = [b"x" * (4 << 20) for _ in range(100)] if seed == 16 else []
     print("a line that is not of the protocol", flush=True)
-    for step in range(1, total + 1):
+    begin, of_checkpoints = 1, f"t/{work['tenant']}/runs/{work['run']}/{{}}/checkpoints"
+    if seed == 17 and work.get("earlier"):
+        with open(os.path.join(store, of_checkpoints.format(work["earlier"][0]), "2.json")) as f:
+            begin = json.load(f)["step"] + 1
+        for step in range(1, begin):
+            metric(step, total)
+        say(kind="resumed", step=begin - 1, total_steps=total)
+    for step in range(begin, total + 1):
         log(f"step {step}")
         metric(step, total)
+        if seed == 17 and begin == 1 and step == 3:
+            put(of_checkpoints.format(work["folder"]) + "/2/optimizer.pt", "moments")
+            put(of_checkpoints.format(work["folder"]) + "/2.json", json.dumps({"step": 2}))
+            say(kind="checkpoint", step=2)
+            os.kill(os.getpid(), signal.SIGKILL)
         if seed == 9 and step == 2:
             os.kill(os.getpid(), signal.SIGKILL)
         if seed == 13 and step == 2 and not os.path.exists(os.path.join(control, "mended")):
