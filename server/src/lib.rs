@@ -1,11 +1,13 @@
 //! The portal's program: configuration, command line, listener, sign-in, HTTP. It puts the parts together and decides nothing itself:
 //! rules are in `domain`, use cases in `platform`, pages in `app`.
 
+pub mod api;
 mod built_files;
 pub mod clock;
 pub mod command;
 pub mod config;
 pub mod devprovider;
+pub mod documents;
 pub mod finding;
 pub mod http;
 pub mod layers;

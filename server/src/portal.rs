@@ -17,6 +17,7 @@ use crate::{
         SignIn,
         bearer::{self, Bearer},
         leavers,
+        token_people::TokenPeople,
     },
     supervised::LongTasks,
     usage_relay,
@@ -122,6 +123,7 @@ pub async fn start(mut args: ServeArgs, locations: Locations, program: PathBuf) 
 
     let of_an_issuer = matches!(config.provider, IdentityProvider::Issuer(_));
     let sign_in = Arc::new(SignIn::new(&config)?);
+    let tokens = TokenPeople::new(sign_in.clone(), sign_in.access_rules(&config), platform.clone());
     let stop = CancellationToken::new();
     let tasks = LongTasks::new(stop.clone());
     let told = || stop.clone().cancelled_owned();
@@ -149,7 +151,7 @@ pub async fn start(mut args: ServeArgs, locations: Locations, program: PathBuf) 
         let opened = UsageSink::open(SpoolConfig { max_bytes: config.usage_spool_bytes, ..SpoolConfig::new(spool.clone()) });
         let (sink, receiver) =
             opened.with_context(|| format!("The folder {} for calls that are not in the database yet cannot be used", spool.display()))?;
-        let bearer = of_an_issuer.then(|| Bearer::new(sign_in.clone(), sign_in.access_rules(&config), platform.clone(), directory.clone()));
+        let bearer = Bearer::new(tokens.clone(), platform.clone(), directory.clone());
         let gateway = Gateway::new(
             GatewayConfig {
                 outside_allowed: config.outside_allowed.clone(),
@@ -167,10 +169,7 @@ pub async fn start(mut args: ServeArgs, locations: Locations, program: PathBuf) 
         }
         let written = metrics::UsageWritten::default();
         measured = Some((gateway.measures().clone(), written.clone(), sink));
-        let mut gateway = gateway.router();
-        if let Some(bearer) = bearer {
-            gateway = gateway.layer(from_fn_with_state(bearer, bearer::exchange));
-        }
+        let gateway = gateway.router().layer(from_fn_with_state(bearer, bearer::exchange));
         let gateway = gateway.layer(from_fn_with_state(tried.clone(), attempts::keys));
         if let Some(inside) = inside {
             tasks.spawn(
@@ -182,7 +181,7 @@ pub async fn start(mut args: ServeArgs, locations: Locations, program: PathBuf) 
         last_tasks.spawn("usage", usage_relay::relay(platform.clone(), receiver, written, calls_end.clone(), LAST_CALLS));
     }
     if config.roles.web {
-        let web = Web::new(config.clone(), platform.clone(), sign_in.clone(), stop.clone())?;
+        let web = Web::new(config.clone(), platform.clone(), sign_in.clone(), tokens, stop.clone())?;
         if let (Some(seconds), Some(keycloak)) = (config.people_check_seconds, sign_in.admin_api(&config)?) {
             let (web, told) = (web.clone(), told());
             tasks.spawn("people check", async move {

@@ -34,6 +34,21 @@ pub const ROUTES: &[(&str, &str, Needs)] = &[
     ("GET", "/admin/tenants/{name}", Platform(A::PlatformTenantsRead)),
     ("GET", "/admin/usage", Platform(A::PlatformUsageRead)),
     ("GET", "/admin/usage/set-aside.jsonl", Platform(A::PlatformUsageRead)),
+    ("GET", "/api/v1/schema/{file}", Open),
+    // Of /api/v1: with an access token, never with a session.
+    ("GET", "/api/v1/tenants", Platform(A::PlatformTenantsRead)),
+    ("POST", "/api/v1/tenants", Platform(A::PlatformTenantsWrite)),
+    ("GET", "/api/v1/tenants/{tenant}", Platform(A::PlatformTenantsRead)),
+    ("PUT", "/api/v1/tenants/{tenant}", Platform(A::PlatformTenantsWrite)),
+    ("GET", "/api/v1/tenants/{tenant}/endpoints", Tenant(A::EndpointRead)),
+    // Of a server that somebody else runs: endpoint.add_external.
+    ("DELETE", "/api/v1/tenants/{tenant}/endpoints/{name}", Tenant(A::EndpointWrite)),
+    ("GET", "/api/v1/tenants/{tenant}/endpoints/{name}", Tenant(A::EndpointRead)),
+    ("PUT", "/api/v1/tenants/{tenant}/endpoints/{name}", Tenant(A::EndpointWrite)),
+    ("GET", "/api/v1/tenants/{tenant}/runs", Tenant(A::RunRead)),
+    ("DELETE", "/api/v1/tenants/{tenant}/runs/{name}", Tenant(A::RunCancel)),
+    ("GET", "/api/v1/tenants/{tenant}/runs/{name}", Tenant(A::RunRead)),
+    ("PUT", "/api/v1/tenants/{tenant}/runs/{name}", Tenant(A::RunLaunch)),
     // A token that the identity provider has signed; no session.
     ("POST", "/auth/backchannel-logout", Open),
     ("GET", "/auth/callback", Open),
@@ -161,8 +176,10 @@ pub const ROUTES: &[(&str, &str, Needs)] = &[
     ("GET", "/t/{tenant}/usage", TenantEither(A::UsageReadOwn, A::UsageRead)),
 ];
 
-/// The routes that are not the web role's: health, and the gateway's two prefixes with everything below them, any method.
-pub const ELSEWHERE: &[(&str, Needs)] = &[("/healthz", Open), ("/readyz", Open), ("/v1/{*rest}", Key), ("/t/{tenant}/v1/{*rest}", Key)];
+/// The routes that are not the web role's: health, and the gateway's two prefixes with everything below them, any method. And what no
+/// address of the API is.
+pub const ELSEWHERE: &[(&str, Needs)] =
+    &[("/api/{*rest}", Open), ("/healthz", Open), ("/readyz", Open), ("/v1/{*rest}", Key), ("/t/{tenant}/v1/{*rest}", Key)];
 
 /// None = a route that nobody has thought about.
 pub fn needs(method: &str, path: &str) -> Option<Needs> {

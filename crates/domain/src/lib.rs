@@ -42,6 +42,8 @@ pub mod policy;
 pub mod problem;
 pub mod reason;
 pub mod report;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod resource;
 pub mod run;
 pub mod serving;
 pub mod settings;

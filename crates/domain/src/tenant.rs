@@ -65,6 +65,11 @@ pub struct Tenant {
     pub created_at: Timestamp,
 }
 
+impl Tenant {
+    /// Characters of a title, at most.
+    pub const TITLE_CHARS: usize = 80;
+}
+
 /// How much of its quota a tenant holds now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holding {

@@ -20,11 +20,12 @@ pub struct Origin {
     pub from_ip: String,
 }
 
-/// A signed-in person. Only `sessions` makes one.
+/// A person whose session or access token was proven. Only `sessions` and `by_token` make one.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Caller {
-    pub session: SessionId,
+    /// None: the person came with an access token.
+    pub session: Option<SessionId>,
     pub person: Person,
     /// By tenant name; read from the database at this request.
     pub memberships: Vec<(Name, Role)>,
@@ -33,7 +34,13 @@ pub struct Caller {
 }
 
 impl Caller {
-    pub(crate) fn proven(session: SessionId, person: Person, memberships: Vec<(Name, Role)>, groups: Vec<String>, origin: Origin) -> Self {
+    pub(crate) fn proven(
+        session: Option<SessionId>,
+        person: Person,
+        memberships: Vec<(Name, Role)>,
+        groups: Vec<String>,
+        origin: Origin,
+    ) -> Self {
         Self { session, person, memberships, groups, origin }
     }
 
@@ -120,6 +127,11 @@ impl Scope {
         entry.detail = Detail::RoleMissing { action: action.word().to_owned() };
         self.platform.note_refusal(entry);
         Err(Problem::new(ProblemKind::Forbidden, sentence).next("Ask an owner of the tenant."))
+    }
+
+    /// Refuses a role that may not do this, as [`Self::permit`] does, and lets a suspended tenant pass: for what may turn out to be no change.
+    pub fn allowed(&self, action: Action) -> Result<(), Problem> {
+        if self.may(action) { Ok(()) } else { self.permit(action).map(drop) }
     }
 
     /// The sentence beside a button that is off; `None` when the action is allowed.

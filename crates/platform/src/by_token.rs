@@ -1,7 +1,9 @@
 //! People and programs that come with an access token of the identity provider, and without a session here.
 
 use crate::{
-    Platform, audit,
+    Platform,
+    access::{Caller, Origin},
+    audit,
     change::{Change, Unaudited},
     confirm::{Confirmed, Profile, confirm, confirm_as_before},
     problem::Doing,
@@ -12,7 +14,7 @@ use domain::{
     ids::PersonId,
     name::Name,
     problem::Problem,
-    time::Timestamp,
+    time::{HOUR, Timestamp},
 };
 
 /// Whose token it is, and where they belong.
@@ -66,6 +68,22 @@ impl Platform {
             tx.commit(Entry { detail, ..entry }).await.doing(doing)?;
         }
         Ok(Some(found))
+    }
+
+    /// Who asks with a token that was checked; rights are read from the database each time. `None`: the person's sessions were ended after it
+    /// was issued.
+    pub async fn caller_by_token(&self, token: &ByToken, issued: Timestamp, origin: Origin) -> Result<Option<Caller>, Problem> {
+        let doing = "reading who an access token speaks of";
+        let store = self.store();
+        let Some((person, groups, ended)) = store.person(token.person).await.doing(doing)? else { return Ok(None) };
+        if ended.is_some_and(|ended| issued <= ended) {
+            return Ok(None);
+        }
+        // As for a session: what nobody confirmed for longer than one lasts gives no rights.
+        let oldest = self.now().plus(-self.inner.session_hours.max(1) * HOUR);
+        let memberships = store.memberships(person.id).await.doing(doing)?;
+        let memberships = memberships.into_iter().filter(|m| m.confirmed_at >= oldest).map(|m| (m.tenant, m.role)).collect();
+        Ok(Some(Caller::proven(None, person, memberships, groups, origin)))
     }
 
     /// By which the gateway knows a person whose token was checked, for ten minutes at most; it looks at the membership itself.

@@ -24,6 +24,7 @@ use domain::{
     time::Timestamp,
 };
 
+mod document;
 mod external;
 mod removal;
 mod served;

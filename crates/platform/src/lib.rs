@@ -31,6 +31,7 @@ pub mod members;
 pub mod models;
 pub mod places;
 mod problem;
+pub mod put;
 pub mod refusals;
 mod rights;
 pub mod runs;

@@ -1,5 +1,6 @@
 //! Runs: drafting, checking, launching, cancelling, looking. What happens to a launched run is the controllers' work (`control::steps`).
 
+mod document;
 mod figures;
 
 use crate::{

@@ -141,7 +141,7 @@ impl Sessions<'_> {
         // A membership that nobody confirmed for longer than a session lasts gives no rights, whatever the session says.
         let memberships = memberships.into_iter().filter(|m| m.confirmed_at >= oldest).map(|m| (m.tenant, m.role)).collect();
         let (confirmation, being_renewed) = (self.confirmation(&session, now), session.renewing_until.is_some_and(|t| t > now));
-        let caller = Caller::proven(session.id, session.person, memberships, session.groups, origin);
+        let caller = Caller::proven(Some(session.id), session.person, memberships, session.groups, origin);
         Ok(Some(Found { caller, confirmation, being_renewed }))
     }
 

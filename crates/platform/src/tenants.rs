@@ -6,6 +6,8 @@ use crate::{
     change::Change,
     problem::Doing,
 };
+mod document;
+
 pub use domain::tenant::{RailCounts, TenantHome};
 use domain::{
     audit::Detail,
@@ -118,8 +120,8 @@ impl Tenants<'_> {
             }
         };
         let title = if new.title.trim().is_empty() { new.name.clone() } else { new.title.trim().to_owned() };
-        if title.chars().count() > 80 {
-            wrong.push(FieldProblem::new("title", "At most 80 characters."));
+        if title.chars().count() > Tenant::TITLE_CHARS {
+            wrong.push(FieldProblem::new("title", format!("At most {} characters.", Tenant::TITLE_CHARS)));
         }
         if let Some(sentence) = name.as_ref().and_then(|name| self.platform.location().refuses(name)) {
             wrong.push(FieldProblem::new("name", sentence));

@@ -146,7 +146,7 @@ fn describe(issuer: &str) -> Result<Description, openidconnect::url::ParseError>
         Beyond { end_session_endpoint: Some(EndSessionUrl::new(url("/logout"))?), authorization_response_iss_parameter_supported: true },
     )
     .set_token_endpoint(Some(TokenUrl::new(url("/token"))?))
-    .set_grant_types_supported(Some(vec![CoreGrantType::AuthorizationCode, CoreGrantType::RefreshToken]))
+    .set_grant_types_supported(Some(vec![CoreGrantType::AuthorizationCode, CoreGrantType::RefreshToken, CoreGrantType::Password]))
     .set_scopes_supported(Some(["openid", "email", "profile"].map(|s| Scope::new(s.into())).to_vec()))
     .set_token_endpoint_auth_methods_supported(Some(vec![CoreClientAuthMethod::None, CoreClientAuthMethod::ClientSecretBasic])))
 }

@@ -15,6 +15,7 @@ pub mod static_files;
 pub mod uploads;
 
 use crate::{
+    api,
     devprovider::DevProvider,
     layers::{
         attempts, body, caller, foreign, headers, host,
@@ -103,7 +104,16 @@ pub fn web_routes(web: &Web, development: Option<Arc<DevProvider>>, tried: attem
         .layer(DefaultBodyLimit::max(LOGOUT_BYTES))
         .with_state(web.clone());
     routes.listed.insert(("POST".into(), "/auth/backchannel-logout".into()));
-    let mut router = inside.merge(files).merge(provider);
+    // Programs come here with a token: no cookie is looked at, so nobody can be made to ask by another site.
+    let programs = api::routes()
+        .with_state(web.clone())
+        .layer(from_fn_with_state(web.clone(), api::caller::find))
+        .layer(from_fn(text::refuse_nul))
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(BODY_BYTES, body::limit))
+        .layer(from_fn_with_state(tried.clone(), attempts::tokens));
+    routes.listed.extend(api::ROUTES.iter().chain(&api::OPEN_ROUTES).map(|(method, path)| (method.to_string(), (*path).to_owned())));
+    let mut router = inside.merge(files).merge(provider).merge(programs).merge(api::open_routes().layer(from_fn(text::refuse_nul)));
     if let Some(provider) = development {
         for (method, path) in crate::devprovider::ROUTES {
             routes.listed.insert((method.into(), path.into()));

@@ -1,6 +1,11 @@
 //! A problem as an answer: a page that a person can read without scripts, or JSON for whoever asked for that.
 
+use crate::{
+    api::{failure, format},
+    documents::Format,
+};
 use axum::{
+    extract::Request,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{Html, IntoResponse, Response},
 };
@@ -11,9 +16,17 @@ use domain::problem::{Problem, ProblemKind};
 pub enum Wants {
     Html,
     Json,
+    /// Below `/api/`.
+    Api(Format),
 }
 
 impl Wants {
+    /// Where the whole request is at hand: the API answers in its own form.
+    pub fn of_request(request: &Request) -> Self {
+        let headers = request.headers();
+        if request.uri().path().starts_with("/api/") { Self::Api(format::asked(headers)) } else { Self::of(headers) }
+    }
+
     pub fn of(headers: &HeaderMap) -> Self {
         let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
         if accept.contains("text/html") { Self::Html } else { Self::Json }
@@ -32,8 +45,19 @@ fn may_try_again(kind: ProblemKind, mut response: Response) -> Response {
     response
 }
 
+/// With another status than the problem's own.
+pub fn answer_with(status: StatusCode, problem: &Problem, wants: Wants) -> Response {
+    let mut response = match wants {
+        Wants::Api(format) => failure::answer_with(status, problem, format),
+        wants => answer(problem, wants),
+    };
+    *response.status_mut() = status;
+    response
+}
+
 pub fn answer(problem: &Problem, wants: Wants) -> Response {
     match wants {
+        Wants::Api(format) => failure::answer(problem, format),
         Wants::Json => may_try_again(problem.kind, (status(problem.kind), axum::Json(problem)).into_response()),
         Wants::Html if problem.kind == ProblemKind::Unauthenticated => Page::of(problem).link(&app::links::login(""), "Sign in").response(),
         Wants::Html => Page::of(problem).link("/", "Go to the start").response(),

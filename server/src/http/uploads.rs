@@ -46,7 +46,7 @@ pub async fn upload(State(web): State<Web>, SignedIn(caller): SignedIn, Path(ten
         Ok(version) => {
             let href = app::links::dataset_version(&version.tenant, &version.dataset_name, version.number);
             match wants {
-                Wants::Json => Json(serde_json::json!({ "href": href })).into_response(),
+                Wants::Json | Wants::Api(_) => Json(serde_json::json!({ "href": href })).into_response(),
                 Wants::Html => Redirect::to(&href).into_response(),
             }
         }
@@ -59,7 +59,7 @@ pub async fn upload(State(web): State<Web>, SignedIn(caller): SignedIn, Path(ten
 
 fn refused(problem: &Problem, wants: Wants, tenant: &str, name: &str) -> Response {
     match wants {
-        Wants::Json => problem_page::answer(problem, wants),
+        Wants::Json | Wants::Api(_) => problem_page::answer(problem, wants),
         // A browser cannot give the file back to a form; the name it can.
         Wants::Html => Page::of(problem).link(&app::links::dataset_new(&tenant, name), "Back to the upload").response(),
     }

@@ -122,7 +122,7 @@ pub async fn sign_in(State(limits): State<AttemptLimits>, request: Request, next
         if answers {
             platform.refused_attempt(Attempt::SignIn, &seen.origin());
         }
-        return too_many(seconds, wants);
+        return too_many("There were too many tries to sign in from your address.", seconds, wants);
     }
     let response = next.run(request).await;
     if begins {
@@ -156,9 +156,22 @@ pub async fn keys(State(limits): State<AttemptLimits>, request: Request, next: N
     told
 }
 
-fn too_many(seconds: u64, wants: Wants) -> Response {
-    let problem = Problem::new(ProblemKind::QuotaExceeded, "There were too many tries to sign in from your address.")
-        .next(format!("Wait {seconds} s, then start again."));
+/// Around the API: the same for access tokens.
+pub async fn tokens(State(limits): State<AttemptLimits>, request: Request, next: Next) -> Response {
+    let (seen, wants) = (seen(&request), Wants::of_request(&request));
+    let response = next.run(request).await;
+    if response.status() != StatusCode::UNAUTHORIZED {
+        return response;
+    }
+    let (Inner { platform, refused_keys, .. }, now) = (&*limits.inner, Instant::now());
+    platform.refused_attempt(Attempt::Key, &seen.origin());
+    let over = refused_keys.over(seen.from, now);
+    refused_keys.count(seen.from, now);
+    over.map_or(response, |seconds| too_many("Too many requests from your address came without a valid access token.", seconds, wants))
+}
+
+fn too_many(what: &str, seconds: u64, wants: Wants) -> Response {
+    let problem = Problem::new(ProblemKind::QuotaExceeded, what).next(format!("Wait {seconds} s, then start again."));
     let mut response = problem_page::answer(&problem, wants);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     response

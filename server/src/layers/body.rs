@@ -27,7 +27,7 @@ const READ_FOR: Duration = Duration::from_secs(10);
 
 /// Refuses a body of more than `most` bytes with 413 in words: before a handler sees it where its length is said, else as it arrives.
 pub async fn limit(State(most): State<usize>, request: Request, next: Next) -> Response {
-    let wants = Wants::of(request.headers());
+    let wants = Wants::of_request(&request);
     let said = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<usize>().ok());
     if said.is_some_and(|length| length > most) {
         read_on(request.into_body()).await;
@@ -54,9 +54,7 @@ async fn read_on(body: Body) {
 fn too_large(most: usize, wants: Wants) -> Response {
     let sentence = format!("What was sent is larger than {} MB, the most that a form may hold, so nothing was done.", most / (1024 * 1024));
     let problem = Problem::new(ProblemKind::Invalid, sentence).next("Shorten the text. Whole files are uploaded as a dataset.");
-    let mut response = problem_page::answer(&problem, wants);
-    *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
-    response
+    problem_page::answer_with(StatusCode::PAYLOAD_TOO_LARGE, &problem, wants)
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -16,15 +16,13 @@ use domain::problem::{Problem, ProblemKind};
 
 pub async fn check(State(web): State<Web>, request: Request, next: Next) -> Response {
     let config = web.config();
-    let wants = Wants::of(request.headers());
+    let wants = Wants::of_request(&request);
     let host = request.headers().get(header::HOST).and_then(|v| v.to_str().ok()).or_else(|| request.uri().host());
     if !host.is_some_and(|host| config.hosts.allow(host)) {
         tracing::warn!(host, path = request.uri().path(), "refused: the portal is asked for by a name that is not its own");
         let problem = Problem::new(ProblemKind::Invalid, "The portal is not known by the name in this address.")
             .next(format!("Open {} instead. Whoever runs the portal can add a name with --allowed-host.", config.public_url));
-        let mut response = problem_page::answer(&problem, wants);
-        *response.status_mut() = StatusCode::MISDIRECTED_REQUEST;
-        return response;
+        return problem_page::answer_with(StatusCode::MISDIRECTED_REQUEST, &problem, wants);
     }
     let by_plain_http = request.extensions().get::<Seen>().is_some_and(|seen| seen.by_plain_http);
     if by_plain_http && config.https() {

@@ -69,7 +69,7 @@ pub async fn see(State(Watch { proxies, requests }): State<Watch>, mut request: 
     if !trace.is_disabled() {
         traces::follow(&trace, request.headers(), by_proxy);
     }
-    let wants = problem_page::Wants::of(request.headers());
+    let wants = problem_page::Wants::of_request(&request);
     let span = tracing::info_span!(parent: &trace, "request", id = request_id);
     let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).instrument(trace.clone()).await;
     let mut response = match outcome {

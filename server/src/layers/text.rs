@@ -7,7 +7,7 @@ use axum::{
     extract::Request,
     http::{StatusCode, header},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use domain::{
     causes::causes,
@@ -16,7 +16,7 @@ use domain::{
 };
 
 pub async fn refuse_nul(request: Request, next: Next) -> Response {
-    let wants = problem_page::Wants::of(request.headers());
+    let wants = problem_page::Wants::of_request(&request);
     let uri = request.uri();
     let address = text::check_form(uri.query().unwrap_or_default().as_bytes());
     if let Err(problem) = address.and_then(|()| if uri.path().contains("%00") { Err(no_such_address()) } else { Ok(()) }) {
@@ -54,5 +54,5 @@ fn broken_off(error: &(dyn std::error::Error + 'static), wants: problem_page::Wa
     };
     let sentence = format!("No more of the request arrived for {} s, so nothing was done.", limit.as_secs_f32());
     let problem = Problem::new(ProblemKind::Invalid, sentence).next("Check the connection and send it again.");
-    (StatusCode::REQUEST_TIMEOUT, problem_page::answer(&problem, wants)).into_response()
+    problem_page::answer_with(StatusCode::REQUEST_TIMEOUT, &problem, wants)
 }

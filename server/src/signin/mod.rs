@@ -22,6 +22,7 @@ mod logout_token;
 mod provider;
 pub mod renewal;
 mod return_to;
+pub mod token_people;
 
 pub use provider::{Provider, ProviderError, Vouched};
 pub use return_to::return_to;

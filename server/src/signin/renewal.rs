@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Who holds this cookie now. `used`: see [`platform::sessions::Sessions::find`].
 pub async fn caller(web: &Web, secret: &str, origin: Origin, used: bool) -> Result<Option<Caller>, Problem> {
     let Some(found) = web.platform().sessions().find(secret, origin.clone(), used).await? else { return Ok(None) };
-    let session = found.caller.session;
+    let Some(session) = found.caller.session else { return Ok(Some(found.caller)) };
     match found.confirmation {
         Confirmation::Fresh => return Ok(Some(found.caller)),
         Confirmation::Due => {

@@ -47,6 +47,14 @@ impl TestPortal {
         format!("sqlite:{}", self._data.path().join("atelier.db").display())
     }
 
+    /// As the development provider gives it to a program of this person.
+    pub async fn access_token(&self, login: &str) -> String {
+        let asked = [("grant_type", "password"), ("client_id", "atelier"), ("username", login), ("password", "atelier")];
+        let answer = self.browser().post_form("/dev-idp/token", &asked).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()["access_token"].as_str().unwrap().to_owned()
+    }
+
     /// A browser in which this person is signed in.
     pub async fn signed_in(&self, login: &str) -> Browser {
         let mut browser = self.browser();

@@ -74,6 +74,9 @@ pub enum Detail {
     TenantCreated {
         quota: Quota,
     },
+    TitleSet {
+        title: String,
+    },
     QuotaSet {
         quota: Quota,
     },
@@ -285,6 +288,7 @@ impl Detail {
             Self::RefusedTimes { times } => format!("Refused {times} times within a minute."),
             Self::OneOfRefusals { times } => format!("One of {times} refusals that came too fast to be written one by one."),
             Self::TenantCreated { quota } => format!("created, {}", in_words(quota)),
+            Self::TitleSet { title } => format!("title: {title}"),
             Self::QuotaSet { quota } => format!("quota: {}", in_words(quota)),
             Self::CallRulesSet { rules } => format!("limits: {}", rules.said()),
             Self::GroupsBound { groups } if groups.is_empty() => "no groups of its own".into(),

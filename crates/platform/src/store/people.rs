@@ -13,6 +13,9 @@ use domain::{
 /// A person with the groups that the identity provider sent.
 type Row = (String, String, String, String, Option<String>, Option<String>, String, i64);
 
+/// The same, and when the person's sessions were last ended.
+type RowWithEnd = (String, String, String, String, Option<String>, Option<String>, String, i64, Option<i64>);
+
 pub(super) fn person((id, issuer, subject, name, email, role, groups, seen): Row) -> Result<(Person, Vec<String>)> {
     // Rows of before names were cleaned at sign-in are still here.
     let name = one_line(&name, one_line::NAME);
@@ -164,6 +167,18 @@ impl Store {
                 })
             })
             .collect()
+    }
+
+    /// With the groups that the provider sent, and when the person's sessions were last ended by somebody.
+    pub(crate) async fn person(&self, id: PersonId) -> Result<Option<(Person, Vec<String>, Option<Timestamp>)>> {
+        let sql =
+            "SELECT id, issuer, subject, name, email, platform_role, groups_json, last_seen_at, passes_from FROM people WHERE id = $1";
+        let row: Option<RowWithEnd> = on_both!(self, db => sqlx::query_as(sql).bind(id.to_string()).fetch_optional(db).await)?;
+        row.map(|(id, issuer, subject, name, email, role, groups, seen, ended)| {
+            let (person, groups) = person((id, issuer, subject, name, email, role, groups, seen))?;
+            Ok((person, groups, ended.map(at)))
+        })
+        .transpose()
     }
 
     pub(crate) async fn memberships(&self, person: PersonId) -> Result<Vec<Membership>> {

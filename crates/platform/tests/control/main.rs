@@ -1,5 +1,6 @@
 //! Runs, models and endpoints with their controllers: real processes, on SQLite and on a real PostgreSQL.
 
+mod documents;
 mod endpoints;
 mod external;
 mod house;

@@ -73,7 +73,7 @@ async fn a_refresh_token_is_in_the_hands_of_one_replica_at_a_time(world: World) 
     let secret = world.sign_in_with_refresh_token("ann", &[], "first").await;
     let found = world.platform.sessions().find(&secret, origin(), true).await.unwrap().unwrap();
     assert_eq!((found.confirmation, found.being_renewed), (Confirmation::Fresh, false));
-    let session = found.caller.session;
+    let session = found.caller.session.unwrap();
     assert!(world.platform.sessions().begin_renewal(session).await.unwrap().is_none(), "it is not time yet");
 
     let (one, two) = (world.replica(in_4_minutes).await, world.replica(in_4_minutes).await);
@@ -93,7 +93,7 @@ async fn a_confirmed_session_has_the_roles_of_now_and_the_newest_refresh_token(w
     world.tenant("acme").await;
     let secret = world.sign_in_with_refresh_token("ann", &[("acme", Role::Owner)], "first").await;
     let found = world.platform.sessions().find(&secret, origin(), true).await.unwrap().unwrap();
-    let session = found.caller.session;
+    let session = found.caller.session.unwrap();
     let later = world.replica(in_4_minutes).await;
     let renewal = later.sessions().begin_renewal(session).await.unwrap().unwrap();
     let said = profile("ann", &[("acme", Role::Viewer)], None);
@@ -127,7 +127,7 @@ async fn a_refusal_by_the_provider_ends_the_session_and_its_passes(world: World)
     let pass = Pass::verify(&pass, &before.pass_secret, now()).unwrap();
     assert!(before.passes_from.is_empty());
 
-    let renewal = later.sessions().begin_renewal(caller.session).await.unwrap().unwrap();
+    let renewal = later.sessions().begin_renewal(caller.session.unwrap()).await.unwrap().unwrap();
     later.sessions().renewal_refused(renewal).await.unwrap();
     assert!(world.platform.sessions().caller(&secret, origin()).await.unwrap().is_none());
     let directory = world.platform.directory().await.unwrap();
@@ -142,19 +142,19 @@ async fn a_provider_that_is_silent_ends_nothing_and_nobody_waits_for_it_twice(wo
     let later = world.replica(in_6_minutes).await;
     let found = later.sessions().find(&secret, origin(), true).await.unwrap().unwrap();
     assert_eq!(found.confirmation, Confirmation::Overdue);
-    let renewal = later.sessions().begin_renewal(found.caller.session).await.unwrap().unwrap();
+    let renewal = later.sessions().begin_renewal(found.caller.session.unwrap()).await.unwrap().unwrap();
     later.sessions().renewal_put_off(renewal).await.unwrap();
     let found = later.sessions().find(&secret, origin(), true).await.unwrap().unwrap();
     assert_eq!((found.confirmation, found.being_renewed), (Confirmation::Fresh, false), "not asked again at once");
     let later = world.replica(in_7_minutes).await;
     let found = later.sessions().find(&secret, origin(), true).await.unwrap().unwrap();
     assert_eq!(found.confirmation, Confirmation::Due, "asked again, and nobody waits for it");
-    assert!(later.sessions().begin_renewal(found.caller.session).await.unwrap().is_some());
+    assert!(later.sessions().begin_renewal(found.caller.session.unwrap()).await.unwrap().is_some());
 }
 
 async fn the_providers_tokens_are_sealed_and_open_with_their_key_alone(world: World) {
     let secret = world.sign_in_with_refresh_token("ann", &[], "a refresh token in clear").await;
-    let session = world.platform.sessions().caller(&secret, origin()).await.unwrap().unwrap().session;
+    let session = world.platform.sessions().caller(&secret, origin()).await.unwrap().unwrap().session.unwrap();
     for column in ["id_token", "id_token_sealed", "refresh_token_sealed"] {
         let clear = format!("DELETE FROM sessions WHERE {column} LIKE '%token of ann%' OR {column} LIKE '%in clear%'");
         assert_eq!(world.execute(clear).await.unwrap(), 0, "{column}");
