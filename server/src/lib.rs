@@ -3,6 +3,7 @@
 
 pub mod api;
 mod built_files;
+pub mod client;
 pub mod clock;
 pub mod command;
 pub mod config;

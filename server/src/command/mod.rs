@@ -1,8 +1,10 @@
 //! The command line: `atelier serve`, what runs beside trainer and model server, and what is done on the server itself.
 
+mod apply;
 mod audit;
 mod base_model;
 mod doctor;
+mod export;
 mod serve;
 mod store;
 mod tenant;
@@ -60,6 +62,11 @@ enum Command {
     /// Base models: what runs start from.
     #[command(subcommand)]
     BaseModel(base_model::BaseModelCommand),
+    /// Makes a portal hold what documents say: tenants, runs and endpoints as YAML or JSON.
+    #[command(after_help = apply::ENDS_WITH)]
+    Apply(apply::ApplyArgs),
+    /// Writes what a portal holds of a tenant, as documents that `apply` takes.
+    Export(export::ExportArgs),
     /// The audit record.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -70,6 +77,8 @@ enum Command {
     SignEverybodyOut,
     /// Prints who may do what.
     Rights,
+    /// Prints the JSON Schema of the documents that `apply` takes, for editors.
+    Schema { kind: export::KindName },
 }
 
 #[derive(Subcommand)]
@@ -129,6 +138,10 @@ pub fn main() -> ExitCode {
             print!("{}", domain::policy::matrix());
             ExitCode::SUCCESS
         }
+        Command::Schema { kind } => {
+            println!("{:#}", domain::resource::schema(kind.kind()));
+            ExitCode::SUCCESS
+        }
         command => {
             // What runs for a moment only is no part of a trace.
             let traces = match &command {
@@ -159,6 +172,8 @@ fn run(command: Command, locations: Locations) -> anyhow::Result<ExitCode> {
             Command::Tenant(command) => tenant::run(command, &open(&locations).await?).await,
             Command::Store(command) => store::run(command, &locations).await,
             Command::BaseModel(command) => base_model::run(command, &open(&locations).await?).await,
+            Command::Apply(args) => apply::run(args).await,
+            Command::Export(args) => export::run(args).await,
             Command::Audit(command) => audit::run(command, &open(&locations).await?).await,
             Command::Usage(command) => usage::run(command, &open(&locations).await?).await,
             Command::SignEverybodyOut => {
@@ -166,7 +181,7 @@ fn run(command: Command, locations: Locations) -> anyhow::Result<ExitCode> {
                 println!("Sessions that ended: {ended}. Restart the portal if the key has changed.");
                 Ok(ExitCode::SUCCESS)
             }
-            Command::Task(_) | Command::Rights => Ok(ExitCode::SUCCESS),
+            Command::Task(_) | Command::Rights | Command::Schema { .. } => Ok(ExitCode::SUCCESS),
         }
     })
 }
@@ -244,6 +259,19 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Line::command().debug_assert();
+    }
+
+    #[test]
+    fn the_job_of_the_example_is_a_command_that_there_is() {
+        #[derive(serde::Deserialize)]
+        struct Container {
+            command: Vec<String>,
+            args: Vec<String>,
+        }
+        let job: serde_json::Value = serde_yaml_ng::from_str(include_str!("../../../examples/apply/job.yaml")).unwrap();
+        let container: Container = serde_json::from_value(job["spec"]["template"]["spec"]["containers"][0].clone()).unwrap();
+        let line = Line::try_parse_from(container.command.iter().chain(&container.args));
+        assert!(matches!(line.map(|line| line.command), Ok(Command::Apply(_))));
     }
 
     #[test]

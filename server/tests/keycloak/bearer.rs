@@ -53,6 +53,34 @@ async fn a_program_calls_models_with_its_own_token_in_the_tenants_of_its_groups_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_program_reads_and_applies_documents_with_a_token_that_it_gets_itself() {
+    let Some(realm) = realm().await else { return };
+    let portal = realm.portal(&["--api-client", "gitops"]).await;
+    let tokens = program(&realm, "gitops", true, &["atelier/lumenta/engineer"]).await;
+    let token = tokens["access_token"].as_str().unwrap();
+    let ask = async |path: &str| {
+        let answer = reqwest::Client::new().get(format!("{}/api/v1/tenants/{path}", portal.url)).bearer_auth(token).send().await.unwrap();
+        answer.status().as_u16()
+    };
+    assert_eq!([ask("lumenta/runs").await, ask("velkor/runs").await, ask("lumenta").await], [200, 404, 404]);
+
+    let folder = tempfile::tempdir().unwrap();
+    let (good, wrong) = (folder.path().join("secret"), folder.path().join("wrong"));
+    std::fs::write(&good, "secret\n").unwrap();
+    std::fs::write(&wrong, "another\n").unwrap();
+    let (url, issuer) = (portal.url.clone(), realm.issuer());
+    let export = move |secret: &std::path::Path| {
+        let words = ["export", "--tenant", "lumenta", "--kind", "run,endpoint", "--server", &url, "--issuer", &issuer];
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_atelier"));
+        let output = command.args(words).args(["--client-id", "gitops", "--client-secret-file"]).arg(secret).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (got, refused) = tokio::task::spawn_blocking(move || (export(&good), export(&wrong))).await.unwrap();
+    assert_eq!(got.0, Some(0), "{}", got.1);
+    assert!(refused.0 == Some(1) && refused.1.contains("gives the client “gitops” no token") && !refused.1.contains("another"), "{}", refused.1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_keycloak_signs_for_somebody_else_opens_nothing() {
     let Some(realm) = realm().await else { return };
     let portal = realm.portal(&["--api-client", "nightly,elsewhere"]).await;
