@@ -106,7 +106,7 @@ mod tests {
     fn what_cannot_be_read_is_told_with_its_line() {
         let said = |text: &str| read::<TenantSpec>(Format::Yaml, text).unwrap_err();
         for (text, words) in [
-            (TENANT.replace("endpoints: 3", "endpoint: 3"), "endpoint` "),
+            (TENANT.replace("endpoints: 3", "endpoint: 3"), "unknown field `endpoint`"),
             (TENANT.replace("endpoints: 3", "endpoint: 3"), "line 7"),
             (TENANT.replace("endpoints: 3", "endpoints: many"), "line 7"),
             (TENANT.replace("kind: Tenant", "kind: Tenent"), "there are Tenant, Run, Endpoint"),

@@ -77,7 +77,11 @@ async fn a_program_reads_and_applies_documents_with_a_token_that_it_gets_itself(
     };
     let (got, refused) = tokio::task::spawn_blocking(move || (export(&good), export(&wrong))).await.unwrap();
     assert_eq!(got.0, Some(0), "{}", got.1);
-    assert!(refused.0 == Some(1) && refused.1.contains("gives the client “gitops” no token") && !refused.1.contains("another"), "{}", refused.1);
+    assert!(
+        refused.0 == Some(1) && refused.1.contains("gives the client “gitops” no token") && !refused.1.contains("another"),
+        "{}",
+        refused.1
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -153,7 +153,10 @@ impl TenantSpec {
     }
 
     pub fn quota_over(&self, quota: Quota) -> Quota {
-        self.quota.as_ref().map_or(quota, |said| said.over(quota))
+        match &self.quota {
+            Some(said) => said.over(quota),
+            None => quota,
+        }
     }
 
     pub fn calls_over(&self, rules: CallRules) -> CallRules {

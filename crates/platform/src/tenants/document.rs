@@ -104,7 +104,7 @@ impl Tenants<'_> {
         if let Some(title) = spec.title.as_deref().map(str::trim).filter(|title| *title != tenant.title) {
             self.set_title(tenant, title).await?;
         }
-        let quota = spec.quota_over(tenant.quota);
+        let quota = spec.quota_over(tenant.quota.clone());
         if quota != tenant.quota {
             self.set_quota(name, quota).await?;
         }
