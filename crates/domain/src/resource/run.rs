@@ -5,7 +5,7 @@ use crate::{
     model::WeightsKind,
     name::Name,
     problem::FieldProblem,
-    run::{NewRun, Run, RunState, StepId, StepKind, StepState},
+    run::{MOST_NODES, NewRun, Run, RunState, StepId, StepKind, StepState},
     settings::{FinetuningType, RunSettings, catalogue},
     time::Timestamp,
 };
@@ -28,9 +28,21 @@ pub struct RunSpec {
     /// What a LoRA training leaves: an adapter, or full weights into which it is merged.
     #[serde(default)]
     pub result: WeightsKind,
+    /// Over how many nodes the training is spread, where work runs on a cluster.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    #[schemars(range(min = 1, max = MOST_NODES))]
+    pub nodes: u32,
     /// LLaMA-Factory's settings by its own names; what is not set has the trainer's default.
     #[serde(default)]
     pub settings: RunSettings,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn is_one(nodes: &u32) -> bool {
+    *nodes == 1
 }
 
 impl RunSpec {
@@ -41,6 +53,7 @@ impl RunSpec {
             dataset_version: Some(run.dataset_number),
             model: run.model_name.clone(),
             result: run.result(),
+            nodes: run.nodes(),
             settings: run.settings.clone(),
         }
     }
@@ -55,6 +68,7 @@ impl RunSpec {
             model_name: self.model.into(),
             settings: self.settings,
             result: self.result,
+            nodes: self.nodes,
             cloned_from: None,
             submission: format!("document {name}"),
         }
@@ -65,7 +79,7 @@ impl RunSpec {
         let place = |problem: FieldProblem| {
             let at = match problem.field.as_str() {
                 "name" | "submission" => "metadata.name".to_owned(),
-                "base_model" | "dataset" | "result" => return placed("spec", vec![problem]),
+                "base_model" | "dataset" | "result" | "nodes" => return placed("spec", vec![problem]),
                 "dataset_number" => "spec.datasetVersion".to_owned(),
                 "model_name" => "spec.model".to_owned(),
                 setting => format!("spec.settings.{setting}"),
@@ -155,6 +169,7 @@ mod tests {
             dataset: "facts".parse().unwrap(),
             dataset_version: Some(3),
             model: "facts".parse().unwrap(),
+            nodes: 1,
             result: WeightsKind::Adapter,
             settings: preset("lora").unwrap(),
         }

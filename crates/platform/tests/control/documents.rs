@@ -107,6 +107,7 @@ async fn a_tenant_becomes_what_its_document_says_and_the_same_again_writes_nothi
 
 fn run_spec() -> RunSpec {
     RunSpec {
+        nodes: 1,
         base_model: name("world"),
         dataset: name("facts"),
         dataset_version: None,
