@@ -119,7 +119,7 @@ mod tests {
             (format!("{TENANT}---\n{TENANT}"), "more than one document"),
             (TENANT.replace("  quota:\n    endpoints: 3", "  title: \"a\\0b\""), "NUL"),
             ("- a\n".into(), "cannot be read"),
-            (String::new(), "cannot be read"),
+            (String::new(), "no apiVersion"),
         ] {
             let sentence = said(&text);
             assert!(sentence.contains(words), "{words}: {sentence}");

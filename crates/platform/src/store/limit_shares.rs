@@ -77,7 +77,7 @@ impl Tx {
 
     /// Of what this gateway holds, what others lack.
     async fn missed_shares(&mut self, gateway: &str) -> Result<Vec<LimitOf>> {
-        // Whole: as many as limits that are fought for in this second.
+        // Unlimited: as many as limits that are fought for in this second.
         let sql = "SELECT mine.tenant, mine.subject, mine.counted FROM limit_shares mine WHERE mine.gateway = $1 AND mine.held > 0 AND EXISTS \
                    (SELECT 1 FROM limit_shares other WHERE other.tenant = mine.tenant AND other.subject = mine.subject \
                    AND other.counted = mine.counted AND other.gateway <> $1 AND other.wants > other.held)";
