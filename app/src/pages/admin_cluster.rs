@@ -140,7 +140,7 @@ fn rack(machine: Machine, colour: &impl Fn(&Name) -> usize) -> AnyView {
     });
     view! {
         <div class="rack">
-            <div><b class="mono">{machine.name}</b><StateWord status=state/></div>
+            <div><b class="mono">{machine.name}</b>" "<StateWord status=state/></div>
             <div>{slots}<small>{slices}{rest}</small></div>
         </div>
     }

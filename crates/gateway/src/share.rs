@@ -104,7 +104,7 @@ impl Share {
         self.wants = self.wants.max(self.held);
         let heard_ms = self.heard_ms.map_or(u64::MAX, |at| now_ms.saturating_sub(at));
         let news = lowered || self.wants > self.held || (used != self.told && heard_ms > TOLD_MS);
-        news.then(|| ShareAsk { of, limit: self.limit, held: self.held, used, wants: self.wants })
+        news.then_some(ShareAsk { of, limit: self.limit, held: self.held, used, wants: self.wants })
     }
 }
 
