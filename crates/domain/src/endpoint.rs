@@ -202,4 +202,39 @@ mod tests {
         }
         assert_eq!(s.next(EndpointEvent::Start), Ok(EndpointState::Wanted));
     }
+
+    fn of_base(name: &str) -> Endpoint {
+        Endpoint {
+            id: EndpointId::from_uuid(uuid::Uuid::from_u128(1)),
+            tenant: "acme".parse().unwrap(),
+            name: "desk".parse().unwrap(),
+            state: EndpointState::Ready,
+            reason: EndpointReason::WaitsForStart,
+            model_server: ModelServer::Vllm,
+            base: Some(ServedBase { id: BaseModelId::from_uuid(uuid::Uuid::from_u128(2)), name: name.parse().unwrap() }),
+            external: None,
+            merged_version: None,
+            revision: 1,
+            attachments: Vec::new(),
+            addresses: Vec::new(),
+            restarts: 0,
+            created_by: PersonId::from_uuid(uuid::Uuid::from_u128(3)),
+            created_by_name: "ann".into(),
+            created_at: Timestamp(0),
+            ready_at: None,
+            settings: ServingSettings::default(),
+        }
+    }
+
+    #[test]
+    fn adapters_go_onto_a_server_of_ours_with_their_own_base_and_no_full_weights() {
+        let (mine, other) = (BaseModelId::from_uuid(uuid::Uuid::from_u128(2)), BaseModelId::from_uuid(uuid::Uuid::from_u128(9)));
+        let desk = of_base("world-4m");
+        assert!(desk.takes_adapters() && desk.takes_adapters_of(mine) && !desk.takes_adapters_of(other));
+        let whole = Endpoint { merged_version: Some(ModelVersionId::from_uuid(uuid::Uuid::from_u128(4))), ..desk.clone() };
+        assert!(!whole.takes_adapters() && !whole.takes_adapters_of(mine));
+        let outside = Endpoint { model_server: ModelServer::External, base: None, ..desk.clone() };
+        assert!(!outside.takes_adapters() && !outside.takes_adapters_of(mine));
+        assert_eq!((desk.source(), outside.source()), ("world-4m", "external"));
+    }
 }
