@@ -297,4 +297,12 @@ mod tests {
             assert!(key(bad).is_err(), "{bad}");
         }
     }
+
+    #[test]
+    fn calls_are_added_up_over_all_names_and_told_for_each() {
+        let of = |model: &str, requests, failed| ModelRequests { model: model.into(), requests, failed };
+        let figures = Figures { by_model: vec![of("facts", 7, 2), of("acme/facts", 4, 1)], ..Figures::default() };
+        assert_eq!((figures.requests(), figures.failed()), (11, 3));
+        assert_eq!((figures.requests_of(&"facts".parse().unwrap()), figures.requests_of(&"other".parse().unwrap())), (7, 0));
+    }
 }
