@@ -177,7 +177,8 @@ impl Ledger {
         }
         if let Some((whose, what, limit, needed, wait_ms)) = refused {
             let rate_limits = shard.rate_limits(&wanted, now_ms);
-            if let Some(rounds) = &self.rounds {
+            // Not for each call that is refused anyway: rounds stand in the writers' line.
+            if let Some(rounds) = self.rounds.as_ref().filter(|_| may_come) {
                 rounds.wake();
             }
             return Err(Box::new(OverLimit { whose, what, limit, needed, wait_ms, may_come, rate_limits }));

@@ -77,13 +77,24 @@ pub(crate) struct Share {
     /// None = nothing was heard since the share was last given back.
     pub(crate) heard_ms: Option<u64>,
     pub(crate) told: u64,
+    /// Nothing is held here any more, and no answer has said yet that the others know.
+    pub(crate) gives_back: bool,
     called_ms: u64,
     missed_ms: u64,
 }
 
 impl Share {
+    /// Whether there is something to ask or to say of it.
     pub(crate) fn is_held(&self) -> bool {
-        self.held > 0 || self.wants > 0
+        self.held > 0 || self.wants > 0 || self.gives_back
+    }
+
+    /// Nothing that was given counts any more. Said until it was heard: what nobody hears of stays held, and other gateways lack it.
+    pub(crate) fn give_back(&mut self) {
+        self.gives_back |= self.held > 0;
+        self.held = 0;
+        self.others = Others::default();
+        self.heard_ms = None;
     }
 
     /// What this gateway says of it now, if there is anything to say; lowers it first where others lack something.
@@ -92,11 +103,13 @@ impl Share {
             return None;
         }
         if used == 0 && now_ms.saturating_sub(self.called_ms) > IDLE_MS {
-            *self = Self { limit: self.limit, ..Self::default() };
-            return Some(ShareAsk { of, limit: self.limit, held: 0, used: 0, wants: 0 });
+            self.give_back();
         }
         if now_ms.saturating_sub(self.missed_ms) > WISH_MS {
             self.wants = self.wants.min(self.held);
+        }
+        if self.gives_back && self.wants == 0 {
+            return Some(ShareAsk { of, limit: self.limit, held: 0, used: 0, wants: 0 });
         }
         let kept = kept(self.limit, self.held, used, &self.others);
         let lowered = kept < self.held;
@@ -113,8 +126,7 @@ impl Counter {
     pub(crate) fn fits_in_share(&mut self, needed: u64, limit: u64, rounds: &Rounds, now_ms: u64) -> (Option<u64>, bool) {
         let (share, window) = (&mut self.share, &self.window);
         if rounds.stale(now_ms) {
-            share.held = 0;
-            share.heard_ms = None;
+            share.give_back();
         }
         share.limit = limit;
         share.called_ms = now_ms;
@@ -133,16 +145,17 @@ impl Counter {
         (Some(own.unwrap_or(TRY_AGAIN_MS).max(1)), !(believed && used_up))
     }
 
-    /// Asks for more before the share is used up.
+    /// Asks for more before the share is used up; whether that is news.
     pub(crate) fn wants_more(&mut self) -> bool {
         let share = &mut self.share;
         if share.held == 0 || share.held >= share.limit || self.window.total() * 4 < share.held * 3 {
             return false;
         }
-        share.wants = share.wants.max(share.held.saturating_mul(2)).min(share.limit);
+        let before = share.wants;
+        share.wants = before.max(share.held.saturating_mul(2)).min(share.limit);
         // A wish as any other: it is dropped when nothing comes of it.
         share.missed_ms = share.called_ms;
-        true
+        share.wants > before
     }
 
     pub(crate) fn gauge(&self, limit: u32, now_ms: u64) -> Gauge {

@@ -106,7 +106,7 @@ impl LimitShares {
         self.each(|of, counter| {
             counter.window.forget_old(now_ms);
             if stale {
-                counter.share.held = 0;
+                counter.share.give_back();
             }
             if asks.len() < ROUND {
                 asks.extend(counter.share.ask(of, counter.window.total(), now_ms));
@@ -125,9 +125,7 @@ impl LimitShares {
         rounds.missing_since_ms.store(NEVER, Ordering::Relaxed);
         // The process stood still meanwhile: who knows what was given away since.
         if now_ms.saturating_sub(rounds.asked_ms.load(Ordering::Relaxed)) > STOOD_STILL_MS {
-            self.ledger.each_shard(|shard| {
-                shard.accounts.values_mut().for_each(|a| (a.requests.share.held, a.tokens.share.held) = (0, 0));
-            });
+            self.each(|_, counter| counter.share.give_back());
             rounds.done(now_ms);
             return;
         }
@@ -141,6 +139,7 @@ impl LimitShares {
                     share.others = given.others;
                     share.heard_ms = Some(now_ms);
                     share.told = counter.window.total();
+                    share.gives_back = false;
                 }
             });
         }

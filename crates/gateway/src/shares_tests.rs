@@ -168,6 +168,46 @@ fn a_gateway_that_stood_still_asks_before_it_uses_what_it_had() {
 }
 
 #[test]
+fn what_is_given_back_is_said_until_it_was_heard() {
+    let mut world = World::new();
+    let _ = world.call(0, 0);
+    world.round(0, 0);
+    world.call(0, 10).unwrap();
+    world.round(0, 2_500);
+    // A minute after its calls have left the window it gives back; the first round that says so is lost.
+    let silent = |world: &World, now_ms: u64| LimitShares { ledger: world.gateways[0].clone() }.asks(now_ms);
+    for now_ms in [130_000, 131_000] {
+        // Rounds went on meanwhile.
+        world.gateways[0].rounds.as_ref().unwrap().done(now_ms);
+        let asks = silent(&world, now_ms);
+        assert_eq!(asks.iter().map(|a| (a.held, a.wants)).collect::<Vec<_>>(), [(0, 0)], "at {now_ms}");
+    }
+    world.round(0, 132_000);
+    assert!(silent(&world, 133_000).is_empty());
+    let _ = world.call(1, 133_000);
+    world.round(1, 133_000);
+    assert_eq!(world.shared.others(1, &world.shared.0.keys().next().unwrap().0).held, 0);
+}
+
+#[test]
+fn calls_that_are_refused_anyway_ask_nobody() {
+    let mut world = World::new();
+    let _ = world.call(0, 0);
+    world.round(0, 0);
+    for _ in 0..2 * LIMIT {
+        if world.call(0, 10).is_err() {
+            world.round(0, 10);
+        }
+    }
+    let gateway = world.gateways[0].clone();
+    let rounds = gateway.rounds.as_ref().unwrap();
+    let waits = || futures::FutureExt::now_or_never(rounds.wake.notified()).is_some();
+    while waits() {}
+    assert!((0..50).all(|_| world.call(0, 20).is_err()));
+    assert!(!waits(), "a round would follow on every refused call");
+}
+
+#[test]
 fn without_the_database_each_goes_on_with_a_fair_part_and_not_while_it_is_only_slow() {
     let mut world = World::new();
     world.gateways[0].rounds.as_ref().unwrap().gateways.store(2, Ordering::Relaxed);

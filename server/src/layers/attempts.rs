@@ -100,6 +100,15 @@ impl AttemptLimits {
         };
         Self { inner: Arc::new(inner) }
     }
+
+    /// Counts a credential that was refused; the seconds to wait where the address has had too many already.
+    fn refused_key(&self, seen: &Seen) -> Option<u64> {
+        let (Inner { platform, refused_keys, .. }, now) = (&*self.inner, Instant::now());
+        platform.refused_attempt(Attempt::Key, &seen.origin());
+        let over = refused_keys.over(seen.from, now);
+        refused_keys.count(seen.from, now);
+        over
+    }
 }
 
 fn seen(request: &Request) -> Seen {
@@ -141,11 +150,7 @@ pub async fn keys(State(limits): State<AttemptLimits>, request: Request, next: N
     if response.status() != StatusCode::UNAUTHORIZED {
         return response;
     }
-    let (Inner { platform, refused_keys, .. }, now) = (&*limits.inner, Instant::now());
-    platform.refused_attempt(Attempt::Key, &seen.origin());
-    let over = refused_keys.over(seen.from, now);
-    refused_keys.count(seen.from, now);
-    let Some(seconds) = over else { return response };
+    let Some(seconds) = limits.refused_key(&seen) else { return response };
     let mut told = gateway::too_many_refused_keys(seconds);
     // A page of an allowed origin may read the one answer as it may the other.
     for (name, value) in response.headers() {
@@ -163,11 +168,9 @@ pub async fn tokens(State(limits): State<AttemptLimits>, request: Request, next:
     if response.status() != StatusCode::UNAUTHORIZED {
         return response;
     }
-    let (Inner { platform, refused_keys, .. }, now) = (&*limits.inner, Instant::now());
-    platform.refused_attempt(Attempt::Key, &seen.origin());
-    let over = refused_keys.over(seen.from, now);
-    refused_keys.count(seen.from, now);
-    over.map_or(response, |seconds| too_many("Too many requests from your address came without a valid access token.", seconds, wants))
+    limits
+        .refused_key(&seen)
+        .map_or(response, |seconds| too_many("Too many requests from your address came without a valid access token.", seconds, wants))
 }
 
 fn too_many(what: &str, seconds: u64, wants: Wants) -> Response {
