@@ -96,7 +96,7 @@ pub struct ServeArgs {
     /// whether it can); default: all there is.
     #[arg(long, env = "ATELIER_TASK_MEMORY", value_parser = clap::value_parser!(u64).range(1 << 20..))]
     pub task_memory: Option<u64>,
-    /// GPUs that each training, evaluation and model server asks for; default: whatever the machine has, and on a cluster none.
+    /// GPUs of each run and endpoint that does not say in its form how many; default: whatever the machine has, and on a cluster none.
     #[arg(long, env = "ATELIER_TASK_GPUS", default_value_t = 0)]
     pub task_gpus: u32,
     /// Hours that one training or evaluation may take; default: as long as it likes.
@@ -106,6 +106,10 @@ pub struct ServeArgs {
     /// same, and places that may be called by plain http: networks, addresses or names, separated by commas.
     #[arg(long, env = "ATELIER_OUTSIDE_ALLOWED", value_delimiter = ',')]
     pub outside_allowed: Vec<String>,
+    /// A host outside of the cluster, with its port (`example.org:443`), that pods of tenants must not reach: a check of a tenant's isolation
+    /// tries it. Default: it tries none.
+    #[arg(long, env = "ATELIER_OUTSIDE_HOST")]
+    pub outside_host: Option<String>,
     /// Bytes of calls that wait on the gateway's disk for the database, at most; beyond it calls are refused. 1 GiB holds about two
     /// million calls.
     #[arg(long, env = "ATELIER_USAGE_SPOOL_BYTES", default_value_t = 1 << 30, value_parser = clap::value_parser!(u64).range(1 << 20..))]
@@ -193,6 +197,7 @@ pub struct Config {
     pub upload_bytes: u64,
     pub task_limits: platform::TaskLimits,
     pub outside_allowed: Allowed,
+    pub outside_host: Option<String>,
     pub usage_spool_bytes: u64,
     pub production: bool,
     pub site: PathBuf,
@@ -289,6 +294,10 @@ impl ServeArgs {
         };
         let outside_allowed =
             Allowed::of(self.outside_allowed.iter().map(String::as_str)).map_err(|e| Refused(format!("ATELIER_OUTSIDE_ALLOWED: {e}.")))?;
+        let outside_host = self.outside_host.filter(|host| !host.is_empty());
+        if let Some(host) = outside_host.as_ref().filter(|host| !names_a_port(host)) {
+            return Err(Refused(format!("ATELIER_OUTSIDE_HOST “{host}” must be a host and a port: example.org:443.")));
+        }
         let hosts = Hosts::new(&public_url, &self.listener.allowed_hosts).map_err(Refused)?;
         Ok(Config {
             listen: listening,
@@ -309,6 +318,7 @@ impl ServeArgs {
             confirm_seconds: self.confirm_seconds,
             upload_bytes: self.upload_bytes,
             outside_allowed,
+            outside_host,
             task_limits: platform::TaskLimits {
                 memory: self.task_memory,
                 gpus: self.task_gpus,
@@ -344,8 +354,14 @@ impl Config {
             token_key: self.locations.token_key()?,
             upload_bytes: self.upload_bytes,
             tenant_group: self.groups.tenant.clone(),
+            outside_host: self.outside_host.clone(),
         })
     }
+}
+
+/// `example.org:443`
+fn names_a_port(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 /// Scheme, host and port of a URL, nothing else; a path, a user or a query in it is a mistake.

@@ -1,7 +1,7 @@
 //! Puts the parts together and keeps them running: database, engine, controllers, gateway, web, and the way they stop.
 
 use crate::{
-    clock::now,
+    clock,
     config::{Config, EngineName, IdentityProvider, Locations, RoleName, ServeArgs, engine},
     devprovider::{self, DevProvider},
     http,
@@ -25,7 +25,7 @@ use crate::{
 };
 use anyhow::Context;
 use axum::middleware::from_fn_with_state;
-use domain::{environment, tenant::Quota};
+use domain::{environment, tenant::Quota, time::Timestamp};
 use gateway::{Gateway, GatewayConfig, SpoolConfig, UsageSink};
 use platform::{Platform, access::PlatformScope, tenants::NewTenant};
 use std::{
@@ -69,7 +69,13 @@ impl Portal {
 }
 
 /// Starts everything that the roles ask for; returns when the listener answers. Needs a Tokio runtime.
-pub async fn start(mut args: ServeArgs, locations: Locations, program: PathBuf) -> anyhow::Result<Portal> {
+pub async fn start(args: ServeArgs, locations: Locations, program: PathBuf) -> anyhow::Result<Portal> {
+    start_by(clock::now, args, locations, program).await
+}
+
+/// The same by another clock: for how long sessions, keys and limits last is told by it alone. What waits for others (time limits of
+/// connections, how old an answer of the provider is) goes by the machine's.
+pub async fn start_by(now: fn() -> Timestamp, mut args: ServeArgs, locations: Locations, program: PathBuf) -> anyhow::Result<Portal> {
     let began = Instant::now();
     let limits = args.listener.limits(files::raise_limit());
     let proxies = Proxies::new(args.listener.trusted_proxies.clone());
@@ -105,7 +111,7 @@ pub async fn start(mut args: ServeArgs, locations: Locations, program: PathBuf) 
         refused_keys: args.refused_keys_per_minute,
     };
     let config = args.settle(locations, address)?;
-    let engine = engine(&config.locations, program).await?;
+    let engine = engine(&config.locations, program, config.roles.controller || config.roles.web).await?;
     if let (Some(bytes), Err(why)) = (config.task_limits.memory, engine.holds().memory) {
         tracing::warn!(bytes, why, "the memory limit of tasks is not held on this machine");
     }

@@ -38,6 +38,7 @@ pub const ROUTES: &[(&str, &str, Needs)] = &[
     // Of /api/v1: with an access token, never with a session.
     ("GET", "/api/v1/tenants", Platform(A::PlatformTenantsRead)),
     ("POST", "/api/v1/tenants", Platform(A::PlatformTenantsWrite)),
+    ("DELETE", "/api/v1/tenants/{tenant}", Platform(A::PlatformTenantsWrite)),
     ("GET", "/api/v1/tenants/{tenant}", Platform(A::PlatformTenantsRead)),
     ("PUT", "/api/v1/tenants/{tenant}", Platform(A::PlatformTenantsWrite)),
     ("GET", "/api/v1/tenants/{tenant}/endpoints", Tenant(A::EndpointRead)),
@@ -73,7 +74,10 @@ pub const ROUTES: &[(&str, &str, Needs)] = &[
     ("POST", "/rpc/admin/tenant", Platform(A::PlatformTenantsRead)),
     ("POST", "/rpc/admin/tenant-calls", Platform(A::PlatformTenantsWrite)),
     ("POST", "/rpc/admin/tenant-create", Platform(A::PlatformTenantsWrite)),
+    ("POST", "/rpc/admin/tenant-delete", Platform(A::PlatformTenantsWrite)),
     ("POST", "/rpc/admin/tenant-groups", Platform(A::PlatformTenantsWrite)),
+    ("POST", "/rpc/admin/tenant-isolation", Platform(A::PlatformTenantsRead)),
+    ("POST", "/rpc/admin/tenant-isolation-check", Platform(A::PlatformTenantsWrite)),
     ("POST", "/rpc/admin/tenant-objects", Platform(A::PlatformTenantsRead)),
     ("POST", "/rpc/admin/tenant-quota", Platform(A::PlatformTenantsWrite)),
     ("POST", "/rpc/admin/tenant-resume", Platform(A::PlatformTenantsWrite)),

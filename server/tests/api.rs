@@ -96,6 +96,26 @@ async fn a_long_list_goes_on_where_it_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_is_deleted_only_with_its_name_once_more_and_then_for_good() {
+    let portal = TestPortal::start().await;
+    let (admin, auditor) = (Program::of(&portal, "admin").await, Program::of(&portal, "auditor").await);
+    let path = "/api/v1/tenants/acme";
+    assert_eq!(admin.put(path, TENANT).await.status, 201);
+    let sure = format!("{path}?confirm=acme");
+    assert_eq!(auditor.ask(Method::DELETE, &sure, &[], "").await.status, 403);
+    for unsure in [path.to_owned(), format!("{path}?confirm=other")] {
+        let refused = admin.ask(Method::DELETE, &unsure, &[], "").await;
+        assert_eq!((refused.status, &refused.json()["fields"][0]["field"]), (422, &json!("confirm")), "{}", refused.body);
+    }
+    assert_eq!(admin.get(path).await.json()["status"]["state"], "active");
+    let asked = admin.ask(Method::DELETE, &sure, &[], "").await;
+    assert_eq!(asked.status, 202, "{}", asked.body);
+    // Whether it is still on its way or gone: it is never again what it was.
+    let seen = admin.get(path).await;
+    assert!(seen.status == 404 || seen.json()["status"]["state"] == "deleting", "{}", seen.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_told_in_one_form_with_the_place_and_the_next_step() {
     let portal = TestPortal::start().await;
     let (admin, jonas) = (Program::of(&portal, "admin").await, Program::of(&portal, "jonas").await);
@@ -109,7 +129,7 @@ async fn what_is_wrong_is_told_in_one_form_with_the_place_and_the_next_step() {
         (admin.put(path, "a: 1").await, 422, "invalid", "no apiVersion"),
         (admin.put(path, run).await, 422, "invalid", "a document of a Run"),
         (admin.ask(Method::PUT, path, &[("content-type", "text/plain")], TENANT).await, 422, "invalid", "application/yaml"),
-        (admin.ask(Method::DELETE, path, &[], "").await, 405, "invalid", "does not take DELETE"),
+        (admin.ask(Method::PATCH, path, &[], "").await, 405, "invalid", "does not take PATCH"),
         (admin.ask(Method::PUT, path, &[("content-type", "application/yaml")], "#".repeat(3 << 20)).await, 413, "invalid", "larger than"),
         (admin.get("/api/v1/tenants/nobody").await, 404, "not_found", "“nobody” was not found"),
         (admin.get("/api/v1/nothing").await, 404, "not_found", "This address was not found"),

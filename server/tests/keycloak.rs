@@ -23,6 +23,7 @@ mod tls;
 mod wire;
 
 use admin::Realm;
+use domain::time::Timestamp;
 use portal::{Answer, Browser, TestPortal, encoded};
 use std::{sync::OnceLock, time::Duration};
 use testing::keycloak::{self, Keycloak};
@@ -64,9 +65,14 @@ impl Realm {
     }
 
     async fn portal_at(&self, issuer: &str, flags: &[&str]) -> TestPortal {
+        self.portal_by(server::clock::now, issuer, flags).await
+    }
+
+    /// By another clock than the machine's.
+    async fn portal_by(&self, clock: fn() -> Timestamp, issuer: &str, flags: &[&str]) -> TestPortal {
         let ours = ["--role", "web,gateway", "--issuer", issuer, "--client-secret", "atelier"];
         let often = ["--sign-ins-per-minute", "100000", "--refused-sign-ins-per-minute", "100000"];
-        let portal = TestPortal::with(&[&ours[..], &often, flags].concat()).await;
+        let portal = TestPortal::by(clock, &[&ours[..], &often, flags].concat()).await;
         let scope = platform::access::PlatformScope::command_line();
         for name in ["lumenta", "velkor"] {
             let new = platform::tenants::NewTenant { name: name.into(), title: name.into(), quota: Default::default() };

@@ -73,7 +73,8 @@ fn expected(needs: Needs, (_, role, platform): Visitor) -> Meets {
     }
 }
 
-/// Fields for every server function at once: each takes the ones that it knows. `key` is one of the engineer's.
+/// Fields for every server function at once: each takes the ones that it knows. `key` is one of the engineer's. No `confirm`: whoever may
+/// delete the tenant hears that its name must be typed, and everybody else is refused before.
 fn fields(path: &str, key: &str) -> String {
     let version = if path.ends_with("/attach") { "none@1" } else { "mv_00000000000000000000000000000007" };
     let name = match path {

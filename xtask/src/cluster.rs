@@ -25,7 +25,7 @@ mod secret;
 use crate::{envs, interrupt};
 use anyhow::{Context, Result, bail};
 use binaries::Binaries;
-pub use binaries::{built_garage, garage as ensure_garage};
+pub use binaries::{built_garage, built_helm, garage as ensure_garage, helm as ensure_helm};
 use place::Place;
 use processes::Processes;
 use std::{fs, path::PathBuf, time::Instant};
@@ -113,8 +113,9 @@ impl Running {
     }
 
     /// What tests look for in their environment.
-    pub fn environment(&self) -> Result<[(&'static str, PathBuf); 2]> {
-        Ok([("ATELIER_CLUSTER", self.description.clone()), keycloak()?])
+    pub fn environment(&self) -> Result<Vec<(&'static str, PathBuf)>> {
+        let helm = ensure_helm()?.map(|helm| ("ATELIER_HELM", helm));
+        Ok([Some(("ATELIER_CLUSTER", self.description.clone())), Some(keycloak()?), helm].into_iter().flatten().collect())
     }
 
     pub fn end(mut self) -> Result<()> {

@@ -119,6 +119,10 @@ pub fn whole(with_cluster: bool) -> Result<()> {
     let mut all = Tally::default();
     // A real S3 store; the tests find it where it is built.
     cluster::ensure_garage()?;
+    // And Helm, with which the chart is read: wanted by nothing else, so without it the rest is tested all the same.
+    if let Err(e) = cluster::ensure_helm() {
+        println!("Helm could not be built, so the tests of the chart are left out: {e:#}");
+    }
     let left_out = cargo_tests(&mut all, Some(&parts))?;
     end_to_end(&mut all)?;
     if with_cluster {
@@ -171,6 +175,9 @@ fn cargo_tests(all: &mut Tally, parts: Option<&InEnvironment>) -> Result<String>
     // The quick ones take it where it is, and build nothing.
     if let Some(garage) = cluster::built_garage() {
         command.env("ATELIER_GARAGE", garage);
+    }
+    if let Some(helm) = cluster::built_helm() {
+        command.env("ATELIER_HELM", helm);
     }
     let skipped = tempdir()?.join("skipped");
     drop(std::fs::remove_file(&skipped));

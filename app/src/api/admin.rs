@@ -7,6 +7,7 @@ use domain::{
     base_model::BaseModel,
     call_rules::CallRules,
     compute::Compute,
+    deletion::{Deletion, WillGo},
     ids::PersonId,
     key::Limits,
     page::Page,
@@ -51,6 +52,10 @@ pub struct TenantPage {
     pub calls: CallRules,
     /// Of the identity provider, that it is bound to by name.
     pub groups: Vec<GroupRole>,
+    /// What would go with it; only where that was asked for.
+    pub will_go: Option<WillGo>,
+    /// How far its deletion has come; absent where nobody asked for it.
+    pub deletion: Option<Deletion>,
     pub me: PersonId,
     pub now: Timestamp,
     pub write_refused: Option<String>,
@@ -58,26 +63,36 @@ pub struct TenantPage {
 }
 
 #[server(prefix = "/rpc", endpoint = "admin/tenant", output = Wire)]
-pub async fn tenant_get(name: String, #[server(default)] after: String, #[server(default)] asked: String) -> Result<TenantPage, AppError> {
+pub async fn tenant_get(
+    name: String,
+    #[server(default)] after: String,
+    #[server(default)] asked: String,
+    #[server(default)] delete: String,
+) -> Result<TenantPage, AppError> {
     let (platform, scope) = super::platform_scope()?;
     let tenants = platform.tenants(&scope);
     let overview = tenants.get(&name).await?;
     let calls = tenants.call_rules(&name).await?;
     let groups = tenants.groups(&overview.tenant).await?;
+    let deletion = tenants.deletion(&overview.tenant).await?;
+    let will_go = if delete.is_empty() { None } else { Some(tenants.will_go(&overview).await?) };
     let asked = match asked.parse() {
         Ok(person) => tenants.member(&name, person).await?,
         Err(_) => None,
     };
     let members = tenants.members(&overview.tenant, &Cursor::from_text(after)).await?;
+    let gone = deletion.is_some().then(|| "The tenant is being deleted.".to_owned());
     Ok(TenantPage {
         overview,
         members,
         asked,
         calls,
         groups,
+        will_go,
+        deletion,
         me: super::caller()?.person.id,
         now: platform.now(),
-        write_refused: scope.why_not(domain::policy::Action::PlatformTenantsWrite),
+        write_refused: scope.why_not(domain::policy::Action::PlatformTenantsWrite).or(gone),
         end_refused: scope.why_not(domain::policy::Action::PlatformPeopleEnd),
     })
 }
@@ -280,6 +295,15 @@ pub async fn tenant_suspend(name: String) -> Result<(), AppError> {
 pub async fn tenant_resume(name: String) -> Result<(), AppError> {
     let (platform, scope) = super::platform_scope()?;
     platform.tenants(&scope).resume(&name).await?;
+    super::redirect(&crate::links::admin_tenant(&name));
+    Ok(())
+}
+
+/// `confirm`: the tenant's name, typed.
+#[server(prefix = "/rpc", endpoint = "admin/tenant-delete", output = Wire)]
+pub async fn tenant_delete(name: String, #[server(default)] confirm: String) -> Result<(), AppError> {
+    let (platform, scope) = super::platform_scope()?;
+    platform.tenants(&scope).delete(&name, &confirm).await?;
     super::redirect(&crate::links::admin_tenant(&name));
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Endpoints: what serves models, and what is attached to it.
 
-use super::{AppError, Wire};
+use super::{AppError, Wire, resources_form::ResourcesForm};
 #[cfg(feature = "ssr")]
 use domain::page::Cursor;
 use domain::{
@@ -10,6 +10,7 @@ use domain::{
     page::Page,
     problem::{FieldProblem, Problem},
     serving::{ParserChoice, ServingSettings},
+    supply::Supply,
     time::Timestamp,
 };
 use leptos::prelude::*;
@@ -102,6 +103,12 @@ pub struct EndpointPage {
     /// There are older versions of this base; they are deployed from their own pages.
     pub more_attachable: bool,
     pub log: Vec<EndpointLogLine>,
+    /// The most replicas that its server can have; 1 where the engine can do one only.
+    pub most_replicas: u32,
+    /// What its replicas may ask the machines for; none where its server is a process of one machine, or somebody else's.
+    pub supply: Option<Supply>,
+    /// Whether its replicas are replaced when settings change that they are started with.
+    pub rolls: bool,
     pub write_refused: Option<String>,
     /// Of one at somebody else's server: why its key and models may not be changed.
     pub external_refused: Option<String>,
@@ -145,6 +152,9 @@ pub async fn endpoint_get(tenant: String, name: String) -> Result<EndpointPage, 
         write_refused: scope.why_not(domain::policy::Action::EndpointWrite),
         external_refused: scope.why_not(domain::policy::Action::ExternalWrite),
         attachable,
+        supply: if endpoint.capabilities().runs_here { platform.supply(&scope).await } else { None },
+        most_replicas: platform.most_replicas(&endpoint),
+        rolls: platform.replaces_replicas(),
         endpoint,
     })
 }
@@ -156,6 +166,8 @@ pub struct EndpointChoices {
     pub more_base_models: bool,
     pub wanted: u32,
     pub quota: u32,
+    /// As of an endpoint's page.
+    pub supply: Option<Supply>,
     pub write_refused: Option<String>,
     /// Why no server that somebody else runs may be added.
     pub external_refused: Option<String>,
@@ -170,6 +182,7 @@ pub async fn get_endpoint_choices(tenant: String) -> Result<EndpointChoices, App
         base_models: bases.rows,
         wanted: platform.endpoints(&scope).counts().await?.wanted as u32,
         quota: scope.tenant().quota.endpoints,
+        supply: platform.supply(&scope).await,
         write_refused: scope.why_not(domain::policy::Action::EndpointWrite),
         external_refused: scope.why_not(domain::policy::Action::ExternalWrite),
     })
@@ -210,9 +223,16 @@ pub async fn endpoint_check(tenant: String, endpoint: String) -> Result<(), AppE
 
 /// Creates an endpoint of a base model and goes to its page.
 #[server(prefix = "/rpc", endpoint = "endpoints/create", output = Wire)]
-pub async fn endpoint_create(tenant: String, name: String, base_model: String) -> Result<(), AppError> {
+pub async fn endpoint_create(
+    tenant: String,
+    name: String,
+    base_model: String,
+    #[server(default)] form: ResourcesForm,
+) -> Result<(), AppError> {
     let (platform, scope) = super::scope(&tenant).await?;
-    let endpoint = platform.endpoints(&scope).create(platform::endpoints::NewEndpoint { name, base_model }).await?;
+    scope.permit(domain::policy::Action::EndpointWrite)?;
+    let resources = form.read().map_err(Problem::invalid)?;
+    let endpoint = platform.endpoints(&scope).create(platform::endpoints::NewEndpoint { name, base_model, resources }).await?;
     go_to(&endpoint);
     Ok(())
 }
@@ -276,6 +296,12 @@ pub async fn endpoint_remove(tenant: String, endpoint: String) -> Result<(), App
 /// How an endpoint serves, as the form sends it: text, lists with an entry a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServingForm {
+    /// Empty where there is no choice.
+    #[serde(default)]
+    pub replicas: String,
+    /// Empty where there is no choice, too.
+    #[serde(flatten)]
+    pub resources: ResourcesForm,
     #[serde(default)]
     pub answer_seconds: String,
     /// `auto`, `off`, or a parser's name.
@@ -297,6 +323,8 @@ impl ServingForm {
             ParserChoice::Named(name) => name.clone(),
         };
         Self {
+            replicas: settings.replicas.to_string(),
+            resources: ResourcesForm::of(&settings.resources),
             answer_seconds: settings.answer_seconds.to_string(),
             tool_call_parser: choice(&settings.tool_call_parser),
             reasoning_parser: choice(&settings.reasoning_parser),
@@ -318,7 +346,17 @@ impl ServingForm {
             wrong.push(FieldProblem::new("answer_seconds", sentence).suggesting("600"));
             ServingSettings::default().answer_seconds
         });
+        let replicas = match self.replicas.trim() {
+            "" => 1,
+            text => text.parse().unwrap_or_else(|_| {
+                wrong.push(FieldProblem::new("replicas", format!("“{text}” is not a whole number.")).suggesting("1"));
+                1
+            }),
+        };
+        let resources = self.resources.read().map_err(|unread| wrong.extend(unread)).unwrap_or_default();
         let settings = ServingSettings {
+            replicas,
+            resources,
             answer_seconds,
             tool_call_parser: choice(self.tool_call_parser.trim()),
             reasoning_parser: choice(self.reasoning_parser.trim()),
@@ -345,10 +383,13 @@ fn go_to(endpoint: &Endpoint) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::resource_request::ResourceRequest;
 
     #[test]
     fn the_form_reads_back_what_it_shows() {
         let settings = ServingSettings {
+            replicas: 3,
+            resources: ResourceRequest { gpus: Some(2), memory: Some(64 << 30), ..ResourceRequest::default() },
             answer_seconds: 1_200,
             tool_call_parser: ParserChoice::Named("hermes".into()),
             reasoning_parser: ParserChoice::Off,
@@ -356,8 +397,14 @@ mod tests {
             allowed_fields: vec!["chat_template_kwargs".into()],
         };
         assert_eq!(ServingForm::of(&settings).read(), Ok(settings));
-        let wrong = ServingForm { answer_seconds: "soon".into(), media_hosts: "https://a.org/".into(), ..ServingForm::default() };
+        let wrong = ServingForm {
+            replicas: "two".into(),
+            resources: ResourcesForm { gpus: "all".into(), ..ResourcesForm::default() },
+            answer_seconds: "soon".into(),
+            media_hosts: "https://a.org/".into(),
+            ..ServingForm::default()
+        };
         let fields: Vec<_> = wrong.read().unwrap_err().fields.into_iter().map(|f| f.field).collect();
-        assert_eq!(fields, ["answer_seconds", "media_hosts"]);
+        assert_eq!(fields, ["answer_seconds", "replicas", "gpus", "media_hosts"]);
     }
 }

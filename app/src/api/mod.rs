@@ -3,6 +3,7 @@
 //! A body begins with `let (platform, scope) = scope(&tenant).await?;`. Nothing here reads the database.
 
 pub mod admin;
+pub mod admin_isolation;
 pub mod admin_objects;
 pub mod audit;
 pub mod base_models;
@@ -17,6 +18,7 @@ pub mod lineage_strip;
 pub mod members;
 pub mod models;
 pub mod playground;
+pub mod resources_form;
 pub mod run_form;
 pub mod runs;
 pub mod set_aside;

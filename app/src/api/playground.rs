@@ -48,11 +48,7 @@ pub struct ChatView {
 /// `chat` empty = a new conversation; `after`: of the history, see `domain::page::Cursor`.
 #[server(prefix = "/rpc", endpoint = "playground/get", output = Wire)]
 pub async fn playground_get(tenant: String, chat: String, #[server(default)] after: String) -> Result<PlaygroundPage, AppError> {
-    use domain::{
-        endpoint::{AdapterState, EndpointState},
-        policy::Action,
-        problem::Problem,
-    };
+    use domain::{endpoint::AdapterState, policy::Action, problem::Problem};
     let (platform, scope) = super::scope(&tenant).await?;
     let mut models: Vec<PlayModel> = Vec::new();
     let endpoints = platform.endpoints(&scope);
@@ -60,7 +56,7 @@ pub async fn playground_get(tenant: String, chat: String, #[server(default)] aft
     let bases = endpoints.contexts(&served.endpoints).await?;
     for e in &served.endpoints {
         let context = e.base.as_ref().and_then(|base| bases.get(&base.id)).copied().unwrap_or(0);
-        let down = (e.state != EndpointState::Ready).then(|| format!("{} is {}. {}", e.name, e.state.word(), e.reason.said()));
+        let down = (!e.answers()).then(|| format!("{} is {}. {}", e.name, e.state.word(), e.reason.said()));
         let own = match (served.merged(e), &e.base) {
             (Some(v), _) => Some((served.id_of(v.id, v.model_name.as_str(), v.number), false, format!("v{}", v.number))),
             (None, Some(base)) => Some((base.name.to_string(), true, String::new())),

@@ -1,9 +1,11 @@
 //! The form of a new run as text, exactly as typed: read into settings by the page (live) and by the server (for good) with the same code.
 
+use super::resources_form::ResourcesForm;
 use domain::{
     model::WeightsKind,
     name::Name,
     problem::FieldProblem,
+    resource_request::ResourceRequest,
     run::{MOST_NODES, NewRun},
     settings::{Catalogue, Document, RunSettings},
 };
@@ -36,12 +38,23 @@ macro_rules! fields {
     };
 }
 
-fields! { name, base_model, dataset, model_name, result, nodes, cloned_from, submission, yaml }
+fields! { name, base_model, dataset, model_name, result, nodes, gpus, gpu_product, mig_profile, cpu, memory_gb, cloned_from, submission, yaml }
 
 impl RunForm {
+    /// A field of ours that somebody fills in, and not one that the page carries along.
+    pub fn is_typed(key: &str) -> bool {
+        Self::OURS.contains(&key) && !["cloned_from", "submission", "yaml"].contains(&key)
+    }
+
     /// The form that shows these wishes; `yaml` are their settings.
     pub fn of(new: &NewRun, yaml: String) -> Self {
+        let ResourcesForm { gpus, gpu_product, mig_profile, cpu, memory_gb } = ResourcesForm::of(&new.resources);
         Self {
+            gpus,
+            gpu_product,
+            mig_profile,
+            cpu,
+            memory_gb,
             name: new.name.clone(),
             base_model: new.base_model.clone(),
             dataset: match new.dataset_number {
@@ -125,6 +138,30 @@ impl RunForm {
         }
     }
 
+    /// What its processes may use.
+    pub fn resources(&self) -> Result<ResourceRequest, Vec<FieldProblem>> {
+        ResourcesForm {
+            gpus: self.gpus.clone(),
+            gpu_product: self.gpu_product.clone(),
+            mig_profile: self.mig_profile.clone(),
+            cpu: self.cpu.clone(),
+            memory_gb: self.memory_gb.clone(),
+        }
+        .read()
+    }
+
+    /// Over how many nodes it is spread; where that cannot be read, why.
+    pub fn node_count(&self) -> Result<u32, FieldProblem> {
+        match self.nodes.trim() {
+            // Where there is no choice, the form has no such field.
+            "" => Ok(1),
+            text => text.parse().ok().filter(|n| (1..=MOST_NODES).contains(n)).ok_or_else(|| {
+                let sentence = format!("“{text}” cannot be used. Nodes must be a whole number between 1 and {MOST_NODES}.");
+                FieldProblem::new("nodes", sentence).suggesting("1")
+            }),
+        }
+    }
+
     /// The wishes, or every field that cannot be read.
     pub fn new_run(&self, catalogue: &Catalogue) -> Result<NewRun, Vec<FieldProblem>> {
         let (settings, mut problems) = self.settings(catalogue);
@@ -138,20 +175,8 @@ impl RunForm {
                 }
             },
         };
-        let nodes = match self.nodes.trim() {
-            // Where there is no choice, the form has no such field.
-            "" => 1,
-            text => text.parse().unwrap_or_else(|_| {
-                problems.push(FieldProblem {
-                    suggestion: Some("1".into()),
-                    ..FieldProblem::new(
-                        "nodes",
-                        format!("“{text}” cannot be used. Nodes must be a whole number between 1 and {MOST_NODES}."),
-                    )
-                });
-                1
-            }),
-        };
+        let nodes = self.node_count().map_err(|problem| problems.push(problem)).unwrap_or(1);
+        let resources = self.resources().map_err(|wrong| problems.extend(wrong)).unwrap_or_default();
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -165,6 +190,7 @@ impl RunForm {
             settings,
             result: WeightsKind::from_word(&self.result).unwrap_or_default(),
             nodes,
+            resources,
             cloned_from,
             submission: self.submission.clone(),
         })
@@ -221,6 +247,18 @@ mod tests {
         assert_eq!(form.get("lora_rank"), "32");
         let (settings, problems) = form.settings(catalogue());
         assert_eq!((settings.lora_rank(), settings.seed(), problems), (32, 7, vec![]));
+    }
+
+    #[test]
+    fn what_the_machines_are_asked_for_survives_the_way_through_the_form_and_an_older_form_asks_for_nothing() {
+        let typed = RunForm { nodes: "2".into(), gpus: "4".into(), gpu_product: "NVIDIA-H200".into(), memory_gb: "64".into(), ..filled() };
+        let new = typed.new_run(catalogue()).unwrap();
+        assert_eq!((new.nodes, new.resources.gpus, new.resources.memory), (2, Some(4), Some(64_000_000_000)));
+        let again = RunForm::of(&new, typed.yaml.clone());
+        assert_eq!((again.resources(), again.node_count()), (Ok(new.resources), Ok(2)));
+        assert!(filled().new_run(catalogue()).unwrap().resources.is_default());
+        let wrong = RunForm { nodes: "65".into(), gpus: "all".into(), ..filled() }.new_run(catalogue()).unwrap_err();
+        assert_eq!(wrong.iter().map(|p| p.field.as_str()).collect::<Vec<_>>(), ["nodes", "gpus"]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use domain::{
     page::Page,
     run::{EvaluatedRow, Holders, LogLine, MetricPoint, Run},
     settings::{Catalogue, RunSettings, Shown},
+    supply::Supply,
     time::Timestamp,
 };
 use leptos::prelude::*;
@@ -207,6 +208,8 @@ pub struct Draft {
     pub launch_refused: Option<String>,
     /// A training may be spread over several nodes.
     pub spreads: bool,
+    /// What its processes may ask the machines for; none where they are processes of one machine.
+    pub supply: Option<Supply>,
 }
 
 /// Keys whose values are chosen in fields of ours: shown, with the reason, where the settings are a text.
@@ -350,6 +353,7 @@ pub async fn get_draft(tenant: String, from: String, preset: String, dataset: St
         runs_quota: scope.tenant().quota.concurrent_runs,
         launch_refused: scope.why_not(domain::policy::Action::RunLaunch),
         spreads: runs.spread(),
+        supply: platform.supply(&scope).await,
     })
 }
 

@@ -48,10 +48,11 @@ fn Whole(page: ClusterPage, after: String) -> impl IntoView {
         if waiting.is_empty() { "nothing waits".to_owned() } else { some(waiting.len() as u64, "workload waits", "workloads wait") };
     let said = format!("Kubernetes {}. {}, {gpus}; {waits}.", cluster.version, some(cluster.machines.len() as u64, "node", "nodes"));
     let shown = tenants.rows.len();
+    let others = (!cluster.with_others).then_some("; what others than this portal run there is not shown, and counts as free");
     view! {
         <header class="head"><div><h1>"Cluster"</h1><p>{said}</p></div></header>
         <section class="section" aria-labelledby="nodes">
-            <header><h2 id="nodes">"Nodes"</h2><p>"each block is one run or endpoint, as wide as the GPUs that it has"</p></header>
+            <header><h2 id="nodes">"Nodes"</h2><p>"each block is one run or endpoint, as wide as the GPUs that it has"{others}</p></header>
             <Fleet cluster=cluster.clone()/>
         </section>
         <section class="section" aria-labelledby="quota">

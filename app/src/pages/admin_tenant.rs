@@ -1,15 +1,18 @@
 //! One tenant as the platform's admin sees it: state, quota, members. None of its data.
 
 use super::{
+    admin_tenant_delete::{ConfirmDelete, Deleting},
+    admin_tenant_isolation::Isolation,
     admin_tenant_objects::Objects,
     members::{ConfirmEnd, MemberTable, NobodyYet},
 };
 use crate::{
     api::{
         admin::{
-            AdminMemberEnd, CallsForm, QuotaForm, TenantCalls, TenantGroups, TenantPage as Page, TenantQuota, TenantResume, TenantSuspend,
-            tenant_get,
+            AdminMemberEnd, CallsForm, QuotaForm, TenantCalls, TenantDelete, TenantGroups, TenantPage as Page, TenantQuota, TenantResume,
+            TenantSuspend, tenant_get,
         },
+        admin_isolation::{TenantIsolationCheck, tenant_isolation},
         admin_objects::tenant_objects,
     },
     links,
@@ -30,6 +33,8 @@ use leptos_meta::Title;
 #[component]
 pub fn AdminTenant() -> impl IntoView {
     let (name, asked, ending, after) = (use_param("name"), use_query("suspend"), use_query("end"), use_query("after"));
+    let deleting = use_query("delete");
+    let delete = ServerAction::<TenantDelete>::new();
     let end = ServerAction::<AdminMemberEnd>::new();
     let quota = ServerAction::<TenantQuota>::new();
     let calls = ServerAction::<TenantCalls>::new();
@@ -38,13 +43,18 @@ pub fn AdminTenant() -> impl IntoView {
     let page = Resource::new(
         move || {
             let changed = (quota.version().get(), calls.version().get(), groups.version().get());
-            let done = (changed, suspend.version().get(), resume.version().get(), end.version().get());
-            (name.get(), after.get(), ending.get(), done)
+            let done = (changed, suspend.version().get(), resume.version().get(), end.version().get(), delete.version().get());
+            (name.get(), after.get(), ending.get(), deleting.get(), done)
         },
-        |(name, after, ending, _)| tenant_get(name, after, ending),
+        |(name, after, ending, deleting, _)| tenant_get(name, after, ending, deleting),
     );
     // Apart: a cluster that is slow to answer keeps nobody from the rest.
     let objects = Resource::new(move || (name.get(), quota.version().get(), groups.version().get()), |(name, _, _)| tenant_objects(name));
+    let check = ServerAction::<TenantIsolationCheck>::new();
+    let isolation = Resource::new(
+        move || (name.get(), check.version().get(), suspend.version().get(), resume.version().get()),
+        |(name, ..)| tenant_isolation(name),
+    );
     let crumbs = Signal::derive(move || vec![Crumb::to("Tenants", links::admin_tenants()), Crumb::here(name.get())]);
     view! {
         <Title text=move || name.get()/>
@@ -58,10 +68,18 @@ pub fn AdminTenant() -> impl IntoView {
                     let allowed = page.write_refused.is_none() && tenant.state == TenantState::Active;
                     move || (allowed && !asked.read().is_empty()).then(|| view! { <Confirm name=tenant.name.to_string() title=tenant.title.clone() suspend/> })
                 }
+                {
+                    let tenant = page.overview.tenant.clone();
+                    let will_go = page.will_go.filter(|_| page.write_refused.is_none());
+                    will_go.map(|will_go| view! { <ConfirmDelete tenant will_go delete/> })
+                }
+                {page.deletion.clone().map(|deletion| view! { <Deleting deletion/> })}
                 <Facts page=page.clone()/>
-                <QuotaChange page=page.clone() quota/>
-                <CallsChange page=page.clone() calls/>
-                <GroupsChange page=page.clone() groups/>
+                {page.deletion.is_none().then(|| view! {
+                    <QuotaChange page=page.clone() quota/>
+                    <CallsChange page=page.clone() calls/>
+                    <GroupsChange page=page.clone() groups/>
+                })}
                 <ProblemSummary error=error_of(end)/>
                 {
                     let page = page.clone();
@@ -79,7 +97,8 @@ pub fn AdminTenant() -> impl IntoView {
                 }
                 <Members page after=after.get_untracked()/>
             </Load>
-            <Load resource=objects let:objects>{objects.map(|list| view! { <Objects list/> })}</Load>
+            <Load resource=objects let:seen>{seen.map(|list| view! { <Objects name=name.get_untracked() list objects/> })}</Load>
+            <Load resource=isolation let:found>{found.map(|found| view! { <Isolation name=name.get_untracked() found check isolation/> })}</Load>
         </AdminPage>
     }
 }
@@ -92,15 +111,21 @@ fn Head(page: Page, resume: ServerAction<TenantResume>) -> impl IntoView {
     let sentence = match t.state {
         TenantState::Active => "Active. Members can work and API keys are valid.",
         TenantState::Suspended => "Suspended. Nothing new can start and API keys are refused. All data is kept.",
+        TenantState::Deleting => "Being deleted. Its audit log stays.",
     };
     view! {
         <header class="head">
             <div><div class="row"><h1>{t.title}</h1><Chip status=t.state/><span class="tag mono">{name.clone()}</span></div><p>{sentence}</p></div>
             <div class="row">{match (page.write_refused, t.state) {
+                (_, TenantState::Deleting) => ().into_any(),
                 (Some(why), TenantState::Active) => view! { <Off label="Suspend" why/> }.into_any(),
                 (Some(why), TenantState::Suspended) => view! { <Off label="Resume" why/> }.into_any(),
-                (None, TenantState::Active) => view! { <a class="btn danger" href=links::with(here, &[("suspend", "1")])>"Suspend"</a> }.into_any(),
+                (None, TenantState::Active) => view! {
+                    <a class="btn" href=links::with(here.clone(), &[("suspend", "1")])>"Suspend"</a>
+                    <a class="btn danger" href=links::with(here, &[("delete", "1")])>"Delete"</a>
+                }.into_any(),
                 (None, TenantState::Suspended) => view! {
+                    <a class="btn danger" href=links::with(here, &[("delete", "1")])>"Delete"</a>
                     <ActionForm action=resume><input type="hidden" name="name" value=name/><button type="submit" class="btn primary">"Resume"</button></ActionForm>
                 }.into_any(),
             }}</div>

@@ -2,6 +2,8 @@
 
 mod adapters;
 mod external;
+mod replicas;
+pub(super) mod resources;
 mod settings;
 mod snippets;
 
@@ -59,11 +61,12 @@ pub fn Endpoint() -> impl IntoView {
                 <Address page=page.clone()/>
                 {match page.endpoint.external.clone() {
                     Some(external) => view! { <external::Facts endpoint=page.endpoint.clone() external figures=page.figures.clone().unwrap_or_default()/> }.into_any(),
-                    None => view! { <Facts endpoint=page.endpoint.clone()/> }.into_any(),
+                    None => view! { <Facts endpoint=page.endpoint.clone() most_replicas=page.most_replicas/> }.into_any(),
                 }}
                 <div class="cols cols-code">
                     <div>
                         {page.endpoint.external.clone().map(|external| view! { <external::Models page=page.clone() external actions=outside/> })}
+                        {(page.most_replicas > 1).then(|| view! { <replicas::Replicas endpoint=page.endpoint.clone()/> })}
                         <adapters::Adapters tenant page=page.clone() attach detach/>
                         <settings::Settings tenant page=page.clone() settings/>
                         <Log lines=page.log.clone()/>
@@ -87,7 +90,7 @@ fn Head(tenant: Signal<String>, page: EndpointPage, start: ServerAction<Endpoint
         format!("{} with {}, created by {}.", e.source(), some(e.attachments.len() as u64, "adapter", "adapters"), e.created_by_name)
     };
     let first = page.model_ids.first().cloned().unwrap_or_default();
-    let ready = e.state == EndpointState::Ready;
+    let ready = e.answers();
     let gone = match remove_refused(&page) {
         None => Some(
             view! { <a class="btn danger" href=links::with(links::endpoint(&e.tenant, &e.name), &[("ask", "remove")])>"Remove"</a> }
@@ -185,6 +188,7 @@ fn State(endpoint: Noun) -> impl IntoView {
         EndpointState::Ready => return ().into_any(),
         EndpointState::Wanted if !endpoint.capabilities().runs_here => ("info", "running", "Asking the server"),
         EndpointState::Degraded if !endpoint.capabilities().runs_here => ("", "degraded", "Cannot be used now"),
+        EndpointState::Degraded if endpoint.ready_replicas() > 0 => ("", "degraded", "Fewer replicas than wanted"),
         EndpointState::Wanted => ("info", "queued", "Starting soon"),
         EndpointState::Starting => ("info", "running", "Loading the model"),
         EndpointState::Degraded => ("", "degraded", "Not responding, restarting"),
@@ -209,7 +213,7 @@ fn Address(page: EndpointPage) -> impl IntoView {
 }
 
 #[component]
-fn Facts(endpoint: Noun) -> impl IntoView {
+fn Facts(endpoint: Noun, most_replicas: u32) -> impl IntoView {
     let e = endpoint;
     view! {
         <dl class="facts endpoint-facts">
@@ -219,7 +223,9 @@ fn Facts(endpoint: Noun) -> impl IntoView {
             } else {
                 view! { <div><dt>"Adapters"</dt><dd>{e.attachments.len()}</dd></div> }.into_any()
             }}
-            <div><dt>"Ready since"</dt><dd>{e.ready_at.filter(|_| e.state == EndpointState::Ready).map_or_else(|| "not ready".to_owned(), |at| at.human())}</dd></div>
+            {(most_replicas > 1).then(|| view! { <div><dt>"Replicas"</dt><dd>{format!("{} ready ", e.ready_replicas())}<small>{format!("of {}", e.settings.replicas)}</small></dd></div> })}
+            {Some(e.settings.resources.said()).filter(|asked| !asked.is_empty()).map(|asked| view! { <div><dt>"Resources"</dt><dd>{asked.join(", ")}{(e.settings.replicas > 1).then(|| view! { " "<small>"each replica"</small> })}</dd></div> })}
+            <div><dt>"Ready since"</dt><dd>{e.ready_at.filter(|_| e.answers()).map_or_else(|| "not ready".to_owned(), |at| at.human())}</dd></div>
             <div><dt>"Restarts"</dt><dd>{count(e.restarts)}</dd></div>
             <div><dt>"Created"</dt><dd>{e.created_at.human()}" "<small>{e.created_by_name}</small></dd></div>
         </dl>

@@ -1,8 +1,10 @@
 //! A new endpoint of a base model; adapters come onto it later, without a restart.
 
+use super::endpoint::resources::Resources;
 use crate::{
     api::{
         endpoints::{EndpointCreate, get_endpoint_choices},
+        resources_form::ResourcesForm,
         runs::find_choices,
     },
     links,
@@ -80,6 +82,7 @@ pub fn EndpointNew() -> impl IntoView {
                                 <Field name="name" label="Name" problems help="Lowercase letters, digits, “-” and “.”" full=true>
                                     <input id="name" name="name" class="mono" required maxlength="63" autocomplete="off" aria-describedby="name-says"/>
                                 </Field>
+                                {choices.supply.clone().map(|supply| view! { <Resources form=ResourcesForm::default() supply problems/> })}
                             </div>
                             <p class="small muted">{format!("{} of {} endpoints in use.", choices.wanted, choices.quota)}{full.then_some(" Stop one first, or ask a platform admin for more.")}</p>
                             <div class="row">

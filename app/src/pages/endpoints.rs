@@ -103,7 +103,7 @@ fn line(tenant: &str, line: &EndpointLine) -> impl IntoView + use<> {
     view! {
         <tr class:has-why=why.is_some()>
             <th scope="row"><a href=links::endpoint(&tenant, &e.name)>{e.name.to_string()}</a><small>{holds}</small></th>
-            <td><StateWord status=e.state/>{e.ready_at.filter(|_| e.state == EndpointState::Ready).map(|at| view! { <small>"since "<When at/></small> })}</td>
+            <td><StateWord status=e.state/>{e.ready_at.filter(|_| e.answers()).map(|at| view! { <small>"since "<When at/></small> })}</td>
             <td class="mono drop">{ids}</td>
             <td class="num" data-label="restarts">{e.capabilities().runs_here.then(|| count(e.restarts))}</td>
             <td class="drop nowrap"><When at=e.created_at/><small>{e.created_by_name.clone()}</small></td>

@@ -4,6 +4,8 @@ pub mod admin_audit;
 pub mod admin_base_models;
 pub mod admin_cluster;
 pub mod admin_tenant;
+pub mod admin_tenant_delete;
+pub mod admin_tenant_isolation;
 pub mod admin_tenant_new;
 pub mod admin_tenant_objects;
 pub mod admin_tenants;

@@ -157,6 +157,7 @@ fn Facts(page: RunPage) -> impl IntoView {
             <div><dt>"Base model"</dt><dd><span class="mono">{r.base_model_name.to_string()}</span></dd></div>
             <div><dt>"Method"</dt><dd>{method(&r)}" "<small>{(r.settings.finetuning_type() == FinetuningType::Lora).then(|| format!("rank {}", r.settings.lora_rank()))}</small></dd></div>
             {(r.nodes() > 1).then(|| view! { <div><dt>"Nodes"</dt><dd>{count(r.nodes())}</dd></div> })}
+            {Some(r.resources().said()).filter(|asked| !asked.is_empty()).map(|asked| view! { <div><dt>"Resources"</dt><dd>{asked.join(", ")}{(r.nodes() > 1).then(|| view! { " "<small>"each node"</small> })}</dd></div> })}
             <div><dt>"Learning rate"</dt><dd>{domain::settings::yaml_float(r.settings.learning_rate())}" "<small>{some(r.settings.num_train_epochs().ceil() as u64, "epoch", "epochs")}</small></dd></div>
             <div><dt>"Owner"</dt><dd>{r.owner_name.clone()}</dd></div>
             <div><dt>"ID"</dt><dd class="mono" title=r.id.to_string()>{short_id(&r.id.to_string())}</dd></div>

@@ -31,6 +31,7 @@ mod differences;
 mod fields;
 mod file;
 mod preflight;
+mod resources;
 mod setting;
 mod typed;
 mod views;
@@ -91,6 +92,7 @@ fn Body(draft: Draft, tenant: String, view: RwSignal<View>, whole: all::Whole) -
     let busy: Signal<bool> = launch.pending().into();
     let from = use_query("from").get_untracked();
     let (may, parent) = (draft.launch_refused.is_none(), draft.parent.clone());
+    let supply = draft.supply.clone();
     let (presets, what) = ((tenant.clone(), parent.clone(), draft.form.dataset.clone()), draft.clone());
     let (to, of, file_of) = (links::run_new(&tenant), tenant.clone(), tenant.clone());
     view! {
@@ -116,6 +118,7 @@ fn Body(draft: Draft, tenant: String, view: RwSignal<View>, whole: all::Whole) -
                 <div class="stack-lg">
                     {move || (view.get() == View::Simple).then(|| view! { <Presets tenant=presets.0.clone() parent=presets.1.clone() dataset=presets.2.clone()/> })}
                     <fields::What typed draft=what tenant=of/>
+                    {supply.map(|supply| view! { <resources::Resources typed supply/> })}
                     <yaml::Editor typed view tenant=file_of.clone()/>
                     {move || match view.get() {
                         View::Simple => view! { <fields::Training typed/><fields::More typed/> }.into_any(),

@@ -17,6 +17,7 @@ pub mod page;
 pub mod paging;
 pub mod parts;
 pub mod rail;
+pub mod resources;
 pub mod status;
 pub mod stay;
 pub mod sure;

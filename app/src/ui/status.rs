@@ -7,6 +7,7 @@ use domain::{
     endpoint::{AdapterState, EndpointState},
     key::KeyState,
     model::Stage,
+    replica::ReplicaState,
     run::{Reason, Run, RunState, Step, StepState, Verdict},
     tenant::TenantState,
 };
@@ -112,6 +113,17 @@ impl From<EndpointState> for Status {
         }
     }
 }
+impl From<&ReplicaState> for Status {
+    fn from(state: &ReplicaState) -> Self {
+        match state {
+            ReplicaState::Waiting { .. } => at_rest("pending", "Waiting", "neutral"),
+            ReplicaState::Loading => at_rest("preparing", "Loading", "info"),
+            ReplicaState::Ready => at_rest("ready", "Ready", "success"),
+            ReplicaState::Draining => at_rest("paused", "Draining", "neutral"),
+            ReplicaState::Failed { .. } => at_rest("failed", "Failed", "danger"),
+        }
+    }
+}
 impl From<AdapterState> for Status {
     fn from(state: AdapterState) -> Self {
         match state {
@@ -147,6 +159,7 @@ impl From<TenantState> for Status {
         match state {
             TenantState::Active => at_rest("ready", "Active", "success"),
             TenantState::Suspended => at_rest("paused", "Suspended", "warning"),
+            TenantState::Deleting => at_rest("cancelled", "Being deleted", "danger"),
         }
     }
 }

@@ -13,6 +13,9 @@ pub struct Cluster {
     pub machines: Vec<Machine>,
     /// What the tasks of each tenant have or wait for: what a quota counts.
     pub used: BTreeMap<Name, Amounts>,
+    /// Whether pods of others than this portal's tenants are among the holders: not where the portal may look into its tenants'
+    /// namespaces only.
+    pub with_others: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -97,7 +97,7 @@ impl Compute {
 }
 
 /// It becomes a part of a resource's name: `requests.nvidia.com/mig-1g.10gb`.
-fn is_profile(text: &str) -> bool {
+pub(crate) fn is_profile(text: &str) -> bool {
     text.len() <= 40
         && text.starts_with(|c: char| c.is_ascii_digit())
         && text.ends_with(|c: char| c.is_ascii_alphanumeric())

@@ -6,6 +6,7 @@ use crate::{
     model_server::{Capabilities, ModelServer},
     name::Name,
     reason::endpoint::{AdapterReason, EndpointReason},
+    replica::Replica,
     run::Refused,
     serving::ServingSettings,
     time::Timestamp,
@@ -21,7 +22,7 @@ pub enum EndpointState {
     /// The server process is there and loads weights.
     Starting,
     Ready,
-    /// It answered before and does not now; being restarted.
+    /// Fewer replicas answer than are wanted; none: it is being restarted.
     Degraded,
     Stopping,
     Stopped,
@@ -48,8 +49,10 @@ impl EndpointState {
 pub enum EndpointEvent {
     /// The process was started by the engine.
     Launched,
-    /// The server answers its health check.
+    /// As many replicas answer as are wanted.
     Answers,
+    /// Fewer do, and the server runs.
+    ReplicasMissing,
     /// The process ended or stopped answering without being told to.
     Died,
     /// Somebody else's server cannot be used now.
@@ -70,7 +73,8 @@ impl EndpointState {
         Ok(match (self, event) {
             (S::Wanted | S::Degraded, E::Launched) => S::Starting,
             (S::Wanted | S::Starting | S::Degraded, E::Answers) => S::Ready,
-            (S::Ready | S::Starting, E::Died) => S::Degraded,
+            (S::Starting | S::Ready | S::Degraded, E::ReplicasMissing) => S::Degraded,
+            (S::Ready | S::Starting | S::Degraded, E::Died) => S::Degraded,
             (S::Wanted | S::Ready | S::Degraded, E::Unusable) => S::Degraded,
             (S::Wanted | S::Starting | S::Degraded, E::GiveUp) => S::Failed,
             (S::Wanted | S::Starting | S::Ready | S::Degraded | S::Failed, E::Stop) => S::Stopping,
@@ -127,6 +131,8 @@ pub struct Endpoint {
     /// Where the gateway reaches the copies of the server that take calls; never shown to people.
     #[serde(skip)]
     pub addresses: Vec<String>,
+    /// As the engine saw them last.
+    pub replicas: Vec<Replica>,
     /// Times the process was started for the present revision of its state.
     pub restarts: u32,
     pub created_by: PersonId,
@@ -217,6 +223,7 @@ mod tests {
             revision: 1,
             attachments: Vec::new(),
             addresses: Vec::new(),
+            replicas: Vec::new(),
             restarts: 0,
             created_by: PersonId::from_uuid(uuid::Uuid::from_u128(3)),
             created_by_name: "ann".into(),

@@ -77,6 +77,8 @@ id!(EndpointId, "ep");
 id!(KeyId, "key");
 id!(ChatId, "chat");
 id!(EventId, "evt");
+id!(/// One check whether a tenant's pods are apart.
+    IsolationCheckId, "iso");
 id!(/// One inference call, as metered by the gateway.
     CallId, "call");
 

@@ -2,6 +2,7 @@
 //! The portal reads the lines from an offset that it remembers; if they are lost, the verdict decides.
 
 use crate::{
+    isolation::{self, Probe},
     reason::{endpoint::AdapterReason, failure::Failure, run::Reason},
     run::{LogLevel, MetricPoint, Scores, StepKind},
     time::Timestamp,
@@ -11,6 +12,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Line {
     pub at: Timestamp,
+    /// Which of several says it: the name of its pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<String>,
     #[serde(flatten)]
     pub message: TaskMessage,
 }
@@ -55,6 +59,11 @@ pub enum TaskMessage {
     Adapters {
         loaded: Vec<String>,
         failed: Vec<AdapterFailure>,
+    },
+    /// A check of isolation: what came of one try.
+    Tried {
+        probe: Probe,
+        outcome: isolation::Outcome,
     },
     /// The last line of a job; the same as in the store.
     Verdict {

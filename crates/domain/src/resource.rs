@@ -6,12 +6,14 @@
 
 mod difference;
 mod endpoint;
+mod resources;
 mod run;
 mod schema;
 mod tenant;
 
 pub use difference::Difference;
 pub use endpoint::{EndpointSpec, EndpointStatus, ExternalModelSpec, ExternalSpec, ServingSpec, VersionSpec};
+pub use resources::ResourcesSpec;
 pub use run::{RunSpec, RunStatus};
 pub use schema::schema;
 pub use tenant::{CallsSpec, GroupSpec, HoldingStatus, QuotaSpec, TenantSpec, TenantStatus};

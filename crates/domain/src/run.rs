@@ -6,6 +6,7 @@
 pub(crate) mod evaluation;
 mod listed;
 pub mod plan;
+mod resources;
 mod step;
 pub(crate) mod step_kind;
 mod transitions;
@@ -13,7 +14,8 @@ mod transitions;
 pub use crate::reason::{failure::Failure, run::Reason, task::PendingCause};
 pub use evaluation::{EvaluatedRow, Scores, Verdict};
 pub use listed::{RunCounts, RunOnData};
-pub use step::{PortalWork, ProcessWork, Resources, Step, StepId, StepState, Work};
+pub use resources::Resources;
+pub use step::{PortalWork, ProcessWork, Step, StepId, StepState, Work};
 pub use step_kind::StepKind;
 pub use transitions::Inconsistent;
 
@@ -21,6 +23,7 @@ use crate::{
     ids::{BaseModelId, DatasetVersionId, ModelVersionId, PersonId, RunId},
     model::WeightsKind,
     name::Name,
+    resource_request::ResourceRequest,
     settings::{FinetuningType, RunSettings},
     time::Timestamp,
 };
@@ -212,6 +215,12 @@ impl Run {
         self.steps.iter().map(|s| s.resources.nodes).max().unwrap_or(0).max(1)
     }
 
+    /// What somebody asked the machines for, for each of its processes.
+    pub fn resources(&self) -> ResourceRequest {
+        let process = self.steps.iter().find(|s| matches!(s.work, Work::Process { .. }));
+        process.map(|s| s.resources.request()).unwrap_or_default()
+    }
+
     /// The weights that a step leaves: what a merge leaves is whole, what a training leaves is what it trained.
     pub fn weights_of(&self, step: &StepId) -> WeightsKind {
         match (self.step(step).map(|s| &s.work), self.settings.finetuning_type()) {
@@ -254,6 +263,9 @@ pub struct NewRun {
     /// Over how many nodes the training is spread: 1 to [`MOST_NODES`].
     #[serde(default = "one_node")]
     pub nodes: u32,
+    /// What each of its processes may use, on each node.
+    #[serde(default)]
+    pub resources: ResourceRequest,
     pub cloned_from: Option<RunId>,
     /// A one-time number of the form: the same form sent twice launches once.
     pub submission: String,

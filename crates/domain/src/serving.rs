@@ -1,6 +1,11 @@
 //! How an endpoint serves: what a person may set of it, and which of vLLM's parsers fit a chat template.
 
-use crate::{call_rules::is_host, counted::listed, problem::FieldProblem};
+use crate::{
+    call_rules::is_host,
+    counted::{counted, listed},
+    problem::FieldProblem,
+    resource_request::ResourceRequest,
+};
 use serde::{Deserialize, Serialize};
 
 mod parsers;
@@ -21,6 +26,11 @@ pub enum ParserChoice {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ServingSettings {
+    /// How many of the server there are at once, each with the whole model. 1 to 32, where the engine can do several.
+    pub replicas: u32,
+    /// What each replica may use.
+    #[serde(skip_serializing_if = "ResourceRequest::is_default")]
+    pub resources: ResourceRequest,
     /// Seconds that an answer which is not streamed may take in all. 10 to 7200.
     pub answer_seconds: u32,
     /// Counts from the next start of the server, as does `reasoning_parser`.
@@ -35,6 +45,8 @@ pub struct ServingSettings {
 impl Default for ServingSettings {
     fn default() -> Self {
         Self {
+            replicas: 1,
+            resources: ResourceRequest::default(),
             answer_seconds: 600,
             tool_call_parser: ParserChoice::Auto,
             reasoning_parser: ParserChoice::Auto,
@@ -75,9 +87,15 @@ pub fn is_guarded(field: &str) -> bool {
 impl ServingSettings {
     const SECONDS: std::ops::RangeInclusive<u32> = 10..=7200;
     const MOST_HOSTS: usize = 50;
+    /// More than a tenant's quota mostly holds.
+    pub const MOST_REPLICAS: u32 = 32;
 
     pub fn check(&self) -> Vec<FieldProblem> {
         let mut out = Vec::new();
+        if !(1..=Self::MOST_REPLICAS).contains(&self.replicas) {
+            out.push(FieldProblem::new("replicas", format!("An endpoint has 1 to {} replicas.", Self::MOST_REPLICAS)).suggesting("1"));
+        }
+        out.extend(self.resources.check());
         if !Self::SECONDS.contains(&self.answer_seconds) {
             out.push(FieldProblem::new("answer_seconds", "An answer may take 10 to 7200 seconds.").suggesting("600"));
         }
@@ -114,14 +132,22 @@ impl ServingSettings {
             ParserChoice::Off => "off".to_owned(),
             ParserChoice::Named(name) => name.clone(),
         };
+        let resources: String = self.resources.said().iter().map(|asked| format!(", {asked}")).collect();
         format!(
-            "answers within {} s; tool-call parser {}; reasoning parser {}; media hosts: {}; allowed fields: {}",
+            "{}{resources}; answers within {} s; tool-call parser {}; reasoning parser {}; media hosts: {}; allowed fields: {}",
+            counted(self.replicas.into(), "replica", "replicas"),
             self.answer_seconds,
             parser(&self.tool_call_parser),
             parser(&self.reasoning_parser),
             listed(&self.media_hosts),
             listed(&self.allowed_fields),
         )
+    }
+
+    /// Whether a running server has to be replaced for these to count, after `before`.
+    pub fn needs_other_server(&self, before: &Self) -> bool {
+        let started_with = |s: &Self| (s.resources.clone(), s.tool_call_parser.clone(), s.reasoning_parser.clone(), s.media_hosts.clone());
+        started_with(self) != started_with(before)
     }
 
     pub fn allows_field(&self, field: &str) -> bool {
@@ -136,6 +162,8 @@ mod tests {
     #[test]
     fn what_cannot_be_set_is_named_by_field() {
         let wrong = ServingSettings {
+            replicas: 0,
+            resources: ResourceRequest { gpus: Some(1000), ..ResourceRequest::default() },
             answer_seconds: 5,
             tool_call_parser: ParserChoice::Named("--trust-remote-code".into()),
             reasoning_parser: ParserChoice::Off,
@@ -143,7 +171,7 @@ mod tests {
             allowed_fields: vec!["temperature".into()],
         };
         let fields: Vec<_> = wrong.check().into_iter().map(|p| p.field).collect();
-        assert_eq!(fields, ["answer_seconds", "tool_call_parser", "media_hosts", "allowed_fields"]);
+        assert_eq!(fields, ["replicas", "gpus", "answer_seconds", "tool_call_parser", "media_hosts", "allowed_fields"]);
         let right = ServingSettings {
             tool_call_parser: ParserChoice::Named("hermes".into()),
             media_hosts: vec!["images.example.org:8443".into()],
@@ -152,6 +180,17 @@ mod tests {
         };
         assert_eq!(right.check(), []);
         assert_eq!(serde_json::from_str::<ServingSettings>("{}").unwrap(), ServingSettings::default());
+    }
+
+    #[test]
+    fn other_resources_need_another_server_and_another_number_of_replicas_does_not() {
+        let before = ServingSettings::default();
+        let asked = ServingSettings { resources: ResourceRequest { gpus: Some(2), ..ResourceRequest::default() }, ..before.clone() };
+        assert!(asked.needs_other_server(&before) && before.needs_other_server(&asked));
+        assert!(asked.said().starts_with("1 replica, 2 GPUs; answers"), "{}", asked.said());
+        assert!(!ServingSettings { replicas: 2, ..before.clone() }.needs_other_server(&before));
+        let stored = serde_json::to_string(&before).unwrap();
+        assert!(!stored.contains("resources"), "an audit record of before reads and hashes as it did: {stored}");
     }
 
     #[test]

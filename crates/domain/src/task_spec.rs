@@ -4,6 +4,7 @@ use crate::{
     artefacts::ArtefactStore,
     base_model::StoredFile,
     ids::{BaseModelId, DatasetVersionId, EndpointId, ModelVersionId, RunId},
+    isolation::{Probe, Way},
     model::WeightsKind,
     name::Name,
     serving::ParserChoice,
@@ -24,6 +25,7 @@ pub enum Work {
     Merge(Merge),
     Evaluate(Evaluate),
     Serve(Serve),
+    CheckIsolation(CheckIsolation),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,9 +48,16 @@ pub struct Train {
     pub held_out_rows: u64,
     pub train_rows: u64,
     pub settings: RunSettings,
+    /// GPUs of each node that share the rows. Below 2: one process on each node.
+    #[serde(default, skip_serializing_if = "is_one_process")]
+    pub gpus: u32,
     /// Folders of the tries before this one, the last first: it goes on from their last checkpoint.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<String>,
+}
+
+const fn is_one_process(gpus: &u32) -> bool {
+    *gpus < 2
 }
 
 /// An adapter into the weights of its base model.
@@ -107,6 +116,9 @@ pub struct Serve {
     pub context: u32,
     /// `--max-lora-rank`; 0 = started without LoRA.
     pub max_lora_rank: u32,
+    /// GPUs over which the weights are spread: `--tensor-parallel-size`. Below 2: one.
+    #[serde(default, skip_serializing_if = "is_one_process")]
+    pub gpus: u32,
     #[serde(default)]
     pub tool_call_parser: ParserChoice,
     #[serde(default)]
@@ -114,6 +126,15 @@ pub struct Serve {
     /// Hosts from which pictures, sound and film may be fetched.
     #[serde(default)]
     pub media_hosts: Vec<String>,
+}
+
+/// What the pod of a check tries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckIsolation {
+    pub tenant: Name,
+    pub tries: Vec<(Probe, Way)>,
+    /// For each of them, seconds.
+    pub patience: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

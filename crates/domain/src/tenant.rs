@@ -10,6 +10,8 @@ pub enum TenantState {
     Active,
     /// Nothing new starts, keys stop answering; what is stored stays.
     Suspended,
+    /// All of it is being taken away; there is no way back. Only its audit log stays.
+    Deleting,
 }
 
 worded!(TenantState);

@@ -1,6 +1,6 @@
 //! What stands around a tenant's tasks where they run: on a cluster a namespace with its limits, policies and rights. One machine has none.
 
-use crate::time::Timestamp;
+use crate::{name::Name, time::Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// One object as it should be, and how it was found.
@@ -14,6 +14,12 @@ pub struct TenantObject {
     pub found: Found,
     /// What the cluster said when it refused to show or to change it.
     pub refused: Option<String>,
+    /// The portal may not make or change it here: somebody else applies it.
+    #[serde(default)]
+    pub by_others: bool,
+    /// As it should be, as YAML; nothing secret is in it.
+    #[serde(default)]
+    pub yaml: String,
 }
 
 /// How an object was found.
@@ -74,6 +80,16 @@ pub struct Repaired {
 }
 
 impl TenantObject {
+    /// What somebody else has to do, in a sentence; `None` = nothing, or the portal does it itself.
+    pub fn next_step(&self, tenant: &Name) -> Option<String> {
+        (self.by_others && self.found.differs()).then(|| {
+            format!(
+                "The portal may not make it in this cluster. Somebody who may applies the tenant's bundle: atelier tenant bundle {tenant} | \
+                 kubectl apply --server-side --force-conflicts -f -"
+            )
+        })
+    }
+
     /// Whether it keeps something from happening: without it nothing of the tenant may start. The others only let people look.
     pub fn guards(&self) -> bool {
         !matches!(self.kind.as_str(), "Role" | "RoleBinding")
@@ -115,7 +131,7 @@ mod tests {
 
     fn object(kind: &str, found: Found, refused: Option<&str>) -> TenantObject {
         let refused = refused.map(str::to_owned);
-        TenantObject { kind: kind.into(), name: "x".into(), content: String::new(), found, refused }
+        TenantObject { kind: kind.into(), name: "x".into(), content: String::new(), found, refused, by_others: false, yaml: String::new() }
     }
 
     fn after(seen: &[TenantObject], known: &[ObjectChange], at: i64) -> (usize, usize, Vec<ObjectChange>) {
@@ -140,6 +156,14 @@ mod tests {
         assert_eq!(changed.said(), "spec.hard changed outside the portal by kubectl");
         let (_, repaired, _) = after(&[object("Namespace", Found::InSync, None), object("ResourceQuota", changed, None)], &[], 4);
         assert_eq!(repaired, 1);
+    }
+
+    #[test]
+    fn who_has_to_apply_what_the_portal_may_not_is_told_while_it_is_not_there() {
+        let tenant: Name = "acme".parse().unwrap();
+        let step = |by_others: bool, found: Found| TenantObject { by_others, ..object("Namespace", found, None) }.next_step(&tenant);
+        assert!(step(true, Found::Missing).unwrap().contains("atelier tenant bundle acme | kubectl apply"));
+        assert_eq!((step(true, Found::InSync), step(true, Found::Unknown), step(false, Found::Missing)), (None, None, None));
     }
 
     #[test]

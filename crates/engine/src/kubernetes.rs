@@ -2,11 +2,14 @@
 //!
 //! - Names and a hash in an annotation tell what is ours: what is asked twice is found and adopted.
 //! - The cluster keeps everything; what is in memory here (in which namespace a task is) only saves a question.
-//! - Kubernetes never tries again by itself: a Job has one pod, and a server whose process ended counts as ended. Controllers decide.
+//! - Tasks are found in the namespaces of tenants, one by one: no right is needed to look into those of others.
+//! - A Job has one pod, which Kubernetes never tries again: controllers decide. Pods of a server are started again by the cluster; a server has
+//!   ended when none of them runs that has not failed.
 //! - A task that is asked to end is ended by the means of a deadline, so that pod, exit code and log stay until it is removed.
 //!
 //! Only this folder knows the kube client.
 
+mod account;
 mod apply;
 mod cluster;
 mod config_map;
@@ -17,7 +20,9 @@ mod golden_tests;
 mod job;
 mod log;
 mod names;
+mod namespaces;
 mod nodes;
+mod objects;
 mod observe;
 mod options;
 mod place;
@@ -25,19 +30,25 @@ mod placement;
 mod pod;
 mod quantity;
 mod rights;
+mod rolling;
 mod secret;
 mod server;
 mod tenant;
 mod term;
+mod wanted;
 mod watch;
 
-pub use options::{Images, Options, PullPolicy};
+pub use objects::Objects;
+pub use options::{Account, Images, Options, PullPolicy};
 pub use placement::{BadToleration, Placement, Toleration};
-pub use rights::Diagnosis;
+pub use rights::{
+    Diagnosis, IN_PLATFORM, IN_TENANTS, IN_THE_CLUSTER, IN_THE_CLUSTER_OF_OTHERS, READ_IN_TENANTS, READ_IN_THE_CLUSTER, Right,
+};
 pub use watch::Watch;
 
 use crate::{Cursor, Error, Holds, Observation, Output, PendingCause, Place, TaskState};
 use domain::{causes, name::Name};
+use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
@@ -57,14 +68,25 @@ use serde_json::{Value, json};
 use std::{
     collections::HashMap,
     fmt,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
+
+/// Until an API server that does not take a connection is away.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Until one that says nothing in answer is away. A webhook that it asks first may take 30 s.
+const SILENCE: Duration = Duration::from_secs(35);
 
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct KubernetesEngine {
     client: Client,
+    /// For watches, which may say nothing for long.
+    watching: Client,
     options: Arc<Options>,
+    /// Host and port of the API server.
+    api_server: String,
     /// In whose hands it is; `None` outside of any leadership.
     term: Option<i64>,
     /// Namespaces of tasks that were seen.
@@ -90,8 +112,27 @@ impl KubernetesEngine {
             }
             None => Config::incluster().map_err(|e| said(doing, &e))?,
         };
-        let client = Client::try_from(config).map_err(failed(doing))?;
-        Ok(Self { client, options: Arc::new(options), term: None, places: Arc::default(), tenants: Arc::default() })
+        Self::with(config, options)
+    }
+
+    /// For a process that asks the cluster for nothing: it has no account there, and reaches nobody.
+    pub fn without_account(options: Options) -> Result<Self, Error> {
+        let nowhere = "https://kubernetes.invalid".parse().map_err(|e| said("leaving the cluster alone", &e))?;
+        Self::with(Config::new(nowhere), options)
+    }
+
+    fn with(config: Config, options: Options) -> Result<Self, Error> {
+        // None by default: an API server that falls silent, or a network that swallows what it says, would hold a round for ever.
+        let client = |silence: Duration| {
+            let mut config = config.clone();
+            (config.connect_timeout, config.read_timeout) = (Some(CONNECT), Some(silence));
+            Client::try_from(config).map_err(failed("reading how the cluster is reached"))
+        };
+        let (client, watching) = (client(SILENCE)?, client(watch::SILENCE)?);
+        let url = &config.cluster_url;
+        let api_server = format!("{}:{}", url.host().unwrap_or_default(), url.port_u16().unwrap_or(443));
+        let (places, tenants) = Default::default();
+        Ok(Self { client, watching, options: Arc::new(options), api_server, term: None, places, tenants })
     }
 
     pub fn in_term(&self, term: i64) -> Self {
@@ -110,26 +151,39 @@ impl KubernetesEngine {
     }
 
     pub async fn list(&self, prefix: &str) -> Result<Vec<Observation>, Error> {
-        let doing = failed("listing tasks");
+        let mut out = Vec::new();
+        let namespaces = self.namespaces().await?;
+        let mut looks =
+            futures::stream::iter(namespaces).map(|namespace| self.list_in(namespace, prefix)).buffer_unordered(namespaces::AT_A_TIME);
+        while let Some(found) = looks.try_next().await? {
+            out.extend(found);
+        }
+        out.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(out)
+    }
+
+    async fn list_in(&self, namespace: String, prefix: &str) -> Result<Vec<Observation>, Error> {
         let all = ListParams::default().labels(&names::all());
-        let client = || self.client.clone();
-        let (jobs, servers, pods) = (Api::<Job>::all(client()), Api::<Deployment>::all(client()), Api::<Pod>::all(client()));
-        let (jobs, servers, pods) = tokio::try_join!(jobs.list(&all), servers.list(&all), pods.list(&all)).map_err(doing)?;
-        let mut of_task: HashMap<(String, String), Vec<Pod>> = HashMap::new();
+        let (jobs, servers, pods) = (self.api::<Job>(&namespace), self.api::<Deployment>(&namespace), self.api::<Pod>(&namespace));
+        let (jobs, servers, pods) = match tokio::try_join!(jobs.list(&all), servers.list(&all), pods.list(&all)) {
+            Ok(lists) => lists,
+            Err(e) if self.is_absent(&namespace, &e).await => return Ok(Vec::new()),
+            Err(e) => return Err(failed(format!("listing the tasks in {namespace}"))(e)),
+        };
+        let mut of_task: HashMap<String, Vec<Pod>> = HashMap::new();
         for pod in pods {
-            if let (Some(namespace), Some(task)) = (pod.metadata.namespace.clone(), label(&pod.metadata, names::TASK)) {
-                of_task.entry((namespace, task)).or_default().push(pod);
+            if let Some(task) = label(&pod.metadata, names::TASK) {
+                of_task.entry(task).or_default().push(pod);
             }
         }
         let jobs = jobs.into_iter().map(|j| Found::Job(Box::new(j)));
         let servers = servers.into_iter().map(|s| Found::Server(Box::new(s)));
         let mut out = Vec::new();
-        for found in jobs.chain(servers).filter(|f| f.name().starts_with(prefix) && self.options.is_ours(f.namespace())) {
-            self.remember(found.name(), found.namespace());
-            let pods = of_task.remove(&(found.namespace().to_owned(), found.name().to_owned())).unwrap_or_default();
+        for found in jobs.chain(servers).filter(|f| f.name().starts_with(prefix)) {
+            self.remember(found.name(), &namespace);
+            let pods = of_task.remove(found.name()).unwrap_or_default();
             out.push(found.observation(&pods, &Circumstances::default()));
         }
-        out.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(out)
     }
 
@@ -137,7 +191,11 @@ impl KubernetesEngine {
         names::check(name)?;
         let found = self.find(name).await?.ok_or_else(|| Error::Unknown(name.to_owned()))?;
         let pods = self.pods(found.namespace(), name).await?;
-        log::read(&self.api(found.namespace()), name, found.pod(&pods), from, limit).await
+        let api = self.api(found.namespace());
+        match &found {
+            Found::Job(_) => log::read(&api, name, found.pod(&pods), from, limit).await,
+            Found::Server(_) => log::read_each(&api, name, &found.pods(&pods), from, limit).await,
+        }
     }
 
     pub async fn put_file(&self, name: &str, file: &str, contents: &[u8]) -> Result<(), Error> {
@@ -167,6 +225,7 @@ impl KubernetesEngine {
     pub async fn put_secret(&self, tenant: &Name, name: &str, secret: &str) -> Result<(), Error> {
         names::check(name)?;
         self.may_write().await?;
+        self.ensure_namespace(tenant).await?;
         let object = secret::secret(tenant, name, secret, &self.options);
         self.put::<Secret>(tenant, &names::secret(name), &object, &format!("keeping the secret {name}")).await
     }
@@ -188,17 +247,34 @@ impl KubernetesEngine {
     pub async fn remove_secret(&self, tenant: &Name, name: &str) -> Result<(), Error> {
         names::check(name)?;
         self.may_write().await?;
-        let secrets = self.api::<Secret>(&self.options.namespace(tenant));
-        gone(secrets.delete(&names::secret(name), &DeleteParams::default()).await, format!("forgetting the secret {name}"))
+        let namespace = self.options.namespace(tenant);
+        match self.api::<Secret>(&namespace).delete(&names::secret(name), &DeleteParams::default()).await {
+            Err(e) if self.is_absent(&namespace, &e).await => Ok(()),
+            done => gone(done, format!("forgetting the secret {name}")),
+        }
     }
 
     pub fn watch(&self) -> Result<Watch, Error> {
-        Ok(Watch::begin(&self.client, self.options.clone()))
+        Ok(Watch::begin(&self.watching, self.options.clone()))
+    }
+
+    pub fn belongs_to(&self, name: &str, tenant: &Name) {
+        self.remember(name, &self.options.namespace(tenant));
     }
 
     /// Every node of a cluster holds its containers to their limits.
     pub fn holds(&self) -> Holds {
         Holds { memory: Ok(()) }
+    }
+
+    /// How we reach it: `10.0.0.1:6443`.
+    pub fn api_server(&self) -> &str {
+        &self.api_server
+    }
+
+    /// Whether the policies of a tenant let its pods reach this address.
+    pub fn lets_reach(&self, address: IpAddr) -> bool {
+        tenant::lets_reach(&self.options, address)
     }
 
     fn api<K>(&self, namespace: &str) -> Api<K>
@@ -216,35 +292,42 @@ impl KubernetesEngine {
         self.places.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
-    /// The object that a task is, in whatever namespace.
+    /// The namespace of a task that was seen or told of.
+    fn place(&self, name: &str) -> Option<String> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// The object that a task is. Where it was once, or was said to be, is the only place: its name is made of ids of one tenant.
+    /// By its name, not by our labels: somebody may have taken them away, and a task that works would count as gone.
     async fn find(&self, name: &str) -> Result<Option<Found>, Error> {
-        let known = self.places.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
-        if let Some(namespace) = known {
-            if let Some(found) = self.find_in(&namespace, name).await? {
-                return Ok(Some(found));
+        if let Some(namespace) = self.place(name) {
+            return self.find_in(&namespace, name).await;
+        }
+        let namespaces = self.namespaces().await?;
+        let look = |namespace: String| async move { self.find_in(&namespace, name).await };
+        let mut looks = futures::stream::iter(namespaces).map(look).buffer_unordered(namespaces::AT_A_TIME);
+        // One namespace that is closed to us hides no task that is in another.
+        let mut refused = Ok(None);
+        while let Some(found) = looks.next().await {
+            match found {
+                Ok(None) => {}
+                Ok(Some(found)) => {
+                    self.remember(name, found.namespace());
+                    return Ok(Some(found));
+                }
+                Err(e) => refused = Err(e),
             }
-            self.forget(name);
         }
-        let doing = || failed(format!("looking for {name}"));
-        // Not by our labels: somebody may have taken them away, and a task that works would count as gone.
-        let named = ListParams::default().fields(&format!("metadata.name={name}"));
-        let ours = |namespace: Option<&str>| namespace.is_some_and(|n| self.options.is_ours(n));
-        let jobs = Api::<Job>::all(self.client.clone()).list(&named).await.map_err(doing())?;
-        let mut found = jobs.into_iter().find(|j| ours(j.metadata.namespace.as_deref())).map(|j| Found::Job(Box::new(j)));
-        if found.is_none() {
-            let servers = Api::<Deployment>::all(self.client.clone()).list(&named).await.map_err(doing())?;
-            found = servers.into_iter().find(|s| ours(s.metadata.namespace.as_deref())).map(|s| Found::Server(Box::new(s)));
-        }
-        if let Some(found) = &found {
-            self.remember(name, found.namespace());
-        }
-        Ok(found)
+        refused
     }
 
     async fn find_in(&self, namespace: &str, name: &str) -> Result<Option<Found>, Error> {
         let doing = || failed(format!("looking at {name}"));
-        if let Some(job) = self.api::<Job>(namespace).get_opt(name).await.map_err(doing())? {
-            return Ok(Some(Found::Job(Box::new(job))));
+        match self.api::<Job>(namespace).get_opt(name).await {
+            Ok(Some(job)) => return Ok(Some(Found::Job(Box::new(job)))),
+            Ok(None) => {}
+            Err(e) if self.is_absent(namespace, &e).await => return Ok(None),
+            Err(e) => return Err(doing()(e)),
         }
         let server = self.api::<Deployment>(namespace).get_opt(name).await.map_err(doing())?;
         Ok(server.map(|s| Found::Server(Box::new(s))))
@@ -258,22 +341,23 @@ impl KubernetesEngine {
 
     /// Most tasks tell by themselves how they are; only of one that waits or vanished more is asked.
     async fn observation(&self, found: &Found, pods: &[Pod]) -> Result<Observation, Error> {
-        let seen = found.observation(pods, &Circumstances::default());
-        match &seen.state {
-            TaskState::Running { .. } | TaskState::Pending(PendingCause::Secret { .. }) => Ok(seen),
-            TaskState::Ended(_) if found.pod(pods).is_some() || found.is_stopped() => Ok(seen),
-            TaskState::Ended(_) | TaskState::Pending(_) => {
-                let circumstances = self.circumstances(found, found.waiting(pods)).await?;
-                let mut seen = found.observation(pods, &circumstances);
-                if let TaskState::Pending(cause @ PendingCause::Quota { .. }) = seen.state {
-                    let of_tenant = ListParams::default().labels(&names::all());
-                    let doing = failed(format!("looking for who has what {} waits for", seen.name));
-                    let pods = self.api::<Pod>(found.namespace()).list(&of_tenant).await.map_err(doing)?;
-                    seen.state = TaskState::Pending(observe::with_holders(cause, &seen.name, &pods.items));
-                }
-                Ok(seen)
-            }
+        let mut seen = found.observation(pods, &Circumstances::default());
+        let tells = match &seen.state {
+            TaskState::Running { .. } | TaskState::Pending(PendingCause::Secret { .. }) => true,
+            TaskState::Ended(_) => found.pod(pods).is_some() || found.is_stopped(),
+            TaskState::Pending(_) => false,
+        };
+        if !tells {
+            let circumstances = self.circumstances(found, found.waiting(pods)).await?;
+            seen = found.observation(pods, &circumstances);
         }
+        if !observe::is_short(&seen) {
+            return Ok(seen);
+        }
+        let of_tenant = ListParams::default().labels(&names::all());
+        let doing = failed(format!("looking for who has what {} waits for", seen.name));
+        let pods = self.api::<Pod>(found.namespace()).list(&of_tenant).await.map_err(doing)?;
+        Ok(observe::holders_in(seen, &pods.items))
     }
 
     async fn circumstances(&self, found: &Found, pod: Option<&Pod>) -> Result<Circumstances, Error> {

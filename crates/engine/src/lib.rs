@@ -10,12 +10,12 @@ mod observation;
 mod task;
 mod tenant;
 
-pub use observation::{Address, Amount, Cursor, End, Holds, Observation, Output, PendingCause, Shortage, TaskState};
+pub use observation::{Amount, Cursor, End, Holds, Observation, Output, PendingCause, Replica, ReplicaState, Shortage, TaskState};
 pub use task::{Resources, Runtime, SecretRef, Task, TaskKind};
 pub use tenant::Place;
 
-use domain::{cluster::Cluster, name::Name, tenant_objects::TenantObject};
-use std::time::Duration;
+use domain::{cluster::Cluster, name::Name, serving::ServingSettings, supply::Machines, tenant_objects::TenantObject};
+use std::{net::IpAddr, time::Duration};
 pub(crate) use task::is_task_name;
 
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +81,14 @@ impl Engine {
             Self::Kubernetes(e) => e.ensure_tenant(place).await,
         }
     }
+    /// Takes away what [`Engine::ensure_tenant`] made, the tenant's secrets with it; its tasks are removed before. Returns at once: `Some` =
+    /// what keeps it, or nothing in words while it only takes its time; ask again. `None` = nothing is left.
+    pub async fn remove_tenant(&self, tenant: &Name) -> Result<Option<String>, Error> {
+        match self {
+            Self::Local(e) => e.remove_tenant(tenant).await.map(|()| None),
+            Self::Kubernetes(e) => e.remove_tenant(tenant).await,
+        }
+    }
     /// Whether there are such objects here, which others can change.
     pub const fn has_tenant_objects(&self) -> bool {
         match self {
@@ -95,7 +103,16 @@ impl Engine {
             Self::Kubernetes(e) => e.tenant_objects(place).await.map(Some),
         }
     }
+    /// What whoever may make them applies, as YAML; `None` = this engine has no such objects.
+    pub fn tenant_bundle(&self, place: &Place) -> Result<Option<String>, Error> {
+        match self {
+            Self::Local(_) => Ok(None),
+            Self::Kubernetes(e) => e.tenant_bundle(place).map(Some),
+        }
+    }
     /// Makes the task run, once: the same name and hash again changes nothing, unless it is [`TaskState::Pending`] and can start now.
+    /// A server whose task is another now, or wants another number of replicas, becomes so where the engine [`rolls`](Engine::rolls);
+    /// everything else is refused as [`Error::Different`].
     pub async fn apply(&self, task: &Task) -> Result<(), Error> {
         match self {
             Self::Local(e) => e.apply(task).await,
@@ -168,6 +185,15 @@ impl Engine {
             Self::Kubernetes(e) => e.watch().map(Watch::Kubernetes),
         }
     }
+    /// Says whose a task is, before it is asked for: a cluster then looks in one place only. A task of which nobody said it, and that was not
+    /// seen yet, is looked for in all of them.
+    pub fn belongs_to(&self, name: &str, tenant: &Name) {
+        match self {
+            // All tasks of a machine are in one folder.
+            Self::Local(_) => {}
+            Self::Kubernetes(e) => e.belongs_to(name, tenant),
+        }
+    }
     /// Whether [`Engine::watch`] names a task that printed something. Where it does not, output has to be looked for.
     pub const fn tells_of_output(&self) -> bool {
         match self {
@@ -183,9 +209,46 @@ impl Engine {
             Self::Kubernetes(e) => e.cluster().await.map(Some),
         }
     }
+    /// How large the machines are; `None` = there is this one machine only.
+    pub async fn machines(&self) -> Result<Option<Machines>, Error> {
+        match self {
+            Self::Local(_) => Ok(None),
+            Self::Kubernetes(e) => e.machines().await.map(Some),
+        }
+    }
     /// Whether a task may be spread over several nodes.
     pub const fn spreads(&self) -> bool {
         matches!(self, Self::Kubernetes(_))
+    }
+    /// The most replicas that a server can have here.
+    pub const fn most_replicas(&self) -> u32 {
+        match self {
+            // One process of a task, on one port; the graphics card of a machine holds a model mostly once.
+            Self::Local(_) => 1,
+            Self::Kubernetes(_) => ServingSettings::MOST_REPLICAS,
+        }
+    }
+    /// Whether a server that runs is changed replica by replica, while it goes on answering; and whether that a replica is ready means
+    /// that it has answered, and not only that it listens.
+    pub const fn rolls(&self) -> bool {
+        match self {
+            Self::Local(_) => false,
+            Self::Kubernetes(_) => true,
+        }
+    }
+    /// Host and port of the cluster's API server, as this process reaches it; `None` = there is no cluster.
+    pub fn api_server(&self) -> Option<String> {
+        match self {
+            Self::Local(_) => None,
+            Self::Kubernetes(e) => Some(e.api_server().to_owned()),
+        }
+    }
+    /// Whether what was put around a tenant's tasks ([`Engine::ensure_tenant`]) lets them reach this address, where it is enforced.
+    pub fn lets_reach(&self, address: IpAddr) -> bool {
+        match self {
+            Self::Local(_) => true,
+            Self::Kubernetes(e) => e.lets_reach(address),
+        }
     }
     /// What tasks are really held to where they run.
     pub fn holds(&self) -> Holds {

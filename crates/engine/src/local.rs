@@ -21,8 +21,8 @@ mod watch;
 pub use supervisor::supervise;
 pub use watch::Watch;
 
-use crate::{Address, Cursor, End, Error, Holds, Observation, Output, PendingCause, Place, Task, TaskKind, TaskState};
-use domain::name::Name;
+use crate::{Cursor, End, Error, Holds, Observation, Output, PendingCause, Place, Replica, ReplicaState, Task, TaskKind, TaskState};
+use domain::{name::Name, time::Timestamp};
 use folder::{Applying, Exit, Folder, Launch, Started};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -76,6 +76,16 @@ impl LocalEngine {
                 Ok(known) if known == place.compute => Ok(()),
                 _ => quota::put(&engine.root, &place.tenant, &place.compute),
             }
+        })
+        .await
+    }
+
+    pub async fn remove_tenant(&self, tenant: &Name) -> Result<(), Error> {
+        let (engine, tenant) = (self.clone(), tenant.clone());
+        blocking(move || {
+            let _lock = engine.lock()?;
+            quota::remove(&engine.root, &tenant)?;
+            secrets::remove_all(&engine.root, &tenant)
         })
         .await
     }
@@ -375,7 +385,8 @@ fn observe(folder: &Folder) -> Result<Option<Observation>, Error> {
     let (name, hash) = (folder.name().to_owned(), applied.hash);
     let Some(started) = folder.started()? else {
         // Applied but neither started nor held up counts as nothing: applying it again starts it.
-        return Ok(folder.pending()?.map(|cause| Observation { name, hash, state: TaskState::Pending(cause), addresses: Vec::new() }));
+        let pending = |cause| Observation { name, hash, state: TaskState::Pending(cause), replicas: Vec::new(), wanted: 1 };
+        return Ok(folder.pending()?.map(pending));
     };
     let state = match folder.exit()? {
         Some(exit) => TaskState::Ended(exit.end()),
@@ -394,12 +405,21 @@ fn observe(folder: &Folder) -> Result<Option<Observation>, Error> {
             None => End::NodeLost,
         }),
     };
-    let mut addresses = Vec::new();
-    if let Some(port) = folder.launch()?.port.filter(|_| state.is_running()) {
+    let mut replicas = Vec::new();
+    if let (Some(port), TaskState::Running { since, node }) = (folder.launch()?.port, &state) {
         let ready = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), CONNECT_PATIENCE).is_ok();
-        addresses.push(Address { url: format!("http://127.0.0.1:{port}"), ready });
+        replicas.push(Replica {
+            name: name.clone(),
+            state: if ready { ReplicaState::Ready } else { ReplicaState::Loading },
+            node: node.clone(),
+            since: Some(Timestamp(*since)),
+            restarts: 0,
+            outdated: false,
+            address: Some(format!("http://127.0.0.1:{port}")),
+            adapters: Vec::new(),
+        });
     }
-    Ok(Some(Observation { name, hash, state, addresses }))
+    Ok(Some(Observation { name, hash, state, replicas, wanted: 1 }))
 }
 
 /// Complete lines from `offset` on. One line longer than `limit` is returned whole, else it would block the rest for ever.

@@ -1,6 +1,9 @@
 //! What the engine sees.
 
-pub use domain::reason::task::{Amount, End, PendingCause, Shortage};
+pub use domain::{
+    reason::task::{Amount, End, PendingCause, Shortage},
+    replica::{Replica, ReplicaState},
+};
 
 /// What the engine sees under a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,8 +12,17 @@ pub struct Observation {
     /// Hash of the task as it was applied.
     pub hash: String,
     pub state: TaskState,
-    /// Of a server that runs, one for each copy of it; empty as long as none has a place.
-    pub addresses: Vec<Address>,
+    /// Of a server: each of its processes that there is. What they have loaded, the engine does not know.
+    pub replicas: Vec<Replica>,
+    /// Of a server: how many there should be.
+    pub wanted: u32,
+}
+
+impl Observation {
+    /// Where calls may go.
+    pub fn ready(&self) -> Vec<String> {
+        self.replicas.iter().filter(|r| r.is_ready()).filter_map(|r| r.address.clone()).collect()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,15 +48,6 @@ impl TaskState {
             _ => None,
         }
     }
-}
-
-/// Where one copy of a server is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
-    /// `http://127.0.0.1:43121`
-    pub url: String,
-    /// It takes connections.
-    pub ready: bool,
 }
 
 /// How far a task's output was read. Only the engine that made it knows what is in it; keep it, and give it back.

@@ -21,6 +21,9 @@ pub struct Task {
     pub resources: Resources,
     /// Files with these secrets lie in the folder that `ATELIER_SECRETS` names, each readable by the task alone.
     pub secrets: Vec<SecretRef>,
+    /// Of a server: how many processes there are of it at once. No part of what it is: another number is the same task.
+    #[serde(default = "one", skip_serializing)]
+    pub replicas: u32,
     /// How long it may run from its start; `None` = as long as it likes.
     pub deadline: Option<Duration>,
     /// Between the wish that it ends (SIGTERM) and its being killed, where the engine itself ends it (deadline, eviction).
@@ -59,6 +62,9 @@ pub struct Resources {
     pub gpus: u32,
     /// As the driver names it; a part of the name is enough: `H200`.
     pub gpu_product: Option<String>,
+    /// The GPUs are slices of this profile: `1g.10gb`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mig_profile: Option<String>,
     /// Bytes of `/dev/shm`.
     pub shared_memory: Option<u64>,
     /// Bytes that it may write where it runs.
@@ -86,6 +92,10 @@ pub struct SecretRef {
 pub(crate) fn is_task_name(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     name.len() <= 63 && name.bytes().next().is_some_and(plain) && name.bytes().all(|b| plain(b) || b == b'-')
+}
+
+const fn one() -> u32 {
+    1
 }
 
 impl Task {

@@ -89,6 +89,7 @@ async fn take(file: &str) -> Result<(), Box<dyn std::error::Error>> {
         token_key: platform::sealing::TokenKey::new([7; 32]),
         upload_bytes: u64::MAX,
         tenant_group: "atelier/{tenant}/{role}".into(),
+        outside_host: None,
     };
     let clock = || Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64));
     let platform = Platform::open(config, clock).await?;

@@ -63,7 +63,9 @@ impl Caller {
         if !policy::allows(role, self.person.platform_role, Action::TenantRead) {
             return Err(not_found());
         }
-        let tenant = platform.store().tenant(&name).await.doing("reading the tenant")?.ok_or_else(not_found)?;
+        let found = platform.store().tenant(&name).await.doing("reading the tenant")?;
+        // What is being taken away is gone for its members.
+        let tenant = found.filter(|t| t.state != TenantState::Deleting).ok_or_else(not_found)?;
         Ok(Scope { platform: platform.clone(), tenant, role, person: self.person.clone(), origin: self.origin.clone() })
     }
 
@@ -144,7 +146,7 @@ impl Scope {
     pub fn active(&self) -> Result<(), Problem> {
         match self.tenant.state {
             TenantState::Active => Ok(()),
-            TenantState::Suspended => {
+            TenantState::Suspended | TenantState::Deleting => {
                 Err(Problem::conflict(self.suspended_sentence()).next("Ask the platform admin to resume the tenant."))
             }
         }

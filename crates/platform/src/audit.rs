@@ -158,8 +158,7 @@ impl Audit<'_> {
     /// Newest first.
     pub async fn page(&self, filter: AuditFilter) -> Result<Page<Record>, Problem> {
         self.scope.permit(Action::AuditRead)?;
-        let page =
-            self.scope.platform().store().audit_page(Some(self.scope.tenant_name()), &filter).await.doing("reading the audit log")?;
+        let page = self.scope.platform().store().audit_page(Some(self.scope.tenant()), &filter).await.doing("reading the audit log")?;
         Ok(page.map(Row::record))
     }
 

@@ -229,7 +229,9 @@ fn unusable(name: &Name, trouble: &OutsideTrouble) -> String {
 }
 
 fn answers(e: &DirectoryEndpoint) -> bool {
-    e.state == EndpointState::Ready && !e.addresses.is_empty()
+    // Some of its replicas may answer while others do not; of somebody else's server there is only one.
+    let some_answer = e.state == EndpointState::Degraded && e.model_server.capabilities().runs_here;
+    (e.state == EndpointState::Ready || some_answer) && !e.addresses.is_empty()
 }
 
 fn route(e: &DirectoryEndpoint, upstream_model: String, model_version: Option<domain::ids::ModelVersionId>) -> Route {
@@ -256,8 +258,17 @@ fn adapter_route(e: &DirectoryEndpoint, a: &DirectoryAttachment) -> Route {
     route.parent.clone_from(&e.base_model);
     route.created = a.attached_at;
     let why = match a.state {
-        AdapterState::Ready => return route,
-        AdapterState::Loading => format!("The model “{}” v{} is being loaded; try again in a moment.", a.model, a.number),
+        AdapterState::Ready => {
+            // Where nothing is known of the replica, it is the only one.
+            let has_loaded =
+                |address: &String| e.replicas.iter().find(|r| r.address.as_ref() == Some(address)).is_none_or(|r| r.has_loaded(a.version));
+            route.upstreams.retain(has_loaded);
+            if route.upstreams.is_empty() && route.reason.is_none() {
+                route.reason = Some(loading(a));
+            }
+            return route;
+        }
+        AdapterState::Loading => loading(a),
         AdapterState::Failed => {
             format!(
                 "The model “{}” v{} could not be loaded: {}",
@@ -271,6 +282,10 @@ fn adapter_route(e: &DirectoryEndpoint, a: &DirectoryAttachment) -> Route {
         route.reason = Some(why);
     }
     route
+}
+
+fn loading(a: &DirectoryAttachment) -> String {
+    format!("The model “{}” v{} is being loaded; try again in a moment.", a.model, a.number)
 }
 
 fn why_not(e: &DirectoryEndpoint) -> String {

@@ -8,6 +8,7 @@ use domain::{
     key::Limits,
     model_server::ModelServer,
     name::Name,
+    replica::{Replica, ReplicaState},
     time::Timestamp,
 };
 use uuid::Uuid;
@@ -32,6 +33,7 @@ fn endpoint(n: u128, state: EndpointState) -> DirectoryEndpoint {
         state,
         reason: EndpointReason::Told { text: "it is broken".into() },
         addresses,
+        replicas: Vec::new(),
         model_server: ModelServer::Vllm,
         external: None,
         sealed_key: None,
@@ -112,12 +114,40 @@ fn what_does_not_answer_says_why() {
         (EndpointState::Stopped, "is stopped"),
         (EndpointState::Failed, "failed: it is broken"),
     ] {
-        let r = routes(vec![endpoint(1, state)], vec![attached(1, "facts", 1, AdapterState::Ready)]);
+        // One whose server is gone has no address any more.
+        let addresses = if state == EndpointState::Degraded { Vec::new() } else { endpoint(1, state).addresses };
+        let silent = DirectoryEndpoint { addresses, ..endpoint(1, state) };
+        let r = routes(vec![silent], vec![attached(1, "facts", 1, AdapterState::Ready)]);
         for route in [&r["base"], &r["facts"]] {
             assert_eq!(route.upstreams, Vec::<String>::new(), "{state:?}");
             assert!(route.reason.as_deref().is_some_and(|why| why.contains(says)), "{state:?} {:?}", route.reason);
         }
     }
+}
+
+#[test]
+fn while_some_replicas_are_missing_the_others_answer_and_an_adapter_where_it_is_loaded() {
+    let (a, b) = ("http://a:8000".to_owned(), "http://b:8000".to_owned());
+    let replica = |address: &String, adapters: &[String]| Replica {
+        name: address.clone(),
+        state: ReplicaState::Ready,
+        node: String::new(),
+        since: None,
+        restarts: 0,
+        outdated: false,
+        address: Some(address.clone()),
+        adapters: adapters.to_vec(),
+    };
+    let degraded = |replicas: Vec<Replica>| {
+        let e = DirectoryEndpoint { addresses: vec![a.clone(), b.clone()], replicas, ..endpoint(1, EndpointState::Degraded) };
+        routes(vec![e], vec![attached(1, "facts", 3, AdapterState::Ready)])
+    };
+    let loaded = [version(3).to_string()];
+    let r = degraded(vec![replica(&a, &[]), replica(&b, &loaded)]);
+    assert_eq!((r["base"].upstreams.as_slice(), r["facts"].upstreams.as_slice()), (&[a.clone(), b.clone()][..], &[b.clone()][..]));
+    let r = degraded(vec![replica(&a, &[]), replica(&b, &[])]);
+    assert!(r["facts"].upstreams.is_empty() && r["facts"].reason.as_deref().is_some_and(|why| why.contains("is being loaded")));
+    assert_eq!(degraded(Vec::new())["facts"].upstreams.len(), 2, "noted by a version that knew no replicas");
 }
 
 #[test]

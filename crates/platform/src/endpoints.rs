@@ -20,7 +20,9 @@ use domain::{
     policy::Action,
     problem::{FieldProblem, Problem, ProblemKind},
     reason::endpoint::EndpointReason,
+    resource_request::ResourceRequest,
     serving::ServingSettings,
+    supply::Times,
     time::Timestamp,
 };
 
@@ -39,6 +41,8 @@ pub struct NewEndpoint {
     pub name: String,
     /// Name of a base model.
     pub base_model: String,
+    /// What its model server may use.
+    pub resources: ResourceRequest,
 }
 
 /// A model version that should answer.
@@ -66,6 +70,28 @@ pub struct Endpoints<'a> {
 }
 
 impl Platform {
+    /// The most replicas that this endpoint's server can have.
+    pub fn most_replicas(&self, endpoint: &Endpoint) -> u32 {
+        if endpoint.capabilities().runs_here { self.engine().most_replicas() } else { 1 }
+    }
+
+    /// Whether a running server is replaced replica by replica when it has to be started with something else.
+    pub fn replaces_replicas(&self) -> bool {
+        self.engine().rolls()
+    }
+
+    /// Why an endpoint cannot have so many replicas; none: it can. `runs_here`: its server is this portal's own.
+    pub fn why_not_replicas(&self, runs_here: bool, wanted: u32) -> Option<String> {
+        if !runs_here {
+            return (wanted > 1).then(|| "Whoever runs this server decides on its replicas.".into());
+        }
+        let most = self.engine().most_replicas();
+        (wanted > most).then(|| match most {
+            1 => "This portal runs model servers on its own machine, one process each. Several replicas need a Kubernetes cluster.".into(),
+            most => format!("At most {most} replicas."),
+        })
+    }
+
     pub fn endpoints<'a>(&self, scope: &'a Scope) -> Endpoints<'a> {
         Endpoints { scope }
     }
@@ -152,10 +178,15 @@ impl Endpoints<'_> {
             None => wrong.push(FieldProblem::new("base_model", format!("There is no base model “{}”.", shortened(&new.base_model)))),
             Some(b) => wrong.extend(not_ready(b)),
         }
+        wrong.extend(self.platform().wrong_resources(self.scope, &new.resources, Times::Replicas(1)).await);
         let (Some(name), Some(base), true) = (name, base, wrong.is_empty()) else { return Err(Problem::invalid(wrong)) };
         let mut tx = Change::begin(self.platform(), &permit).await?;
         let fresh = self.of_base(&name, tx.at(), &base, None);
         let record = self.insert(&mut tx, fresh).await?;
+        if !new.resources.is_default() {
+            let settings = ServingSettings { resources: new.resources, ..ServingSettings::default() };
+            tx.set_serving(self.tenant(), record.endpoint.id, &settings).await.doing("writing the endpoint’s settings")?;
+        }
         self.commit(tx, record, Detail::EndpointCreated { base_model: base.name }).await
     }
 
@@ -293,16 +324,47 @@ impl Endpoints<'_> {
         self.commit(tx, record, Detail::EndpointStarted).await
     }
 
-    /// How it serves. What the gateway looks at counts at once; parsers and hosts for the server's own fetching from its next start.
+    /// How it serves. What the gateway looks at counts at once; the rest where the engine replaces a running server's replicas as soon as they
+    /// are, and elsewhere from its next start.
     pub async fn set_settings(&self, name: &str, settings: ServingSettings) -> Result<Endpoint, Problem> {
         let permit = self.scope.permit(Action::EndpointWrite)?;
         let wrong = settings.check();
         if !wrong.is_empty() {
             return Err(Problem::invalid(wrong));
         }
-        let (mut tx, record) = self.for_change(&permit, name).await?;
+        // The cluster is asked before the change begins, which others wait for.
+        let before = self.get(name).await?;
+        let wrong = self.wrong_asked(&before, &settings).await;
+        if !wrong.is_empty() {
+            return Err(Problem::invalid(wrong));
+        }
+        let (mut tx, mut record) = self.for_change(&permit, name).await?;
+        // One that was set when the engine was another stays until somebody changes it.
+        if settings.replicas != record.endpoint.settings.replicas
+            && let Some(why) = self.platform().why_not_replicas(record.endpoint.capabilities().runs_here, settings.replicas)
+        {
+            return Err(Problem::invalid(vec![FieldProblem::new("replicas", why).suggesting("1")]));
+        }
+        if settings.needs_other_server(&record.endpoint.settings) {
+            record.endpoint.revision += 1;
+            tx.save_endpoint(&record).await.doing("writing the endpoint")?;
+        }
         tx.set_serving(self.tenant(), record.endpoint.id, &settings).await.doing("writing the endpoint’s settings")?;
         self.commit(tx, record, Detail::ServingSet { settings }).await
+    }
+
+    /// Why the machines cannot give what settings ask for. What was asked for before stays until somebody changes it, whatever has become
+    /// of quota and machines.
+    async fn wrong_asked(&self, before: &Endpoint, settings: &ServingSettings) -> Vec<FieldProblem> {
+        let more = settings.replicas > before.settings.replicas;
+        if settings.resources == before.settings.resources && !more {
+            return Vec::new();
+        }
+        if !before.capabilities().runs_here {
+            let fields = ResourceRequest::FIELDS.into_iter().take(usize::from(!settings.resources.is_default()));
+            return fields.map(|field| FieldProblem::new(field, "Whoever runs this server decides on its resources.")).collect();
+        }
+        self.platform().wrong_resources(self.scope, &settings.resources, Times::Replicas(settings.replicas)).await
     }
 
     async fn for_change<'p>(&self, permit: &Permit<'p>, name: &str) -> Result<(Change<'p>, EndpointRecord), Problem> {
@@ -351,6 +413,7 @@ impl Endpoints<'_> {
             revision: 1,
             attachments: Vec::new(),
             addresses: Vec::new(),
+            replicas: Vec::new(),
             restarts: 0,
             created_by: self.scope.person().id,
             created_by_name: self.scope.person().name.clone(),

@@ -13,6 +13,7 @@ use domain::{
     name::Name,
     people::{PlatformRole, Role},
     problem::Problem,
+    tenant::TenantState,
     tenant_groups::with_bound,
     time::{HOUR, Timestamp},
 };
@@ -76,8 +77,8 @@ impl Platform {
         let mut same = who.platform_role == roles.platform_role
             && held.iter().all(|m| memberships.contains(&(m.tenant.clone(), m.role)) && now.since(m.confirmed_at) < CONFIRMED_ANEW);
         for (tenant, _) in memberships.iter().filter(|(tenant, _)| !held.iter().any(|m| m.tenant == *tenant)) {
-            // A group may name a tenant that nobody has made yet.
-            same &= self.store().tenant(tenant).await.doing(doing)?.is_none();
+            // A group may name a tenant that nobody has made yet, or one that is being deleted.
+            same &= self.store().tenant(tenant).await.doing(doing)?.is_none_or(|t| t.state == TenantState::Deleting);
         }
         if same {
             return Ok(false);

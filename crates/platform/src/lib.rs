@@ -21,6 +21,7 @@ pub mod endpoints;
 pub mod events;
 pub mod freshness;
 pub mod inspect;
+pub mod isolation;
 pub mod jobs;
 pub mod keys;
 pub mod leavers;
@@ -32,6 +33,7 @@ pub mod models;
 pub mod places;
 mod problem;
 pub mod put;
+pub mod redaction;
 pub mod refusals;
 mod rights;
 pub mod runs;
@@ -40,6 +42,8 @@ pub mod sessions;
 pub(crate) mod store;
 pub mod store_copy;
 mod store_keys;
+mod supply;
+pub mod support;
 mod task_names;
 pub mod tenants;
 pub mod usage;
@@ -49,6 +53,7 @@ use domain::{
     artefacts::{ArtefactStore, StoreKey},
     counted,
     problem::{Problem, ProblemKind},
+    supply::Machines,
     time::Timestamp,
 };
 use engine::Engine;
@@ -89,6 +94,8 @@ pub struct Config {
     pub upload_bytes: u64,
     /// How a group of the identity provider names a tenant and a role: `atelier/{tenant}/{role}`.
     pub tenant_group: String,
+    /// Host and port outside of the cluster that pods of tenants must not reach; a check of isolation tries it. `None` = it tries none.
+    pub outside_host: Option<String>,
 }
 
 /// What the tasks of all tenants are held to. Nothing said = whatever the machine has.
@@ -96,7 +103,7 @@ pub struct Config {
 pub struct TaskLimits {
     /// Bytes that one training, evaluation or model server may hold.
     pub memory: Option<u64>,
-    /// GPUs that each of them asks for; 0 = what there is on its machine.
+    /// GPUs of each that does not ask for a number of its own; 0 = what there is on its machine, and on a cluster none.
     pub gpus: u32,
     /// How long one training or evaluation may take.
     pub run: Option<Duration>,
@@ -150,6 +157,7 @@ struct Inner {
     token_key: sealing::TokenKey,
     upload_bytes: u64,
     tenant_group: String,
+    outside_host: Option<String>,
     clock: fn() -> Timestamp,
     /// HMAC secret of session passes, shared by all replicas.
     pass_secret: [u8; 32],
@@ -160,6 +168,8 @@ struct Inner {
     refusals: refusals::Refusals,
     /// When the database was last asked whether it takes changes, and what came of it.
     probed: Mutex<Option<(Instant, Result<(), Problem>)>>,
+    /// When the cluster was last asked for its machines, and what it said.
+    machines: Mutex<Option<(Instant, Machines)>>,
     freshness: freshness::Freshness,
 }
 
@@ -186,6 +196,7 @@ impl Platform {
             token_key,
             upload_bytes,
             tenant_group,
+            outside_host,
         } = config;
         let listeners = events::Listeners::new(latest);
         let inner = Inner {
@@ -203,12 +214,14 @@ impl Platform {
             token_key,
             upload_bytes,
             tenant_group: tenant_group.trim_start_matches('/').to_owned(),
+            outside_host,
             clock,
             pass_secret,
             listeners,
             rights: broadcast::Sender::new(1024),
             refusals: Default::default(),
             probed: Mutex::default(),
+            machines: Mutex::default(),
             freshness: Default::default(),
         };
         let platform = Self { inner: Arc::new(inner) };
@@ -255,6 +268,9 @@ impl Platform {
     }
     pub(crate) fn tenant_group(&self) -> &str {
         &self.inner.tenant_group
+    }
+    pub(crate) fn outside_host(&self) -> Option<&str> {
+        self.inner.outside_host.as_deref()
     }
     pub(crate) fn task_limits(&self) -> &TaskLimits {
         &self.inner.task_limits

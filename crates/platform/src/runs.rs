@@ -25,6 +25,7 @@ use domain::{
     problem::{FieldProblem, Problem},
     run::{Holders, MOST_NODES, NewRun, PendingCause, Reason, Run, RunCounts, RunOnData, Step, StepId, StepKind, StepState, Work, plan},
     settings::{STANDARD_PRESET, catalogue, preset},
+    supply::Times,
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -53,6 +54,8 @@ struct Found {
     version: DatasetVersion,
     train_rows: u64,
     held_out_rows: u64,
+    /// That share the rows.
+    processes: u32,
 }
 
 impl Platform {
@@ -169,6 +172,7 @@ impl Runs<'_> {
             settings: preset(STANDARD_PRESET).unwrap_or_default().within(context),
             result: WeightsKind::default(),
             nodes: 1,
+            resources: Default::default(),
             cloned_from: None,
             submission: self.fresh_submission(),
         })
@@ -185,6 +189,7 @@ impl Runs<'_> {
             model_name: run.model_name.to_string(),
             result: run.result(),
             nodes: run.nodes(),
+            resources: run.resources(),
             settings: run.settings.clone(),
             cloned_from: Some(from),
             submission: self.fresh_submission(),
@@ -201,7 +206,7 @@ impl Runs<'_> {
         self.scope.permit(Action::RunRead)?;
         let found = self.find(new).await?;
         Ok(Checked {
-            steps_total: new.settings.steps_over(found.train_rows, new.nodes),
+            steps_total: new.settings.steps_over(found.train_rows, found.processes),
             train_rows: found.train_rows,
             held_out_rows: found.held_out_rows,
             yaml: catalogue()
@@ -229,7 +234,13 @@ impl Runs<'_> {
             Err(refused) => return earlier().await?.ok_or(refused),
         };
         let id = RunId::from_uuid(platform.fresh_uuid());
-        let wanted = plan::Wanted { settings: &new.settings, result: new.result, held_out_rows: found.held_out_rows, nodes: new.nodes };
+        let wanted = plan::Wanted {
+            settings: &new.settings,
+            result: new.result,
+            held_out_rows: found.held_out_rows,
+            nodes: new.nodes,
+            resources: &new.resources,
+        };
         let steps = plan::plan(&wanted);
         let mut tx = Change::begin(platform, &permit).await?;
         let row = InsertRun {
@@ -365,6 +376,7 @@ impl Runs<'_> {
             ));
         }
         wrong.extend(self.wrong_nodes(new.nodes));
+        wrong.extend(self.platform().wrong_resources(self.scope, &new.resources, Times::Nodes(new.nodes)).await);
         wrong.extend(catalogue().check(&new.settings, base.as_ref().map_or(0, |b| b.context)));
         if let Some(id) = new.cloned_from
             && store.run(tenant, id).await.doing("reading the run")?.is_none()
@@ -373,7 +385,9 @@ impl Runs<'_> {
         }
         match (name, model_name, base, version) {
             (Some(name), Some(model_name), Some(base), Some(version)) if wrong.is_empty() => {
-                Ok(Found { name, model_name, base, version, train_rows: rows.0, held_out_rows: rows.1 })
+                let gpus = new.resources.gpus.unwrap_or(self.platform().task_limits().gpus);
+                let processes = new.nodes.saturating_mul(gpus.max(1));
+                Ok(Found { name, model_name, base, version, train_rows: rows.0, held_out_rows: rows.1, processes })
             }
             _ => Err(Problem::invalid(wrong)),
         }

@@ -12,7 +12,7 @@ impl Platform {
         } else if let Some((id, _)) = tasks::endpoint_of(task) {
             store.endpoint(tenant, id).await.doing("reading an endpoint")?.map(|e| format!("endpoint {}", e.endpoint.name))
         } else {
-            None
+            tasks::isolation_check_of(task).map(|_| "the check of isolation".to_owned())
         };
         Ok(known.unwrap_or_else(|| task.to_owned()))
     }

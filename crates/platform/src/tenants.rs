@@ -6,6 +6,7 @@ use crate::{
     change::Change,
     problem::Doing,
 };
+mod deletion;
 mod document;
 
 pub use domain::tenant::{RailCounts, TenantHome};
@@ -170,6 +171,7 @@ impl Tenants<'_> {
         let parsed: Name = name.parse().map_err(|_| not_found(name))?;
         let mut tx = Change::begin(self.platform, &permit).await?;
         let tenant = tx.tenant(&parsed).await.doing(doing)?.ok_or_else(|| not_found(name))?;
+        not_being_deleted(&tenant)?;
         tx.set_call_rules(&tenant.name, &rules).await.doing(doing)?;
         let mut entry = tx.entry_about(&tenant.name, "tenant", &tenant.name, &tenant.name);
         entry.detail = Detail::CallRulesSet { rules };
@@ -193,6 +195,7 @@ impl Tenants<'_> {
         let parsed: Name = name.parse().map_err(|_| not_found(name))?;
         let mut tx = Change::begin(self.platform, &permit).await?;
         let tenant = tx.tenant(&parsed).await.doing(doing)?.ok_or_else(|| not_found(name))?;
+        not_being_deleted(&tenant)?;
         tx.set_tenant_groups(&tenant.name, &groups).await.doing(doing)?;
         let mut entry = tx.entry_about(&tenant.name, "tenant", &tenant.name, &tenant.name);
         entry.detail = Detail::GroupsBound { groups };
@@ -225,6 +228,7 @@ impl Tenants<'_> {
         let parsed: Name = name.parse().map_err(|_| not_found(name))?;
         let mut tx = Change::begin(self.platform, &permit).await?;
         let mut tenant = tx.tenant(&parsed).await.doing(doing)?.ok_or_else(|| not_found(name))?;
+        not_being_deleted(&tenant)?;
         let detail = how(&mut tenant)?;
         tx.update_tenant(&tenant).await.doing(doing)?;
         let mut entry = tx.entry_about(&tenant.name, "tenant", &tenant.name, &tenant.name);
@@ -238,6 +242,14 @@ impl Tenants<'_> {
 pub(crate) fn storage_used_up(tenant: &Name, stored: u64, quota: u64) -> Problem {
     let sentence = format!("The storage of the tenant “{tenant}” is used up: {} of {}.", bytes(stored), bytes(quota));
     Problem::new(ProblemKind::QuotaExceeded, sentence).next("Ask the platform admin for more storage.")
+}
+
+/// What is on its way out is not changed any more: nobody would see it, and nothing brings it back.
+pub(crate) fn not_being_deleted(tenant: &Tenant) -> Result<(), Problem> {
+    match tenant.state {
+        TenantState::Deleting => Err(Problem::conflict(format!("The tenant “{}” is being deleted.", tenant.name))),
+        TenantState::Active | TenantState::Suspended => Ok(()),
+    }
 }
 
 fn not_found(name: &str) -> Problem {

@@ -87,7 +87,8 @@ impl Platform {
             // Mostly it came before.
             let known = match tenants.get(&call.tenant) {
                 Some(known) => *known,
-                None => tx.tenant(&call.tenant).await?.is_some(),
+                // What a tenant that was deleted still called goes with it.
+                None => tx.tenant(&call.tenant).await?.is_some() || tx.was_deleted(&call.tenant).await?,
             };
             tenants.insert(&call.tenant, known);
             if !known {

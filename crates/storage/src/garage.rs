@@ -86,13 +86,31 @@ impl GarageAdmin {
 
     /// The key of this name; made if there is none.
     pub async fn key(&self, name: &str) -> Result<StoreKey, AdminError> {
+        match self.keys(name).await?.first() {
+            Some(known) => self.key_of_id(known).await,
+            None => self.another_key(name).await,
+        }
+    }
+
+    /// The ids of all keys of this name.
+    pub async fn keys(&self, name: &str) -> Result<Vec<String>, AdminError> {
         let keys: Vec<KeyName> = read(self.ask(Method::GET, "ListKeys", None).await?)?;
-        let answer = match keys.into_iter().find(|key| key.name == name) {
-            Some(known) => self.ask(Method::GET, &format!("GetKeyInfo?id={}&showSecretKey=true", known.id), None).await?,
-            None => self.ask(Method::POST, "CreateKey", Some(json!({ "name": name }))).await?,
-        };
-        let Key { access_key_id, secret_access_key } = read(answer)?;
-        Ok(StoreKey { access_key_id, secret_access_key: secret_access_key.unwrap_or_default() })
+        Ok(keys.into_iter().filter(|key| key.name == name).map(|key| key.id).collect())
+    }
+
+    /// A further key of this name. Asked twice, it makes two.
+    pub async fn another_key(&self, name: &str) -> Result<StoreKey, AdminError> {
+        whole(self.ask(Method::POST, "CreateKey", Some(json!({ "name": name }))).await?)
+    }
+
+    /// The key of this id, which is there.
+    pub async fn key_of_id(&self, id: &str) -> Result<StoreKey, AdminError> {
+        whole(self.ask(Method::GET, &format!("GetKeyInfo?id={id}&showSecretKey=true"), None).await?)
+    }
+
+    /// Ends a key. Fine where it is not there.
+    pub async fn remove_key(&self, id: &str) -> Result<(), AdminError> {
+        missing_is_fine(self.ask(Method::POST, &format!("DeleteKey?id={id}"), None).await)
     }
 
     /// Lets a key read a bucket, and write it or not.
@@ -100,6 +118,23 @@ impl GarageAdmin {
         let permissions = json!({ "read": true, "write": write, "owner": false });
         let asked = json!({ "bucketId": bucket, "accessKeyId": access_key_id, "permissions": permissions });
         self.ask(Method::POST, "AllowBucketKey", Some(asked)).await.map(drop)
+    }
+
+    /// Takes away the bucket of this name, which must be empty, and the key of this name. Fine where they are not there.
+    pub async fn remove(&self, name: &str) -> Result<(), AdminError> {
+        match self.ask(Method::GET, &format!("GetBucketInfo?globalAlias={name}"), None).await {
+            Ok(found) => {
+                let id = read::<Bucket>(found)?.id;
+                self.remove_unfinished(&id, 0).await?;
+                missing_is_fine(self.ask(Method::POST, &format!("DeleteBucket?id={id}"), None).await)?;
+            }
+            Err(AdminError::Refused { status: 404, .. }) => {}
+            Err(e) => return Err(e),
+        }
+        for key in self.keys(name).await? {
+            self.remove_key(&key).await?;
+        }
+        Ok(())
     }
 
     /// Takes away what killed writers left of objects that they never finished, if they began so many seconds ago. Returns how many.
@@ -130,6 +165,19 @@ impl GarageAdmin {
             }
         }
     }
+}
+
+/// What was to go and is not there, is gone.
+fn missing_is_fine(answer: Result<Value, AdminError>) -> Result<(), AdminError> {
+    match answer {
+        Ok(_) | Err(AdminError::Refused { status: 404, .. }) => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+fn whole(answer: Value) -> Result<StoreKey, AdminError> {
+    let Key { access_key_id, secret_access_key } = read(answer)?;
+    Ok(StoreKey { access_key_id, secret_access_key: secret_access_key.unwrap_or_default() })
 }
 
 fn read<T: serde::de::DeserializeOwned>(answer: Value) -> Result<T, AdminError> {

@@ -1,4 +1,5 @@
-//! What runs inside the process of a task: `atelier task run` trains or evaluates, `atelier task serve` serves a model.
+//! What runs inside the process of a task: `atelier task run` trains or evaluates, `atelier task serve` serves a model,
+//! `atelier task check-isolation` tries what must be out of reach.
 //!
 //! It reads one spec file, says what it does as JSON lines on standard output (`domain::report`), and leaves its results, its log and
 //! at last its verdict in the artefact store. It knows nothing of the portal: when the portal is gone, it goes on.
@@ -9,6 +10,7 @@ mod evaluate;
 mod failure;
 mod http;
 mod install;
+mod isolation;
 pub mod llamafactory;
 mod machine;
 mod merge;
@@ -21,6 +23,7 @@ mod transfer;
 mod vllm;
 
 pub use install::install;
+pub use isolation::check_isolation;
 pub use serve::Manner;
 
 use domain::{
@@ -82,6 +85,7 @@ pub fn run(spec_path: &Path, work: Option<&Path>) -> i32 {
             Work::Merge(work) => (&work.tenant, work.run, &work.folder, merge::merge(&task, work).await),
             Work::Evaluate(work) => (&work.tenant, work.run, &work.folder, evaluate::evaluate(&task, work).await),
             Work::Serve(_) => return bad_spec("This spec is for “task serve”."),
+            Work::CheckIsolation(_) => return bad_spec("This spec is for “task check-isolation”."),
         };
         let verdict = match done {
             Ok(outcome) => Verdict::Succeeded(outcome),

@@ -19,6 +19,8 @@ const LONGEST: usize = 2_000;
 
 pub struct Reporter {
     path: PathBuf,
+    /// Which of several processes of one server this is.
+    replica: Option<String>,
     to: Mutex<(File, Box<dyn Write + Send>)>,
 }
 
@@ -26,7 +28,7 @@ impl Reporter {
     /// `out`: standard output; every line is flushed.
     pub fn new(path: &Path, out: impl Write + Send + 'static) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).create(true).open(path)?;
-        Ok(Self { path: path.to_owned(), to: Mutex::new((file, Box::new(out))) })
+        Ok(Self { path: path.to_owned(), replica: std::env::var("ATELIER_REPLICA").ok(), to: Mutex::new((file, Box::new(out))) })
     }
 
     /// Where the lines are kept.
@@ -36,7 +38,7 @@ impl Reporter {
 
     /// Neither a closed standard output nor a full disk may end the work: what counts goes to the store.
     pub fn say(&self, message: TaskMessage) {
-        let Ok(mut line) = serde_json::to_vec(&Line { at: now(), message }) else { return };
+        let Ok(mut line) = serde_json::to_vec(&Line { at: now(), replica: self.replica.clone(), message }) else { return };
         line.push(b'\n');
         if let Ok(mut to) = self.to.lock() {
             let (file, out) = &mut *to;

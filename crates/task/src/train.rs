@@ -43,7 +43,7 @@ pub async fn train(task: &Context, work: &Train) -> Result<Outcome, Halt> {
     let mut checkpoints = Checkpoints::new(task, work, folder.join(lf::OUT), &trainer_file(task, work, None));
     let resumed = task.unless_stopped(async { Ok(checkpoints.fetch_last().await?) }).await?;
     write(&folder.join(lf::TRAINER_FILE), trainer_file(task, work, resumed.map(|(step, _)| step))).await?;
-    let steps = work.settings.steps_over(work.train_rows, task.machine.nodes.count);
+    let steps = work.settings.steps_over(work.train_rows, processes(task, work));
     task.reporter.does(Phase::Train, Reason::Trains { steps, gpu: task.machine.gpu });
     let mut told = Told::of(&folder.join(lf::OUT));
     if let Some((step, total_steps)) = resumed {
@@ -108,6 +108,12 @@ async fn prepare(task: &Context, work: &Train, folder: &Path) -> Result<Option<u
     Ok(config["vocab_size"].as_u64())
 }
 
+/// What shares the rows: LLaMA-Factory starts a process for each GPU.
+fn processes(task: &Context, work: &Train) -> u32 {
+    let on_each_node = if task.machine.gpu { work.gpus.max(1) } else { 1 };
+    task.machine.nodes.count.saturating_mul(on_each_node)
+}
+
 /// `resume_from`: the step of the checkpoint that lies in the output folder.
 fn trainer_file(task: &Context, work: &Train, resume_from: Option<u64>) -> String {
     let ours = lf::PlatformKeys {
@@ -116,6 +122,7 @@ fn trainer_file(task: &Context, work: &Train, resume_from: Option<u64>) -> Strin
         held_out_rows: work.held_out_rows,
         gpu: task.machine.gpu,
         nodes: task.machine.nodes.count,
+        processes: processes(task, work),
         resume_from,
     };
     lf::yaml_text(&lf::trainer_file(&work.settings, ours))

@@ -28,7 +28,7 @@ pub struct Fetched {
 }
 
 /// The key that the engine has put beside this task; `None` where it was given none.
-fn key() -> Result<Option<StoreKey>, TaskError> {
+pub fn key() -> Result<Option<StoreKey>, TaskError> {
     let Some(folder) = std::env::var_os("ATELIER_SECRETS") else { return Ok(None) };
     let file = Path::new(&folder).join(STORE_SECRET);
     let text = match std::fs::read(&file) {

@@ -39,6 +39,9 @@ pub fn command(
         command.args(["--enable-lora", "--max-lora-rank", &allowed_rank(work.max_lora_rank).to_string()]);
         command.args(["--max-loras", &ADAPTERS_AT_ONCE.to_string(), "--max-cpu-loras", &ADAPTERS_IN_MEMORY.to_string()]);
     }
+    if machine.gpu && work.gpus > 1 {
+        command.args(["--tensor-parallel-size", &work.gpus.to_string()]);
+    }
     if let Some(parser) = &parsers.tool_calls {
         command.args(["--enable-auto-tool-choice", "--tool-call-parser", parser]);
     }
@@ -291,6 +294,7 @@ mod tests {
             served_name: "world".into(),
             context: 512,
             max_lora_rank: 0,
+            gpus: 0,
             tool_call_parser,
             reasoning_parser: ParserChoice::Auto,
             media_hosts: media_hosts.iter().map(|h| (*h).to_owned()).collect(),
@@ -298,8 +302,12 @@ mod tests {
     }
 
     fn flags(work: &Serve, weights: &Path) -> String {
+        flags_on(&Machine::look(), work, weights)
+    }
+
+    fn flags_on(machine: &Machine, work: &Serve, weights: &Path) -> String {
         let parsers = Parsers::of(work, weights);
-        let command = command(&Machine::look(), Path::new("python"), work, &parsers, weights, weights, ([127, 0, 0, 1], 1).into());
+        let command = command(machine, Path::new("python"), work, &parsers, weights, weights, ([127, 0, 0, 1], 1).into());
         command.as_std().get_args().map(|a| a.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
     }
 
@@ -322,6 +330,20 @@ mod tests {
         let guessed = Parsers::of(&auto, folder.path());
         assert_eq!(guessed.without_guesses(&auto), Some(Parsers::default()), "a server that does not start with our guess starts without");
         assert_eq!(Parsers::of(&named, folder.path()).without_guesses(&named), None, "what a person chose is kept");
+    }
+
+    #[test]
+    fn weights_are_spread_over_the_gpus_that_there_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let on = |gpu: bool, gpus: u32| {
+            let mut machine = Machine::look();
+            machine.gpu = gpu;
+            flags_on(&machine, &Serve { gpus, ..serve(ParserChoice::Auto, &[]) }, folder.path())
+        };
+        assert!(on(true, 4).contains("--tensor-parallel-size 4"));
+        for (gpu, gpus) in [(true, 0), (true, 1), (false, 4)] {
+            assert!(!on(gpu, gpus).contains("--tensor-parallel-size"), "{gpu} {gpus}");
+        }
     }
 
     #[test]

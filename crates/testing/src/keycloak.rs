@@ -30,9 +30,11 @@ pub struct Keycloak {
     pub address: String,
     /// `https://127.0.0.1:port`, where it was given a certificate.
     pub tls: Option<String>,
+    /// As it is started, again too.
+    command: Command,
     process: Child,
     port: u16,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// `certificate`: certificate and key as PEM, for 127.0.0.1. None: [`FOLDER`] does not name one.
@@ -44,8 +46,6 @@ pub fn start(certificate: Option<(&str, &str)>) -> Option<Keycloak> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let home = copy(&named, folder.path()).unwrap_or_else(|e| panic!("{} cannot be copied: {e}", named.display()));
     let (port, management) = (free_port(), free_port());
-    let log = folder.path().join("keycloak.log");
-    let file = File::create(&log).expect("a log file");
     let mut command = Command::new("sh");
     command.args(["-c", UNTIL_THE_PROGRAM_ENDS, "keycloak"]).arg(home.join("bin/kc.sh")).arg("start-dev");
     let settings =
@@ -68,20 +68,20 @@ pub fn start(certificate: Option<(&str, &str)>) -> Option<Keycloak> {
         // Quick to start before quick to run, and no more memory than it needs.
         .env("JAVA_OPTS_APPEND", "-XX:TieredStopAtLevel=1")
         .env("JAVA_OPTS_KC_HEAP", "-Xms64m -Xmx768m")
-        .stdin(Stdio::piped())
-        .stdout(file.try_clone().expect("a log file"))
-        .stderr(file)
         .process_group(0);
-    let process = command.spawn().expect("sh");
-    let mut me = Keycloak { address: format!("http://127.0.0.1:{port}"), tls, process, port, _folder: folder };
-    let until = Instant::now() + READY_WITHIN;
-    while !me.answers() {
-        let ended = me.process.try_wait().is_ok_and(|ended| ended.is_some());
-        let said = || fs::read_to_string(&log).unwrap_or_default();
-        assert!(!ended && Instant::now() < until, "Keycloak did not start:\n{}", said());
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    let process = spawned(&mut command, folder.path());
+    let mut me = Keycloak { address: format!("http://127.0.0.1:{port}"), tls, command, process, port, folder };
+    me.until_it_answers();
     Some(me)
+}
+
+fn spawned(command: &mut Command, folder: &Path) -> Child {
+    let log = File::options().create(true).append(true).open(log(folder)).expect("a log file");
+    command.stdin(Stdio::piped()).stdout(log.try_clone().expect("a log file")).stderr(log).spawn().expect("sh")
+}
+
+fn log(folder: &Path) -> PathBuf {
+    folder.join("keycloak.log")
 }
 
 impl Keycloak {
@@ -95,6 +95,25 @@ impl Keycloak {
             Ok(&head == b"HTTP/1.1 200")
         };
         ask().unwrap_or(false)
+    }
+
+    fn until_it_answers(&mut self) {
+        let until = Instant::now() + READY_WITHIN;
+        while !self.answers() {
+            let ended = self.process.try_wait().is_ok_and(|ended| ended.is_some());
+            let said = || fs::read_to_string(log(self.folder.path())).unwrap_or_default();
+            assert!(!ended && Instant::now() < until, "Keycloak did not start:\n{}", said());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// After [`Keycloak::end`]: on the same data and the same ports, so that whoever was signed in there still is.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn come_back(&mut self) {
+        self.process = spawned(&mut self.command, self.folder.path());
+        self.until_it_answers();
     }
 
     /// The process of its group; to be ended by whoever wants it away before its time.

@@ -32,11 +32,12 @@ const ENDPOINTS: &str = "/api/v1/tenants/{tenant}/endpoints";
 const ENDPOINT: &str = "/api/v1/tenants/{tenant}/endpoints/{name}";
 
 /// Method and path of everything that is for people with a token.
-pub const ROUTES: [(Method, &str); 12] = [
+pub const ROUTES: [(Method, &str); 13] = [
     (Method::GET, TENANTS),
     (Method::POST, TENANTS),
     (Method::GET, TENANT),
     (Method::PUT, TENANT),
+    (Method::DELETE, TENANT),
     (Method::GET, RUNS),
     (Method::GET, RUN),
     (Method::PUT, RUN),
@@ -51,7 +52,7 @@ pub const ROUTES: [(Method, &str); 12] = [
 pub fn routes() -> Router<Web> {
     Router::new()
         .route(TENANTS, get(tenants::list).post(tenants::post))
-        .route(TENANT, get(tenants::get).put(tenants::put))
+        .route(TENANT, get(tenants::get).put(tenants::put).delete(tenants::delete))
         .route(RUNS, get(runs::list))
         .route(RUN, get(runs::get).put(runs::put).delete(runs::delete))
         .route(ENDPOINTS, get(endpoints::list))

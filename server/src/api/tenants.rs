@@ -4,9 +4,18 @@ use super::asked::{Asked, From};
 use axum::{
     body::Bytes,
     extract::{Path, Query},
-    response::Response,
+    http::StatusCode,
+    response::{IntoResponse, Response},
 };
 use domain::policy::Action;
+
+/// That this very tenant is meant.
+#[derive(serde::Deserialize)]
+pub struct Sure {
+    /// Its name once more, as it is typed on its page.
+    #[serde(default)]
+    confirm: String,
+}
 
 pub async fn list(asked: Asked, Query(from): Query<From>) -> Response {
     let found = async {
@@ -43,4 +52,16 @@ pub async fn put(asked: Asked, Path(name): Path<String>, body: Bytes) -> Respons
         asked.platform().tenants(&scope).put(&name, spec).await
     };
     asked.put(done.await)
+}
+
+/// Has the tenant taken away with all that it has; answers before that is done. GET tells that it is being deleted, and then of nothing.
+pub async fn delete(asked: Asked, Path(name): Path<String>, Query(sure): Query<Sure>) -> Response {
+    let done = async {
+        let scope = asked.platform_scope()?;
+        asked.platform().tenants(&scope).delete(&name, &sure.confirm).await
+    };
+    match done.await {
+        Ok(()) => StatusCode::ACCEPTED.into_response(),
+        Err(problem) => asked.failed(problem),
+    }
 }

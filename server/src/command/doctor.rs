@@ -38,6 +38,13 @@ pub struct DoctorArgs {
 
 /// Prints one line a part; fails when something is missing.
 pub async fn doctor(args: &DoctorArgs, locations: &Locations) -> ExitCode {
+    let parts = look(args, locations).await;
+    print!("{}", told(&parts));
+    if parts.iter().any(|(_, finding)| matches!(finding, Finding::Missing(..))) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Each part by its name, in the order in which they are told.
+pub async fn look(args: &DoctorArgs, locations: &Locations) -> Vec<(&'static str, Finding)> {
     let DoctorArgs { serve: args, id_token, client_file } = args;
     let mut parts = vec![
         ("data folder", data_folder(&locations.data)),
@@ -59,30 +66,31 @@ pub async fn doctor(args: &DoctorArgs, locations: &Locations) -> ExitCode {
     }
     let of_sign_in = sign_in(args, locations, id_token.as_deref(), client_file.as_deref()).await;
     parts.extend(of_sign_in.into_iter().map(|finding| ("sign-in", finding)));
+    parts
+}
+
+/// For people: one line a part, and what to do.
+pub fn told(parts: &[(&'static str, Finding)]) -> String {
     let mut missing = 0;
+    let mut out = String::new();
     for (name, finding) in parts {
-        match finding {
-            Finding::Good(what) => println!("ok       {name:<14} {what}"),
-            Finding::Note(what) => println!("note     {name:<14} {what}"),
+        out += &match finding {
+            Finding::Good(what) => format!("ok       {name:<14} {what}\n"),
+            Finding::Note(what) => format!("note     {name:<14} {what}\n"),
             Finding::Missing(what, how) => {
                 missing += 1;
-                println!("missing  {name:<14} {what}\n{:24}{how}", "");
+                format!("missing  {name:<14} {what}\n{:24}{how}\n", "")
             }
-        }
+        };
     }
-    match missing {
-        0 => {
-            println!("\nEverything is there.");
-            ExitCode::SUCCESS
-        }
-        n => {
-            println!(
-                "\n{n} of the parts above {} missing or wrong. The portal starts without trainer, model server and identity provider, but runs and endpoints then fail, and nobody can sign in.",
-                if n == 1 { "is" } else { "are" }
-            );
-            ExitCode::FAILURE
-        }
-    }
+    out += &match missing {
+        0 => "\nEverything is there.\n".to_owned(),
+        n => format!(
+            "\n{n} of the parts above {} missing or wrong. The portal starts without trainer, model server and identity provider, but runs and endpoints then fail, and nobody can sign in.\n",
+            if n == 1 { "is" } else { "are" }
+        ),
+    };
+    out
 }
 
 fn data_folder(data: &Path) -> Finding {

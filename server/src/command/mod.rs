@@ -7,6 +7,7 @@ mod doctor;
 mod export;
 mod serve;
 mod store;
+mod support_bundle;
 mod tenant;
 mod usage;
 
@@ -16,7 +17,7 @@ use crate::{
     traces::Traces,
 };
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use platform::Platform;
 use std::{
     io::IsTerminal,
@@ -53,6 +54,9 @@ enum Command {
     Migrate,
     /// Says what is missing on this machine, and how to get it.
     Doctor(Box<doctor::DoctorArgs>),
+    /// Writes one file for whoever helps: what is known of a run, an endpoint or the platform, without secrets.
+    #[command(after_help = support_bundle::ENDS_WITH)]
+    SupportBundle(Box<support_bundle::BundleArgs>),
     /// Tenants: the teams that share the portal.
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
@@ -109,6 +113,14 @@ enum TaskCommand {
         #[arg(long, default_value_t = 0)]
         drain: u64,
     },
+    /// Tries from inside a tenant's pod what must be out of reach.
+    CheckIsolation {
+        #[arg(long)]
+        spec: PathBuf,
+        /// Where it writes; default: the spec's folder.
+        #[arg(long)]
+        work: Option<PathBuf>,
+    },
     /// Copies this program to where the containers of a pod share it.
     Install {
         #[arg(long)]
@@ -124,7 +136,11 @@ enum TaskCommand {
 pub fn main() -> ExitCode {
     // First of all: two crates bring TLS, and neither may guess which cryptography it uses. It fails only when one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let line = Line::parse();
+    let given = Line::command().get_matches();
+    let line = match Line::from_arg_matches(&given) {
+        Ok(line) => line,
+        Err(e) => e.exit(),
+    };
     match line.command {
         // These never see the portal's runtime or its log: their output is read by the portal.
         Command::Task(TaskCommand::Run { spec, work }) => exit(task::run(&spec, work.as_deref())),
@@ -132,6 +148,7 @@ pub fn main() -> ExitCode {
             let manner = task::Manner { ready_at: ready_port.map(|port| (host, port).into()), drain: Duration::from_secs(drain) };
             exit(task::serve(&spec, work.as_deref(), (host, port).into(), manner))
         }
+        Command::Task(TaskCommand::CheckIsolation { spec, work }) => exit(task::check_isolation(&spec, work.as_deref())),
         Command::Task(TaskCommand::Install { to }) => exit(task::install(&to)),
         Command::Task(TaskCommand::Supervise { folder }) => exit(::engine::local::supervise(&folder)),
         Command::Rights => {
@@ -153,12 +170,12 @@ pub fn main() -> ExitCode {
                 Err(refused) => return in_words(Err(refused.into())),
             };
             log(traces.as_ref());
-            in_words(run(command, line.locations))
+            in_words(run(command, line.locations, &given))
         }
     }
 }
 
-fn run(command: Command, locations: Locations) -> anyhow::Result<ExitCode> {
+fn run(command: Command, locations: Locations, given: &ArgMatches) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot start")?;
     runtime.block_on(async {
         match command {
@@ -169,6 +186,7 @@ fn run(command: Command, locations: Locations) -> anyhow::Result<ExitCode> {
                 Ok(ExitCode::SUCCESS)
             }
             Command::Doctor(args) => Ok(doctor::doctor(&args, &locations).await),
+            Command::SupportBundle(args) => support_bundle::run(*args, &locations, (&Line::command(), given)).await,
             Command::Tenant(command) => tenant::run(command, &open(&locations).await?).await,
             Command::Store(command) => store::run(command, &locations).await,
             Command::BaseModel(command) => base_model::run(command, &open(&locations).await?).await,
@@ -194,7 +212,7 @@ async fn open(locations: &Locations) -> anyhow::Result<Platform> {
         store: location,
         store_key: key,
         garage,
-        engine: engine(locations, std::env::current_exe()?).await?,
+        engine: engine(locations, std::env::current_exe()?, false).await?,
         task_limits: Default::default(),
         outside_allowed: Default::default(),
         session_hours: platform::SESSION_HOURS,
@@ -203,6 +221,7 @@ async fn open(locations: &Locations) -> anyhow::Result<Platform> {
         token_key: locations.token_key()?,
         upload_bytes: platform::UPLOAD_BYTES,
         tenant_group: "atelier/{tenant}/{role}".into(),
+        outside_host: None,
     };
     Platform::open(config, clock::now).await.context("The portal's data cannot be opened")
 }
@@ -254,7 +273,6 @@ fn said(problem: domain::problem::Problem) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_sound() {
@@ -296,6 +314,7 @@ mod tests {
                 "--ready-port",
                 "8001",
             ],
+            &["atelier", "task", "check-isolation", "--spec", "/x/spec.json", "--work", "/w"],
             &["atelier", "task", "install", "--to", "/atelier/bin/atelier"],
         ] {
             assert!(Line::try_parse_from(line).is_ok(), "{line:?}");

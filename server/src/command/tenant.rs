@@ -1,4 +1,6 @@
-//! `atelier tenant create|list|store-key`.
+//! `atelier tenant create|list|store-key|rotate-store-key|check-isolation|bundle`.
+
+mod isolation;
 
 use super::said;
 use anyhow::{Context, bail};
@@ -28,6 +30,12 @@ pub enum TenantCommand {
         #[command(flatten)]
         compute: ComputeArgs,
     },
+    /// Checks from inside a pod of the tenant whether it is kept apart: other tenants, the API server, the database and the outside world must
+    /// be out of reach. Ends with status 1 if one of them is not, and with 3 if nothing could be proven. A controller of the portal must run.
+    CheckIsolation { name: String },
+    /// Prints the objects around a tenant's runs and endpoints on a cluster as YAML, without secrets: for whoever applies them where the portal
+    /// may make no namespaces (`kubectl apply --server-side --force-conflicts -f -`).
+    Bundle { name: String },
     /// Lists the tenants with what they hold.
     List,
     /// Gives a tenant its key of an artefact store in S3, over an earlier one, after trying it: it must read and write the tenant's bucket,
@@ -38,6 +46,9 @@ pub enum TenantCommand {
         #[arg(long)]
         key: PathBuf,
     },
+    /// Gives a tenant a new key of the artefact store that Garage makes. What runs goes on with the one before, which ends when nothing of the
+    /// tenant works with it any more; model servers get the new one when they are started the next time.
+    RotateStoreKey { name: String },
 }
 
 /// What its tasks may use of the machines at once; nothing said = no limit.
@@ -86,6 +97,15 @@ pub async fn run(command: TenantCommand, platform: &Platform) -> anyhow::Result<
             };
             tenants.set_store_key(&name, key).await.map_err(said)?;
             println!("The tenant {name} has a key of the artefact store, and it works.");
+        }
+        TenantCommand::CheckIsolation { name } => return isolation::check(&tenants, &name).await,
+        TenantCommand::Bundle { name } => print!("{}", tenants.bundle(&name).await.map_err(said)?),
+        TenantCommand::RotateStoreKey { name } => {
+            let rotated = tenants.rotate_store_key(&name).await.map_err(said)?;
+            println!(
+                "The tenant {name} has the key {} of the artefact store, and it works. {} ends when nothing works with it any more.",
+                rotated.access_key_id, rotated.replaced
+            );
         }
         TenantCommand::List => {
             println!("{:<24} {:<10} {:>7} {:>6} {:>10} {:>9}", "name", "state", "members", "runs", "endpoints", "stored MB");

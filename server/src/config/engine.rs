@@ -4,7 +4,7 @@ use super::{Locations, Refused};
 use clap::{Args, ValueEnum};
 use engine::{
     Engine,
-    kubernetes::{Images, KubernetesEngine, Options, Placement, PullPolicy, Toleration},
+    kubernetes::{Account, Images, KubernetesEngine, Options, Placement, PullPolicy, Toleration},
     local::LocalEngine,
 };
 use std::path::PathBuf;
@@ -24,6 +24,24 @@ pub struct EngineArgs {
     /// Namespace of the portal's own objects.
     #[arg(long, env = "ATELIER_PLATFORM_NAMESPACE", default_value = "atelier", global = true)]
     pub platform_namespace: String,
+    /// Whether the portal makes the namespaces of tenants, and gives itself its rights there. False: somebody else applies what `atelier tenant
+    /// bundle` prints, and the portal says what is missing.
+    #[arg(long, env = "ATELIER_PROVISION", default_value_t = true, value_parser = clap::builder::BoolishValueParser::new(), action = clap::ArgAction::Set, global = true)]
+    pub provision: bool,
+    /// The portal's service account, in its own namespace, where it has rights only in the namespaces of tenants: it binds itself there to
+    /// the role that ATELIER_RUNTIME_ROLE names. The chart sets both; default: whoever we are has its rights in every namespace.
+    #[arg(long, env = "ATELIER_SERVICE_ACCOUNT", global = true)]
+    pub service_account: Option<String>,
+    /// The ClusterRole with what the portal needs in a tenant's namespace.
+    #[arg(long, env = "ATELIER_RUNTIME_ROLE", global = true)]
+    pub runtime_role: Option<String>,
+    /// The service account of the web role, where that is a process of its own: in each tenant's namespace the portal gives it the role that
+    /// ATELIER_READER_ROLE names, so that pages can show what is there.
+    #[arg(long, env = "ATELIER_READER_ACCOUNT", global = true)]
+    pub reader_account: Option<String>,
+    /// The ClusterRole with what pages need in a tenant's namespace.
+    #[arg(long, env = "ATELIER_READER_ROLE", global = true)]
+    pub reader_role: Option<String>,
     /// Image that brings this program, of this version, into the pods of tasks: `/usr/local/bin/atelier`.
     #[arg(long, env = "ATELIER_TASK_IMAGE", global = true)]
     pub task_image: Option<String>,
@@ -83,10 +101,8 @@ impl EngineArgs {
     pub fn options(&self) -> Result<Options, Refused> {
         let image = |image: &Option<String>, flag: &str, what: &str| {
             let missing = || Refused(format!("On a cluster the portal has to be told the image of {what}: set {flag}."));
-            image.clone().filter(|i| !i.is_empty()).ok_or_else(missing)
+            given(image).ok_or_else(missing)
         };
-        // A variable that is set to nothing is not set.
-        let named = |name: &Option<String>| name.clone().filter(|n| !n.is_empty());
         let label = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         let prefix = &self.namespace_prefix;
         if !label(prefix) || !prefix.starts_with(|c: char| c.is_ascii_lowercase()) || prefix.len() > 20 {
@@ -98,6 +114,9 @@ impl EngineArgs {
             kubeconfig: self.kubeconfig.clone(),
             namespace_prefix: prefix.clone(),
             platform_namespace: self.platform_namespace.clone(),
+            provision: self.provision,
+            account: account(&self.service_account, &self.runtime_role, "ATELIER_SERVICE_ACCOUNT and ATELIER_RUNTIME_ROLE")?,
+            reader: account(&self.reader_account, &self.reader_role, "ATELIER_READER_ACCOUNT and ATELIER_READER_ROLE")?,
             images: Images {
                 task: image(&self.task_image, "ATELIER_TASK_IMAGE", "this program")?,
                 trainer: image(&self.trainer_image, "ATELIER_TRAINER_IMAGE", "the trainer")?,
@@ -112,21 +131,40 @@ impl EngineArgs {
             store_networks: self.store_networks.clone(),
             placement: Placement {
                 gpu_resource: self.gpu_resource.clone(),
-                gpu_product: named(&self.gpu_product),
+                gpu_product: given(&self.gpu_product),
                 tolerations: self.tolerations.clone(),
-                priority_class: named(&self.priority_class),
-                gpu_runtime_class: named(&self.gpu_runtime_class),
+                priority_class: given(&self.priority_class),
+                gpu_runtime_class: given(&self.gpu_runtime_class),
             },
         })
     }
 }
 
-/// The engine that was asked for; `program`: what tasks of this machine run.
-pub async fn engine(locations: &Locations, program: PathBuf) -> Result<Engine, Refused> {
+fn account(name: &Option<String>, role: &Option<String>, variables: &str) -> Result<Option<Account>, Refused> {
+    match (given(name), given(role)) {
+        (None, None) => Ok(None),
+        (Some(name), Some(role)) => Ok(Some(Account { name, role })),
+        _ => Err(Refused(format!("{variables} belong together: one of them is missing."))),
+    }
+}
+
+/// A variable that is set to nothing is not set.
+fn given(text: &Option<String>) -> Option<String> {
+    text.clone().filter(|text| !text.is_empty())
+}
+
+/// The engine that was asked for; `program`: what tasks of this machine run. `asks`: whether this process drives tasks or shows pages of the
+/// cluster; pods of the others need no account there.
+pub async fn engine(locations: &Locations, program: PathBuf, asks: bool) -> Result<Engine, Refused> {
     match locations.engine.engine {
         EngineName::Local => Ok(Engine::Local(LocalEngine::new(locations.data_folder()?.join("engine"), program, locations.task_env()))),
         EngineName::Kubernetes => {
-            let engine = KubernetesEngine::new(locations.engine.options()?).await;
+            let options = locations.engine.options()?;
+            let engine = if asks || options.kubeconfig.is_some() {
+                KubernetesEngine::new(options).await
+            } else {
+                KubernetesEngine::without_account(options)
+            };
             engine.map(Engine::Kubernetes).map_err(|e| Refused(format!("The cluster cannot be used: {e}.")))
         }
     }
@@ -147,6 +185,21 @@ mod tests {
         Line::try_parse_from([&["atelier", "--engine", "kubernetes"], flags].concat()).unwrap().engine.options()
     }
 
+    /// As in a pod without a token of the cluster.
+    #[tokio::test]
+    async fn a_process_that_asks_the_cluster_for_nothing_starts_without_an_account_in_the_cluster() {
+        #[derive(Parser)]
+        struct All {
+            #[command(flatten)]
+            locations: Locations,
+        }
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let images = ["--task-image", "task:1", "--trainer-image", "trainer:1", "--vllm-image", "vllm:1"];
+        let locations = All::try_parse_from([&["atelier", "--engine", "kubernetes"], &images[..]].concat()).unwrap().locations;
+        assert!(engine(&locations, PathBuf::new(), false).await.is_ok());
+        assert!(engine(&locations, PathBuf::new(), true).await.is_err());
+    }
+
     #[test]
     fn a_cluster_needs_its_images_and_a_prefix_that_namespaces_may_have() {
         let images = ["--task-image", "task:1", "--trainer-image", "trainer:1", "--vllm-image", "vllm:1"];
@@ -160,6 +213,12 @@ mod tests {
         for without in 0..3 {
             let rest = [&images[..without * 2], &images[without * 2 + 2..]].concat();
             assert!(options(&rest).unwrap_err().0.contains(&images[without * 2].trim_start_matches("--").replace('-', "_").to_uppercase()));
+        }
+        assert_eq!((told.account, told.reader, told.provision), (None, None, true));
+        assert!(!options(&[&images[..], &["--provision", "false"]].concat()).unwrap().provision);
+        for (flag, other) in [("--service-account", "ATELIER_RUNTIME_ROLE"), ("--reader-role", "ATELIER_READER_ACCOUNT")] {
+            let half = options(&[&images[..], &[flag, "atelier-controller"]].concat()).unwrap_err();
+            assert!(half.0.contains(other), "{half}");
         }
         for prefix in ["", "Atelier-", "1-", "a_b", &"a".repeat(21)] {
             assert!(options(&[&images[..], &["--namespace-prefix", prefix]].concat()).is_err(), "{prefix}");

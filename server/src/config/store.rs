@@ -136,6 +136,11 @@ impl StoreArgs {
         GarageAdmin::new(&url, token.trim(), ca).map(Some).map_err(|e| Refused(format!("Garage's admin API: {e}.")))
     }
 
+    /// The portal's own key as far as it can be read, to be looked for where no secret may be.
+    pub fn own_key(&self) -> Option<StoreKey> {
+        self.key(|name| std::env::var(name).ok().filter(|value| !value.is_empty())).ok()
+    }
+
     fn key(&self, env: impl Fn(&str) -> Option<String>) -> Result<StoreKey, Refused> {
         match (&self.s3_key, env(KEY_ID), env(KEY_SECRET)) {
             (Some(file), None, None) => {

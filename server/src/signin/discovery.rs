@@ -55,6 +55,8 @@ const WITHIN: Duration = Duration::from_secs(8);
 /// Waiting after the first failure; doubles with each, up to the longest.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// How lately the provider must have answered for somebody to be sent there.
+const SEEN_LATELY: Duration = Duration::from_secs(15);
 /// Tokens that are signed with a key that we do not know make us ask for the keys at most this often.
 const KEYS_AGAIN: Duration = Duration::from_secs(30);
 
@@ -106,6 +108,15 @@ impl State {
         }
     }
 
+    /// The same for somebody who is to be sent to the provider: what it said an hour ago does not tell whether it is there.
+    fn plan_to_send_there(&self, now: Instant) -> Plan {
+        match (&self.failed, &self.known) {
+            (Some(failed), _) if failed.rests(now) => Plan::Fail(failed.why.clone()),
+            (None, Some((known, at))) if now.saturating_duration_since(*at) < SEEN_LATELY => Plan::Use(known.clone()),
+            _ => Plan::Ask,
+        }
+    }
+
     /// Whether a token with an unknown key may make us ask now; counts as asked.
     fn may_ask_for_keys(&mut self, now: Instant) -> bool {
         let may = self.keys_asked.is_none_or(|at| now.saturating_duration_since(at) >= KEYS_AGAIN)
@@ -144,9 +155,18 @@ impl Discovery {
 
     /// The description, as old as [`STALE`] at most; an error says why there is none.
     pub async fn description(self: &Arc<Self>) -> Asked {
+        self.by(State::plan).await
+    }
+
+    /// The description of a provider that answers now: whoever is sent to one that is away sees what the browser says of it, and no next step.
+    pub async fn description_of_one_that_answers(self: &Arc<Self>) -> Asked {
+        self.by(State::plan_to_send_there).await
+    }
+
+    async fn by(self: &Arc<Self>, plan: fn(&State, Instant) -> Plan) -> Asked {
         let flight = {
             let mut state = self.state();
-            match state.plan(Instant::now()) {
+            match plan(&state, Instant::now()) {
                 Plan::Use(description) => return Ok(description),
                 Plan::UseAndAsk(description) => {
                     drop(self.ask(&mut state));
@@ -252,6 +272,19 @@ mod tests {
         assert!(matches!(state.plan(began + FRESH), Plan::Use(_)), "it is not asked at once again");
         assert!(matches!(state.plan(began + FRESH + seconds(2)), Plan::UseAndAsk(_)));
         assert!(matches!(state.plan(began + STALE), Plan::Ask), "keys that were taken back there end here too");
+    }
+
+    #[test]
+    fn nobody_is_sent_to_a_provider_that_was_not_heard_of_lately_or_that_just_failed() {
+        let began = Instant::now();
+        let mut state = State::default();
+        state.landed(&Ok(description()), began);
+        assert!(matches!(state.plan_to_send_there(began + SEEN_LATELY - seconds(1)), Plan::Use(_)));
+        assert!(matches!(state.plan_to_send_there(began + SEEN_LATELY), Plan::Ask));
+        state.landed(&Err("silent".into()), began + SEEN_LATELY);
+        assert!(matches!(state.plan_to_send_there(began + SEEN_LATELY), Plan::Fail(why) if &*why == "silent"));
+        assert!(matches!(state.plan_to_send_there(began + SEEN_LATELY + seconds(1)), Plan::Ask), "as soon as it may be asked again");
+        assert!(matches!(state.plan(began + SEEN_LATELY), Plan::Use(_)), "what we know of it serves for everything else");
     }
 
     #[test]

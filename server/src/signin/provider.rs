@@ -145,7 +145,7 @@ impl Provider {
     }
 
     pub async fn begin(&self) -> Result<Begun, ProviderError> {
-        let description = self.description().await?;
+        let description = self.discovery.description_of_one_that_answers().await.map_err(|why| self.away(why))?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let (url, state, nonce) = self
             .client(&description)?

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
 use clap::Parser;
+use domain::time::Timestamp;
 use server::{
     config::{Locations, ServeArgs},
     portal,
@@ -38,6 +39,13 @@ impl TestPortal {
         Self { url: format!("http://{}", portal.address), portal, _data: data }
     }
 
+    /// By another clock than the machine's.
+    pub async fn by(clock: fn() -> Timestamp, flags: &[&str]) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let portal = start_by(clock, data.path(), flags).await.unwrap();
+        Self { url: format!("http://{}", portal.address), portal, _data: data }
+    }
+
     pub fn browser(&self) -> Browser {
         Browser::at(&self.url)
     }
@@ -64,10 +72,14 @@ impl TestPortal {
 }
 
 pub async fn start(data: &Path, flags: &[&str]) -> anyhow::Result<portal::Portal> {
+    start_by(server::clock::now, data, flags).await
+}
+
+async fn start_by(clock: fn() -> Timestamp, data: &Path, flags: &[&str]) -> anyhow::Result<portal::Portal> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let data = data.display().to_string();
     let line = Line::try_parse_from([&["atelier", "--data", &data, "--listen", "127.0.0.1:0"], flags].concat())?;
-    portal::start(line.serve, line.locations, env!("CARGO_BIN_EXE_atelier").into()).await
+    portal::start_by(clock, line.serve, line.locations, env!("CARGO_BIN_EXE_atelier").into()).await
 }
 
 /// The head of the answer. What is not answered is named, instead of a test that never ends.

@@ -2,7 +2,7 @@
 //! from: a changed pin makes a new one.
 
 use crate::{
-    envs::cache,
+    envs::{cache, which},
     folders::root,
     run::{cargo, run},
 };
@@ -79,6 +79,7 @@ struct GoPrograms {
 
 const ETCD: GoPrograms = GoPrograms { module: "etcd", source: "tools.go", packages: &["go.etcd.io/etcd/server/v3"], says: None };
 const COREDNS: GoPrograms = GoPrograms { module: "coredns", source: "main.go", packages: &["."], says: None };
+const HELM: GoPrograms = GoPrograms { module: "helm", source: "tools.go", packages: &["helm.sh/helm/v4/cmd/helm"], says: None };
 const KUBERNETES: GoPrograms = GoPrograms {
     module: "kubernetes",
     source: "tools.go",
@@ -92,13 +93,35 @@ const KUBERNETES: GoPrograms = GoPrograms {
     says: Some(("k8s.io/kubernetes", "k8s.io/component-base/version")),
 };
 
+/// Helm, with which the chart is tested; where there is no Go, none.
+pub fn helm() -> Result<Option<PathBuf>> {
+    if which("go").is_none() {
+        return Ok(None);
+    }
+    Ok(Some(HELM.ensure()?.join("helm")))
+}
+
+/// The same where it was built before.
+pub fn built_helm() -> Option<PathBuf> {
+    let program = tools().ok()?.join(keyed(HELM.module, &HELM.pins().ok()?)).join("helm");
+    program.exists().then_some(program)
+}
+
 impl GoPrograms {
-    fn ensure(&self) -> Result<PathBuf> {
-        let source = root().join("cluster").join(self.module);
+    fn source(&self) -> PathBuf {
+        root().join("cluster").join(self.module)
+    }
+
+    fn pins(&self) -> Result<Vec<u8>> {
         let mut pins = Vec::new();
         for file in ["go.mod", "go.sum", self.source] {
-            pins.extend(fs::read(source.join(file)).with_context(|| format!("cluster/{}/{file} is missing", self.module))?);
+            pins.extend(fs::read(self.source().join(file)).with_context(|| format!("cluster/{}/{file} is missing", self.module))?);
         }
+        Ok(pins)
+    }
+
+    fn ensure(&self) -> Result<PathBuf> {
+        let (source, pins) = (self.source(), self.pins()?);
         let name = keyed(self.module, &pins);
         once(&name, &format!("building {}", self.module), |folder| {
             let mut flags = "-s -w".to_owned();

@@ -23,7 +23,7 @@ pub fn on_a_cluster() -> Result<()> {
     system_packages()?;
     let mut all = Tally::default();
     let running = proven(&mut all)?;
-    let programs = programs_that_name(&running.environment()?.map(|(name, _)| name))?;
+    let programs = programs_that_name(&running.environment()?.iter().map(|(name, _)| *name).collect::<Vec<_>>())?;
     let mut command = cargo_test();
     command.args(programs.iter().flat_map(|name| ["--test", name]));
     tests(&mut all, &running, &mut command)?;

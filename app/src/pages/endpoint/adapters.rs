@@ -5,7 +5,7 @@ use crate::{
     links,
     ui::{Off, ProblemSummary, Sheet, StateWord, When, form::error_of},
 };
-use domain::endpoint::{Attachment, EndpointState};
+use domain::endpoint::Attachment;
 use leptos::prelude::*;
 
 #[component]
@@ -20,7 +20,7 @@ pub fn Adapters(
         return ().into_any();
     }
     let (t, name) = (tenant.get_untracked(), e.name.to_string());
-    let base_state = if e.state == EndpointState::Ready { "ready" } else { "waiting for the server" };
+    let base_state = if e.answers() { "ready" } else { "waiting for the server" };
     let refused = page.write_refused;
     let older = links::models(&t);
     let base = e.source().to_owned();

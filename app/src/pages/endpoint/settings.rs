@@ -1,5 +1,6 @@
 //! What can be set of an endpoint: how long an answer may take, parsers, and what calls may ask of the server beyond OpenAI's fields.
 
+use super::resources::{Kept, Resources};
 use crate::{
     api::endpoints::{EndpointPage, EndpointSettings, ServingForm},
     ui::{
@@ -18,10 +19,26 @@ pub fn Settings(tenant: Signal<String>, page: EndpointPage, settings: ServerActi
     let form = ServingForm::of(&page.endpoint.settings);
     let can = page.endpoint.capabilities();
     let parsers = can.tool_calls == Ability::ChosenAtStart;
-    let counts = if can.runs_here {
-        "parsers and hosts count from the next start of the model server, everything else at once"
-    } else {
-        "count at once"
+    let counts = match (can.runs_here, page.rolls) {
+        (true, true) => "count at once; where replicas are started with them, each is replaced after the next one takes calls",
+        (true, false) => "parsers and hosts count from the next start of the model server, everything else at once",
+        (false, _) => "count at once",
+    };
+    let resources = match page.supply.clone() {
+        Some(supply) => view! { <Resources form=form.resources.clone() supply problems/> }.into_any(),
+        None => view! { <Kept form=form.resources.clone()/> }.into_any(),
+    };
+    let replicas = match (can.runs_here, page.most_replicas) {
+        (false, _) => ().into_any(),
+        (true, 1) => view! {
+            <input type="hidden" name="form[replicas]" value=form.replicas.clone()/>
+            <p class="small muted full">"One replica. This portal runs model servers on its own machine, one process each; several replicas need a Kubernetes cluster."</p>
+        }.into_any(),
+        (true, most) => view! {
+            <Field name="replicas" label="Replicas" problems help=format!("Each holds the whole model and needs its own share of the quota; 1 to {most}") full=true>
+                <input id="replicas" name="form[replicas]" inputmode="numeric" required value=form.replicas.clone() aria-describedby="replicas-says"/>
+            </Field>
+        }.into_any(),
     };
     let fetches = if can.runs_here {
         "The model server fetches from these only, one a line: images.example.org"
@@ -37,6 +54,8 @@ pub fn Settings(tenant: Signal<String>, page: EndpointPage, settings: ServerActi
             <ActionForm action=settings attr:class="stack-lg">
                 <input type="hidden" name="tenant" value=move || tenant.get()/><input type="hidden" name="endpoint" value=name/>
                 <div class="form">
+                    {replicas}
+                    {resources}
                     <Field name="answer_seconds" label="Longest answer" problems help="For answers that are not streamed; 10 to 7200" full=true>
                         <input id="answer_seconds" name="form[answer_seconds]" inputmode="numeric" required value=form.answer_seconds aria-describedby="answer_seconds-says"/><span class="unit">"seconds"</span>
                     </Field>

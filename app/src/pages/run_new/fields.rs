@@ -15,10 +15,16 @@ use leptos::prelude::*;
 
 /// A text field of ours.
 #[component]
-fn Text(typed: Typed, key: &'static str) -> impl IntoView {
+pub(super) fn Text(
+    typed: Typed,
+    key: &'static str,
+    /// The id of a list of texts that are offered.
+    #[prop(optional)]
+    list: Option<&'static str>,
+) -> impl IntoView {
     let start = untrack(|| typed.get(key));
     view! {
-        <input id=key name=format!("form[{key}]") value=start prop:value=move || typed.get(key) class="mono" autocomplete="off"
+        <input id=key list=list name=format!("form[{key}]") value=start prop:value=move || typed.get(key) class="mono" autocomplete="off"
             aria-describedby=format!("{key}-says") aria-invalid=move || typed.is_wrong(key).then_some("true")
             on:input:target=move |e| typed.set(key, e.target().value())/>
     }

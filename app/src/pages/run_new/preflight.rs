@@ -25,7 +25,7 @@ pub(super) fn Start(typed: Typed, busy: Signal<bool>) -> impl IntoView {
 pub(super) fn Preflight(typed: Typed, draft: Draft, busy: Signal<bool>, tenant: String, view: RwSignal<View>) -> impl IntoView {
     let yaml = move || typed.form.with(|f| f.document().text());
     let chosen = Memo::new(move |_| typed.data());
-    let steps = move || chosen.get().map(|d| typed.settings(|s| s.total_steps(d.train_rows)));
+    let steps = move || chosen.get().map(|d| typed.settings(|s| s.steps_over(d.train_rows, typed.processes())));
     let tokens = move || chosen.get().and_then(|d| typed.settings(|s| d.tokens_to_train(s.num_train_epochs())));
     let ready = move || typed.problems.with(Vec::is_empty);
     let waits = draft.runs_active >= draft.runs_quota;

@@ -9,6 +9,7 @@ use domain::{
     name::Name,
     problem::FieldProblem,
     settings::{Catalogue, Entry, RunSettings},
+    supply::{Supply, Times},
 };
 use leptos::{prelude::*, task::spawn_local};
 use std::collections::BTreeMap;
@@ -27,6 +28,8 @@ pub(super) struct Typed {
     /// What may be and can hardly be meant; nothing is held up by it.
     pub doubts: Signal<Vec<FieldProblem>>,
     datasets: StoredValue<Vec<DataChoice>>,
+    /// What there is to ask the machines for.
+    supply: StoredValue<Option<Supply>>,
     tenant: StoredValue<String>,
     /// Somebody has named the run.
     named: StoredValue<bool>,
@@ -47,6 +50,7 @@ impl Typed {
         let read = Memo::new(move |_| catalogue.with(|c| form.with(|f| f.settings(c))));
         let bases = StoredValue::new(draft.bases.clone());
         let datasets = StoredValue::new(draft.datasets.clone());
+        let supply = StoredValue::new(draft.supply.clone());
         // Judged while typing with the same rules as on the server; what only the server knows (a taken name) is added to it.
         let problems = Signal::derive(move || {
             let context = bases.with_value(|b| form.with(|f| b.iter().find(|b| b.name == f.base_model).map_or(0, |b| b.context)));
@@ -57,9 +61,10 @@ impl Typed {
             });
             form.with(|form| {
                 all.extend(["name", "model_name"].iter().filter_map(|key| not_a_name(key, form.get(key).trim())));
+                all.extend(supply.with_value(|supply| wrong_resources(form, supply.as_ref())));
                 let as_sent = |key: &str| sent.with(|sent| sent.get(key) == form.get(key));
                 for problem in refused.get().into_iter().filter(|p| as_sent(&p.field)) {
-                    if !all.iter().any(|p| p.field == problem.field) && RunForm::OURS[..4].contains(&problem.field.as_str()) {
+                    if !all.iter().any(|p| p.field == problem.field) && RunForm::is_typed(&problem.field) {
                         all.push(problem);
                     }
                 }
@@ -68,11 +73,12 @@ impl Typed {
         });
         let doubts = Signal::derive(move || {
             let rows = form.with(|f| datasets.with_value(|all| all.iter().find(|d| d.is(&f.dataset)).map(|d| d.train_rows)));
-            read.with(|(settings, _)| settings.doubts(rows.map_or(0, |rows| settings.total_steps(rows))))
+            let processes = form.with(|form| supply.with_value(|supply| processes(form, supply.as_ref())));
+            read.with(|(settings, _)| settings.doubts(rows.map_or(0, |rows| settings.steps_over(rows, processes))))
         });
         let parent = StoredValue::new(draft.parent.clone().zip(draft.parent_settings.clone()));
         let (tenant, named) = (StoredValue::new(tenant), StoredValue::new(false));
-        Self { form, sent, catalogue, values, read, problems, doubts, datasets, tenant, named, parent }
+        Self { form, sent, catalogue, values, read, problems, doubts, datasets, supply, tenant, named, parent }
     }
 
     /// What a field holds.
@@ -116,6 +122,11 @@ impl Typed {
 
     pub fn is_wrong(self, key: &str) -> bool {
         self.problems.with(|all| all.iter().any(|p| p.field == key))
+    }
+
+    /// How many share the rows, as far as that can be read.
+    pub fn processes(self) -> u32 {
+        self.form.with(|form| self.supply.with_value(|supply| processes(form, supply.as_ref())))
     }
 
     /// The dataset that is chosen.
@@ -172,6 +183,20 @@ impl Typed {
     }
 }
 
+/// As the server judges it. Where there is nothing to ask for, the form has no such fields.
+fn wrong_resources(form: &RunForm, supply: Option<&Supply>) -> Vec<FieldProblem> {
+    let Some(supply) = supply else { return Vec::new() };
+    match (form.node_count(), form.resources()) {
+        (Ok(nodes), Ok(request)) => supply.check(&request, Times::Nodes(nodes)),
+        (nodes, request) => nodes.err().into_iter().chain(request.err().into_iter().flatten()).collect(),
+    }
+}
+
+fn processes(form: &RunForm, supply: Option<&Supply>) -> u32 {
+    let gpus = supply.zip(form.resources().ok()).map_or(1, |(supply, request)| supply.gpus(&request));
+    form.node_count().unwrap_or(1).saturating_mul(gpus.max(1))
+}
+
 /// Whether the run is named after the dataset now: then it has the first name on it.
 fn follow(form: &mut RunForm, named: bool, before: &str, now: &str) -> bool {
     if form.model_name == before {
@@ -187,6 +212,20 @@ fn follow(form: &mut RunForm, named: bool, before: &str, now: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_no_machine_has_is_told_while_it_is_typed_and_gpus_share_the_rows() {
+        use domain::compute::Compute;
+        let two = Supply { quota: Compute { gpus: Some(2), ..Compute::default() }, ..Supply::default() };
+        let typed = |nodes: &str, gpus: &str| RunForm { nodes: nodes.into(), gpus: gpus.into(), ..RunForm::default() };
+        let fields = |form: RunForm| wrong_resources(&form, Some(&two)).into_iter().map(|p| p.field).collect::<Vec<_>>();
+        assert_eq!(fields(typed("", "")), [""; 0]);
+        assert_eq!(fields(typed("2", "1")), [""; 0]);
+        assert_eq!(fields(typed("2", "2")), ["gpus"]);
+        assert_eq!(fields(typed("two", "all")), ["nodes", "gpus"]);
+        assert_eq!(wrong_resources(&typed("2", "all"), None), [], "one machine");
+        assert_eq!([typed("2", "4"), typed("", "0"), typed("3", "")].map(|form| processes(&form, Some(&two))), [8, 1, 3]);
+    }
 
     #[test]
     fn names_follow_the_dataset_until_somebody_changes_them() {

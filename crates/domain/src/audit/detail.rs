@@ -4,6 +4,8 @@
 use crate::{
     call_rules::CallRules,
     counted::counted,
+    deletion::WillGo,
+    isolation::{Ending, Finding, Probe},
     name::Name,
     people::{PlatformRole, Role},
     policy::{self, Action},
@@ -88,15 +90,40 @@ pub enum Detail {
     },
     TenantSuspended,
     TenantResumed,
+    TenantDeletionAsked {
+        will_go: WillGo,
+        /// That stopped working at once.
+        keys: u64,
+        sessions: u64,
+    },
+    TenantDeleted,
     /// Of a tenant's namespace, after somebody changed them outside the portal.
     ObjectsRepaired {
         objects: Vec<Repaired>,
+    },
+    IsolationCheckAsked,
+    /// Whether a tenant's pods are apart from all that is not theirs.
+    IsolationChecked {
+        /// None = no pod has tried anything.
+        finding: Option<Finding>,
+        reached: Vec<Probe>,
+        undecided: Vec<Probe>,
+        ending: Ending,
     },
     /// Of the artefact store.
     StoreKeySet {
         access_key_id: String,
         /// Made by Garage for the portal, not given by a person.
         by_garage: bool,
+    },
+    /// A new key of the artefact store took the place of this one, which goes on until nothing works with it any more.
+    StoreKeyRotated {
+        access_key_id: String,
+        replaced: String,
+    },
+    /// Garage knows it no more.
+    StoreKeyEnded {
+        access_key_id: String,
     },
 
     BaseModelAsked {
@@ -295,12 +322,43 @@ impl Detail {
             Self::GroupsBound { groups } => format!("groups: {}", groups.iter().map(GroupRole::said).collect::<Vec<_>>().join("; ")),
             Self::TenantSuspended => "suspended".into(),
             Self::TenantResumed => "resumed".into(),
+            Self::TenantDeletionAsked { will_go: g, keys, sessions } => {
+                let goes = [
+                    counted(g.runs, "run", "runs"),
+                    counted(g.endpoints, "endpoint", "endpoints"),
+                    counted(g.models, "model", "models"),
+                    counted(g.datasets, "dataset", "datasets"),
+                    in_bytes(g.bytes),
+                ];
+                let ended = format!("{} and {} ended", counted(*keys, "key", "keys"), counted(*sessions, "session", "sessions"));
+                format!("deletion asked for: {}; {ended}", goes.join(", "))
+            }
+            Self::TenantDeleted => "deleted: nothing is left but this log".into(),
             Self::ObjectsRepaired { objects } => {
                 let said = objects.iter().map(|o| format!("{} {} ({})", o.kind, o.name, o.found.said()));
                 format!("repaired: {}", said.collect::<Vec<_>>().join("; "))
             }
+            Self::IsolationCheckAsked => "check of isolation asked for".into(),
+            Self::IsolationChecked { finding: None, ending, .. } => format!("isolation not checked: {}", ending.said()),
+            Self::IsolationChecked { finding: Some(finding), reached, undecided, ending } => {
+                let word = match finding {
+                    Finding::Apart => "apart",
+                    Finding::NotApart => "NOT apart",
+                    Finding::Unproven => "not proven",
+                };
+                let titles = |all: &[Probe]| all.iter().map(|p| p.title()).collect::<Vec<_>>().join("; ");
+                let mut said = format!("isolation: {word}");
+                for (what, all) in [("reached", reached), ("not decided", undecided)].into_iter().filter(|(_, all)| !all.is_empty()) {
+                    said = format!("{said}; {what}: {}", titles(all));
+                }
+                [said, ending.said()].join(". ").trim_end_matches(['.', ' ']).to_owned()
+            }
             Self::StoreKeySet { access_key_id, by_garage: true } => format!("key {access_key_id} of the artefact store, made by Garage"),
             Self::StoreKeySet { access_key_id, by_garage: false } => format!("key {access_key_id} of the artefact store, given by hand"),
+            Self::StoreKeyRotated { access_key_id, replaced } => {
+                format!("key {access_key_id} of the artefact store in the place of {replaced}, which ends when nothing works with it")
+            }
+            Self::StoreKeyEnded { access_key_id } => format!("key {access_key_id} of the artefact store ended"),
             Self::BaseModelAsked { architecture, folder } => format!("{architecture} from {folder}"),
             Self::BaseModelRegistered { files, digest } => format!("{}, digest {digest}", counted(*files, "file", "files")),
             Self::BaseModelBroken { reason } => reason.said(),
@@ -413,6 +471,11 @@ mod tests {
         let erased = Detail::DatasetErased { file: file.clone(), bytes: 15_700_000, digest };
         assert_eq!(erased.said(), "erased “rows.jsonl”, 15.7\u{a0}MB, digest d1");
         assert_eq!(Detail::DatasetUploaded { file, bytes: 812 }.said(), "uploaded “rows.jsonl”, 812\u{a0}B");
+        let will_go = WillGo { runs: 41, endpoints: 1, bytes: 15_700_000, ..WillGo::default() };
+        assert_eq!(
+            Detail::TenantDeletionAsked { will_go, keys: 9, sessions: 1 }.said(),
+            "deletion asked for: 41 runs, 1 endpoint, 0 models, 0 datasets, 15.7\u{a0}MB; 9 keys and 1 session ended"
+        );
         let quota = Quota { concurrent_runs: 1, storage_bytes: 20 * crate::size::GB, ..Quota::default() };
         let before = r#"{"code":"quota_set","quota":{"concurrent_runs":1,"storage_bytes":20000000000,"endpoints":2}}"#;
         assert_eq!(Detail::QuotaSet { quota: quota.clone() }.stored(), before, "a chain that is checked anew has the same hash");
@@ -433,7 +496,7 @@ mod tests {
         let settings = ServingSettings { tool_call_parser: ParserChoice::Named("hermes".into()), ..ServingSettings::default() };
         assert_eq!(
             Detail::ServingSet { settings }.said(),
-            "settings: answers within 600 s; tool-call parser hermes; reasoning parser automatic; media hosts: none; allowed fields: none"
+            "settings: 1 replica; answers within 600 s; tool-call parser hermes; reasoning parser automatic; media hosts: none; allowed fields: none"
         );
     }
 }

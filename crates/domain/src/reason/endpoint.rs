@@ -26,6 +26,13 @@ pub enum EndpointReason {
         why: NoStoreKey,
     },
     Answers,
+    /// The server runs, and fewer replicas answer than are wanted.
+    ReplicasMissing {
+        ready: u32,
+        wanted: u32,
+        /// What keeps one from starting.
+        cause: Option<PendingCause>,
+    },
     /// It ended without being told to.
     Restarting {
         seconds: i64,
@@ -113,6 +120,16 @@ impl EndpointReason {
             Self::Pending { cause } => cause.said(),
             Self::WaitsForStoreKey { why } => why.said(),
             Self::Answers => "Answers.".into(),
+            Self::ReplicasMissing { ready, wanted, cause } => {
+                let how_many = match ready {
+                    0 => "No replica answers now".to_owned(),
+                    ready => format!("{ready} of {wanted} replicas answer"),
+                };
+                match cause {
+                    Some(cause) => format!("{how_many}. {}", cause.said()),
+                    None => format!("{how_many}. What is missing is being started."),
+                }
+            }
             Self::Restarting { seconds, how, last_error } => {
                 format!("The model server is being restarted in {seconds} s, because {}.{}", how.said(), last(last_error))
             }
@@ -224,6 +241,11 @@ mod tests {
             EndpointReason::Restarting { seconds: 4, how: ServerEnd::Ended(End::OutOfMemory), last_error: Some("boom".into()) },
             EndpointReason::GivenUp { starts: 5, how: ServerEnd::NotStarted { error: "no disk".into() }, last_error: None },
             EndpointReason::Unusable { trouble: OutsideTrouble::Refuses { status: 418 } },
+            EndpointReason::ReplicasMissing {
+                ready: 1,
+                wanted: 2,
+                cause: Some(PendingCause::Quota { what: "gpus".into(), short: Vec::new(), holders: Vec::new() }),
+            },
             EndpointReason::Told { text: "as it was".into() },
         ] {
             let json = serde_json::to_string(&reason).unwrap();

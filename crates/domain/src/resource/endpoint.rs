@@ -1,6 +1,6 @@
 //! An endpoint as a document.
 
-use super::{Difference, Kind, Said, Spec, placed};
+use super::{Difference, Kind, ResourcesSpec, Said, Spec, placed};
 use crate::{
     endpoint::{AdapterState, Endpoint, EndpointState},
     name::Name,
@@ -27,6 +27,12 @@ pub struct EndpointSpec {
     /// The model versions that answer on it beside the base model: all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adapters: Option<Vec<VersionSpec>>,
+    /// How many of its model server there are at once, each with the whole model. 1 to 32, where the portal works on a cluster; else 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u32>,
+    /// What each replica may use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourcesSpec>,
     /// Nothing of it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<bool>,
@@ -129,6 +135,8 @@ impl EndpointSpec {
             full_weights: full_weights.map(|(model, version)| VersionSpec { model: model.clone(), version }),
             external,
             adapters: endpoint.takes_adapters().then(|| adapters.collect()),
+            replicas: Some(endpoint.settings.replicas),
+            resources: Some(ResourcesSpec::of(&endpoint.settings.resources)).filter(|asked| !asked.is_empty()),
             // One that was given up is still wanted: nobody stopped it.
             stopped: Some(matches!(endpoint.state, EndpointState::Stopping | EndpointState::Stopped)),
             serving: Some(ServingSpec::of(&endpoint.settings)),
@@ -148,15 +156,34 @@ impl EndpointSpec {
     }
 
     pub fn serving_over(&self, settings: ServingSettings) -> ServingSettings {
-        match &self.serving {
+        let replicas = self.replicas.unwrap_or(settings.replicas);
+        let resources = match &self.resources {
+            Some(said) => said.over(settings.resources.clone()),
+            None => settings.resources.clone(),
+        };
+        let settings = match &self.serving {
             Some(said) => said.over(settings),
             None => settings,
-        }
+        };
+        ServingSettings { replicas, resources, ..settings }
+    }
+
+    /// Problems of the forms of an endpoint, by their place in its document.
+    pub fn placed(problems: Vec<FieldProblem>) -> Vec<FieldProblem> {
+        let place = |problem: FieldProblem| match problem.field.as_str() {
+            "name" => vec![FieldProblem { field: "metadata.name".into(), ..problem }],
+            "base_model" | "endpoint" | "replicas" => placed("spec", vec![problem]),
+            _ => match ResourcesSpec::placed(&problem) {
+                Some(placed) => vec![placed],
+                None => placed("spec.serving", vec![problem]),
+            },
+        };
+        problems.into_iter().flat_map(place).collect()
     }
 
     /// What cannot be, before anything is changed.
     pub fn check(&self) -> Vec<FieldProblem> {
-        let mut wrong = placed("spec.serving", self.serving_over(ServingSettings::default()).check());
+        let mut wrong = Self::placed(self.serving_over(ServingSettings::default()).check());
         let sources = [self.base_model.is_some(), self.full_weights.is_some(), self.external.is_some()];
         if sources.iter().filter(|said| **said).count() > 1 {
             wrong.push(FieldProblem::new("spec", "An endpoint has one of baseModel, fullWeights and external, not several."));
@@ -242,7 +269,7 @@ mod tests {
 
     fn now() -> EndpointSpec {
         read(
-            r#"{"baseModel":"world-base","adapters":[{"model":"facts","version":1},{"model":"facts","version":2}],"stopped":false,
+            r#"{"baseModel":"world-base","adapters":[{"model":"facts","version":1},{"model":"facts","version":2}],"replicas":2,"stopped":false,
                 "serving":{"answerSeconds":600,"toolCallParser":"auto","reasoningParser":"auto","mediaHosts":[],"allowedFields":[]}}"#,
         )
     }
@@ -256,6 +283,7 @@ mod tests {
             ["spec.serving.answerSeconds: 600 -> 60", "spec.stopped: false -> true"]
         );
         assert_eq!(said(r#"{"adapters":[]}"#).len(), 1);
+        assert_eq!(said(r#"{"replicas":3}"#), ["spec.replicas: 2 -> 3"]);
     }
 
     #[test]
@@ -276,7 +304,31 @@ mod tests {
             fields(r#"{"serving":{"answerSeconds":1,"toolCallParser":"--trust"}}"#),
             ["spec.serving.answerSeconds", "spec.serving.toolCallParser"]
         );
+        assert_eq!(fields(r#"{"replicas":0,"serving":{"answerSeconds":1}}"#), ["spec.replicas", "spec.serving.answerSeconds"]);
+        assert_eq!(fields(r#"{"resources":{"gpus":2,"migProfile":"1g.10gb"}}"#), ["spec.resources.gpus"]);
         assert_eq!(now().check(), Vec::new());
+    }
+
+    #[test]
+    fn replicas_are_as_they_were_where_nothing_is_said_of_them() {
+        let over = |text: &str| read(text).serving_over(ServingSettings { replicas: 3, ..ServingSettings::default() }).replicas;
+        assert_eq!((over("{}"), over(r#"{"serving":{"answerSeconds":60}}"#), over(r#"{"replicas":2}"#)), (3, 3, 2));
+    }
+
+    #[test]
+    fn resources_are_as_they_were_where_nothing_is_said_of_them() {
+        let asked = ServingSettings {
+            resources: crate::resource_request::ResourceRequest { gpus: Some(2), cpu: Some(8), ..Default::default() },
+            ..ServingSettings::default()
+        };
+        let over = |text: &str| read(text).serving_over(asked.clone()).resources;
+        assert_eq!(over("{}"), asked.resources);
+        assert_eq!((over(r#"{"resources":{"gpus":4}}"#).gpus, over(r#"{"resources":{"gpus":4}}"#).cpu), (Some(4), Some(8)));
+        assert!(over(r#"{"resources":{"gpus":null,"cpu":null}}"#).is_default());
+        let now = EndpointSpec { resources: Some(ResourcesSpec::of(&asked.resources)), ..now() };
+        let said = |text: &str| read(text).differences(&now).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(said(r#"{"resources":{"cpu":8}}"#), [""; 0]);
+        assert_eq!(said(r#"{"resources":{"gpus":1,"memoryBytes":null}}"#), ["spec.resources.gpus: 2 -> 1"]);
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! A run as a document.
 
-use super::{Difference, Kind, Said, Spec, placed};
+use super::{Difference, Kind, ResourcesSpec, Said, Spec, placed};
 use crate::{
     model::WeightsKind,
     name::Name,
     problem::FieldProblem,
-    run::{MOST_NODES, NewRun, Run, RunState, StepId, StepKind, StepState},
+    resource_request::ResourceRequest,
+    run::{MOST_NODES, NewRun, Resources, Run, RunState, StepId, StepKind, StepState},
     settings::{FinetuningType, RunSettings, catalogue},
     time::Timestamp,
 };
@@ -32,6 +33,9 @@ pub struct RunSpec {
     #[serde(default = "one", skip_serializing_if = "is_one")]
     #[schemars(range(min = 1, max = MOST_NODES))]
     pub nodes: u32,
+    /// What its processes may use, on each node.
+    #[serde(default, skip_serializing_if = "ResourcesSpec::is_empty")]
+    pub resources: ResourcesSpec,
     /// LLaMA-Factory's settings by its own names; what is not set has the trainer's default.
     #[serde(default)]
     pub settings: RunSettings,
@@ -54,6 +58,7 @@ impl RunSpec {
             model: run.model_name.clone(),
             result: run.result(),
             nodes: run.nodes(),
+            resources: ResourcesSpec::of(&run.resources()),
             settings: run.settings.clone(),
         }
     }
@@ -69,6 +74,7 @@ impl RunSpec {
             settings: self.settings,
             result: self.result,
             nodes: self.nodes,
+            resources: self.resources.over(ResourceRequest::default()),
             cloned_from: None,
             submission: format!("document {name}"),
         }
@@ -82,7 +88,10 @@ impl RunSpec {
                 "base_model" | "dataset" | "result" | "nodes" => return placed("spec", vec![problem]),
                 "dataset_number" => "spec.datasetVersion".to_owned(),
                 "model_name" => "spec.model".to_owned(),
-                setting => format!("spec.settings.{setting}"),
+                setting => match ResourcesSpec::placed(&problem) {
+                    Some(placed) => return vec![placed],
+                    None => format!("spec.settings.{setting}"),
+                },
             };
             vec![FieldProblem { field: at, ..problem }]
         };
@@ -94,12 +103,17 @@ impl Spec for RunSpec {
     const KIND: Kind = Kind::Run;
     type Status = RunStatus;
 
-    /// Of settings, where what holds is another: to set what is the default anyhow is no difference.
+    /// Of settings and resources, where what holds is another: to set what is the default anyhow is no difference.
     fn differences(&self, now: &Self) -> Vec<Difference> {
+        let mut now = now.clone();
+        now.resources.cpu.get_or_insert(Some(Resources::USUAL_CPU_MILLIS / 1000));
+        let now = &now;
         let bare = |spec: &Self| {
             // All weights are trained, so there is nothing to merge.
             let result = if spec.settings.finetuning_type() == FinetuningType::Full { WeightsKind::default() } else { spec.result };
-            Self { settings: RunSettings::default(), result, ..spec.clone() }
+            // A null is what is not set.
+            let resources = ResourcesSpec::of(&spec.resources.over(ResourceRequest::default()));
+            Self { settings: RunSettings::default(), result, resources, ..spec.clone() }
         };
         let mut out = Difference::between(&bare(now), &bare(self));
         let value = |spec: &Self, key: &str| serde_json::to_value(catalogue().value(&spec.settings, key)).unwrap_or_default();
@@ -170,6 +184,7 @@ mod tests {
             dataset_version: Some(3),
             model: "facts".parse().unwrap(),
             nodes: 1,
+            resources: ResourcesSpec::default(),
             result: WeightsKind::Adapter,
             settings: preset("lora").unwrap(),
         }
@@ -183,6 +198,25 @@ mod tests {
         assert_eq!(full(WeightsKind::Merged).differences(&full(WeightsKind::Adapter)), []);
         let read: RunSpec = serde_json::from_str(&serde_json::to_string(&spec()).unwrap()).unwrap();
         assert_eq!(read, spec());
+    }
+
+    #[test]
+    fn resources_are_compared_as_they_come_to() {
+        let read = |text: &str| RunSpec { resources: serde_json::from_str(text).unwrap(), ..spec() };
+        let said = |wanted: &str, now: &str| read(wanted).differences(&read(now)).iter().map(ToString::to_string).collect::<Vec<_>>();
+        for same in ["{}", r#"{"cpu":1}"#, r#"{"gpus":null,"cpu":null}"#] {
+            assert_eq!(said(same, "{}"), [""; 0], "{same}");
+        }
+        assert_eq!(said(r#"{"gpus":2,"cpu":4}"#, r#"{"gpus":2,"cpu":4}"#), [""; 0]);
+        assert_eq!(
+            said(r#"{"gpus":0,"cpu":1,"memoryBytes":1000000000}"#, r#"{"gpus":2,"cpu":4}"#),
+            ["spec.resources.cpu: 4 -> 1", "spec.resources.gpus: 2 -> 0", "spec.resources.memoryBytes: not set -> 1000000000"]
+        );
+        let asked = read(r#"{"gpus":2,"gpuProduct":"H200","memoryBytes":64000000000}"#);
+        let written = serde_json::to_string(&asked).unwrap();
+        assert!(written.contains(r#""resources":{"gpus":2,"gpuProduct":"H200","memoryBytes":64000000000}"#), "{written}");
+        assert!(!serde_json::to_string(&spec()).unwrap().contains("resources"));
+        assert_eq!(asked.new_run("facts-1").resources.memory, Some(64_000_000_000));
     }
 
     #[test]
@@ -212,6 +246,8 @@ mod tests {
             ("base_model", "spec.baseModel"),
             ("dataset_number", "spec.datasetVersion"),
             ("model_name", "spec.model"),
+            ("gpus", "spec.resources.gpus"),
+            ("memory_gb", "spec.resources.memoryBytes"),
             ("lora_rank", "spec.settings.lora_rank"),
         ] {
             assert_eq!(at(field), place);

@@ -3,6 +3,7 @@
 use super::{PortalWork, ProcessWork, Reason, Resources, Step, StepId, StepKind, StepState, Work};
 use crate::{
     model::WeightsKind,
+    resource_request::ResourceRequest,
     settings::{FinetuningType, RunSettings},
     time::{DAY, HOUR},
 };
@@ -17,11 +18,10 @@ pub struct Wanted<'a> {
     pub held_out_rows: u64,
     /// Over how many nodes the training is spread.
     pub nodes: u32,
+    /// What each process may use. How much memory a training takes is not known before it runs; where nobody says it: what there is, up to
+    /// what the portal's configuration allows one process.
+    pub resources: &'a ResourceRequest,
 }
-
-/// Memory is also a limit, and how much a training takes is not known before it runs: what there is, up to what the portal's
-/// configuration allows one process.
-const PROCESS: Resources = Resources { gpus: 0, cpu_millis: 1000, memory_bytes: 0, nodes: 0 };
 
 /// `prepare` and `train` are one process, since both work on the same folder; an adapter may be merged; then base and result are
 /// compared, and the result becomes a model version. What is compared is what is published.
@@ -39,6 +39,9 @@ pub fn plan(wanted: &Wanted<'_>) -> Vec<Step> {
     }
     steps.push(step("evaluate", StepKind::Evaluate, &[weights], evaluate, 2 * DAY));
     steps.push(step("publish", StepKind::Publish, &["evaluate"], publish, 6 * HOUR));
+    for step in steps.iter_mut().filter(|s| matches!(s.work, Work::Process { .. })) {
+        step.resources = Resources::of(wanted.resources);
+    }
     if wanted.nodes > 1 {
         for step in steps.iter_mut().filter(|s| *s.unit() == id("train")) {
             step.resources.nodes = wanted.nodes;
@@ -62,13 +65,12 @@ fn process(name: &'static str, work: ProcessWork) -> Work {
 }
 
 fn step(name: &'static str, kind: StepKind, needs: &[&'static str], work: Work, deadline: i64) -> Step {
-    let resources = if matches!(work, Work::Process { .. }) { PROCESS } else { Resources::default() };
     Step {
         id: id(name),
         kind,
         needs: needs.iter().map(|n| id(n)).collect(),
         work,
-        resources,
+        resources: Resources::default(),
         deadline: Some(deadline),
         attempt: 1,
         state: StepState::Pending,
@@ -105,18 +107,29 @@ mod tests {
     #[test]
     fn each_plan_is_the_committed_one() {
         let settings = RunSettings::default();
-        let wanted = Wanted { settings: &settings, result: WeightsKind::Adapter, held_out_rows: 50, nodes: 1 };
+        let resources = ResourceRequest::default();
+        let wanted = Wanted { settings: &settings, result: WeightsKind::Adapter, held_out_rows: 50, nodes: 1, resources: &resources };
         matches("plan.json", include_str!("../../tests/golden/plan.json"), &wanted);
         let nothing_held_out = Wanted { held_out_rows: 0, ..wanted };
         matches("plan_without_held_out_rows.json", include_str!("../../tests/golden/plan_without_held_out_rows.json"), &nothing_held_out);
         let merged = Wanted { result: WeightsKind::Merged, ..wanted };
         matches("plan_merge.json", include_str!("../../tests/golden/plan_merge.json"), &merged);
+        let asked = ResourceRequest {
+            gpus: Some(4),
+            gpu_product: Some("NVIDIA-H200".into()),
+            cpu: Some(16),
+            memory: Some(256 * crate::size::GB),
+            ..ResourceRequest::default()
+        };
+        let asking = Wanted { resources: &asked, ..wanted };
+        matches("plan_with_resources.json", include_str!("../../tests/golden/plan_with_resources.json"), &asking);
     }
 
     #[test]
     fn only_the_training_is_spread_over_nodes() {
         let settings = RunSettings::default();
-        let steps = plan(&Wanted { settings: &settings, result: WeightsKind::Merged, held_out_rows: 50, nodes: 2 });
+        let resources = ResourceRequest::default();
+        let steps = plan(&Wanted { settings: &settings, result: WeightsKind::Merged, held_out_rows: 50, nodes: 2, resources: &resources });
         let nodes: Vec<_> = steps.iter().map(|s| (s.id.as_str(), s.resources.nodes)).collect();
         assert_eq!(nodes, [("prepare", 2), ("train", 2), ("merge", 0), ("evaluate", 0), ("publish", 0)]);
     }
@@ -124,7 +137,8 @@ mod tests {
     #[test]
     fn whole_weights_need_no_merging() {
         let settings = RunSettings::default().with("finetuning_type", FinetuningType::Full.word());
-        let wanted = |result| Wanted { settings: &settings, result, held_out_rows: 50, nodes: 1 };
+        let resources = ResourceRequest::default();
+        let wanted = |result| Wanted { settings: &settings, result, held_out_rows: 50, nodes: 1, resources: &resources };
         assert_eq!(plan(&wanted(WeightsKind::Merged)), plan(&wanted(WeightsKind::Adapter)));
     }
 }

@@ -1,6 +1,6 @@
 //! One step of a run's plan: what it is, what it needs, who does it, and where it is.
 
-use super::step_kind::StepKind;
+use super::{resources::Resources, step_kind::StepKind};
 use crate::{reason::run::Reason, time::Timestamp};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -118,35 +118,6 @@ pub enum ProcessWork {
 pub enum PortalWork {
     /// Makes a model version of the weights that a step has left; `evaluation`: the step with the answers, where there is one.
     Publish { weights: StepId, evaluation: Option<StepId> },
-}
-
-/// What a process asks to have; 0 = what there is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Resources {
-    pub gpus: u32,
-    /// Thousandths of a core.
-    pub cpu_millis: u32,
-    /// Also its limit: a process that takes more is ended.
-    pub memory_bytes: u64,
-    /// Over how many nodes it is spread, with one process and all of the above on each; 0 and 1 = it is not.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub nodes: u32,
-}
-
-const fn is_zero(n: &u32) -> bool {
-    *n == 0
-}
-
-impl Resources {
-    /// What both need that are parts of one process.
-    pub fn with(self, other: Self) -> Self {
-        Self {
-            gpus: self.gpus.max(other.gpus),
-            cpu_millis: self.cpu_millis.max(other.cpu_millis),
-            memory_bytes: self.memory_bytes.max(other.memory_bytes),
-            nodes: self.nodes.max(other.nodes),
-        }
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@ use crate::{
     ids::{BaseModelId, DatasetVersionId, PersonId, RunId},
     model::WeightsKind,
     reason::failure::Cause,
+    resource_request::ResourceRequest,
     run::{PortalWork, ProcessWork, Resources, plan::Wanted},
     settings::RunSettings,
 };
@@ -40,7 +41,8 @@ fn run_of(steps: Vec<Step>) -> Run {
 }
 
 fn queued(held_out_rows: u64) -> Run {
-    run_of(plan::plan(&Wanted { settings: &RunSettings::default(), result: WeightsKind::Adapter, held_out_rows, nodes: 1 }))
+    let (settings, resources) = (RunSettings::default(), ResourceRequest::default());
+    run_of(plan::plan(&Wanted { settings: &settings, result: WeightsKind::Adapter, held_out_rows, nodes: 1, resources: &resources }))
 }
 
 fn id(text: &str) -> StepId {

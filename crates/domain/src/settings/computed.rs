@@ -74,12 +74,8 @@ impl RunSettings {
         self.whole(MAX_SAMPLES).map_or(rows, |most| rows.min(most.into()))
     }
 
-    /// Optimiser steps for so many training rows, as the trainer counts them. With packing it is the most that there can be.
-    pub fn total_steps(&self, train_rows: u64) -> u64 {
-        self.steps_over(train_rows, 1)
-    }
-
-    /// The same where so many processes share the rows.
+    /// Optimiser steps for so many training rows that so many processes share, as the trainer counts them. With packing it is the most
+    /// that there can be.
     pub fn steps_over(&self, train_rows: u64, processes: u32) -> u64 {
         if let Some(steps) = self.whole(MAX_STEPS).filter(|steps| *steps > 0) {
             return steps.into();
@@ -127,11 +123,11 @@ mod tests {
     #[test]
     fn steps_are_counted_as_the_trainer_counts_them() {
         let of = |pairs: &[(&str, i32)]| pairs.iter().fold(RunSettings::default(), |s, (key, n)| s.with(key, *n));
-        assert_eq!(of(&[("num_train_epochs", 2), ("per_device_train_batch_size", 16)]).total_steps(65), 10);
-        assert_eq!(of(&[("max_steps", 7)]).total_steps(65), 7);
-        assert_eq!(of(&[("max_steps", -1), ("num_train_epochs", 1)]).total_steps(65), 9);
-        assert_eq!(of(&[("max_samples", 16), ("num_train_epochs", 1)]).total_steps(65), 2);
-        assert_eq!(of(&[("gradient_accumulation_steps", 4), ("num_train_epochs", 1)]).total_steps(65), 3);
+        assert_eq!(of(&[("num_train_epochs", 2), ("per_device_train_batch_size", 16)]).steps_over(65, 1), 10);
+        assert_eq!(of(&[("max_steps", 7)]).steps_over(65, 1), 7);
+        assert_eq!(of(&[("max_steps", -1), ("num_train_epochs", 1)]).steps_over(65, 1), 9);
+        assert_eq!(of(&[("max_samples", 16), ("num_train_epochs", 1)]).steps_over(65, 1), 2);
+        assert_eq!(of(&[("gradient_accumulation_steps", 4), ("num_train_epochs", 1)]).steps_over(65, 1), 3);
         let two_epochs = of(&[("num_train_epochs", 2), ("per_device_train_batch_size", 16)]);
         assert_eq!([1, 2, 3].map(|nodes| two_epochs.steps_over(65, nodes)), [10, 6, 4]);
     }

@@ -29,6 +29,7 @@ impl KubernetesEngine {
         }
         let namespace = self.options.namespace(&task.tenant);
         self.may_write().await?;
+        self.ensure_namespace(&task.tenant).await?;
         if let Some(found) = self.find_in(&namespace, &task.name).await? {
             return self.again(task, &found).await;
         }
@@ -48,6 +49,7 @@ impl KubernetesEngine {
                 create::<Job>(&self.api(&namespace), object, &doing).await?
             }
             TaskKind::Server => {
+                self.keep_budget(task).await?;
                 let service = server::service(task, &self.options);
                 self.put::<Service>(&task.tenant, &task.name, &service, &doing).await?;
                 let object = server::deployment(task, &self.options, &products, waits_for.as_deref());
@@ -68,6 +70,11 @@ impl KubernetesEngine {
     /// It is there already.
     async fn again(&self, task: &Task, found: &Found) -> Result<(), Error> {
         self.remember(&task.name, found.namespace());
+        if let Found::Server(now) = found
+            && !found.is_stopped()
+        {
+            return self.change_server(task, found, now).await;
+        }
         if found.hash() != task.hash() {
             return Err(Error::Different { name: task.name.clone() });
         }
@@ -82,15 +89,13 @@ impl KubernetesEngine {
                 let patch = Patch::Merge(json!({ "metadata": annotations, "spec": { "suspend": waits_for.is_some() } }));
                 self.api::<Job>(found.namespace()).patch(name, &by_us(), &patch).await.map(drop).map_err(doing)
             }
-            Found::Server(_) => {
-                let patch = Patch::Merge(json!({ "metadata": annotations, "spec": { "replicas": u32::from(waits_for.is_none()) } }));
-                self.api::<Deployment>(found.namespace()).patch(name, &by_us(), &patch).await.map(drop).map_err(doing)
-            }
+            // One that was stopped; the others were changed above.
+            Found::Server(_) => Ok(()),
         }
     }
 
     /// The first that is not there.
-    async fn missing(&self, namespace: &str, wanted: &[SecretRef]) -> Result<Option<String>, Error> {
+    pub(super) async fn missing(&self, namespace: &str, wanted: &[SecretRef]) -> Result<Option<String>, Error> {
         let secrets = self.api::<Secret>(namespace);
         for secret in wanted {
             // Only whether it is there: its text has no business here.
@@ -102,7 +107,7 @@ impl KubernetesEngine {
         Ok(None)
     }
 
-    async fn products(&self, task: &Task) -> Result<Vec<String>, Error> {
+    pub(super) async fn products(&self, task: &Task) -> Result<Vec<String>, Error> {
         match self.options.placement.product(task) {
             Some(product) => {
                 let nodes = self.nodes().await?;

@@ -3,19 +3,20 @@
 use super::{
     KubernetesEngine, Options, failed, label,
     names::{MANAGED_BY, TASK, TENANT},
+    namespaces,
     observe::{amount_of, product, requests},
-    pod::GPU,
+    pod::{GPU, MIG},
 };
 use crate::Error;
 use domain::{
     cluster::{Amounts, Cluster, Holder, Machine, MachineState},
     name::Name,
+    supply::Machines,
 };
+use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{Api, api::ListParams};
 use std::collections::BTreeMap;
-
-const MIG: &str = "nvidia.com/mig-";
 
 impl KubernetesEngine {
     pub async fn cluster(&self) -> Result<Cluster, Error> {
@@ -24,8 +25,35 @@ impl KubernetesEngine {
         let nodes = self.nodes().await?;
         // Pods that have ended hold nothing.
         let at_work = ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed");
-        let pods = Api::<Pod>::all(self.client.clone()).list(&at_work).await.map_err(failed(doing))?.items;
+        let pods = match self.options.account {
+            None => Api::<Pod>::all(self.client.clone()).list(&at_work).await.map_err(failed(doing))?.items,
+            Some(_) => self.pods_of_tenants(&at_work).await?,
+        };
         Ok(cluster(version, &nodes, &pods, &self.options))
+    }
+
+    /// How large the machines are, whoever has what of them.
+    pub async fn machines(&self) -> Result<Machines, Error> {
+        Ok(machines(&self.nodes().await?, &self.options))
+    }
+
+    /// Where our rights end at the tenants' namespaces.
+    async fn pods_of_tenants(&self, which: &ListParams) -> Result<Vec<Pod>, Error> {
+        let all = self.namespaces().await?;
+        let mut looks = futures::stream::iter(all).map(|namespace| self.pods_in(namespace, which)).buffer_unordered(namespaces::AT_A_TIME);
+        let mut out = Vec::new();
+        while let Some(found) = looks.try_next().await? {
+            out.extend(found);
+        }
+        Ok(out)
+    }
+
+    async fn pods_in(&self, namespace: String, which: &ListParams) -> Result<Vec<Pod>, Error> {
+        match self.api::<Pod>(&namespace).list(which).await {
+            Ok(pods) => Ok(pods.items),
+            Err(e) if self.is_absent(&namespace, &e).await => Ok(Vec::new()),
+            Err(e) => Err(failed(format!("looking at the pods in {namespace}"))(e)),
+        }
     }
 }
 
@@ -44,7 +72,16 @@ fn cluster(version: String, nodes: &[Node], pods: &[Pod], options: &Options) -> 
     }
     let mut machines: Vec<_> = nodes.iter().filter_map(|node| machine(node, &mut on)).collect();
     machines.sort_by(|a, b| a.name.cmp(&b.name));
-    Cluster { version, machines, used }
+    Cluster { version, machines, used, with_others: options.account.is_none() }
+}
+
+fn machines(nodes: &[Node], options: &Options) -> Machines {
+    let placement = &options.placement;
+    Machines {
+        mig_profile: placement.gpu_resource.strip_prefix(MIG).map(str::to_owned),
+        gpu_product: placement.gpu_product.clone(),
+        ..Machines::of(nodes.iter().filter_map(|node| machine(node, &mut BTreeMap::new())))
+    }
 }
 
 fn machine(node: &Node, on: &mut BTreeMap<&str, Vec<Holder>>) -> Option<Machine> {
@@ -101,7 +138,7 @@ fn amounts<'a>(all: impl Iterator<Item = (&'a str, u64)>) -> Amounts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kubernetes::golden_tests::options;
+    use crate::kubernetes::{Placement, golden_tests::options};
     use serde::de::DeserializeOwned;
     use serde_json::{Value, json};
 
@@ -145,5 +182,17 @@ mod tests {
         assert_eq!(seen.machines[1].holders[0].tenant, None);
         let used = &seen.used[&"acme".parse().unwrap()];
         assert_eq!((used.gpus, used.mig["1g.10gb"], used.cpu_milli, seen.used.len()), (3, 3, 1000, 1));
+        assert!(seen.with_others);
+    }
+
+    #[test]
+    fn each_size_of_machine_is_told_once_with_what_a_gpu_is_there() {
+        let nodes = [node("b", "True", true), node("a", "True", false), node("c", "Unknown", false)];
+        let seen = machines(&nodes, &options());
+        assert_eq!((seen.sizes.len(), seen.products(), seen.profiles()), (1, vec!["NVIDIA-H200".to_owned()], vec!["1g.10gb".to_owned()]));
+        assert_eq!((seen.sizes[0].has.gpus, seen.mig_profile, seen.gpu_product), (2, None, None));
+        let sliced = Placement { gpu_resource: "nvidia.com/mig-1g.10gb".into(), gpu_product: Some("H200".into()), ..Placement::default() };
+        let seen = machines(&nodes, &Options { placement: sliced, ..options() });
+        assert_eq!((seen.mig_profile.as_deref(), seen.gpu_product.as_deref()), (Some("1g.10gb"), Some("H200")));
     }
 }

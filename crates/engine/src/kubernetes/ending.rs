@@ -10,11 +10,9 @@ use k8s_openapi::api::{
     batch::v1::Job,
     core::v1::{ConfigMap, Pod, Service},
     networking::v1::NetworkPolicy,
+    policy::v1::PodDisruptionBudget,
 };
-use kube::{
-    Api,
-    api::{DeleteParams, ListParams, Patch},
-};
+use kube::api::{DeleteParams, ListParams, Patch};
 use serde_json::json;
 use std::time::Duration;
 
@@ -87,17 +85,24 @@ impl KubernetesEngine {
         self.may_write().await?;
         let doing = || failed(format!("removing {name}"));
         let labels = ListParams::default().labels(&names::of_task(name));
-        let namespaces = match self.find(name).await? {
-            Some(found) => vec![found.namespace().to_owned()],
-            None => {
-                let maps = Api::<ConfigMap>::all(self.client.clone()).list_metadata(&labels).await.map_err(doing())?;
-                maps.into_iter().filter_map(|m| m.metadata.namespace).filter(|n| self.options.is_ours(n)).collect()
-            }
+        let namespaces = match (self.place(name), self.find(name).await?) {
+            (_, Some(found)) => vec![found.namespace().to_owned()],
+            (Some(namespace), None) => vec![namespace],
+            (None, None) => self.namespaces().await?,
         };
         for namespace in namespaces {
+            let left = match self.api::<ConfigMap>(&namespace).list_metadata(&labels).await {
+                Ok(left) => left,
+                Err(e) if self.is_absent(&namespace, &e).await => continue,
+                Err(e) => return Err(doing()(e)),
+            };
+            if left.items.is_empty() && self.find_in(&namespace, name).await?.is_none() {
+                continue;
+            }
             let background = DeleteParams::background();
             gone(self.api::<Job>(&namespace).delete(name, &background).await, format!("removing {name}"))?;
             gone(self.api::<Deployment>(&namespace).delete(name, &background).await, format!("removing {name}"))?;
+            gone(self.api::<PodDisruptionBudget>(&namespace).delete(name, &background).await, format!("removing {name}"))?;
             gone(self.api::<Service>(&namespace).delete(name, &background).await, format!("removing {name}"))?;
             gone(self.api::<NetworkPolicy>(&namespace).delete(name, &background).await, format!("removing {name}"))?;
             self.api::<Pod>(&namespace).delete_collection(&deletion(Duration::ZERO), &labels).await.map_err(doing())?;

@@ -1,6 +1,6 @@
 //! The objects as they are sent, whole, in files that are read as a diff: `golden/`. `UPDATE_GOLDEN=1` writes them anew.
 
-use super::{Images, Options, Placement, PullPolicy, config_map, job, nodes, secret, server, tenant};
+use super::{Account, Images, Options, Placement, PullPolicy, account, config_map, job, nodes, secret, server, tenant};
 use crate::{Place, Resources, Runtime, SecretRef, Task, TaskKind};
 use domain::{compute::Compute, people::Role};
 use serde_json::Value;
@@ -11,6 +11,9 @@ pub fn options() -> Options {
         kubeconfig: None,
         namespace_prefix: "atelier-".into(),
         platform_namespace: "atelier".into(),
+        provision: true,
+        account: None,
+        reader: None,
         images: Images { task: "atelier/task:1".into(), trainer: "llamafactory:1".into(), vllm: "vllm:1".into() },
         image_pull_policy: PullPolicy::IfNotPresent,
         group_prefix: None,
@@ -29,6 +32,7 @@ fn small() -> Task {
         spec: r#"{"n":1}"#.into(),
         resources: Resources::default(),
         secrets: Vec::new(),
+        replicas: 1,
         deadline: None,
         grace: Duration::from_secs(10),
     }
@@ -41,6 +45,7 @@ fn full() -> Task {
             memory: Some(64 << 30),
             gpus: 2,
             gpu_product: Some("H200".into()),
+            mig_profile: None,
             shared_memory: Some(8 << 30),
             ephemeral_disk: Some(100 << 30),
             nodes: 0,
@@ -61,6 +66,7 @@ fn serving() -> Task {
         name: "ep-0123456789abcdef0123456789abcdef-1".into(),
         kind: TaskKind::Server,
         runtime: Runtime::Vllm,
+        replicas: 3,
         args: vec!["task".into(), "serve".into()],
         ..full()
     }
@@ -94,15 +100,19 @@ fn objects_are_built_as_they_are_written_down() {
         ..options.clone()
     };
     golden("job_placed", &job::job(&full(), &placed, &products, None));
+    let slice = Task { resources: Resources { gpus: 1, mig_profile: Some("1g.10gb".into()), ..Resources::default() }, ..small() };
+    golden("job_of_a_slice", &job::job(&slice, &options, &[], None));
     golden("job_over_nodes", &job::job(&spread(), &options, &products, None));
     golden("service_of_nodes", &nodes::service(&spread(), &options));
     golden("policy_of_nodes", &nodes::policy(&spread(), &options));
     golden("deployment", &server::deployment(&serving(), &options, &products, None));
+    golden("disruption_budget", &server::disruption_budget(&serving(), &options));
     golden("service", &server::service(&serving(), &options));
     golden("config_map", &config_map::config_map(&small(), &options));
     golden("secret", &secret::secret(&"acme".parse().unwrap(), "hub", "correct-horse", &options));
     let place = Place::of("acme".parse().unwrap());
     golden("tenant", &tenant_objects(&place, &options));
+    golden("bindings", &account::bindings(&place.tenant, &with_accounts()).into_iter().map(|wanted| wanted.object).collect::<Value>());
     let compute = Compute {
         gpus: Some(2),
         mig: [("1g.10gb".to_owned(), 4)].into(),
@@ -126,10 +136,50 @@ fn tenant_objects(place: &Place, options: &Options) -> Value {
     tenant::objects(place, options).into_iter().map(|wanted| wanted.object).collect()
 }
 
+fn with_accounts() -> Options {
+    let account = |name: &str, role: &str| Some(Account { name: name.into(), role: role.into() });
+    let (account, reader) = (account("atelier-controller", "atelier-runtime"), account("atelier-web", "atelier-reader"));
+    Options { account, reader, ..options() }
+}
+
+/// Somebody reads it, and applies it by hand.
+#[test]
+fn the_bundle_of_a_tenant_is_its_objects_and_what_the_portal_may_not_make_is_marked() {
+    let place = Place::of("acme".parse().unwrap());
+    let options = Options { provision: false, ..with_accounts() };
+    let bundle = super::place::bundle(&place, &options).unwrap();
+    let read: Vec<Value> = bundle.split("---\n").skip(1).map(|one| serde_yaml_ng::from_str(one).unwrap()).collect();
+    assert_eq!(Value::from(read), tenant_objects(&place, &options));
+    let by_others = tenant::objects(&place, &options).into_iter().filter(|w| w.by_others).map(|w| w.object["metadata"]["name"].clone());
+    assert_eq!(by_others.collect::<Vec<_>>(), ["atelier-acme", "atelier-runtime"]);
+    assert!(tenant::objects(&place, &with_accounts()).iter().all(|w| !w.by_others));
+}
+
+/// Whoever makes a namespace has no rights in it until the binding is there.
+#[test]
+fn the_rights_in_a_namespace_are_made_before_what_they_are_for() {
+    let place = Place::of("acme".parse().unwrap());
+    let kinds = |options: &Options| -> Vec<String> {
+        tenant::objects(&place, options).iter().map(|wanted| wanted.object["kind"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(kinds(&with_accounts())[..4], ["Namespace", "RoleBinding", "RoleBinding", "ServiceAccount"]);
+    assert!(!kinds(&options()).contains(&"RoleBinding".to_owned()));
+}
+
 #[test]
 fn the_longest_name_of_a_task_is_one_that_a_cluster_takes() {
     // The tenth try of the longest step; a Job's name is a label of its pods, and labels have 63 characters.
     assert!(format!("run-{}-evaluate-10", "0".repeat(32)).len() <= 63);
     // A pod of several has its number behind that, as the name of its host.
     assert!(format!("run-{}-train-10-63", "0".repeat(32)).len() <= 63);
+}
+
+/// Scaling replaces no pod, and a task of before there were replicas is still the same.
+#[test]
+fn how_many_replicas_there_are_is_no_part_of_what_a_task_is() {
+    let (three, one) = (serving(), Task { replicas: 1, ..serving() });
+    assert_eq!(three.hash(), one.hash());
+    let template = |task: &Task| server::deployment(task, &options(), &[], None)["spec"]["template"].clone();
+    assert_eq!(template(&three), template(&one));
+    assert_ne!(template(&one), template(&Task { spec: "{}".into(), ..one.clone() }), "what pods only read makes other pods too");
 }

@@ -10,7 +10,7 @@ use crate::{Cursor, Error, Output};
 use futures::{AsyncBufRead, AsyncBufReadExt};
 use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::{Api, api::LogParams};
-use std::pin::pin;
+use std::{collections::BTreeMap, pin::pin};
 
 /// How far a log was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,27 +50,89 @@ impl Place {
 /// `pod`: `None` = there is none yet, or none any more.
 pub async fn read(pods: &Api<Pod>, name: &str, pod: Option<&Pod>, from: &Cursor, limit: usize) -> Result<Output, Error> {
     let place = Place::of(from).ok_or_else(|| Error::BadCursor(name.to_owned()))?;
-    let nothing = Output { bytes: Vec::new(), next: from.clone() };
-    let Some((pod, pod_name)) = pod.and_then(|p| Some((p, p.metadata.name.as_deref()?))) else { return Ok(nothing) };
-    let Some(status) = observe::main_status(pod) else { return Ok(nothing) };
-    let params = LogParams {
-        container: Some(MAIN.into()),
-        timestamps: true,
-        // A server that was restarted by the cluster has ended for us; what it said before is what counts.
-        previous: status.restart_count > 0,
-        since_time: place.second(),
-        ..LogParams::default()
+    let (bytes, next) = match pod {
+        Some(pod) => of_pod(pods, name, pod, place, limit).await?,
+        None => (Vec::new(), place),
     };
-    match pods.log_stream(pod_name, &params).await {
-        Ok(stream) => {
-            let (bytes, next) = lines_after(pin!(stream), place, limit)
-                .await
-                .map_err(|e| Error::Away { doing: format!("reading the output of {name}"), said: e.to_string() })?;
-            Ok(Output { bytes, next: next.cursor() })
+    let next = if bytes.is_empty() { from.clone() } else { next.cursor() };
+    Ok(Output { bytes, next })
+}
+
+/// The logs of all pods of a server, one after the other, each from its own place: `POD=PLACE`, separated by a space.
+pub async fn read_each(api: &Api<Pod>, name: &str, pods: &[&Pod], from: &Cursor, limit: usize) -> Result<Output, Error> {
+    let mut places = Places::of(from).ok_or_else(|| Error::BadCursor(name.to_owned()))?;
+    let (mut bytes, share) = (Vec::new(), limit / pods.len().max(1));
+    let names: Vec<&str> = pods.iter().filter_map(|p| p.metadata.name.as_deref()).collect();
+    for pod in pods {
+        let Some(pod_name) = pod.metadata.name.as_deref() else { continue };
+        let (said, next) = of_pod(api, name, pod, places.place(pod_name), share).await?;
+        if !said.is_empty() {
+            bytes.extend(said);
+            places.0.insert(pod_name.to_owned(), next);
         }
-        // The container has not started yet (400), or its pod is gone.
-        Err(kube::Error::Api(status)) if status.code == 400 => Ok(nothing),
-        Err(e) if is_not_found(&e) => Ok(nothing),
+    }
+    if bytes.is_empty() {
+        return Ok(Output { bytes, next: from.clone() });
+    }
+    places.0.retain(|pod, _| names.contains(&pod.as_str()));
+    Ok(Output { bytes, next: places.cursor() })
+}
+
+/// How far the log of each pod was read.
+struct Places(BTreeMap<String, Place>);
+
+impl Places {
+    /// Behind the place of a version of this program that read one pod only.
+    const ANY: &str = "";
+
+    fn of(cursor: &Cursor) -> Option<Self> {
+        let one = |piece: &str| {
+            let (pod, place) = piece.split_once('=').unwrap_or((Self::ANY, piece));
+            Some((pod.to_owned(), Place::of(&Cursor::from_text(place))?))
+        };
+        cursor.as_str().split_ascii_whitespace().map(one).collect::<Option<_>>().map(Self)
+    }
+
+    fn place(&self, pod: &str) -> Place {
+        self.0.get(pod).or(self.0.get(Self::ANY)).copied().unwrap_or(Place::START)
+    }
+
+    fn cursor(&self) -> Cursor {
+        let pieces: Vec<_> = self.0.iter().map(|(pod, place)| format!("{pod}={}", place.cursor().as_str())).collect();
+        Cursor::from_text(pieces.join(" "))
+    }
+}
+
+/// What the container said after this place: first the one that the cluster has restarted since, then the one that runs.
+async fn of_pod(pods: &Api<Pod>, name: &str, pod: &Pod, from: Place, limit: usize) -> Result<(Vec<u8>, Place), Error> {
+    let (Some(pod_name), Some(status)) = (pod.metadata.name.as_deref(), observe::main_status(pod)) else {
+        return Ok((Vec::new(), from));
+    };
+    if status.restart_count > 0 {
+        let (bytes, next) = of_container(pods, name, pod_name, from, limit, true).await?;
+        if !bytes.is_empty() {
+            return Ok((bytes, next));
+        }
+    }
+    of_container(pods, name, pod_name, from, limit, false).await
+}
+
+async fn of_container(
+    pods: &Api<Pod>,
+    name: &str,
+    pod_name: &str,
+    place: Place,
+    limit: usize,
+    previous: bool,
+) -> Result<(Vec<u8>, Place), Error> {
+    let params = LogParams { container: Some(MAIN.into()), timestamps: true, previous, since_time: place.second(), ..LogParams::default() };
+    match pods.log_stream(pod_name, &params).await {
+        Ok(stream) => lines_after(pin!(stream), place, limit)
+            .await
+            .map_err(|e| Error::Away { doing: format!("reading the output of {name}"), said: e.to_string() }),
+        // The container has not started yet, or what was there before it is forgotten (400), or its pod is gone.
+        Err(kube::Error::Api(status)) if status.code == 400 => Ok((Vec::new(), place)),
+        Err(e) if is_not_found(&e) => Ok((Vec::new(), place)),
         Err(e) => Err(failed(format!("reading the output of {name}"))(e)),
     }
 }
@@ -200,6 +262,17 @@ mod tests {
         let (bytes, _) = futures::executor::block_on(lines_after(rest.as_bytes(), next, 1 << 20)).unwrap();
         assert_eq!(bytes, b"b\nc c\n\nd\n");
         assert!(cut_after(20).is_err(), "nothing came");
+    }
+
+    #[test]
+    fn each_pod_of_a_server_has_a_place_of_its_own() {
+        let places = Places::of(&Cursor::from_text("a=5+1 b=-7+2")).unwrap();
+        assert_eq!((places.place("a"), places.place("b")), (Place { at: 5, lines: 1 }, Place { at: -7, lines: 2 }));
+        assert_eq!(places.place("c"), Place::START, "a new one is read from its beginning");
+        assert_eq!(places.cursor().as_str(), "a=5+1 b=-7+2");
+        let earlier = Places::of(&Cursor::from_text("5+1")).unwrap();
+        assert_eq!(earlier.place("a"), Place { at: 5, lines: 1 }, "what a version noted that read one pod only");
+        assert!(Places::of(&Cursor::from_text("4711")).is_none() && Places::of(&Cursor::start()).unwrap().0.is_empty());
     }
 
     #[test]

@@ -28,6 +28,11 @@ pub const PROGRAM: &str = "program";
 
 /// Where a model server listens in its pod.
 pub const PORT: u16 = 8000;
+/// Where the program beside it says whether it takes calls.
+pub const READY_PORT: u16 = 8001;
+
+/// The API group of roles and bindings.
+pub const RBAC: &str = "rbac.authorization.k8s.io";
 
 /// The ResourceQuota of a tenant's namespace.
 pub const QUOTA: &str = "atelier";

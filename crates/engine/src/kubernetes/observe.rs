@@ -4,14 +4,15 @@ mod ended;
 mod nodes;
 mod pending;
 mod quota;
+mod replicas;
 mod requests;
 
 pub use pending::{Circumstances, product};
-pub use quota::with_holders;
+pub use quota::{holders_in, is_short};
 pub use requests::{amount_of, requests};
 
-use super::names::{HASH, MAIN, PORT, STOPPED, WAITS_FOR_SECRET};
-use crate::{Address, End, Observation, PendingCause, TaskState};
+use super::names::{HASH, MAIN, STOPPED, WAITS_FOR_SECRET};
+use crate::{End, Observation, PendingCause, Replica, TaskState};
 use k8s_openapi::{
     api::{
         apps::v1::Deployment,
@@ -92,12 +93,16 @@ impl Found {
     }
 
     pub fn observation(&self, pods: &[Pod], circumstances: &Circumstances) -> Observation {
-        let (state, addresses) = match self {
-            Self::Job(job) if self.nodes() > 1 => (nodes::state(self, job, self.pods(pods), circumstances), Vec::new()),
-            Self::Job(job) => (self.job_state(job, self.pod(pods), circumstances), Vec::new()),
-            Self::Server(server) => self.server_state(server, &self.pods(pods), circumstances),
+        let (state, replicas, wanted) = match self {
+            Self::Job(job) if self.nodes() > 1 => (nodes::state(self, job, self.pods(pods), circumstances), Vec::new(), 0),
+            Self::Job(job) => (self.job_state(job, self.pod(pods), circumstances), Vec::new(), 0),
+            Self::Server(server) => {
+                let mine = self.pods(pods);
+                let wanted = server.spec.as_ref().and_then(|s| u32::try_from(s.replicas?).ok()).unwrap_or(1);
+                (self.server_state(server, &mine, circumstances), self.replicas(server, &mine, circumstances), wanted)
+            }
         };
-        Observation { name: self.name().to_owned(), hash: self.hash().to_owned(), state, addresses }
+        Observation { name: self.name().to_owned(), hash: self.hash().to_owned(), state, replicas, wanted }
     }
 
     /// Somebody else has suspended the Job: its pods go away, and come again when it is resumed. One that has finished stays so.
@@ -129,28 +134,33 @@ impl Found {
         TaskState::Pending(pending::cause(pod, circumstances))
     }
 
-    fn server_state(&self, server: &Deployment, pods: &[&Pod], circumstances: &Circumstances) -> (TaskState, Vec<Address>) {
-        let staying = || pods.iter().filter(|p| p.metadata.deletion_timestamp.is_none());
-        // One that ended was a server with adapters in memory: what the cluster starts in its place has none, and is ended with it.
-        if let Some(end) = staying().find_map(|p| ended::of_server(p)) {
-            return (TaskState::Ended(end), Vec::new());
+    fn server_state(&self, server: &Deployment, pods: &[&Pod], circumstances: &Circumstances) -> TaskState {
+        let staying: Vec<&Pod> =
+            pods.iter().filter(|p| p.metadata.deletion_timestamp.is_none() && !replicas::is_over(p)).copied().collect();
+        // The cluster starts them again, each by itself: as long as one answers or is on its way, there is a server.
+        let ends: Vec<End> = staying.iter().filter_map(|p| replicas::failed(p)).collect();
+        if let Some(end) = ends.first().filter(|_| ends.len() == staying.len() && !self.is_stopped()) {
+            return TaskState::Ended(end.clone());
         }
         // One that is going away still runs, and holds what it holds.
-        if let Some(running) = staying().chain(pods.iter()).find_map(|p| running(p)) {
-            return (running, staying().filter_map(|p| address(p)).collect());
+        if let Some(running) = staying.iter().chain(pods).find_map(|p| running(p)) {
+            return running;
         }
         if self.is_stopped() {
-            return (TaskState::Ended(End::Signalled { signal: 15 }), Vec::new());
+            return TaskState::Ended(End::Signalled { signal: 15 });
         }
         if let Some(secret) = self.waits_for_secret() {
-            return (TaskState::Pending(PendingCause::Secret { secret: secret.to_owned() }), Vec::new());
+            return TaskState::Pending(PendingCause::Secret { secret: secret.to_owned() });
         }
-        let pod = staying().next_back().copied();
-        let cause = match pod {
+        let pod = staying.last().copied();
+        TaskState::Pending(match pod {
             None => pending::of_deployment(server).unwrap_or(PendingCause::Starting),
             Some(_) => pending::cause(pod, circumstances),
-        };
-        (TaskState::Pending(cause), Vec::new())
+        })
+    }
+
+    fn replicas(&self, server: &Deployment, pods: &[&Pod], circumstances: &Circumstances) -> Vec<Replica> {
+        replicas::of_server(server, pods, self.hash(), circumstances)
     }
 }
 
@@ -175,15 +185,6 @@ fn running(pod: &Pod) -> Option<TaskState> {
     let since = main_status(pod)?.state.as_ref()?.running.as_ref()?.started_at.as_ref().map_or(0, millis);
     let node = pod.spec.as_ref().and_then(|s| s.node_name.clone()).unwrap_or_default();
     Some(TaskState::Running { since, node })
-}
-
-fn address(pod: &Pod) -> Option<Address> {
-    running(pod)?;
-    let status = pod.status.as_ref()?;
-    let ip = status.pod_ip.as_deref().filter(|ip| !ip.is_empty())?;
-    let ready = status.conditions.iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True");
-    let host = if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
-    Some(Address { url: format!("http://{host}:{PORT}"), ready })
 }
 
 fn millis(time: &Time) -> i64 {

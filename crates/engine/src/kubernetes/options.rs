@@ -16,6 +16,13 @@ pub struct Options {
     pub namespace_prefix: String,
     /// Where the portal's own objects are.
     pub platform_namespace: String,
+    /// Whether the portal makes namespaces, and gives itself its rights there. Else somebody else applies what [`super::KubernetesEngine::tenant_bundle`] gives, and
+    /// what of it is missing is only told.
+    pub provision: bool,
+    /// By which rights the portal works in tenants' namespaces, where it has none of its own everywhere; `None` = it has.
+    pub account: Option<Account>,
+    /// Who only shows what is there, where that is a process of its own: the account above gives it its rights. `None` = nobody.
+    pub reader: Option<Account>,
     pub images: Images,
     pub image_pull_policy: PullPolicy,
     /// Before a group's name in the names by which the API server knows groups of people (its `--oidc-groups-prefix`, and the slash of
@@ -24,6 +31,15 @@ pub struct Options {
     /// Networks (`10.1.2.0/24`) in which the object store is, for the policies that say what pods may reach; none = not told.
     pub store_networks: Vec<String>,
     pub placement: Placement,
+}
+
+/// Who a process of the portal is in its cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Its ServiceAccount, in the platform's namespace.
+    pub name: String,
+    /// The ClusterRole that holds what it needs in a tenant's namespace.
+    pub role: String,
 }
 
 /// Container images by what they hold.
@@ -93,6 +109,9 @@ mod tests {
             kubeconfig: None,
             namespace_prefix: "atelier-".into(),
             platform_namespace: "atelier".into(),
+            provision: true,
+            account: None,
+            reader: None,
             images,
             image_pull_policy: PullPolicy::default(),
             group_prefix: None,

@@ -1,6 +1,6 @@
 //! On which nodes pods go, and before which others: what whoever runs the cluster decides for all of them.
 
-use super::pod::{GPU, GPU_PRODUCT};
+use super::pod::{GPU, GPU_PRODUCT, MIG};
 use crate::Task;
 use serde_json::{Value, json};
 use std::{fmt, str::FromStr};
@@ -70,6 +70,14 @@ impl Toleration {
 }
 
 impl Placement {
+    /// The resource by which a task asks for its GPUs.
+    pub(super) fn gpu_resource_of(&self, task: &Task) -> String {
+        match &task.resources.mig_profile {
+            Some(profile) => format!("{MIG}{profile}"),
+            None => self.gpu_resource.clone(),
+        }
+    }
+
     /// The GPU product that a task waits for, if it has GPUs at all.
     pub(super) fn product<'a>(&'a self, task: &'a Task) -> Option<&'a str> {
         task.resources.gpu_product.as_deref().or(self.gpu_product.as_deref()).filter(|_| task.resources.gpus > 0)

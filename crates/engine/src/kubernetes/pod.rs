@@ -7,6 +7,7 @@ use super::{
     nodes, secret,
 };
 use crate::{Task, TaskKind};
+use domain::resource_request::{is_of_product, product_label};
 use serde_json::{Map, Value, json};
 
 /// The user that everything in a pod runs as.
@@ -15,7 +16,7 @@ const USER: u32 = 1000;
 pub const GPU_PRODUCT: &str = "nvidia.com/gpu.product";
 pub const GPU: &str = "nvidia.com/gpu";
 /// Before the profile of a share of a GPU: `nvidia.com/mig-1g.10gb`.
-const MIG: &str = "nvidia.com/mig-";
+pub const MIG: &str = "nvidia.com/mig-";
 
 /// Whether a resource of this name is GPUs, or shares of them.
 pub fn is_gpu(resource: &str) -> bool {
@@ -52,13 +53,10 @@ pub fn template(task: &Task, options: &Options, products: &[String]) -> Value {
 /// The labels among `labels` that a product's name is a part of; where there is none, the name as a label: the task then waits for
 /// such a node. Blanks are not allowed in labels, and stand there as `-`.
 pub fn products_like(product: &str, labels: impl IntoIterator<Item = String>) -> Vec<String> {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
-    let asked: String = product.chars().take(63).map(plain).collect();
-    let asked = asked.trim_matches(['-', '_', '.']).to_owned();
-    let mut found: Vec<_> = labels.into_iter().filter(|l| l.to_lowercase().contains(&asked.to_lowercase())).collect();
+    let mut found: Vec<_> = labels.into_iter().filter(|label| is_of_product(label, product)).collect();
     found.sort();
     found.dedup();
-    if found.is_empty() { vec![asked] } else { found }
+    if found.is_empty() { vec![product_label(product)] } else { found }
 }
 
 fn restricted() -> Value {
@@ -116,7 +114,7 @@ fn main_container(task: &Task, options: &Options) -> Value {
             // Where the image does not say which one.
             { "name": "ATELIER_PYTHON", "value": "python3" },
         ],
-        "resources": resources(task, &options.placement.gpu_resource),
+        "resources": resources(task, &options.placement.gpu_resource_of(task)),
         "securityContext": restricted(),
         "volumeMounts": mounts,
         // The last words of a task are in its log and in its verdict, not in a file of the node.
@@ -128,12 +126,6 @@ fn main_container(task: &Task, options: &Options) -> Value {
         // Which one it is, the Job tells.
         env.push(json!({ "name": "ATELIER_NODES", "value": task.nodes().to_string() }));
         env.push(json!({ "name": "ATELIER_FIRST_NODE", "value": nodes::first(task) }));
-    }
-    if server {
-        container["ports"] = json!([{ "name": "http", "containerPort": PORT }]);
-        // A model server on a CPU may be busy for a while; the one inside looks for a server that hangs.
-        container["readinessProbe"] =
-            json!({ "httpGet": { "path": "/health", "port": "http" }, "periodSeconds": 2, "timeoutSeconds": 20, "failureThreshold": 3 });
     }
     container
 }

@@ -1,24 +1,19 @@
 //! The namespace of a tenant: what its pods may be, ask for and reach, and who may look. Pure: what should be there, as objects.
 
 use super::{
-    Options,
-    names::{self, FIELD_MANAGER, MANAGED_BY, PORT, TENANT},
+    Options, account,
+    names::{self, FIELD_MANAGER, MANAGED_BY, PORT, RBAC, TENANT},
     pod::GPU,
+    wanted::Wanted,
 };
 use crate::Place;
 use domain::{compute::Compute, people::Role};
+use ipnet::IpNet;
 use serde_json::{Map, Value, json};
+use std::net::IpAddr;
 
 /// Addresses of the machine a pod runs on, and of what hands out its credentials: no business of any task.
 const METADATA: &str = "169.254.0.0/16";
-const RBAC: &str = "rbac.authorization.k8s.io";
-
-/// An object, and what it says in the words of the admin's page.
-#[derive(Clone, Debug)]
-pub struct Wanted {
-    pub object: Value,
-    pub content: String,
-}
 
 /// In the order in which they are applied: what limits before what could use it.
 pub fn objects(place: &Place, options: &Options) -> Vec<Wanted> {
@@ -30,13 +25,15 @@ pub fn objects(place: &Place, options: &Options) -> Vec<Wanted> {
         of_namespace[format!("pod-security.kubernetes.io/{mode}")] = json!("restricted");
     }
     let whole = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace, "labels": of_namespace } });
-    let mut out = vec![Wanted { object: whole, content: "Pod Security restricted".into() }];
+    let mut out = vec![Wanted { object: whole, content: "Pod Security restricted".into(), by_others: !options.provision }];
+    // All that follows is made by these rights.
+    out.extend(account::bindings(tenant, options));
     let mut within = |api: &str, kind: &str, name: &str, content: String, rest: Value| {
         let mut object = json!({ "apiVersion": api, "kind": kind, "metadata": { "name": name, "namespace": namespace, "labels": labels } });
         if let (Some(object), Value::Object(rest)) = (object.as_object_mut(), rest) {
             object.extend(rest);
         }
-        out.push(Wanted { object, content });
+        out.push(Wanted { object, content, by_others: false });
     };
     // The account that a pod gets which names none.
     let no_token = "no token in any pod".to_owned();
@@ -140,6 +137,15 @@ fn policies(options: &Options) -> Vec<(&'static str, String, Value)> {
     ]
 }
 
+/// Whether the policies above let a pod reach this address outside of its namespace. DNS is only a port, and in one namespace.
+pub fn lets_reach(options: &Options, address: IpAddr) -> bool {
+    let holds = |network: &str| network.parse::<IpNet>().is_ok_and(|n| n.contains(&address));
+    match options.store_networks.as_slice() {
+        [] => address.is_ipv4() && !holds(METADATA),
+        networks => networks.iter().any(|network| holds(network)),
+    }
+}
+
 /// Owners and engineers see the same of the cluster: what differs between them is done in the portal.
 const fn role_name(role: Role) -> &'static str {
     match role {
@@ -175,4 +181,21 @@ fn groups_of(place: &Place, role: Role) -> Vec<String> {
     groups.sort();
     groups.dedup();
     groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kubernetes::golden_tests::options;
+
+    #[test]
+    fn an_address_is_in_reach_where_a_policy_says_so() {
+        let reach = |networks: &[&str], address: &str| {
+            let options = Options { store_networks: networks.iter().map(|n| (*n).to_owned()).collect(), ..options() };
+            lets_reach(&options, address.parse().unwrap())
+        };
+        assert!(reach(&[], "10.96.0.1") && !reach(&[], "169.254.169.254") && !reach(&[], "fd00::1"));
+        assert!(reach(&["10.1.2.0/24"], "10.1.2.9") && !reach(&["10.1.2.0/24"], "10.1.3.9"));
+        assert!(!reach(&["no network"], "10.1.2.9"));
+    }
 }

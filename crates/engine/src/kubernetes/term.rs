@@ -15,8 +15,14 @@ use kube::{
 };
 use serde_json::json;
 
-const OBJECT: &str = "atelier-term";
+/// What holds the highest term.
+pub const OBJECT: &str = "atelier-term";
 const KEY: &str = "term";
+
+/// The term that the object says.
+pub(super) fn of(object: &ConfigMap) -> Option<i64> {
+    object.data.as_ref()?.get(KEY)?.parse().ok()
+}
 
 impl KubernetesEngine {
     /// Refuses whoever's term is over; the first look of a term ends all earlier ones.
@@ -26,7 +32,7 @@ impl KubernetesEngine {
         let maps: Api<ConfigMap> = self.api(&self.options.platform_namespace);
         loop {
             let seen = maps.get_opt(OBJECT).await.map_err(doing())?;
-            let known = seen.as_ref().and_then(|m| m.data.as_ref()?.get(KEY)?.parse::<i64>().ok());
+            let known = seen.as_ref().and_then(of);
             match known {
                 Some(current) if current > mine => return Err(Error::Outdated { mine, current }),
                 Some(current) if current == mine => return Ok(()),

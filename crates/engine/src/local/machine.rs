@@ -17,14 +17,16 @@ pub fn obstacle(runtime: &Runtime, resources: &Resources, folder: &Path) -> Opti
         // What cannot be told is not held against the task.
         has.filter(|has| needs > *has).map(|has| PendingCause::NoNodeFits { needs: amount(needs), has: amount(has) })
     };
-    let Resources { cpu_milli, memory, gpus, gpu_product, shared_memory, ephemeral_disk, nodes } = resources;
+    let Resources { cpu_milli, memory, gpus, gpu_product, mig_profile, shared_memory, ephemeral_disk, nodes } = resources;
+    // Slices are nothing that this machine gives: no product is called so.
+    let product = mig_profile.as_deref().or(gpu_product.as_deref());
     let cores = || std::thread::available_parallelism().ok().map(|n| n.get() as u64 * 1000);
     let one = (*nodes > 1).then_some(PendingCause::NoNodeFits { needs: Amount::Nodes { count: *nodes }, has: Amount::Nodes { count: 1 } });
     one.or_else(|| cpu_milli.and_then(|n| too_much(n, cores(), |milli| Amount::Cpu { milli })))
         .or_else(|| memory.and_then(|n| too_much(n, total_memory(), |bytes| Amount::Memory { bytes })))
         .or_else(|| shared_memory.and_then(|n| too_much(n, size(Path::new("/dev/shm")), |bytes| Amount::SharedMemory { bytes })))
         .or_else(|| ephemeral_disk.and_then(|n| too_much(n, free(folder), |bytes| Amount::EphemeralDisk { bytes })))
-        .or_else(|| (*gpus > 0).then(|| no_gpus(*gpus, gpu_product.as_deref(), &gpu_products())).flatten())
+        .or_else(|| (*gpus > 0).then(|| no_gpus(*gpus, product, &gpu_products())).flatten())
 }
 
 fn no_gpus(count: u32, product: Option<&str>, there: &[String]) -> Option<PendingCause> {
@@ -72,6 +74,8 @@ mod tests {
         assert_eq!(said(Resources { memory: Some(1 << 20), cpu_milli: Some(100), ..Resources::default() }), None);
         let memory = said(Resources { memory: Some(1 << 60), ..Resources::default() });
         assert!(matches!(memory, Some(PendingCause::NoNodeFits { has: Amount::Memory { bytes }, .. }) if bytes > 0), "{memory:?}");
+        let slice = said(Resources { gpus: 1, mig_profile: Some("1g.10gb".into()), ..Resources::default() });
+        assert!(matches!(slice, Some(PendingCause::NoNodeFits { has: Amount::Gpus { count: 0, .. }, .. })), "{slice:?}");
         let nodes = said(Resources { nodes: 2, ..Resources::default() });
         assert_eq!(
             nodes.map(|n| n.said().split('.').next().unwrap().to_owned()).as_deref(),

@@ -24,6 +24,13 @@ pub fn put(root: &Path, tenant: &Name, compute: &Compute) -> Result<(), Error> {
     write().map_err(because(format!("keeping the quota of {tenant}")))
 }
 
+pub fn remove(root: &Path, tenant: &Name) -> Result<(), Error> {
+    match std::fs::remove_file(file_of(root, tenant)) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(because(format!("forgetting the quota of {tenant}"))(e)),
+        _ => Ok(()),
+    }
+}
+
 /// No limit where nobody has set one.
 pub fn of(root: &Path, tenant: &Name) -> Result<Compute, Error> {
     let doing = because(format!("reading the quota of {tenant}"));

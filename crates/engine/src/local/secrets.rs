@@ -34,6 +34,14 @@ pub fn remove(root: &Path, tenant: &Name, name: &str) -> Result<(), Error> {
     }
 }
 
+/// All of a tenant.
+pub fn remove_all(root: &Path, tenant: &Name) -> Result<(), Error> {
+    match std::fs::remove_dir_all(root.join(".secrets").join(tenant.as_str())) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(because(format!("forgetting the secrets of {tenant}"))(e)),
+        _ => Ok(()),
+    }
+}
+
 /// The first that is not there.
 pub fn missing(root: &Path, tenant: &Name, wanted: &[SecretRef]) -> Result<Option<PendingCause>, Error> {
     for secret in wanted {

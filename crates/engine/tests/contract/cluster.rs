@@ -4,7 +4,7 @@
 use crate::world::World;
 use engine::{
     Engine,
-    kubernetes::{Images, KubernetesEngine, Options, Placement, PullPolicy},
+    kubernetes::{Account, Images, KubernetesEngine, Options, Placement, PullPolicy},
 };
 use serde_json::Value;
 use std::{
@@ -121,6 +121,13 @@ pub async fn engine(cluster: &Cluster, program: String) -> (String, Engine) {
     (prefix, Engine::Kubernetes(KubernetesEngine::new(options).await.unwrap()))
 }
 
+/// Of a portal that may make no namespaces.
+pub async fn verifying_engine(cluster: &Cluster) -> (String, Engine) {
+    let (prefix, options) = options(cluster, "none".into());
+    let account = Some(Account { name: "atelier-controller".into(), role: "atelier-runtime".into() });
+    (prefix, Engine::Kubernetes(KubernetesEngine::new(Options { provision: false, account, ..options }).await.unwrap()))
+}
+
 fn options(cluster: &Cluster, program: String) -> (String, Options) {
     let prefix = format!("c{}-{}-", std::process::id(), WORLDS.fetch_add(1, Ordering::Relaxed));
     let system = cluster.description["images"]["task"].as_str().expect("an image with a shell and Python").to_owned();
@@ -128,6 +135,9 @@ fn options(cluster: &Cluster, program: String) -> (String, Options) {
         kubeconfig: Some(PathBuf::from(cluster.text("kubeconfig"))),
         namespace_prefix: prefix.clone(),
         platform_namespace: format!("{prefix}platform"),
+        provision: true,
+        account: None,
+        reader: None,
         images: Images { task: program, trainer: system.clone(), vllm: system },
         image_pull_policy: PullPolicy::IfNotPresent,
         group_prefix: Some("oidc:/".into()),

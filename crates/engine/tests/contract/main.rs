@@ -9,6 +9,7 @@ mod local;
 mod nodes;
 mod output;
 mod places;
+mod rolling;
 mod waits;
 mod world;
 

@@ -24,16 +24,14 @@ pub async fn reading_on_from_a_cursor_loses_and_doubles_no_line(world: &World) {
 }
 
 pub async fn a_server_has_an_address_that_is_ready_when_it_takes_connections(world: &World) {
-    let listens =
-        "echo ready; sleep 3; cd $HOME; mkdir served; echo well > served/health; exec python3 -m http.server --directory served $PORT";
+    let listens = "echo ready; sleep 3; cd $HOME; mkdir served; echo well > served/ready; [ -z \"$READY_PORT\" ] || python3 -m http.server --directory served $READY_PORT & exec python3 -m http.server --directory served $PORT";
     world.engine.apply(&world.server("ep-1", listens)).await.unwrap();
     let seen = world.until("ep-1", |o| o.state.is_running()).await;
-    assert_eq!(seen.addresses.len(), 1);
-    assert!(!seen.addresses[0].ready, "nothing listens yet");
-    let ready = world.until("ep-1", |o| o.addresses.iter().any(|a| a.ready)).await;
-    assert_eq!(ready.addresses[0].url, seen.addresses[0].url, "a place stays the same");
+    assert_eq!((seen.replicas.len(), seen.ready()), (1, Vec::new()), "nothing listens yet");
+    let ready = world.until("ep-1", |o| !o.ready().is_empty()).await;
+    assert_eq!(ready.replicas[0].address, seen.replicas[0].address, "a place stays the same");
     world.engine.apply(&world.job("job-1", "sleep 60")).await.unwrap();
-    assert_eq!(world.until("job-1", |o| o.state.is_running()).await.addresses, []);
+    assert_eq!(world.until("job-1", |o| o.state.is_running()).await.replicas, []);
     for name in ["ep-1", "job-1"] {
         world.engine.remove(name).await.unwrap();
     }

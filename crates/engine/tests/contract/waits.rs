@@ -23,7 +23,7 @@ pub async fn a_task_that_fits_nowhere_waits_and_says_what_is_missing(world: &Wor
     let runtime = Runtime::Image("registry.invalid/no-such-image:1".into());
     world.engine.apply(&Task { runtime, ..world.job("job-3", "echo ran") }).await.unwrap();
     let seen = world.until("job-3", |o| matches!(o.state, TaskState::Pending(PendingCause::Image { .. }))).await;
-    assert_eq!(seen.addresses, []);
+    assert_eq!(seen.replicas, []);
     for name in ["job-1", "job-2", "job-3"] {
         assert_eq!(world.said(name).await, "");
     }

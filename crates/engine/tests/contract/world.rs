@@ -29,6 +29,7 @@ impl World {
             spec: script.into(),
             resources: Resources::default(),
             secrets: Vec::new(),
+            replicas: 1,
             deadline: None,
             grace: Duration::from_secs(20),
         }

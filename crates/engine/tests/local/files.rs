@@ -1,7 +1,7 @@
 //! What lies in a task's folder: output, addresses of servers, files beside the spec.
 
 use crate::house::{House, job, server};
-use engine::{Address, Cursor, Error};
+use engine::{Cursor, Error};
 
 #[tokio::test]
 async fn output_is_read_in_whole_lines_from_an_offset() {
@@ -41,13 +41,14 @@ async fn servers_get_ports_of_their_own() {
     let seen = engine.list("ep-").await.unwrap();
     assert_eq!(seen.iter().map(|o| o.name.as_str()).collect::<Vec<_>>(), ["ep-1", "ep-2"]);
     assert!(seen.iter().all(|o| o.state.is_running() && o.hash == server(&o.name).hash()));
-    assert_ne!(seen[0].addresses, seen[1].addresses);
+    assert_ne!(seen[0].replicas[0].address, seen[1].replicas[0].address);
     for o in seen {
         let port = house.file(&o.name, "output").unwrap().trim().trim_start_matches("port ").to_owned();
-        assert_eq!(o.addresses, [Address { url: format!("http://127.0.0.1:{port}"), ready: false }], "nothing listens there");
+        assert_eq!(o.replicas[0].address, Some(format!("http://127.0.0.1:{port}")));
+        assert!(o.ready().is_empty(), "nothing listens there");
         engine.remove(&o.name).await.unwrap();
     }
-    assert_eq!(engine.observe("job-1").await.unwrap().unwrap().addresses, []);
+    assert_eq!(engine.observe("job-1").await.unwrap().unwrap().replicas, []);
     assert_eq!(house.file("job-1", "output").as_deref(), Some("port\n"));
     engine.remove("job-1").await.unwrap();
 }

@@ -135,6 +135,7 @@ pub fn job(name: &str) -> Task {
         spec: "{\"n\":1}".into(),
         resources: Resources::default(),
         secrets: Vec::new(),
+        replicas: 1,
         deadline: None,
         grace: Duration::from_secs(10),
     }

@@ -3,7 +3,9 @@
 use super::{
     Halt, Leader,
     endpoint_output::{self, Beside},
-    external, holders, output, places, store_keys, sweep,
+    external, holders, output, places,
+    server_task::{change, files_of, needed_rank, task_of},
+    store_keys, sweep,
     tasks::{self, GRACE, TaskBuilder},
 };
 use crate::{
@@ -13,11 +15,9 @@ use crate::{
 };
 use domain::{
     audit::Detail,
-    base_model::StoredFile,
     endpoint::{AdapterState, EndpointEvent, EndpointState},
-    ids::{EndpointId, ModelVersionId},
+    ids::EndpointId,
     name::Name,
-    problem::Problem,
     reason::endpoint::{EndpointReason, ServerEnd},
     run::LogLevel,
     task_spec::{WantedAdapter, WantedAdapters},
@@ -60,14 +60,14 @@ pub(super) async fn reconcile(leader: Leader, tenant: Name, id: EndpointId) -> R
 async fn bring_forward(leader: &Leader, record: &EndpointRecord) -> Result<(), Halt> {
     let (tenant, state) = (&record.endpoint.tenant, record.endpoint.state);
     let owner = leader.platform.store().tenant(tenant).await.doing("reading a tenant")?;
-    if owner.is_some_and(|t| t.state == TenantState::Suspended) && state.wants_server() {
+    if owner.is_some_and(|t| t.state != TenantState::Active) && state.wants_server() {
         return hold(leader, record).await;
     }
     match state {
+        _ if record.endpoint.has_server() => follow(leader, record).await,
         EndpointState::Wanted | EndpointState::Degraded => launch(leader, record).await,
-        EndpointState::Starting | EndpointState::Ready => follow(leader, record).await,
         EndpointState::Stopping => stop(leader, record).await,
-        EndpointState::Stopped | EndpointState::Failed => Ok(()),
+        EndpointState::Starting | EndpointState::Ready | EndpointState::Stopped | EndpointState::Failed => Ok(()),
     }
 }
 
@@ -97,6 +97,7 @@ async fn launch(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {
     now.endpoint.state = state;
     now.endpoint.reason = EndpointReason::Starting;
     now.endpoint.addresses.clear();
+    now.endpoint.replicas.clear();
     now.endpoint.ready_at = None;
     now.launch += 1;
     now.max_lora_rank = rank;
@@ -110,63 +111,60 @@ async fn launch(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {
     Ok(())
 }
 
-async fn needed_rank(leader: &Leader, record: &EndpointRecord) -> Result<u32, Halt> {
-    if record.endpoint.merged_version.is_some() {
-        return Ok(0);
-    }
-    let mut ranks = Vec::new();
-    for a in &record.endpoint.attachments {
-        let version = leader.platform.store().model_version(&record.endpoint.tenant, a.version).await.doing("reading a model version")?;
-        ranks.extend(version.map(|v| v.settings.lora_rank()));
-    }
-    Ok(tasks::max_lora_rank(ranks))
-}
-
 async fn follow(leader: &Leader, record: &EndpointRecord) -> Result<(), Halt> {
     let engine = leader.platform.engine();
     let e = &record.endpoint;
     let name = tasks::endpoint_task(e.id, record.launch);
-    let seen = engine.observe(&name).await.doing("looking at a model server")?;
-    let Some(seen) = seen else {
-        if e.state == EndpointState::Ready || record.output != Cursor::start() {
+    let Some(seen) = observe(leader, record, &name).await? else {
+        if e.state != EndpointState::Starting || record.output != Cursor::start() {
             return died(leader, record, None).await;
         }
         return start(leader, record, &name).await;
     };
-    if let TaskState::Pending(cause) = seen.state {
+    if let TaskState::Pending(cause) = &seen.state {
         // Applied again, it starts as soon as it can.
         start(leader, record, &name).await?;
-        let cause = holders::named(leader, &e.tenant, cause).await?;
-        return say(leader, record, EndpointReason::Pending { cause }).await;
+        let cause = cause.clone();
+        look(leader, record, &name, seen).await?;
+        // Of one that has answered, the replicas say it.
+        return match e.state {
+            EndpointState::Starting => say(leader, record, EndpointReason::Pending { cause }).await,
+            _ => Ok(()),
+        };
     }
     if seen.state.is_running() {
         let rank = needed_rank(leader, record).await?;
         if rank > record.max_lora_rank {
-            return restart_for_rank(leader, record, rank).await;
+            return match engine.rolls() {
+                true => raise_rank(leader, record, rank).await,
+                false => restart_for_rank(leader, record, rank).await,
+            };
+        }
+        if engine.rolls() {
+            change(leader, record, &seen).await?;
         }
         put_adapters(leader, record, &name).await?;
     }
     read(leader, record, &name).await?;
-    moved(leader, record, &name, ready(&seen)).await?;
     match seen.state.end() {
         Some(end) => died(leader, record, Some(ServerEnd::Ended(end.clone()))).await,
-        None => Ok(()),
+        None => look(leader, record, &name, seen).await,
+    }
+}
+
+async fn observe(leader: &Leader, record: &EndpointRecord, task: &str) -> Result<Option<Observation>, Halt> {
+    let engine = leader.platform.engine();
+    engine.belongs_to(task, &record.endpoint.tenant);
+    let seen = engine.observe(task).await.doing("looking at a model server")?;
+    match seen {
+        Some(seen) => holders::named_in(leader, &record.endpoint.tenant, seen).await.map(Some),
+        None => Ok(None),
     }
 }
 
 async fn start(leader: &Leader, record: &EndpointRecord, name: &str) -> Result<(), Halt> {
     let e = &record.endpoint;
-    let base = match &e.base {
-        Some(base) => leader.platform.store().base_model(base.id).await.doing("reading the base model")?,
-        None => None,
-    };
-    let base = base.ok_or_else(|| Problem::not_found("The base model"))?;
-    let tasks = TaskBuilder { location: leader.platform.location(), limits: leader.platform.task_limits() };
-    let files = match e.merged_version {
-        Some(version) => files_of(leader, &e.tenant, version).await?,
-        None => base.files.clone(),
-    };
-    let task = tasks.serve(record, &base, &files);
+    let task = task_of(leader, record).await?;
     if let Err(cause) = places::ready(leader, &e.tenant).await? {
         return say(leader, record, EndpointReason::Pending { cause }).await;
     }
@@ -182,11 +180,6 @@ async fn start(leader: &Leader, record: &EndpointRecord, name: &str) -> Result<(
             died(leader, record, Some(ServerEnd::NotStarted { error: err.to_string() })).await
         }
     }
-}
-
-async fn files_of(leader: &Leader, tenant: &Name, version: ModelVersionId) -> Result<Vec<StoredFile>, Halt> {
-    let version = leader.platform.store().model_version(tenant, version).await.doing("reading a model version")?;
-    Ok(version.map(|v| v.files).unwrap_or_default())
 }
 
 /// Says why an endpoint is still in its state.
@@ -229,6 +222,7 @@ async fn put_adapters(leader: &Leader, record: &EndpointRecord, task: &str) -> R
 /// Reads on in the server's output; what was read and how far commit together.
 async fn read(leader: &Leader, record: &EndpointRecord, task: &str) -> Result<(), Halt> {
     let (tenant, id) = (&record.endpoint.tenant, record.endpoint.id);
+    let rolls = leader.platform.engine().rolls();
     loop {
         let Some(known) = leader.platform.store().endpoint(tenant, id).await.doing("reading an endpoint")? else { return Ok(()) };
         let read = leader.platform.engine().output(task, &known.output, CHUNK).await.doing("reading a server’s output")?;
@@ -236,7 +230,7 @@ async fn read(leader: &Leader, record: &EndpointRecord, task: &str) -> Result<()
             return Ok(());
         }
         // After its output: who says that he is ready listens by then.
-        let seen = leader.platform.engine().observe(task).await.doing("looking at a model server")?;
+        let seen = observe(leader, record, task).await?;
         let mut tx = leader.begin().await?;
         let Some(before) = tx.endpoint(tenant, id).await.doing("reading an endpoint")? else { return Ok(()) };
         if (before.launch, &before.output) != (known.launch, &known.output) {
@@ -245,49 +239,62 @@ async fn read(leader: &Leader, record: &EndpointRecord, task: &str) -> Result<()
         let mut now = before;
         let mut beside = Beside::default();
         let at = tx.at();
+        if let Some(seen) = seen.filter(|s| s.state.end().is_none()) {
+            beside.take(now.endpoint.look(seen.replicas, rolls, at), at);
+        }
         for line in read.bytes.split(|b| *b == b'\n').filter_map(|raw| output::line(raw, at)) {
-            endpoint_output::apply(&mut now, line, &mut beside);
+            endpoint_output::apply(&mut now, line, &mut beside, !rolls);
         }
         now.output = read.next;
-        if now.endpoint.state == EndpointState::Ready {
-            now.endpoint.addresses = seen.as_ref().map(ready).unwrap_or_default();
+        if now.endpoint.ready_at.is_some() {
+            now.endpoint.take_addresses();
         }
-        tx.append_endpoint_log(tenant, id, &beside.log).await.doing("writing a server’s log")?;
-        for (version, state, reason) in &beside.adapters {
-            tx.set_attachment(tenant, id, *version, *state, reason.as_ref()).await.doing("writing an adapter’s state")?;
-        }
-        save(tx, &now).await?;
+        write(tx, &now, &beside).await?;
     }
 }
 
-/// Where calls may go.
-fn ready(seen: &Observation) -> Vec<String> {
-    seen.addresses.iter().filter(|a| a.ready).map(|a| a.url.clone()).collect()
+/// An endpoint with what is beside it.
+async fn write(mut tx: Tx, now: &EndpointRecord, beside: &Beside) -> Result<(), Halt> {
+    let (tenant, id) = (&now.endpoint.tenant, now.endpoint.id);
+    tx.append_endpoint_log(tenant, id, &beside.log).await.doing("writing a server’s log")?;
+    for (version, state, reason) in &beside.adapters {
+        tx.set_attachment(tenant, id, *version, *state, reason.as_ref()).await.doing("writing an adapter’s state")?;
+    }
+    save(tx, now).await
 }
 
-/// Copies of a server that answers have come or gone.
-async fn moved(leader: &Leader, seen: &EndpointRecord, task: &str, mut now_ready: Vec<String>) -> Result<(), Halt> {
+/// What is to be seen of the replicas of a server: who takes calls, and what state that makes.
+async fn look(leader: &Leader, seen: &EndpointRecord, task: &str, mut observed: Observation) -> Result<(), Halt> {
     let (tenant, id) = (&seen.endpoint.tenant, seen.endpoint.id);
-    if now_ready.is_empty() {
-        // It may have said that it is ready after it was looked at.
-        let again = leader.platform.engine().observe(task).await.doing("looking at a model server")?;
-        now_ready = again.as_ref().map(ready).unwrap_or_default();
-    }
+    let engine = leader.platform.engine();
     let Some(known) = leader.platform.store().endpoint(tenant, id).await.doing("reading an endpoint")? else { return Ok(()) };
-    let is_news =
-        |r: &EndpointRecord| r.launch == seen.launch && r.endpoint.state == EndpointState::Ready && r.endpoint.addresses != now_ready;
-    if !is_news(&known) {
+    if observed.ready().len() < known.endpoint.addresses.len() || observed.ready().is_empty() {
+        // It may have said that it is ready after it was looked at.
+        match observe(leader, seen, task).await? {
+            Some(again) => observed = again,
+            None => return Ok(()),
+        }
+    }
+    if observed.state.end().is_some() {
+        return Ok(());
+    }
+    let same = |r: &EndpointRecord| r.launch == seen.launch && r.endpoint.has_server();
+    let mut would_be = known.endpoint.clone();
+    would_be.look(observed.replicas.clone(), engine.rolls(), leader.platform.now());
+    if !same(&known) || would_be == known.endpoint {
         return Ok(());
     }
     let mut tx = leader.begin().await?;
-    let Some(mut now) = tx.endpoint(tenant, id).await.doing("reading an endpoint")?.filter(is_news) else { return Ok(()) };
-    now.endpoint.addresses = now_ready.clone();
-    save(tx, &now).await
+    let Some(mut now) = tx.endpoint(tenant, id).await.doing("reading an endpoint")?.filter(same) else { return Ok(()) };
+    let (at, mut beside) = (tx.at(), Beside::default());
+    beside.take(now.endpoint.look(observed.replicas, engine.rolls(), at), at);
+    write(tx, &now, &beside).await
 }
 
 /// Nobody answers any more. All that was attached has to be loaded again.
 async fn no_longer_serves(tx: &mut Tx, record: &mut EndpointRecord) -> Result<(), Halt> {
     record.endpoint.addresses.clear();
+    record.endpoint.replicas.clear();
     for a in &record.endpoint.attachments {
         tx.set_attachment(&record.endpoint.tenant, record.endpoint.id, a.version, AdapterState::Loading, None)
             .await
@@ -301,7 +308,7 @@ async fn died(leader: &Leader, seen: &EndpointRecord, how: Option<ServerEnd>) ->
     let (tenant, id) = (&seen.endpoint.tenant, seen.endpoint.id);
     let mut tx = leader.begin().await?;
     let Some(mut now) = tx.endpoint(tenant, id).await.doing("reading an endpoint")? else { return Ok(()) };
-    if now.launch != seen.launch || now.endpoint.state.next(EndpointEvent::Died).is_err() {
+    if now.launch != seen.launch || !now.endpoint.has_server() {
         return Ok(());
     }
     let at = tx.at();
@@ -345,6 +352,18 @@ fn backoff(deaths: u32) -> i64 {
     (SECOND << deaths.saturating_sub(1).min(5)).min(30 * SECOND)
 }
 
+/// The next replicas are started for a higher rank; those that run go on until then.
+async fn raise_rank(leader: &Leader, seen: &EndpointRecord, rank: u32) -> Result<(), Halt> {
+    let (tenant, id) = (&seen.endpoint.tenant, seen.endpoint.id);
+    let mut tx = leader.begin().await?;
+    let same = |r: &EndpointRecord| r.launch == seen.launch && r.endpoint.has_server();
+    let Some(mut now) = tx.endpoint(tenant, id).await.doing("reading an endpoint")?.filter(same) else { return Ok(()) };
+    let reason = EndpointReason::NeedsRank { needs: rank, had: now.max_lora_rank };
+    now.max_lora_rank = rank;
+    tx.append_endpoint_log(tenant, id, &[(tx.at(), LogLevel::Info, reason.said())]).await.doing("writing a server’s log")?;
+    save(tx, &now).await
+}
+
 async fn restart_for_rank(leader: &Leader, seen: &EndpointRecord, rank: u32) -> Result<(), Halt> {
     let had = seen.max_lora_rank;
     put_aside(leader, seen, EndpointReason::NeedsRank { needs: rank, had }).await
@@ -358,9 +377,9 @@ async fn hold(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {
             leader.stop(&task.name, GRACE).await?;
         }
     }
-    match seen.endpoint.state {
-        EndpointState::Starting | EndpointState::Ready => put_aside(leader, seen, EndpointReason::TenantSuspended).await,
-        _ if seen.endpoint.reason != EndpointReason::TenantSuspended => {
+    match seen.endpoint.has_server() {
+        true => put_aside(leader, seen, EndpointReason::TenantSuspended).await,
+        false if seen.endpoint.reason != EndpointReason::TenantSuspended => {
             let mut tx = leader.begin().await?;
             let Some(mut now) = tx.endpoint(&seen.endpoint.tenant, seen.endpoint.id).await.doing("reading an endpoint")? else {
                 return Ok(());
@@ -371,7 +390,7 @@ async fn hold(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {
             now.endpoint.reason = EndpointReason::TenantSuspended;
             save(tx, &now).await
         }
-        _ => Ok(()),
+        false => Ok(()),
     }
 }
 
@@ -379,7 +398,9 @@ async fn hold(leader: &Leader, seen: &EndpointRecord) -> Result<(), Halt> {
 async fn put_aside(leader: &Leader, seen: &EndpointRecord, reason: EndpointReason) -> Result<(), Halt> {
     let (tenant, id) = (&seen.endpoint.tenant, seen.endpoint.id);
     let mut tx = leader.begin().await?;
-    let Some(mut now) = tx.endpoint(tenant, id).await.doing("reading an endpoint")? else { return Ok(()) };
+    let Some(mut now) = tx.endpoint(tenant, id).await.doing("reading an endpoint")?.filter(|r| r.endpoint.has_server()) else {
+        return Ok(());
+    };
     let Ok(state) = now.endpoint.state.next(EndpointEvent::Died) else { return Ok(()) };
     now.endpoint.state = state;
     now.endpoint.reason = reason;

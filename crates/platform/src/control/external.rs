@@ -34,7 +34,7 @@ pub(super) async fn reconcile(leader: &Leader, record: &EndpointRecord) -> Resul
                 return Ok(Some(Duration::from_millis(u64::try_from(wait).unwrap_or(0)).min(WELL)));
             }
             let tenant = leader.platform.store().tenant(&e.tenant).await.doing("reading a tenant")?;
-            if tenant.is_some_and(|t| t.state == TenantState::Suspended) {
+            if tenant.is_some_and(|t| t.state != TenantState::Active) {
                 // Nobody can call it then, so nobody need know.
                 return Ok(Some(WELL));
             }

@@ -20,6 +20,7 @@ async fn platform(folder: &std::path::Path) -> Platform {
         token_key: crate::sealing::TokenKey::new([7; 32]),
         upload_bytes: crate::UPLOAD_BYTES,
         tenant_group: "atelier/{tenant}/{role}".into(),
+        outside_host: None,
     };
     Platform::open(config, || Timestamp(1_000_000)).await.unwrap()
 }
@@ -100,6 +101,7 @@ async fn a_leader_that_thaws_after_its_successor_has_begun_is_refused_by_the_eng
         spec: String::new(),
         resources: Default::default(),
         secrets: Vec::new(),
+        replicas: 1,
         deadline: None,
         grace: Duration::ZERO,
     };

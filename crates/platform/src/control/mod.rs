@@ -4,18 +4,22 @@
 //! transaction, that the lease is still its own, so one that has lost it changes nothing. Jobs need no leader: a claim is enough.
 
 mod checkpoints;
+mod deletion;
 mod ending;
 mod endpoint_output;
 mod endpoints;
 mod external;
 mod failing;
 mod holders;
+mod isolation;
+mod isolation_targets;
 mod lease;
 mod output;
 mod places;
 mod publish;
 mod queue;
 mod runs;
+mod server_task;
 mod steps;
 mod store_keys;
 mod sweep;
@@ -75,6 +79,8 @@ struct Memory {
     stopping: HashSet<String>,
     /// The adapters that were last put beside a server.
     adapters: HashMap<String, Vec<u8>>,
+    /// Why the engine refuses to change a server, as it was said in the endpoint's log.
+    refused: HashMap<String, String>,
     /// Why a tenant has no key of the artefact store.
     no_store_key: HashMap<Name, NoStoreKey>,
     /// Its id, once it is known to be there.

@@ -26,7 +26,11 @@ pub(super) fn line(raw: &[u8], now: Timestamp) -> Option<Line> {
     }
     let read = serde_json::from_slice(raw).ok();
     read.or_else(|| {
-        Some(Line { at: now, message: TaskMessage::Log { level: LogLevel::Info, text: String::from_utf8_lossy(raw).into_owned() } })
+        Some(Line {
+            at: now,
+            replica: None,
+            message: TaskMessage::Log { level: LogLevel::Info, text: String::from_utf8_lossy(raw).into_owned() },
+        })
     })
 }
 
@@ -37,7 +41,7 @@ pub(super) fn clean(text: &str) -> String {
 
 /// A line of the process that works on `unit`.
 pub(super) fn apply(run: &mut Run, unit: &StepId, line: Line) -> Beside {
-    let Line { at, message } = line;
+    let Line { at, message, .. } = line;
     let mut beside = Beside::default();
     match message {
         TaskMessage::Phase { phase, detail, reason } => {
@@ -55,8 +59,8 @@ pub(super) fn apply(run: &mut Run, unit: &StepId, line: Line) -> Beside {
             let step = run.part(unit).map_or(unit, |part| &part.id).clone();
             beside.log = Some(LogLine { number: 0, at, step, level, text: clean(&text) });
         }
-        // Only model servers speak of adapters.
-        TaskMessage::Adapters { .. } => {}
+        // Only model servers speak of adapters, and only checks of isolation of what they tried.
+        TaskMessage::Adapters { .. } | TaskMessage::Tried { .. } => {}
         TaskMessage::Verdict { verdict } => beside.verdict = Some(verdict),
     }
     beside

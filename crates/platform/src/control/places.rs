@@ -1,21 +1,26 @@
 //! Makes and keeps what a tenant's tasks need around them. What others changed of it is put right, and told.
 
-use super::{Halt, Leader};
+use super::{Halt, Leader, deletion};
 use crate::{audit, problem::Doing};
 use domain::{
     audit::Detail,
     name::Name,
     problem::{Problem, ProblemKind},
+    tenant::TenantState,
     tenant_objects::{self, TenantObject},
 };
 use engine::{PendingCause, Place};
+use std::time::Duration;
 
-/// Looks at all of it, and puts right what differs.
-pub(super) async fn reconcile(leader: Leader, name: Name) -> Result<(), Halt> {
-    let Some(tenant) = leader.platform.store().tenant(&name).await.doing("reading a tenant")? else { return Ok(()) };
+/// Looks at all of it, and puts right what differs; takes away what is to be deleted. Says how soon to look again.
+pub(super) async fn reconcile(leader: Leader, name: Name) -> Result<Option<Duration>, Halt> {
+    let Some(tenant) = leader.platform.store().tenant(&name).await.doing("reading a tenant")? else { return Ok(None) };
+    if tenant.state == TenantState::Deleting {
+        return deletion::bring_forward(&leader, &name).await;
+    }
     let place = leader.platform.place(&tenant).await?;
     match put_right(&leader, place).await? {
-        None => Ok(()),
+        None => Ok(None),
         Some(TenantObject { kind, name: object, refused, .. }) => {
             let said = refused.unwrap_or_default();
             let sentence = format!("The cluster refuses the {kind} {object} of the tenant “{name}”: {said}");
@@ -27,6 +32,9 @@ pub(super) async fn reconcile(leader: Leader, name: Name) -> Result<(), Halt> {
 /// Before something of the tenant starts: once a term, and again after each change. The inner error is why nothing of it can start.
 pub(super) async fn ready(leader: &Leader, name: &Name) -> Result<Result<(), PendingCause>, Halt> {
     let Some(tenant) = leader.platform.store().tenant(name).await.doing("reading a tenant")? else { return Ok(Ok(())) };
+    if tenant.state == TenantState::Deleting {
+        return Ok(Err(PendingCause::Admission { why: "the tenant is being deleted".to_owned() }));
+    }
     let place = leader.platform.place(&tenant).await?;
     if leader.memory(|m| m.places.get(name) == Some(&place)) {
         return Ok(Ok(()));

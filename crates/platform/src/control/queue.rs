@@ -19,7 +19,7 @@ pub(super) fn turns<'a>(tenant: &Tenant, open: &'a [OpenRun]) -> Vec<(&'a OpenRu
     let busy: Vec<&OpenRun> = open.iter().filter(|r| r.state.is_active()).collect();
     let queued: Vec<&OpenRun> = open.iter().filter(|r| r.state == RunState::Queued).collect();
     let slots = tenant.quota.concurrent_runs as usize;
-    if tenant.state == TenantState::Suspended {
+    if tenant.state != TenantState::Active {
         return queued.into_iter().map(|r| (r, Turn::Wait(Reason::TenantSuspended))).collect();
     }
     if slots == 0 {

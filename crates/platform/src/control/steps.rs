@@ -85,6 +85,7 @@ async fn stop(leader: &Leader, run: &Run) -> Result<(), Halt> {
         run.steps.iter().filter(|s| matches!(s.work, Work::Process { .. })).map(|s| (s.unit(), s.folder())).collect();
     for (unit, folder) in processes {
         let name = tasks::run_task(run.id, &folder);
+        leader.platform.engine().belongs_to(&name, &run.tenant);
         let Some(seen) = leader.platform.engine().observe(&name).await.doing("looking at a process")? else { continue };
         process::read(leader, run, unit, &folder).await?;
         if seen.state.is_running() {

@@ -1,14 +1,27 @@
 //! Buckets and keys of tenants in an artefact store in S3: made where Garage lets the portal make them, and handed to the engine before
 //! anything of the tenant starts.
 
-use super::{Halt, Leader};
+use super::{Halt, Leader, tasks};
 use crate::{audit, problem::Doing};
-use domain::{artefacts::STORE_SECRET, audit::Detail, name::Name, reason::store_key::NoStoreKey};
+use domain::{
+    artefacts::STORE_SECRET,
+    audit::Detail,
+    name::Name,
+    reason::store_key::NoStoreKey,
+    tenant::TenantState,
+    time::{MINUTE, Timestamp},
+};
+use engine::{Observation, TaskState};
 use std::time::Duration;
 use storage::{AdminError, GarageAdmin};
 
 /// How soon what could not be made is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
+/// How soon it is looked again whether a key that was replaced is still in use.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// What starts so soon after a change may still have got the key before it: by a reconciliation under way, or from a node that keeps Secrets
+/// for a moment. Milliseconds.
+const SETTLED: i64 = 2 * MINUTE;
 
 /// Gives the engine the tenant's key, as it is now: also after a change, or when the engine has lost it. The inner error is why nothing
 /// of the tenant can start. A folder has no keys.
@@ -48,7 +61,67 @@ pub(super) async fn make_missing(leader: Leader) -> Result<Option<Duration>, Hal
             }
         }
     }
-    Ok((!all_made).then_some(AGAIN))
+    let ending = end_replaced(&leader, garage).await?;
+    Ok(if all_made { ending } else { Some(AGAIN) })
+}
+
+/// Keys that were replaced end when nothing of their tenant works any more that started with them. Says how soon to look again.
+async fn end_replaced(leader: &Leader, garage: &GarageAdmin) -> Result<Option<Duration>, Halt> {
+    let doing = "ending a key of the store";
+    let store = leader.platform.store();
+    let ending = store.store_keys_ending().await.doing(doing)?;
+    if ending.is_empty() {
+        return Ok(None);
+    }
+    let mut at_work: Vec<(Name, Timestamp)> = Vec::new();
+    for prefix in ["run-", "ep-"] {
+        for seen in leader.platform.engine().list(prefix).await.doing(doing)? {
+            let of_run = match tasks::run_of(&seen.name) {
+                Some(run) => store.tenant_of_run(run).await.doing(doing)?,
+                None => None,
+            };
+            let owner = match tasks::endpoint_of(&seen.name) {
+                Some((endpoint, _)) => store.tenant_of_endpoint(endpoint).await.doing(doing)?,
+                None => of_run,
+            };
+            if let (Some(tenant), Some(since)) = (owner, at_work_since(&seen)) {
+                at_work.push((tenant, since));
+            }
+        }
+    }
+    let mut left = false;
+    for (tenant, id, replaced_at) in ending {
+        // What starts from now on has the new one, also where a mark was only just missed.
+        let _ = hand_over(leader, &tenant).await?;
+        let settled = replaced_at.plus(SETTLED);
+        let in_use = at_work.iter().any(|(of, since)| *of == tenant && *since < settled);
+        if in_use || leader.platform.now() < settled {
+            left = true;
+            continue;
+        }
+        leader.effects().await?;
+        if let Err(e) = garage.remove_key(&id).await {
+            tracing::warn!(%tenant, key = id, error = %e, "a key of the store that was replaced could not be ended yet");
+            left = true;
+            continue;
+        }
+        let mut tx = leader.begin().await?;
+        tx.forget_ended_store_key(&tenant, &id).await.doing(doing)?;
+        let mut entry = audit::by_system(tx.at(), Some(&tenant), "tenant.store_key_ended", "tenant", &tenant, &tenant);
+        entry.detail = Detail::StoreKeyEnded { access_key_id: id };
+        audit::append(&mut tx, entry).await.doing(doing)?;
+        tx.commit().await.doing(doing)?;
+    }
+    Ok(left.then_some(LOOK_AGAIN))
+}
+
+/// Since when a task has worked with the key that it found at its start; `None`: it does not work, and finds its key when it starts.
+/// Of a server with several replicas since when the oldest has.
+fn at_work_since(seen: &Observation) -> Option<Timestamp> {
+    match &seen.state {
+        TaskState::Running { since, .. } => seen.replicas.iter().filter_map(|r| r.since).chain([Timestamp(*since)]).min(),
+        TaskState::Pending(_) | TaskState::Ended(_) => None,
+    }
 }
 
 fn not_made(leader: &Leader, tenant: Name, why: NoStoreKey) {
@@ -104,6 +177,11 @@ async fn make(leader: &Leader, garage: &GarageAdmin, shared: &str, tenant: &Name
     };
     let doing = "writing a tenant’s key of the store";
     let mut tx = leader.begin().await?;
+    if tx.tenant(tenant).await.doing(doing)?.is_none_or(|t| t.state == TenantState::Deleting) {
+        drop(tx);
+        // Its deletion was asked for meanwhile, and may have looked for a bucket already.
+        return Ok(garage.remove(&name).await.map_err(trouble));
+    }
     tx.set_store_key(tenant, &key.access_key_id, &platform.seal_store_key(tenant, &key)).await.doing(doing)?;
     let mut entry = audit::by_system(tx.at(), Some(tenant), "tenant.store_key", "tenant", tenant, tenant);
     entry.detail = Detail::StoreKeySet { access_key_id: key.access_key_id, by_garage: true };

@@ -35,6 +35,7 @@ pub(super) async fn remove(leader: &Leader, task: &str) -> Result<(), Halt> {
     leader.memory(|m| {
         m.stopping.remove(task);
         m.adapters.remove(task);
+        m.refused.remove(task);
     });
     Ok(())
 }

@@ -6,11 +6,12 @@ use domain::{
     artefacts::{ArtefactStore, STORE_SECRET},
     base_model::{BaseModel, StoredFile},
     dataset::DatasetVersion,
-    ids::{EndpointId, RunId},
+    ids::{EndpointId, IsolationCheckId, RunId},
+    isolation,
     name::Name,
     run::{Run, Step, StepId},
     serving::ParserChoice,
-    task_spec::{Evaluate, Merge, Serve, TaskSpec, Train, Weights, Work},
+    task_spec::{CheckIsolation, Evaluate, Merge, Serve, TaskSpec, Train, Weights, Work},
 };
 use engine::{Resources, Runtime, SecretRef, Task, TaskKind};
 use std::time::Duration;
@@ -27,6 +28,14 @@ pub(crate) fn endpoint_task(endpoint: EndpointId, launch: u32) -> String {
 pub(crate) fn endpoint_prefix(endpoint: EndpointId) -> String {
     format!("ep-{}-", endpoint.uuid().simple())
 }
+/// `iso-{32 hex}`
+pub(crate) fn isolation_task(check: IsolationCheckId) -> String {
+    format!("iso-{}", check.uuid().simple())
+}
+/// The check that a task belongs to.
+pub(crate) fn isolation_check_of(task: &str) -> Option<IsolationCheckId> {
+    Uuid::try_parse(task.strip_prefix("iso-")?).ok().map(IsolationCheckId::from_uuid)
+}
 /// The run that a task belongs to; `None` for other tasks.
 pub(crate) fn run_of(task: &str) -> Option<RunId> {
     let (hex, _) = task.strip_prefix("run-")?.split_once('-')?;
@@ -41,10 +50,16 @@ pub(crate) fn endpoint_of(task: &str) -> Option<(EndpointId, u32)> {
 /// Thousandths of a core that a model server asks for; it may use what is free beyond that. Without a wish of its own it would have the
 /// least weight of all on a busy node: beside a compiler it took 6 minutes to load what takes 1.
 const SERVER_CPU: u64 = 500;
+/// How long each thing is tried by a check of isolation: a connection is asked for anew after one and three seconds.
+const TRY_SECONDS: u32 = 8;
+/// Of its pod, bytes. It starts beside whatever else the tenant's quota holds.
+const CHECK_MEMORY: u64 = 256 << 20;
 /// How long a model server may take to end after it was asked to.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
 /// The same for the process of a step: a training writes and stores a last checkpoint.
 pub(crate) const STEP_GRACE: Duration = Duration::from_secs(60);
+/// The same of a model server that the engine replaces: calls under way are answered first.
+const SERVER_GRACE: Duration = Duration::from_secs(120);
 
 /// Where tasks find artefacts, and what they may use; the same for all of them.
 pub(crate) struct TaskBuilder<'a> {
@@ -74,6 +89,7 @@ impl TaskBuilder<'_> {
             spec: crate::store::json(&spec),
             resources: Resources { memory: self.limits.memory, gpus: self.limits.gpus, ..Resources::default() },
             secrets: self.secrets(),
+            replicas: 1,
             deadline: None,
             grace,
         }
@@ -109,6 +125,7 @@ impl TaskBuilder<'_> {
             held_out_rows,
             train_rows,
             settings: run.settings.clone(),
+            gpus: resources(run, step, self.limits).gpus,
             earlier: (1..step.attempt).rev().map(|attempt| Step { attempt, ..step.clone() }.folder()).collect(),
         });
         self.batch(run, step, work)
@@ -154,9 +171,24 @@ impl TaskBuilder<'_> {
         self.batch(run, step, work)
     }
 
+    /// Everything of the pod is as a run's, but for what it does: else it would prove something about another pod.
+    pub(crate) fn check_isolation(&self, check: &isolation::Check) -> Task {
+        let tries = check.lines().iter().filter_map(|l| Some((l.target.probe, l.target.way.clone().ok()?))).collect();
+        let work = Work::CheckIsolation(CheckIsolation { tenant: check.tenant.clone(), tries, patience: TRY_SECONDS });
+        let task = self.task(&check.tenant, isolation_task(check.id), TaskKind::Batch, work);
+        Task {
+            args: ["task", "check-isolation"].map(str::to_owned).into(),
+            resources: Resources { cpu_milli: Some(50), memory: Some(CHECK_MEMORY), ..Resources::default() },
+            deadline: Some(Duration::from_millis(isolation::AT_MOST.unsigned_abs())),
+            grace: GRACE,
+            ..task
+        }
+    }
+
     /// `files`: of the weights.
     pub(crate) fn serve(&self, record: &EndpointRecord, base: &BaseModel, files: &[StoredFile]) -> Task {
         let e = &record.endpoint;
+        let asked = &e.settings.resources;
         let (weights, served_name) = match e.merged_version {
             Some(version) => (Weights::Merged { version }, version.to_string()),
             None => (Weights::Base { base_model: base.id }, base.name.to_string()),
@@ -174,24 +206,36 @@ impl TaskBuilder<'_> {
             served_name,
             context: base.context,
             max_lora_rank: record.max_lora_rank,
+            gpus: asked.gpus.unwrap_or(self.limits.gpus),
             tool_call_parser: e.settings.tool_call_parser.clone(),
             reasoning_parser,
             media_hosts: e.settings.media_hosts.clone(),
         });
         let mut task = self.task(&e.tenant, endpoint_task(e.id, record.launch), TaskKind::Server, work);
-        task.resources.cpu_milli = Some(SERVER_CPU);
+        task.resources = Resources {
+            cpu_milli: Some(asked.cpu.map_or(SERVER_CPU, |cores| u64::from(cores) * 1000)),
+            memory: asked.memory.into_iter().chain(self.limits.memory).min(),
+            gpus: asked.gpus.unwrap_or(self.limits.gpus),
+            gpu_product: asked.gpu_product.clone(),
+            mig_profile: asked.mig_profile.clone(),
+            ..Resources::default()
+        };
+        task.replicas = e.settings.replicas;
+        task.grace = SERVER_GRACE;
         task
     }
 }
 
 /// What the process of a step may use: what the most demanding of its parts asks for, and no more memory than this portal allows.
 fn resources(run: &Run, step: &Step, limits: &TaskLimits) -> Resources {
-    let asked = run.steps.iter().filter(|s| s.unit() == step.unit()).fold(step.resources, |all, part| all.with(part.resources));
+    let asked = run.steps.iter().filter(|s| s.unit() == step.unit()).fold(step.resources.clone(), |all, part| all.with(&part.resources));
     let some = |n: u64| (n > 0).then_some(n);
     Resources {
         cpu_milli: some(asked.cpu_millis.into()),
         memory: some(asked.memory_bytes).into_iter().chain(limits.memory).min(),
-        gpus: asked.gpus.max(limits.gpus),
+        gpus: asked.gpus.unwrap_or(limits.gpus),
+        gpu_product: asked.gpu_product,
+        mig_profile: asked.mig_profile,
         nodes: asked.nodes,
         ..Resources::default()
     }

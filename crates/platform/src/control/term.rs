@@ -1,13 +1,13 @@
 //! The leader's work: keys that commits, the engine and the clock put into a queue, many looked at at once.
 
 use super::{
-    Halt, Leader, checkpoints, endpoints, places, runs, steps, store_keys, sweep, tasks,
+    Halt, Leader, checkpoints, endpoints, isolation, places, runs, steps, store_keys, sweep, tasks,
     workqueue::{Key, WorkQueue},
 };
 use crate::{leftovers, problem::Doing};
 use domain::{
     event::{Event, Topic},
-    ids::{EndpointId, RunId},
+    ids::{EndpointId, IsolationCheckId, RunId},
     name::Name,
 };
 use engine::Watch;
@@ -124,8 +124,11 @@ impl Term {
                     self.queue.add(Key::Endpoint(event.tenant.clone(), id), now);
                 }
             }
-            // A tenant that was suspended, resumed, or given another quota.
+            // A tenant that was suspended, resumed, or given another quota; or a check of it.
             Topic::Tenant => {
+                if let Ok(id) = event.object.parse::<IsolationCheckId>() {
+                    return self.queue.add(Key::Isolation(event.tenant.clone(), id), now);
+                }
                 self.queue.add(Key::Tenant(event.tenant.clone()), now);
                 self.queue.add(Key::FullPass, now);
             }
@@ -173,7 +176,14 @@ impl Term {
         match key {
             Key::Run(tenant, id) => drop(self.runs.insert(*id, tenant.clone())),
             Key::Endpoint(tenant, id) => drop(self.endpoints.insert(*id, tenant.clone())),
-            Key::FullPass | Key::Admission | Key::Tenant(_) | Key::Sweep | Key::Leftovers | Key::StoreKeys | Key::Checkpoints => {}
+            Key::FullPass
+            | Key::Admission
+            | Key::Isolation(..)
+            | Key::Tenant(_)
+            | Key::Sweep
+            | Key::Leftovers
+            | Key::StoreKeys
+            | Key::Checkpoints => {}
         }
     }
 
@@ -182,7 +192,14 @@ impl Term {
         let forgotten = match key {
             Key::Run(_, id) => self.runs.remove(id).is_some(),
             Key::Endpoint(_, id) => self.endpoints.remove(id).is_some(),
-            Key::FullPass | Key::Admission | Key::Tenant(_) | Key::Sweep | Key::Leftovers | Key::StoreKeys | Key::Checkpoints => false,
+            Key::FullPass
+            | Key::Admission
+            | Key::Isolation(..)
+            | Key::Tenant(_)
+            | Key::Sweep
+            | Key::Leftovers
+            | Key::StoreKeys
+            | Key::Checkpoints => false,
         };
         if forgotten {
             self.queue.add(Key::Sweep, now + SWEEP_AFTER);
@@ -196,7 +213,10 @@ impl Term {
             Key::Admission => self.spawn(async { runs::admit(leader).await.map(|()| Looked::default()) }),
             Key::Run(tenant, run) => self.spawn(async move { steps::reconcile(leader, tenant, run).await.map(Looked::again_after) }),
             Key::Endpoint(tenant, id) => self.spawn(async move { endpoints::reconcile(leader, tenant, id).await.map(Looked::again_after) }),
-            Key::Tenant(name) => self.spawn(async { places::reconcile(leader, name).await.map(|()| Looked::default()) }),
+            Key::Isolation(tenant, id) => {
+                self.spawn(async move { isolation::reconcile(leader, tenant, id).await.map(Looked::again_after) })
+            }
+            Key::Tenant(name) => self.spawn(async { places::reconcile(leader, name).await.map(Looked::again_after) }),
             Key::Sweep => self.spawn(async { sweep::sweep(leader).await.map(|()| Looked::default()) }),
             Key::Leftovers => self.spawn(async { sweep::leftovers(leader).await.map(|()| Looked::again_after(Some(leftovers::EVERY))) }),
             Key::StoreKeys => self.spawn(async { store_keys::make_missing(leader).await.map(Looked::again_after) }),
@@ -258,6 +278,10 @@ async fn full_pass(leader: Leader) -> Result<Looked, Halt> {
     for (tenant, id) in store.open_endpoints().await.doing("reading the endpoints")? {
         found.push(Key::Endpoint(tenant, id));
     }
+    for (tenant, id) in store.open_isolation_checks().await.doing("reading the checks of isolation")? {
+        found.push(Key::Isolation(tenant, id));
+    }
+    found.extend(store.tenants_being_deleted().await.doing("reading the tenants")?.into_iter().map(Key::Tenant));
     // Where nobody can change anything behind our back, there is nothing to look at.
     if leader.platform.engine().has_tenant_objects() {
         found.extend(store.tenant_names().await.doing("reading the tenants")?.into_iter().map(Key::Tenant));

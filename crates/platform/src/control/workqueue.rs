@@ -3,7 +3,7 @@
 //! The rules are those of client-go's `workqueue`, which Kubernetes' own controllers use.
 
 use domain::{
-    ids::{EndpointId, RunId},
+    ids::{EndpointId, IsolationCheckId, RunId},
     name::Name,
 };
 use std::{
@@ -24,6 +24,8 @@ pub(super) enum Key {
     Admission,
     Run(Name, RunId),
     Endpoint(Name, EndpointId),
+    /// A check whether a tenant is apart from the others.
+    Isolation(Name, IsolationCheckId),
     /// What a tenant's tasks need around them.
     Tenant(Name),
     /// What the engine holds of things that are over.
@@ -43,6 +45,7 @@ impl fmt::Display for Key {
             Self::Admission => f.write_str("admission"),
             Self::Run(tenant, id) => write!(f, "run/{tenant}/{id}"),
             Self::Endpoint(tenant, id) => write!(f, "endpoint/{tenant}/{id}"),
+            Self::Isolation(tenant, id) => write!(f, "isolation/{tenant}/{id}"),
             Self::Tenant(name) => write!(f, "tenant/{name}"),
             Self::Sweep => f.write_str("sweep"),
             Self::Leftovers => f.write_str("leftovers"),

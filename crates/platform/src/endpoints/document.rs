@@ -8,7 +8,9 @@ use domain::{
     page::{Cursor, Page},
     policy::Action,
     problem::{FieldProblem, Problem, ProblemKind},
-    resource::{Document, EndpointSpec, EndpointStatus, Spec, VersionSpec, placed},
+    resource::{Document, EndpointSpec, EndpointStatus, Spec, VersionSpec},
+    serving::ServingSettings,
+    supply::Times,
 };
 
 impl Endpoints<'_> {
@@ -60,13 +62,22 @@ impl Endpoints<'_> {
     }
 
     async fn make(&self, name: &Name, spec: &EndpointSpec) -> Result<Endpoint, Problem> {
-        let in_place = |problem: Problem| match problem.kind {
-            ProblemKind::Invalid => Problem::invalid(placed("spec", problem.fields)),
-            _ => problem,
-        };
+        // Before anything is made. Of an external server nothing is.
+        let replicas = spec.replicas.filter(|_| spec.external.is_none());
+        if let Some(why) = replicas.and_then(|wanted| self.platform().why_not_replicas(true, wanted)) {
+            return Err(Problem::invalid(vec![FieldProblem::new("spec.replicas", why).suggesting("1")]));
+        }
+        let resources = spec.serving_over(ServingSettings::default()).resources;
+        if spec.external.is_none() {
+            let times = Times::Replicas(replicas.unwrap_or(1));
+            let wrong = self.platform().wrong_resources(self.scope, &resources, times).await;
+            if !wrong.is_empty() {
+                return Err(Problem::invalid(EndpointSpec::placed(wrong)));
+            }
+        }
         match (&spec.base_model, &spec.full_weights) {
             (Some(base), _) => {
-                let new = NewEndpoint { name: name.to_string(), base_model: base.to_string() };
+                let new = NewEndpoint { name: name.to_string(), base_model: base.to_string(), resources };
                 self.create(new).await.map_err(in_place)
             }
             (None, Some(VersionSpec { model, version })) => {
@@ -99,7 +110,7 @@ impl Endpoints<'_> {
         }
         let serving = spec.serving_over(endpoint.settings.clone());
         if serving != endpoint.settings {
-            self.set_settings(name, serving).await?;
+            self.set_settings(name, serving).await.map_err(in_place)?;
         }
         if stands && !stands_on {
             self.start(name).await?;
@@ -117,6 +128,14 @@ impl Endpoints<'_> {
             self.stop(name).await?;
         }
         Ok(())
+    }
+}
+
+/// What a form's field is refused for, by its place in the document.
+fn in_place(problem: Problem) -> Problem {
+    match problem.kind {
+        ProblemKind::Invalid => Problem::invalid(EndpointSpec::placed(problem.fields)),
+        _ => problem,
     }
 }
 

@@ -142,6 +142,7 @@ fn directory_rows(all: &[Endpoint], merged: &HashMap<ModelVersionId, ModelVersio
             state: e.state,
             reason: e.reason,
             addresses: e.addresses,
+            replicas: e.replicas,
             model_server: e.model_server,
             external: e.external,
             // Pages call nobody.

@@ -7,8 +7,8 @@ use domain::{
         chain::{FIRST_SEGMENT, Row},
     },
     filter::AuditFilter,
-    name::Name,
     page::Page,
+    tenant::Tenant,
 };
 
 /// In cursors.
@@ -143,7 +143,7 @@ impl Store {
     }
 
     /// Newest first; `None` = of every tenant and of the platform.
-    pub(crate) async fn audit_page(&self, tenant: Option<&Name>, filter: &AuditFilter) -> Result<Page<Row>> {
+    pub(crate) async fn audit_page(&self, tenant: Option<&Tenant>, filter: &AuditFilter) -> Result<Page<Row>> {
         // With its LIMIT in `page_query`.
         let rows: Vec<Columns> = on_both!(self, db => page_query(tenant, filter).build_query_as().fetch_all(db).await)?;
         Ok(Page::cut_at(size(filter), rows, NEWEST, |r| (r.at, r.chain.clone(), r.seq)).map(row))
@@ -154,7 +154,7 @@ fn size(filter: &AuditFilter) -> usize {
     filter.limit.clamp(1, 500) as usize
 }
 
-fn page_query<'a, DB: Database>(tenant: Option<&'a Name>, filter: &'a AuditFilter) -> QueryBuilder<DB>
+fn page_query<'a, DB: Database>(tenant: Option<&'a Tenant>, filter: &'a AuditFilter) -> QueryBuilder<DB>
 where
     String: sqlx::Encode<'a, DB> + sqlx::Type<DB>,
     i64: sqlx::Encode<'a, DB> + sqlx::Type<DB>,
@@ -166,7 +166,9 @@ where
         q.push(" AND (at, chain, seq) < (").push_bind(at).push(", ").push_bind(chain).push(", ").push_bind(seq).push(")");
     }
     if let Some(tenant) = tenant {
-        q.push(" AND tenant = ").push_bind(tenant.to_string());
+        q.push(" AND tenant = ").push_bind(tenant.name.to_string());
+        // Records of an earlier one of this name, which was deleted, are the platform's to read.
+        q.push(" AND at >= ").push_bind(tenant.created_at.0);
     }
     if let Some(actor) = &filter.actor {
         q.push(" AND (actor = ").push_bind(actor.clone());

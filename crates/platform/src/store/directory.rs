@@ -1,6 +1,6 @@
 //! The rows of the gateway's directory, read as one snapshot.
 
-use super::{Open, Pool, Result, Store, addresses, answered, in_tx, parsed, word};
+use super::{Open, Pool, Result, Store, addresses, answered, in_tx, parsed, replicas, word};
 use domain::{
     call_rules::CallRules,
     endpoint::{AdapterState, EndpointState},
@@ -10,6 +10,7 @@ use domain::{
     model_server::ModelServer,
     name::Name,
     reason::endpoint::{AdapterReason, EndpointReason},
+    replica::Replica,
     serving::ServingSettings,
     tenant::TenantState,
     time::Timestamp,
@@ -48,6 +49,7 @@ pub(crate) struct DirectoryEndpoint {
     pub state: EndpointState,
     pub reason: EndpointReason,
     pub addresses: Vec<String>,
+    pub replicas: Vec<Replica>,
     pub model_server: ModelServer,
     pub external: Option<External>,
     /// Encrypted.
@@ -88,6 +90,7 @@ struct EndpointColumns {
     state: String,
     reason: String,
     address: Option<String>,
+    replicas_json: Option<String>,
     model_server: String,
     external_json: Option<String>,
     external_key: Option<String>,
@@ -133,7 +136,7 @@ impl Snapshot {
         let sql = "SELECT tenant, id, digest, owner, service, models_json, requests_per_minute, tokens_per_minute, concurrent_calls, expires_at, revoked_at FROM api_keys \
             WHERE (revoked_at IS NULL OR revoked_at > $1) AND (expires_at IS NULL OR expires_at > $1)";
         let keys: Vec<KeyColumns> = in_tx!(self, db => sqlx::query_as(sql).bind(keys_since.0).fetch_all(db).await)?;
-        let sql = "SELECT e.tenant, e.id, e.name, e.state, e.reason, e.address, e.model_server, e.external_json, e.external_key, b.name AS base_model, b.context, e.merged_version, m.name AS model, v.number, e.created_at, e.serving_json FROM endpoints e \
+        let sql = "SELECT e.tenant, e.id, e.name, e.state, e.reason, e.address, e.replicas_json, e.model_server, e.external_json, e.external_key, b.name AS base_model, b.context, e.merged_version, m.name AS model, v.number, e.created_at, e.serving_json FROM endpoints e \
             LEFT JOIN base_models b ON b.id = e.base_model \
             LEFT JOIN model_versions v ON v.tenant = e.tenant AND v.id = e.merged_version LEFT JOIN models m ON m.tenant = v.tenant AND m.id = v.model";
         let endpoints: Vec<EndpointColumns> = in_tx!(self, db => sqlx::query_as(sql).fetch_all(db).await)?;
@@ -189,6 +192,7 @@ fn endpoint(row: EndpointColumns) -> Result<DirectoryEndpoint> {
         state: word(EndpointState::from_word(&row.state), &row.state)?,
         reason: super::from_json(&row.reason)?,
         addresses: addresses::of_column(row.address.as_deref()),
+        replicas: replicas::of_column(row.replicas_json.as_deref())?,
         model_server: word(ModelServer::from_word(&row.model_server), &row.model_server)?,
         external: row.external_json.as_deref().map(super::from_json).transpose()?,
         sealed_key: row.external_key,

@@ -1,6 +1,6 @@
 //! Endpoints, read with what is attached to them.
 
-use super::{Result, Store, Tx, addresses, at, count, from_json, in_tx, json, on_both, page, parsed, word};
+use super::{Result, Store, Tx, addresses, at, count, from_json, in_tx, json, on_both, page, parsed, replicas, word};
 use domain::{
     endpoint::{AdapterState, Attachment, Endpoint, EndpointState, ServedBase},
     event::Topic,
@@ -14,6 +14,9 @@ use domain::{
 };
 use engine::Cursor as OutputCursor;
 use std::collections::{BTreeSet, HashMap};
+
+/// Of an endpoint, what the directory tells gateways: state, addresses, reason, external, replicas.
+type Served = (String, Option<String>, String, Option<String>, Option<String>);
 
 /// Ids in one statement.
 const IDS: usize = 500;
@@ -58,6 +61,7 @@ struct EndpointRow {
     merged_version: Option<String>,
     revision: i64,
     address: Option<String>,
+    replicas_json: Option<String>,
     launch: i64,
     max_lora_rank: i64,
     restarts: i64,
@@ -86,7 +90,7 @@ macro_rules! select_endpoints {
     ($($rest:literal),+) => {
         concat!(
             "SELECT e.tenant, e.id, e.name, e.state, e.reason, e.model_server, e.external_json, e.external_key, e.base_model, b.name AS base_model_name, e.merged_version, e.revision, \
-             e.address, e.launch, e.max_lora_rank, e.restarts, e.output_cursor, e.log_before, e.retry_at, e.created_by, p.name AS created_by_name, \
+             e.address, e.replicas_json, e.launch, e.max_lora_rank, e.restarts, e.output_cursor, e.log_before, e.retry_at, e.created_by, p.name AS created_by_name, \
              e.created_at, e.ready_at, e.serving_json FROM endpoints e LEFT JOIN base_models b ON b.id = e.base_model JOIN people p ON p.id = e.created_by ",
             $($rest),+
         )
@@ -174,6 +178,7 @@ impl EndpointRow {
                 revision: self.revision as u32,
                 attachments,
                 addresses: addresses::of_column(self.address.as_deref()),
+                replicas: replicas::of_column(self.replicas_json.as_deref())?,
                 restarts: self.restarts as u32,
                 created_by: parsed(&self.created_by)?,
                 created_by_name: self.created_by_name,
@@ -400,10 +405,10 @@ impl Tx {
     /// Writes everything of an endpoint that may change, without its attachments.
     pub(crate) async fn save_endpoint(&mut self, r: &EndpointRecord) -> Result<()> {
         let sql = "UPDATE endpoints SET state = $3, reason = $4, revision = $5, address = $6, launch = $7, max_lora_rank = $8, restarts = $9, \
-                   output_cursor = $10, retry_at = $11, ready_at = $12, log_before = $13, external_json = $14 WHERE tenant = $1 AND id = $2";
+                   output_cursor = $10, retry_at = $11, ready_at = $12, log_before = $13, external_json = $14, replicas_json = $15 WHERE tenant = $1 AND id = $2";
         let e = &r.endpoint;
-        let before = "SELECT state, address, reason, external_json FROM endpoints WHERE tenant = $1 AND id = $2";
-        let before: Option<(String, Option<String>, String, Option<String>)> =
+        let before = "SELECT state, address, reason, external_json, replicas_json FROM endpoints WHERE tenant = $1 AND id = $2";
+        let before: Option<Served> =
             in_tx!(self, db => sqlx::query_as(before).bind(e.tenant.as_str()).bind(e.id.to_string()).fetch_optional(db).await)?;
         self.changed(&e.tenant, Topic::Endpoint, e.id);
         // Clients are told why only of what is given up or somebody else's; what a starting one says meanwhile is no new directory.
@@ -411,10 +416,12 @@ impl Tx {
         let offers = |external: Option<External>| external.map(|x| x.models);
         let is_news = match before {
             None => true,
-            Some((state, address, reason, external)) => {
+            Some((state, address, reason, external, known)) => {
+                let known = replicas::of_column(known.as_deref())?;
                 let external: Option<External> = external.as_deref().map(from_json).transpose()?;
                 state != e.state.word()
                     || address != addresses::column(&e.addresses)
+                    || replicas::loaded(&known) != replicas::loaded(&e.replicas)
                     || tells_why && reason != json(&e.reason)
                     || offers(external) != offers(e.external.clone())
             }
@@ -438,6 +445,7 @@ impl Tx {
             .bind(e.ready_at.map(|t| t.0))
             .bind(r.log_before as i64)
             .bind(e.external.as_ref().map(json))
+            .bind(replicas::column(&e.replicas))
             .execute(db).await.map(|_| ()))
     }
 

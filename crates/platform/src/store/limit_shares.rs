@@ -67,7 +67,9 @@ impl Tx {
             return in_tx!(self, db => sqlx::query(sql)
                 .bind(ask.of.tenant.as_str()).bind(subject(&ask.of)).bind(ask.of.counted.word()).bind(gateway).execute(db).await.map(drop));
         }
-        let sql = "INSERT INTO limit_shares (tenant, subject, counted, gateway, held, used, wants) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+        // Nothing for a tenant that was deleted meanwhile: a gateway may be the last to hear of it.
+        let sql = "INSERT INTO limit_shares (tenant, subject, counted, gateway, held, used, wants) \
+                   SELECT t.name, $2, $3, $4, $5, $6, $7 FROM tenants t WHERE t.name = $1 \
                    ON CONFLICT (tenant, subject, counted, gateway) \
                    DO UPDATE SET held = excluded.held, used = excluded.used, wants = excluded.wants";
         in_tx!(self, db => sqlx::query(sql)

@@ -109,10 +109,12 @@ impl Tx {
         membership_rows(rows)
     }
 
-    /// As the provider says it at `at`. Nothing when there is no such tenant: a group claim may name one that the admin has not made yet.
+    /// As the provider says it at `at`. Nothing when there is no such tenant: a group claim may name one that the admin has not made yet,
+    /// or one that is being deleted.
     pub(crate) async fn put_membership(&mut self, tenant: &Name, person: PersonId, role: Role, at: Timestamp) -> Result<()> {
         let sql = "INSERT INTO members (tenant, person, role, since, confirmed_at, name) \
-            SELECT t.name, p.id, $3, $4, $4, p.name FROM tenants t JOIN people p ON p.id = $2 WHERE t.name = $1 ON CONFLICT (tenant, person) DO UPDATE SET role = excluded.role, confirmed_at = excluded.confirmed_at";
+            SELECT t.name, p.id, $3, $4, $4, p.name FROM tenants t JOIN people p ON p.id = $2 WHERE t.name = $1 AND t.state <> 'deleting' \
+            ON CONFLICT (tenant, person) DO UPDATE SET role = excluded.role, confirmed_at = excluded.confirmed_at";
         in_tx!(self, db => sqlx::query(sql).bind(tenant.as_str()).bind(person.to_string()).bind(role.word()).bind(at.0).execute(db).await.map(drop))
     }
 

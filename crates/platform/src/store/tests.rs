@@ -59,7 +59,56 @@ on_both_databases!(
     a_fence_of_an_earlier_term_holds_nothing_also_for_the_same_holder,
     the_second_writer_waits_for_the_first,
     a_rollback_that_fails_costs_one_connection_and_no_later_change,
+    of_each_tenant_one_check_of_isolation_goes_on_and_the_newest_results_are_kept,
 );
+
+async fn of_each_tenant_one_check_of_isolation_goes_on_and_the_newest_results_are_kept(two: Two) {
+    use domain::{
+        ids::IsolationCheckId,
+        isolation::Check,
+        name::Name,
+        tenant::{Quota, Tenant, TenantState},
+    };
+    let asked = |n: u128, tenant: &Name| {
+        let (id, at) = (IsolationCheckId::from_uuid(uuid::Uuid::from_u128(n)), NOW.plus(i64::try_from(n).unwrap()));
+        Check::asked(id, tenant.clone(), "Ann".into(), at)
+    };
+    let names: [Name; 2] = ["acme", "globex"].map(|name| name.parse().unwrap());
+    let mut tx = two.one.in_line(NOW).await.unwrap();
+    for name in &names {
+        let (state, quota) = (TenantState::Active, Quota::default());
+        let tenant = Tenant { name: name.clone(), title: name.to_string(), state, quota, created_at: NOW };
+        assert!(tx.insert_tenant(&tenant).await.unwrap());
+    }
+    assert!(tx.insert_isolation_check(&asked(1, &names[0])).await.unwrap());
+    assert!(tx.insert_isolation_check(&asked(99, &names[1])).await.unwrap(), "each tenant has its own");
+    tx.commit().await.unwrap();
+    let mut tx = two.two.in_line(NOW).await.unwrap();
+    assert!(!tx.insert_isolation_check(&asked(3, &names[0])).await.unwrap(), "one is under way");
+    tx.commit().await.unwrap();
+    let open: Vec<_> = two.two.open_isolation_checks().await.unwrap();
+    assert_eq!(open, [(names[0].clone(), asked(1, &names[0]).id), (names[1].clone(), asked(99, &names[1]).id)]);
+    for n in 1..=14 {
+        let mut tx = two.one.in_line(NOW).await.unwrap();
+        let mut check = asked(n, &names[0]);
+        assert_eq!(tx.insert_isolation_check(&check).await.unwrap(), n > 1);
+        check.tenant_closed(NOW);
+        check.removed();
+        tx.save_isolation_check(&check).await.unwrap();
+        assert_eq!(tx.isolation_check(&names[0], check.id).await.unwrap(), Some(check));
+        tx.commit().await.unwrap();
+    }
+    assert!(!two.two.has_open_isolation_check(&names[0]).await.unwrap());
+    assert!(two.two.has_open_isolation_check(&names[1]).await.unwrap(), "that of another tenant goes on");
+    let latest: Vec<_> = two.two.latest_isolation_checks(&names[0]).await.unwrap().iter().map(|c| c.id.uuid().as_u128()).collect();
+    assert_eq!(latest, [14, 13]);
+    assert_eq!(two.two.isolation_check(&names[0], asked(3, &names[0]).id).await.unwrap(), None, "the oldest are gone");
+    assert_eq!(two.two.isolation_check(&names[1], asked(14, &names[0]).id).await.unwrap(), None, "it is of another tenant");
+    let mut tx = two.one.in_line(NOW).await.unwrap();
+    while tx.delete_piece(&names[0]).await.unwrap() {}
+    tx.commit().await.unwrap();
+    assert!(two.two.latest_isolation_checks(&names[0]).await.unwrap().is_empty(), "they go with the tenant");
+}
 
 async fn a_job_is_finished_handed_over_and_kept_only_by_whoever_claims_it_now(two: Two) {
     let columns = Columns { kind: "test".into(), object: "x".into(), payload: "null".into(), ..Columns::default() };

@@ -7,7 +7,7 @@ use domain::{
     page::Cursor,
     people::{PlatformRole, Role},
     problem::{Problem, ProblemKind},
-    resource::{CallsSpec, EndpointSpec, GroupSpec, QuotaSpec, RunSpec, ServingSpec, Spec, TenantSpec, VersionSpec},
+    resource::{CallsSpec, EndpointSpec, GroupSpec, QuotaSpec, ResourcesSpec, RunSpec, ServingSpec, Spec, TenantSpec, VersionSpec},
     run::RunState,
     settings::preset,
     tenant::TenantState,
@@ -108,6 +108,7 @@ async fn a_tenant_becomes_what_its_document_says_and_the_same_again_writes_nothi
 fn run_spec() -> RunSpec {
     RunSpec {
         nodes: 1,
+        resources: ResourcesSpec::default(),
         base_model: name("world"),
         dataset: name("facts"),
         dataset_version: None,
@@ -150,6 +151,16 @@ async fn a_run_is_launched_once_and_another_spec_of_its_name_is_refused(house: H
     refused(house.platform.runs(&suspended).put(&name("facts-4"), run_spec()).await, ProblemKind::Conflict, "suspended");
     house.platform.tenants(&PlatformScope::command_line()).resume("lumenta").await.unwrap();
 
+    // What is usual is no difference, and this engine gives what the machine has.
+    let resources = |text: &str| RunSpec { resources: serde_json::from_str(text).unwrap(), ..run_spec() };
+    assert_eq!(outcome(runs.put(&first, resources(r#"{"cpu":1,"gpus":null}"#)).await), Outcome::Unchanged);
+    refused(runs.put(&first, resources(r#"{"gpus":2}"#)).await, ProblemKind::Conflict, "spec.resources.gpus: not set -> 2");
+    let Err(problem) = runs.put(&name("facts-6"), resources(r#"{"gpus":0,"memoryBytes":16000000000}"#)).await else {
+        panic!("it is one machine")
+    };
+    let fields: Vec<_> = problem.fields.iter().map(|f| f.field.as_str()).collect();
+    assert_eq!((problem.kind, fields), (ProblemKind::Invalid, vec!["spec.resources.gpus", "spec.resources.memoryBytes"]));
+
     let wrong =
         RunSpec { dataset_version: Some(9), base_model: name("none"), settings: run_spec().settings.with("lora_rank", 0), ..run_spec() };
     let Err(problem) = runs.put(&name("facts-5"), wrong).await else { panic!("nothing of it is there") };
@@ -175,6 +186,7 @@ async fn an_endpoint_becomes_what_its_document_says_and_the_same_again_writes_no
     let desk = name("helpdesk");
     let made = endpoints.put(&desk, spec.clone()).await.unwrap();
     assert_eq!((made.outcome, made.document.spec.serving.as_ref().unwrap().answer_seconds), (Outcome::Created, Some(60)));
+    assert_eq!(made.document.spec.replicas, Some(1));
     let before = traces(&house).await;
     assert_eq!(outcome(endpoints.put(&desk, spec.clone()).await), Outcome::Unchanged);
     assert_eq!(outcome(endpoints.put(&desk, made.document.spec.clone()).await), Outcome::Unchanged, "as it is shown");
@@ -184,6 +196,20 @@ async fn an_endpoint_becomes_what_its_document_says_and_the_same_again_writes_no
         ProblemKind::Conflict,
         "cannot become another (spec.baseModel",
     );
+    for (endpoint, base_model) in [(&desk, None), (&name("several"), Some(name("world")))] {
+        // This engine runs one process of each.
+        let several = EndpointSpec { base_model, replicas: Some(2), ..EndpointSpec::default() };
+        let Err(problem) = endpoints.put(endpoint, several).await else { panic!("{endpoint} has two replicas") };
+        assert_eq!((problem.kind, problem.fields[0].field.as_str()), (ProblemKind::Invalid, "spec.replicas"));
+        assert!(problem.sentence.contains("need a Kubernetes cluster"), "{problem:?}");
+    }
+    for (endpoint, base_model) in [(&desk, None), (&name("several"), Some(name("world")))] {
+        let resources = serde_json::from_str(r#"{"gpus":2,"cpu":4}"#).unwrap();
+        let asking = EndpointSpec { base_model, resources: Some(resources), ..EndpointSpec::default() };
+        let Err(problem) = endpoints.put(endpoint, asking).await else { panic!("{endpoint} has GPUs of its own") };
+        let fields: Vec<_> = problem.fields.iter().map(|f| f.field.as_str()).collect();
+        assert_eq!((problem.kind, fields), (ProblemKind::Invalid, vec!["spec.resources.gpus", "spec.resources.cpu"]));
+    }
     assert_eq!(traces(&house).await, before);
 
     let stopped = EndpointSpec { stopped: Some(true), ..spec.clone() };

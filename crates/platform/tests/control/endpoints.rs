@@ -117,7 +117,7 @@ async fn a_server_that_never_answers_is_given_up_with_its_reason(house: House) {
     let scope = house.owner().await;
     let _controller = house.controller("a");
     std::fs::write(house.control_file("crash"), "").unwrap();
-    let new = NewEndpoint { name: "helpdesk".into(), base_model: "world".into() };
+    let new = NewEndpoint { name: "helpdesk".into(), base_model: "world".into(), resources: Default::default() };
     let made = house.platform.endpoints(&scope).create(new).await.unwrap();
     let failed = endpoint_until(&house, &scope, "helpdesk", |e| e.state == EndpointState::Failed).await;
     assert!(
@@ -138,13 +138,22 @@ async fn stopping_and_starting_hold_the_quota(house: House) {
     let scope = house.owner().await;
     let _controller = house.controller("a");
     let endpoints = house.platform.endpoints(&scope);
-    let create = |name: &str| endpoints.create(NewEndpoint { name: name.into(), base_model: "world".into() });
+    let create =
+        |name: &str| endpoints.create(NewEndpoint { name: name.into(), base_model: "world".into(), resources: Default::default() });
     create("one").await.unwrap();
     create("two").await.unwrap();
     let full = create("three").await.unwrap_err();
     assert_eq!(full.kind, ProblemKind::QuotaExceeded);
     assert!(full.sentence.contains("allows 2 running endpoints"), "{full}");
-    assert_eq!(endpoints.create(NewEndpoint { name: "No Name!".into(), base_model: "none".into() }).await.unwrap_err().fields.len(), 2);
+    assert_eq!(
+        endpoints
+            .create(NewEndpoint { name: "No Name!".into(), base_model: "none".into(), resources: Default::default() })
+            .await
+            .unwrap_err()
+            .fields
+            .len(),
+        2
+    );
 
     endpoint_until(&house, &scope, "one", |e| e.state == EndpointState::Ready).await;
     assert_eq!(endpoints.stop("one").await.unwrap().state, EndpointState::Stopping);
@@ -180,7 +189,7 @@ async fn an_adapter_of_a_higher_rank_restarts_the_server_and_says_why(house: Hou
 async fn a_killed_controller_leaves_the_server_running(house: House) {
     let scope = house.owner().await;
     let first = house.controller("a");
-    let new = NewEndpoint { name: "helpdesk".into(), base_model: "world".into() };
+    let new = NewEndpoint { name: "helpdesk".into(), base_model: "world".into(), resources: Default::default() };
     let made = house.platform.endpoints(&scope).create(new).await.unwrap();
     let before = endpoint_until(&house, &scope, "helpdesk", |e| e.state == EndpointState::Ready).await;
     drop(first);

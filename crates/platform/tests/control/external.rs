@@ -117,7 +117,7 @@ async fn a_server_is_asked_for_its_models_and_those_that_are_chosen_answer(house
     assert_eq!(endpoints.served().await.unwrap().model_ids(&endpoints.get("house-llm").await.unwrap()), ["house-32b"]);
 
     // A name of one's own models is not given away, nor one name twice.
-    endpoints.create(NewEndpoint { name: "front".into(), base_model: "world".into() }).await.unwrap();
+    endpoints.create(NewEndpoint { name: "front".into(), base_model: "world".into(), resources: Default::default() }).await.unwrap();
     for (there, here) in [("bge-m3", "world"), ("bge-m3", "house-32b"), ("bge-m3", "Not A Name"), ("no-such", "other")] {
         let refused = endpoints.offer("house-llm", offer(there, here)).await.unwrap_err();
         assert_eq!(refused.kind, ProblemKind::Invalid, "{there} as {here}: {refused}");
@@ -220,7 +220,12 @@ async fn only_owners_add_one_and_other_tenants_see_nothing_of_it(house: House) {
     assert_eq!(strangers.check_external("house-llm").await.unwrap_err().kind, ProblemKind::NotFound);
     assert!(strangers.list(&Default::default()).await.unwrap().rows.is_empty());
     // What runs here has neither key nor models to choose.
-    house.platform.endpoints(&scope).create(NewEndpoint { name: "front".into(), base_model: "world".into() }).await.unwrap();
+    house
+        .platform
+        .endpoints(&scope)
+        .create(NewEndpoint { name: "front".into(), base_model: "world".into(), resources: Default::default() })
+        .await
+        .unwrap();
     assert_eq!(house.platform.endpoints(&scope).set_external_key("front", "x").await.unwrap_err().kind, ProblemKind::NotFound);
     for address in ["", "llm.example.org", "file:///etc/passwd", "https://user:pw@llm.example.org"] {
         let wrong = NewExternal { address: address.into(), ..new(&server, "other") };
@@ -346,7 +351,7 @@ async fn a_removed_one_is_gone_from_the_gateway_at_once_and_what_was_counted_sta
 async fn an_endpoint_of_ours_is_removed_when_it_has_stopped(house: House) {
     let scope = house.owner().await;
     let endpoints = house.platform.endpoints(&scope);
-    endpoints.create(NewEndpoint { name: "front".into(), base_model: "world".into() }).await.unwrap();
+    endpoints.create(NewEndpoint { name: "front".into(), base_model: "world".into(), resources: Default::default() }).await.unwrap();
     assert_eq!(endpoints.remove("front").await.unwrap_err().kind, ProblemKind::Conflict, "it is wanted");
     let _controller = house.controller("a");
     let until_it_is = async |state| {
@@ -377,7 +382,7 @@ async fn an_endpoint_that_is_removed_at_once_leaves_nothing_of_its_server_behind
         if ends == EndpointState::Failed {
             std::fs::write(house.control_file("crash"), "").unwrap();
         }
-        endpoints.create(NewEndpoint { name: "front".into(), base_model: "world".into() }).await.unwrap();
+        endpoints.create(NewEndpoint { name: "front".into(), base_model: "world".into(), resources: Default::default() }).await.unwrap();
         until(|| async {
             let now = endpoints.get("front").await.unwrap();
             if now.state == EndpointState::Ready {

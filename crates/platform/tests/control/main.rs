@@ -1,10 +1,12 @@
 //! Runs, models and endpoints with their controllers: real processes, on SQLite and on a real PostgreSQL.
 
+mod deletion;
 mod documents;
 mod endpoints;
 mod external;
 mod house;
 mod models_and_lineage;
+mod resources;
 mod runs;
 mod s3;
 mod steps;

@@ -7,6 +7,7 @@ use domain::{
     problem::{Outage, ProblemKind},
     reason::store_key::NoStoreKey,
     run::{Reason, Run},
+    time::{MINUTE, Timestamp},
 };
 use platform::{access::PlatformScope, tenants::NewTenant};
 use storage::{GarageAdmin, Patience, Storage};
@@ -100,6 +101,14 @@ async fn the_whole_way(garage: &Garage, house: House) {
         if of("house-norda") == 1 && of("house-lumenta") == 1 { Ok(()) } else { Err(said) }
     })
     .await;
+
+    // One that is deleted takes its bucket and its key along.
+    house.platform.tenants(&tenants).delete("lumenta", "lumenta").await.unwrap();
+    until(|| async {
+        let said = garage.told(&["bucket", "list"]) + &garage.told(&["key", "list"]);
+        if said.contains("house-lumenta") || !said.contains("house-norda") { Err(said) } else { Ok(()) }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,6 +124,96 @@ async fn a_tenant_gets_a_bucket_and_a_key_of_its_own_and_its_tasks_get_the_key_o
     let Some(database) = crate::house::postgres::fresh_database().await else { return };
     let house = house(&garage, Some(admin(&garage)), Some(database)).await;
     the_whole_way(&garage, house).await;
+}
+
+fn in_three_minutes() -> Timestamp {
+    crate::house::now().plus(3 * MINUTE)
+}
+
+async fn a_rotation(garage: &Garage, house: House) {
+    let controller = house.controller("a");
+    let scope = house.owner().await;
+    let command_line = PlatformScope::command_line();
+    let tenants = house.platform.tenants(&command_line);
+    let records = async |action: &str| {
+        let filter = AuditFilter { action: Some(action.into()), limit: 100, ..AuditFilter::default() };
+        house.platform.platform_audit(&command_line).page(filter).await.unwrap().rows
+    };
+    until(|| async { if records("tenant.store_key").await.len() == 2 { Ok(()) } else { Err(garage.told(&["key", "list"])) } }).await;
+    house.dataset(&scope, "facts", 20).await;
+    // This one trains until it is told to go on.
+    let run = house.launch(&scope, "facts-1", 200).await;
+    let old = given(&house, "lumenta").await;
+
+    // A rotation that was killed when Garage had made the key: the tenant has the one that it had, and the next rotation takes what is there.
+    let left = admin(garage).another_key("house-lumenta").await.unwrap();
+    let rotated = tenants.rotate_store_key("lumenta").await.unwrap();
+    assert_eq!((&rotated.access_key_id, &rotated.replaced), (&left.access_key_id, &old.access_key_id));
+    let opens = async |key: &StoreKey| Storage::open(&location(garage), Some(key), SHORT).unwrap().probe("t/lumenta").await.is_ok();
+    assert!(opens(&old).await && opens(&left).await, "the new one works before the old one ends");
+    assert!(records("tenant.store_key").await.iter().any(|r| r.entry.detail.said().contains(&rotated.replaced)));
+
+    // Another leader, and later: what works with the old key keeps it, and what starts gets the new one.
+    drop(controller);
+    let controller = crate::house::controller(house.another_by(in_three_minutes).await, "b");
+    let secret = house.folder.path().join("tasks/.secrets/lumenta/store");
+    until(|| async {
+        let text = std::fs::read_to_string(&secret).unwrap_or_default();
+        if text.contains(&left.access_key_id) { Ok(()) } else { Err("the engine has the old key".to_owned()) }
+    })
+    .await;
+    assert!(opens(&old).await && house.count("SELECT COUNT(*) FROM store_keys_ending").await == 1);
+
+    std::fs::write(house.control_file("mended"), "").unwrap();
+    house.run_until(&scope, &run, |run| run.state.is_final()).await;
+    drop(controller);
+    let _controller = crate::house::controller(house.another_by(in_three_minutes).await, "c");
+    until(|| async { if opens(&old).await { Err(garage.told(&["key", "list"])) } else { Ok(()) } }).await;
+    until(|| async { if records("tenant.store_key_ended").await.len() == 1 { Ok(()) } else { Err("no record".to_owned()) } }).await;
+    assert!(opens(&left).await && house.count("SELECT COUNT(*) FROM store_keys_ending").await == 0);
+    std::fs::remove_file(house.control_file("key-lumenta")).unwrap();
+    house.launch(&scope, "facts-2", 42).await;
+    assert_eq!(given(&house, "lumenta").await, left);
+    let all = records("tenant.").await;
+    assert!(all.iter().all(|r| ![&old, &left].iter().any(|k| r.entry.detail.stored().contains(&k.secret_access_key))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_key_works_before_the_old_one_ends_and_what_works_goes_on_with_the_one_that_it_has() {
+    let Some(garage) = garage::start() else { return };
+    let house = house(&garage, Some(admin(&garage)), None).await;
+    a_rotation(&garage, house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_key_works_before_the_old_one_ends_and_what_works_goes_on_with_the_one_that_it_has_on_postgres() {
+    let Some(garage) = garage::start() else { return };
+    let Some(database) = crate::house::postgres::fresh_database().await else { return };
+    let house = house(&garage, Some(admin(&garage)), Some(database)).await;
+    a_rotation(&garage, house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_that_cannot_be_made_is_refused_with_the_next_step_and_the_key_stays() {
+    let Some(mut garage) = garage::start() else { return };
+    let by_hand = house(&garage, None, None).await;
+    let command_line = PlatformScope::command_line();
+    let refused = by_hand.platform.tenants(&command_line).rotate_store_key("lumenta").await.unwrap_err();
+    assert!(refused.next_step.contains("atelier tenant store-key"), "{refused}");
+    let house = by_hand.with_garage(admin(&garage)).await;
+    let tenants = house.platform.tenants(&command_line);
+    let refused = tenants.rotate_store_key("lumenta").await.unwrap_err();
+    assert!(refused.sentence.contains("has no key of the store yet"), "{refused}");
+    let controller = house.controller("a");
+    house.dataset(&house.owner().await, "facts", 20).await;
+    house.launch(&house.owner().await, "facts-1", 42).await;
+    let key = given(&house, "lumenta").await;
+    drop(controller);
+    garage.stop();
+    let refused = tenants.rotate_store_key("lumenta").await.unwrap_err();
+    assert!(refused.kind == ProblemKind::Unavailable && refused.sentence.contains("keeps its key"), "{refused}");
+    garage.run();
+    Storage::open(&location(&garage), Some(&key), Patience::PORTAL).unwrap().probe("t/lumenta").await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

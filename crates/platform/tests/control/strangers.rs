@@ -37,7 +37,11 @@ async fn strangers_meet_not_found_and_viewers_a_refusal(house: House) {
     let waiting = house.launch(&scope, "facts-2", 43).await;
     let controller = house.controller("b");
     let version = p.models(&scope).version("assistant", None).await.unwrap();
-    let endpoint = p.endpoints(&scope).create(NewEndpoint { name: "helpdesk".into(), base_model: "world".into() }).await.unwrap();
+    let endpoint = p
+        .endpoints(&scope)
+        .create(NewEndpoint { name: "helpdesk".into(), base_model: "world".into(), resources: Default::default() })
+        .await
+        .unwrap();
     let chat = Chat {
         id: p.new_chat_id(),
         title: String::new(),
@@ -139,7 +143,14 @@ async fn a_viewer_sees_and_may_not(house: &House, scope: &Scope, run: &Run, vers
         ("models.edit_card", Box::pin(async { kind(p.models(&viewer).edit_card("assistant", 1, 1, Vec::new()).await) }).await),
         (
             "endpoints.create",
-            Box::pin(async { kind(p.endpoints(&viewer).create(NewEndpoint { name: "x".into(), base_model: "world".into() }).await) }).await,
+            Box::pin(async {
+                kind(
+                    p.endpoints(&viewer)
+                        .create(NewEndpoint { name: "x".into(), base_model: "world".into(), resources: Default::default() })
+                        .await,
+                )
+            })
+            .await,
         ),
         (
             "endpoints.deploy",

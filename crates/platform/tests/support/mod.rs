@@ -79,6 +79,7 @@ impl World {
             token_key: TokenKey::new([7; 32]),
             upload_bytes: 64 * 1024 * 1024,
             tenant_group: "atelier/{tenant}/{role}".into(),
+            outside_host: None,
         };
         let platform = Platform::open(config.clone(), now).await.unwrap();
         Self { platform, config, folder }

@@ -15,6 +15,8 @@ pub struct PlatformKeys<'a> {
     pub gpu: bool,
     /// Over how many nodes it is spread.
     pub nodes: u32,
+    /// How many processes share the rows, on all nodes together.
+    pub processes: u32,
     /// The step of the checkpoint that lies in the output folder, to go on from.
     pub resume_from: Option<u64>,
 }
@@ -28,7 +30,7 @@ pub fn trainer_file(settings: &RunSettings, ours: PlatformKeys<'_>) -> Value {
     let mut keys: Map<_, _> = catalogue().trainer_file(settings).into_iter().map(|(key, value)| (key.to_owned(), json!(value))).collect();
     // Packed rows make fewer steps than can be known here; the curves still need their points.
     let points = if settings.packs() { 1000 } else { 100 };
-    let steps = settings.steps_over(ours.train_rows, ours.nodes);
+    let steps = settings.steps_over(ours.train_rows, ours.processes);
     let keys_of_this_step = json!({
         "model_name_or_path": BASE,
         "template": ours.template,
@@ -103,8 +105,15 @@ mod tests {
     use super::*;
     use domain::settings::preset;
 
-    const CPU: PlatformKeys<'static> =
-        PlatformKeys { template: "qwen3_nothink", train_rows: 329, held_out_rows: 51, gpu: false, nodes: 1, resume_from: None };
+    const CPU: PlatformKeys<'static> = PlatformKeys {
+        template: "qwen3_nothink",
+        train_rows: 329,
+        held_out_rows: 51,
+        gpu: false,
+        nodes: 1,
+        processes: 1,
+        resume_from: None,
+    };
 
     #[test]
     fn the_trainers_file_of_the_demo_run() {
@@ -182,7 +191,7 @@ mod tests {
 
     #[test]
     fn several_nodes_share_the_rows_and_are_not_asked_for_a_checkpoint_at_different_steps() {
-        let file = trainer_file(&preset("lora").unwrap(), PlatformKeys { nodes: 2, ..CPU });
+        let file = trainer_file(&preset("lora").unwrap(), PlatformKeys { nodes: 2, processes: 2, ..CPU });
         assert_eq!((&file["ddp_backend"], &file["enable_jit_checkpoint"]), (&json!("gloo"), &json!(false)));
         // 329 rows in batches of 8, 3 times: 126 steps alone, 63 as two.
         assert_eq!((&file["save_steps"], &trainer_file(&preset("lora").unwrap(), CPU)["save_steps"]), (&json!(7), &json!(13)));

@@ -181,6 +181,7 @@ impl World {
             held_out_rows,
             train_rows,
             settings,
+            gpus: 0,
             earlier: earlier.iter().map(|e| (*e).to_owned()).collect(),
         })
     }
@@ -238,6 +239,7 @@ impl World {
             served_name: "demo".into(),
             context: 512,
             max_lora_rank,
+            gpus: 0,
             tool_call_parser: Default::default(),
             reasoning_parser: Default::default(),
             media_hosts: Vec::new(),

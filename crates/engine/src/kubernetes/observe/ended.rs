@@ -37,10 +37,9 @@ pub fn of_pod(pod: &Pod, stopped: bool) -> Option<End> {
     }
 }
 
-/// A server's pod is restarted by the cluster where it was; for us its first end is its end.
-pub fn of_server(pod: &Pod) -> Option<End> {
-    let restarted = main_status(pod).and_then(|c| c.last_state.as_ref()?.terminated.as_ref());
-    restarted.map(exit).or_else(|| of_pod(pod, false))
+/// The last end of a server's container, which the cluster starts again where it was.
+pub fn of_container(pod: &Pod) -> Option<End> {
+    terminated(pod).or_else(|| main_status(pod)?.last_state.as_ref()?.terminated.as_ref()).map(exit)
 }
 
 /// A Job whose pod is gone, or that never had one.

@@ -4,7 +4,7 @@ use super::{
     super::{names::TASK, pod::GPU, quantity},
     requests::requests,
 };
-use crate::{Amount, PendingCause, Shortage};
+use crate::{Amount, Observation, PendingCause, ReplicaState, Shortage, TaskState};
 use k8s_openapi::api::core::v1::Pod;
 use std::collections::BTreeSet;
 
@@ -66,8 +66,28 @@ fn amount(name: &str, text: &str) -> Option<Amount> {
     }
 }
 
+/// Whether it, or a replica of it, waits for a quota.
+pub fn is_short(seen: &Observation) -> bool {
+    let of = |cause: &PendingCause| matches!(cause, PendingCause::Quota { .. });
+    matches!(&seen.state, TaskState::Pending(cause) if of(cause))
+        || seen.replicas.iter().any(|r| matches!(&r.state, ReplicaState::Waiting { cause } if of(cause)))
+}
+
+/// The same, with the tasks that have what it and its replicas wait for; `pods`: all of the tenant.
+pub fn holders_in(mut seen: Observation, pods: &[Pod]) -> Observation {
+    if let TaskState::Pending(cause) = seen.state {
+        seen.state = TaskState::Pending(with_holders(cause, &seen.name, pods));
+    }
+    for replica in &mut seen.replicas {
+        if let ReplicaState::Waiting { cause } = &mut replica.state {
+            *cause = with_holders(cause.clone(), &seen.name, pods);
+        }
+    }
+    seen
+}
+
 /// The same cause, with the tasks whose pods have of what is short; `pods`: all of the tenant.
-pub fn with_holders(cause: PendingCause, task: &str, pods: &[Pod]) -> PendingCause {
+pub(super) fn with_holders(cause: PendingCause, task: &str, pods: &[Pod]) -> PendingCause {
     let PendingCause::Quota { what, short, .. } = cause else { return cause };
     let wanted: Vec<&str> = what.split(", ").collect();
     let mut holders = BTreeSet::new();

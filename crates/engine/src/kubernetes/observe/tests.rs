@@ -1,7 +1,7 @@
 //! Objects as a real cluster had them, cut to what is read.
 
 use super::*;
-use crate::{Amount, Shortage};
+use crate::{Amount, ReplicaState, Shortage};
 use k8s_openapi::api::core::v1::{Event, Node};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -181,7 +181,7 @@ fn the_tasks_that_have_what_is_short_are_named_and_no_others() {
         pod("run-1-train", "Pending", gpu()),
     ];
     let cause = PendingCause::Quota { what: "gpus".into(), short: Vec::new(), holders: Vec::new() };
-    let PendingCause::Quota { holders, .. } = with_holders(cause, "run-1-train", &pods) else { panic!() };
+    let PendingCause::Quota { holders, .. } = quota::with_holders(cause, "run-1-train", &pods) else { panic!() };
     assert_eq!(holders, ["ep-1-1", "run-2-train"]);
 }
 
@@ -259,37 +259,96 @@ fn images_volumes_and_secrets_that_are_missing_are_told_as_such() {
 }
 
 fn server(annotations: Value, conditions: Value) -> Found {
+    server_of(1, annotations, conditions)
+}
+
+fn server_of(replicas: u32, annotations: Value, conditions: Value) -> Found {
     Found::Server(Box::new(typed(json!({
         "metadata": { "name": "ep-1", "namespace": "atelier-acme", "annotations": annotations, "creationTimestamp": "2026-11-22T07:29:00Z" },
-        "spec": { "selector": {}, "template": {} }, "status": { "conditions": conditions },
+        "spec": { "replicas": replicas, "selector": {}, "template": {} }, "status": { "conditions": conditions },
     }))))
 }
 
 fn serving(ready: &str, container: Value) -> Pod {
-    pod(
-        json!({ "phase": "Running", "podIP": "10.244.0.7", "conditions": [{ "type": "Ready", "status": ready }], "containerStatuses": container }),
-    )
+    let condition = json!([{ "type": "Ready", "status": ready, "lastTransitionTime": "2026-11-22T07:30:00Z" }]);
+    pod(json!({ "phase": "Running", "podIP": "10.244.0.7", "conditions": condition, "containerStatuses": container }))
+}
+
+fn named(name: &str, mut pod: Pod) -> Pod {
+    pod.metadata.name = Some(name.into());
+    pod
+}
+
+fn runs() -> Value {
+    main_container(json!({ "running": { "startedAt": "2026-11-22T07:30:05Z" } }))
+}
+
+/// The cluster has started it again once.
+fn restarted() -> Value {
+    json!([{ "name": "main", "image": "", "imageID": "", "ready": true, "restartCount": 1,
+        "state": { "running": { "startedAt": "2026-11-22T07:30:05Z" } }, "lastState": { "terminated": { "exitCode": 1 } } }])
+}
+
+fn states(seen: &Observation) -> Vec<&ReplicaState> {
+    seen.replicas.iter().map(|r| &r.state).collect()
 }
 
 #[test]
-fn a_server_is_where_its_pod_is_and_ready_when_that_is() {
-    let running = || main_container(json!({ "running": { "startedAt": "2026-11-22T07:30:05Z" } }));
+fn a_server_is_where_its_pods_are_and_ready_where_they_are() {
     let seen = |pod: Pod| server(json!({}), json!([])).observation(&[pod], &Circumstances::default());
-    let url = "http://10.244.0.7:8000".to_owned();
-    assert_eq!(seen(serving("False", running())).addresses, [Address { url: url.clone(), ready: false }]);
-    assert_eq!(seen(serving("True", running())).addresses, [Address { url, ready: true }]);
-    let mut going = serving("True", running());
+    let loading = seen(serving("False", runs()));
+    assert_eq!((states(&loading), loading.ready()), (vec![&ReplicaState::Loading], Vec::new()));
+    let ready = seen(serving("True", runs()));
+    assert_eq!((states(&ready), ready.ready()), (vec![&ReplicaState::Ready], vec!["http://10.244.0.7:8000".to_owned()]));
+    assert_eq!((ready.wanted, ready.replicas[0].node.as_str(), ready.replicas[0].outdated), (1, "node-1", true), "it carries no hash");
+    let mut going = serving("True", runs());
     going.metadata.deletion_timestamp = Some(typed(json!("2026-11-22T07:40:00Z")));
-    let seen = seen(going);
-    assert!(seen.state.is_running() && seen.addresses.is_empty(), "it holds what it holds, and takes no calls: {seen:?}");
+    going.metadata.deletion_grace_period_seconds = Some(120);
+    let going = seen(going);
+    assert!(going.state.is_running() && going.ready().is_empty(), "it holds what it holds, and takes no calls: {going:?}");
+    assert_eq!(states(&going), [&ReplicaState::Draining]);
+    let asked: Time = typed(json!("2026-11-22T07:38:00Z"));
+    assert_eq!(going.replicas[0].since, Some(domain::time::Timestamp(millis(&asked))), "since it was asked to end");
 }
 
 #[test]
-fn a_server_whose_process_ended_has_ended_though_the_cluster_restarts_it() {
-    let restarted = json!([{ "name": "main", "image": "", "imageID": "", "ready": true, "restartCount": 1,
-        "state": { "running": {} }, "lastState": { "terminated": { "exitCode": 1 } } }]);
-    let seen = server(json!({}), json!([])).observation(&[serving("True", restarted)], &Circumstances::default());
-    assert_eq!((seen.state, seen.addresses), (TaskState::Ended(End::Exited { status: 1 }), Vec::new()));
+fn a_server_has_ended_when_every_process_of_it_has_though_the_cluster_restarts_them() {
+    let seen = |pods: &[Pod]| server_of(2, json!({}), json!([])).observation(pods, &Circumstances::default());
+    let ended = TaskState::Ended(End::Exited { status: 1 });
+    let (failed, other) = (named("a", serving("False", restarted())), named("b", serving("False", restarted())));
+    assert_eq!(seen(std::slice::from_ref(&failed)).state, ended);
+    assert_eq!(seen(&[failed.clone(), other]).state, ended);
+    let beside = seen(&[failed.clone(), named("b", serving("True", runs()))]);
+    assert!(beside.state.is_running(), "the other answers: {beside:?}");
+    assert_eq!(states(&beside), [&ReplicaState::Failed { end: End::Exited { status: 1 } }, &ReplicaState::Ready]);
+    assert!(seen(&[failed, named("b", serving("False", runs()))]).state.is_running(), "the other is on its way");
+    // It has answered since, whatever it does now.
+    assert!(seen(&[named("a", serving("True", restarted()))]).state.is_running());
+    let mut busy = serving("False", restarted());
+    busy.status.as_mut().unwrap().conditions.as_mut().unwrap()[0].last_transition_time = Some(typed(json!("2026-11-22T09:00:00Z")));
+    assert_eq!(states(&seen(&[busy])), [&ReplicaState::Loading], "one that was ready after its restart has not failed again");
+}
+
+#[test]
+fn a_pod_that_its_node_gave_up_is_no_end_of_its_server() {
+    let evicted = named("a", pod(json!({ "phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory." })));
+    let alone = server(json!({}), json!([])).observation(std::slice::from_ref(&evicted), &Circumstances::default());
+    assert_eq!(alone.state, TaskState::Pending(PendingCause::Starting), "the cluster makes another in its place");
+    let end = End::Evicted { why: "The node was low on resource: memory.".into() };
+    assert_eq!(states(&alone), [&ReplicaState::Failed { end }]);
+    let both = server(json!({}), json!([])).observation(&[evicted, named("b", serving("True", runs()))], &Circumstances::default());
+    assert_eq!(states(&both), [&ReplicaState::Ready], "and then it is forgotten");
+}
+
+#[test]
+fn a_pod_of_before_a_change_is_told_by_the_hash_that_it_carries() {
+    let with = |name: &str, hash: &str| {
+        let mut pod = named(name, serving("True", runs()));
+        pod.metadata.annotations = Some([(HASH.to_owned(), hash.to_owned())].into());
+        pod
+    };
+    let seen = server(json!({ HASH: "new" }), json!([])).observation(&[with("a", "old"), with("b", "new")], &Circumstances::default());
+    assert_eq!(seen.replicas.iter().map(|r| r.outdated).collect::<Vec<_>>(), [true, false]);
 }
 
 #[test]
@@ -297,9 +356,18 @@ fn a_server_without_a_pod_says_why() {
     let state = |found: Found| found.observation(&[], &Circumstances::default()).state;
     let quota = json!([{ "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
         "message": "pods \"ep-1-x\" is forbidden: exceeded quota: q, requested: requests.memory=8Gi, used: requests.memory=8Gi, limited: requests.memory=8Gi" }]);
-    assert_eq!(state(server(json!({}), quota)), TaskState::Pending(short_of_memory(8, 8, 8)));
+    let cause = short_of_memory(8, 8, 8);
+    assert_eq!(state(server(json!({}), quota.clone())), TaskState::Pending(cause.clone()));
     assert_eq!(state(server(json!({}), json!([]))), TaskState::Pending(PendingCause::Starting));
     assert_eq!(state(server(json!({ STOPPED: "true" }), json!([]))), TaskState::Ended(End::Signalled { signal: 15 }));
+    let one_of_two = server_of(2, json!({}), quota).observation(&[serving("True", runs())], &Circumstances::default());
+    assert_eq!(states(&one_of_two), [&ReplicaState::Ready, &ReplicaState::Waiting { cause }], "the second is not let in");
+    let other = typed(json!({ "metadata": { "labels": { "atelier.dev/task": "run-1-train" } },
+        "spec": { "containers": [{ "name": "main", "resources": { "requests": { "memory": "8Gi" } } }] } }));
+    assert!(is_short(&one_of_two) && one_of_two.state.is_running());
+    let named = holders_in(one_of_two, &[other]);
+    let ReplicaState::Waiting { cause: PendingCause::Quota { holders, .. } } = &named.replicas[1].state else { panic!() };
+    assert_eq!(holders, &["run-1-train"]);
 }
 
 /// Of two, with its number.

@@ -42,6 +42,7 @@ pub(super) async fn work(leader: &Leader, run: &Run, step: &Step) -> Result<(), 
     }
     let folder = step.folder();
     let name = tasks::run_task(run.id, &folder);
+    engine.belongs_to(&name, &run.tenant);
     let read_to = store.output_cursor(&run.tenant, run.id, &folder).await.doing("reading where the output was left")?;
     let seen = engine.observe(&name).await.doing("looking at a process")?;
     if let Some(TaskState::Pending(cause)) = seen.as_ref().map(|o| &o.state) {
@@ -77,6 +78,7 @@ async fn still_running(leader: &Leader, run: &Run, step: &Step) -> Result<Option
     }
     for folder in over {
         let name = tasks::run_task(run.id, &folder);
+        leader.platform.engine().belongs_to(&name, &run.tenant);
         let seen = leader.platform.engine().observe(&name).await.doing("looking at a process")?;
         if seen.is_some_and(|o| o.state.is_running()) {
             return Ok(Some(name));

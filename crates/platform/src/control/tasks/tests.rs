@@ -10,6 +10,7 @@ use domain::{
     model::WeightsKind,
     model_server::ModelServer,
     reason::endpoint::EndpointReason,
+    resource_request::ResourceRequest,
     run::{Reason, RunRecord, RunState, StepId, plan},
     settings::{FinetuningType, preset},
     time::Timestamp,
@@ -26,7 +27,9 @@ fn run(finetuning_type: FinetuningType) -> Run {
 
 fn record(finetuning_type: FinetuningType) -> RunRecord {
     let settings = preset("lora").unwrap().with("finetuning_type", finetuning_type.word());
-    let steps = plan::plan(&plan::Wanted { settings: &settings, result: WeightsKind::Merged, held_out_rows: 50, nodes: 1 });
+    let resources = Default::default();
+    let wanted = plan::Wanted { settings: &settings, result: WeightsKind::Merged, held_out_rows: 50, nodes: 1, resources: &resources };
+    let steps = plan::plan(&wanted);
     RunRecord {
         id: RunId::from_uuid(uuid(1)),
         tenant: "lumenta".parse().unwrap(),
@@ -131,6 +134,7 @@ fn endpoint(merged: Option<ModelVersionId>) -> EndpointRecord {
         revision: 1,
         attachments: Vec::new(),
         addresses: Vec::new(),
+        replicas: Vec::new(),
         restarts: 0,
         created_by: PersonId::from_uuid(uuid(4)),
         created_by_name: "Mira Castro".into(),
@@ -200,11 +204,31 @@ fn evaluation_is_the_committed_task() {
 }
 
 #[test]
+fn a_check_of_isolation_is_the_committed_task_and_tries_what_there_is_to_try() {
+    use domain::isolation::{Check, LeftOut, Probe, Target, Way};
+    let target = |probe, way| Target { probe, what: "of globex".into(), way, allowed: false };
+    let mut check = Check::asked(IsolationCheckId::from_uuid(uuid(8)), "lumenta".parse().unwrap(), "Ann".into(), Timestamp(0));
+    check.plan(vec![
+        target(Probe::ApiServer, Ok(Way::Connect { address: "10.0.0.1:6443".into() })),
+        target(Probe::OtherEndpoint, Err(LeftOut::NoOtherEndpoint)),
+        target(Probe::OwnBucket, Ok(Way::Write { tenant: "lumenta".parse().unwrap() })),
+    ]);
+    golden(|p| {
+        let task = p.check_isolation(&check);
+        assert_eq!(isolation_check_of(&task.name), Some(check.id));
+        let run = run(FinetuningType::Lora);
+        let train = p.train(&run, step(&run, "prepare"), &base(), &version());
+        assert_eq!((task.kind, &task.runtime, &task.secrets), (train.kind, &train.runtime, &train.secrets), "a pod like a run's");
+        matches("check_isolation.json", include_str!("../../../tests/golden/check_isolation.json"), &task);
+    });
+}
+
+#[test]
 fn a_process_gets_what_the_most_demanding_of_its_steps_asks_for_and_no_more_memory_than_the_portal_allows() {
     let asking = |memory: [u64; 2], allowed: Option<u64>| {
         let mut record = record(FinetuningType::Lora);
         for (step, memory_bytes) in record.steps.iter_mut().zip(memory) {
-            step.resources = domain::run::Resources { gpus: 2, cpu_millis: 4000, memory_bytes, nodes: 0 };
+            step.resources = domain::run::Resources { gpus: Some(2), cpu_millis: 4000, memory_bytes, ..Default::default() };
         }
         let run = Run::try_from(record).unwrap();
         let location = ArtefactStore::Local { root: "/srv".into() };
@@ -222,6 +246,46 @@ fn a_process_gets_what_the_most_demanding_of_its_steps_asks_for_and_no_more_memo
     let tasks = TaskBuilder { location: &location, limits: &limits };
     let gpus = [tasks.train(&plain, step(&plain, "prepare"), &base(), &version()), tasks.serve(&endpoint(None), &base(), &[])];
     assert_eq!(gpus.map(|t| t.resources.gpus), [1, 1], "what the portal asks for each");
+}
+
+/// A run and an endpoint that ask for the same, on a portal that gives one GPU and up to 32 GiB by itself.
+fn asking(resources: &ResourceRequest) -> [Task; 2] {
+    let mut record = record(FinetuningType::Lora);
+    let settings = record.settings.clone();
+    record.steps = plan::plan(&plan::Wanted { settings: &settings, result: WeightsKind::Adapter, held_out_rows: 50, nodes: 1, resources });
+    let run = Run::try_from(record).unwrap();
+    let limits = TaskLimits { gpus: 1, memory: Some(32 << 30), ..TaskLimits::default() };
+    let tasks = TaskBuilder { location: &ArtefactStore::Local { root: "/srv".into() }, limits: &limits };
+    let mut serving = endpoint(None);
+    serving.endpoint.settings.resources = resources.clone();
+    [tasks.train(&run, step(&run, "prepare"), &base(), &version()), tasks.serve(&serving, &base(), &[])]
+}
+
+#[test]
+fn what_a_run_or_an_endpoint_asks_for_goes_before_what_the_portal_gives_by_itself() {
+    let asked = ResourceRequest {
+        gpus: Some(2),
+        gpu_product: Some("H200".into()),
+        cpu: Some(8),
+        memory: Some(16 << 30),
+        ..ResourceRequest::default()
+    };
+    for task in asking(&asked) {
+        let r = &task.resources;
+        assert_eq!((r.gpus, r.gpu_product.as_deref(), r.cpu_milli, r.memory), (2, Some("H200"), Some(8000), Some(16 << 30)));
+        let spec: serde_json::Value = serde_json::from_str(&task.spec).unwrap();
+        assert_eq!(spec["work"]["gpus"], 2, "{}: what shares the rows, and what the weights are spread over", task.name);
+    }
+    let usual = asking(&ResourceRequest::default());
+    for (task, usual) in asking(&ResourceRequest { gpus: Some(0), ..ResourceRequest::default() }).into_iter().zip(&usual) {
+        assert_eq!((task.resources.gpus, usual.resources.gpus), (0, 1), "only the CPU, where one GPU is usual");
+        assert_ne!(task.hash(), usual.hash(), "it is another task");
+        assert!(!usual.spec.contains("gpus"), "what asks for nothing is the same task as before: {}", usual.spec);
+    }
+    let slice = ResourceRequest { gpus: Some(1), mig_profile: Some("1g.10gb".into()), ..ResourceRequest::default() };
+    assert_eq!(asking(&slice).map(|t| t.resources.mig_profile), [Some("1g.10gb".to_owned()), Some("1g.10gb".to_owned())]);
+    let too_much = ResourceRequest { memory: Some(64 << 30), ..ResourceRequest::default() };
+    assert_eq!(asking(&too_much).map(|t| t.resources.memory), [Some(32 << 30); 2], "a limit that was lowered since then");
 }
 
 #[test]

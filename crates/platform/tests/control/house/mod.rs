@@ -99,7 +99,7 @@ impl House {
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
         std::fs::create_dir(folder.path().join("control")).unwrap();
         let database = database.unwrap_or_else(|| format!("sqlite:{}", folder.path().join("db").display()));
-        let platform = open(folder.path(), &database, store.clone()).await;
+        let platform = open(folder.path(), &database, store.clone(), now).await;
         let house = Self { platform, folder, database, store };
         let quota = Quota { concurrent_runs: 1, endpoints: 2, ..Quota::default() };
         for name in ["lumenta", "velkor"] {
@@ -117,9 +117,20 @@ impl House {
         self
     }
 
+    /// The same portal, started anew with another engine.
+    pub async fn with_engine(mut self, engine: Engine) -> Self {
+        self.platform = open_with(engine, &self.database, self.store.clone(), now).await;
+        self
+    }
+
     /// Another process of the portal on the same database, store and engine.
     pub async fn another(&self) -> Platform {
-        open(self.folder.path(), &self.database, self.store.clone()).await
+        self.another_by(now).await
+    }
+
+    /// The same by another clock.
+    pub async fn another_by(&self, clock: fn() -> Timestamp) -> Platform {
+        open(self.folder.path(), &self.database, self.store.clone(), clock).await
     }
 
     /// Changes rows behind the program's back.
@@ -273,6 +284,7 @@ pub fn plan(name: &str, seed: u32) -> NewRun {
         settings: preset("lora").unwrap().with("seed", seed).with("cutoff_len", 128),
         result: Default::default(),
         nodes: 1,
+        resources: Default::default(),
         cloned_from: None,
         submission: format!("form-{name}"),
     }
@@ -303,17 +315,21 @@ pub async fn until<T, F: Future<Output = Result<T, String>>>(mut ask: impl FnMut
     }
 }
 
-async fn open(folder: &Path, database: &str, store: Store) -> Platform {
+async fn open(folder: &Path, database: &str, store: Store, clock: fn() -> Timestamp) -> Platform {
     let env = BTreeMap::from([
         ("CONTROL".to_owned(), folder.join("control").display().to_string()),
         ("DIGEST".to_owned(), blake3::hash(b"weights").to_hex().to_string()),
     ]);
+    open_with(Engine::Local(LocalEngine::new(folder.join("tasks"), folder.join("program"), env)), database, store, clock).await
+}
+
+async fn open_with(engine: Engine, database: &str, store: Store, clock: fn() -> Timestamp) -> Platform {
     let config = Config {
         database_url: database.into(),
         store: store.location,
         store_key: store.key,
         garage: store.garage,
-        engine: Engine::Local(LocalEngine::new(folder.join("tasks"), folder.join("program"), env)),
+        engine,
         task_limits: Default::default(),
         outside_allowed: outside::Allowed::of(["127.0.0.1"]).unwrap(),
         session_hours: SESSION_HOURS,
@@ -322,6 +338,7 @@ async fn open(folder: &Path, database: &str, store: Store) -> Platform {
         token_key: platform::sealing::TokenKey::new([7; 32]),
         upload_bytes: UPLOAD_BYTES,
         tenant_group: "atelier/{tenant}/{role}".into(),
+        outside_host: None,
     };
-    Platform::open(config, now).await.unwrap()
+    Platform::open(config, clock).await.unwrap()
 }
