@@ -96,7 +96,7 @@ pub async fn get_dataset(
         Some(id) => platform.base_models().by_id(id).await?.map(|b| b.name.to_string()),
         None => None,
     };
-    super::remember_dataset(version.tenant.as_str(), version.dataset_name.as_str(), version.number);
+    super::remember_dataset(&version);
     Ok(DatasetPage {
         tokenizer,
         runs: runs.into_iter().map(|r| (r.id.to_string(), r.name.to_string(), r.state)).collect(),

@@ -174,12 +174,13 @@ mod on_server {
         Ok((platform, scope))
     }
 
-    /// The dataset that this browser looked at last, for the forms that begin with one.
-    const LAST_DATASET: &str = "dataset";
-
-    /// Remembers a dataset's version in the browser for a month.
-    pub fn remember_dataset(tenant: &str, name: &str, number: u32) {
-        let cookie = format!("{LAST_DATASET}={tenant}/{name}@{number}; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax");
+    /// Has the browser remember a dataset's version with a page that is drawn here; see `ui::last_dataset`.
+    pub fn remember_dataset(version: &domain::dataset::DatasetVersion) {
+        use crate::ui::{cookie, last_dataset};
+        if !use_context::<Parts>().is_some_and(|parts| wants_html(&parts)) {
+            return;
+        }
+        let cookie = cookie::line(last_dataset::COOKIE, &last_dataset::value(version), last_dataset::SECONDS);
         if let (Some(options), Ok(value)) = (use_context::<ResponseOptions>(), cookie.parse()) {
             options.append_header(header::SET_COOKIE, value);
         }
@@ -189,7 +190,7 @@ mod on_server {
     pub fn last_dataset(tenant: &str) -> Option<String> {
         let parts = use_context::<Parts>()?;
         let cookies = parts.headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(';'));
-        let kept = cookies.filter_map(|c| c.trim().strip_prefix(LAST_DATASET)?.strip_prefix('=')).next()?;
+        let kept = cookies.filter_map(|c| c.trim().strip_prefix(crate::ui::last_dataset::COOKIE)?.strip_prefix('=')).next()?;
         kept.strip_prefix(tenant)?.strip_prefix('/').map(str::to_owned)
     }
 

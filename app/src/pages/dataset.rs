@@ -5,7 +5,7 @@ use crate::{
     links,
     pages::{base_models::short_digest, datasets::warnings},
     ui::{
-        Chip, Crumb, Icon, Load, Place, Reason, Stay, TenantPage, bytes, count, number::some, on_change, use_param, use_query, use_tenant,
+        Chip, Crumb, Icon, Load, Place, Reason, Stay, TenantPage, bytes, count, last_dataset, number::some, on_change, use_param, use_query, use_tenant,
     },
 };
 use domain::{
@@ -28,6 +28,7 @@ pub fn Dataset() -> impl IntoView {
         move || (tenant.get(), name.get(), v.get(), tab.get(), after.get()),
         |(t, n, v, tab, after)| get_dataset(t, n, v.parse().unwrap_or(0), tab, after),
     );
+    last_dataset::remember(page);
     let save = ServerAction::<Document>::new();
     let (delete, erase) = (ServerAction::<DeleteDataset>::new(), ServerAction::<EraseDataset>::new());
     let stay = Stay::new();

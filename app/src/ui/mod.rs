@@ -2,12 +2,14 @@
 
 pub mod address;
 pub mod chart;
+pub mod cookie;
 pub mod copy;
 pub mod draft;
 pub mod finding;
 pub mod form;
 pub mod frame;
 pub mod icon;
+pub mod last_dataset;
 pub mod lineage_strip;
 pub mod live;
 pub mod load;

@@ -23,7 +23,6 @@ fn toggle() {
         if let Ok(Some(storage)) = window().local_storage() {
             let _ = storage.set_item("theme", theme);
         }
-        let cookie = format!("theme={theme}; Path=/; Max-Age=31536000; SameSite=Lax");
-        let _ = js_sys::Reflect::set(&document(), &"cookie".into(), &cookie.into());
+        super::cookie::set("theme", theme, 31_536_000);
     }
 }
