@@ -304,7 +304,8 @@ pub async fn tenant_resume(name: String) -> Result<(), AppError> {
 pub async fn tenant_delete(name: String, #[server(default)] confirm: String) -> Result<(), AppError> {
     let (platform, scope) = super::platform_scope()?;
     platform.tenants(&scope).delete(&name, &confirm).await?;
-    super::redirect(&crate::links::admin_tenant(&name));
+    // Where it works on one machine only, the tenant and its page may be gone already.
+    super::redirect(&crate::links::admin_tenants());
     Ok(())
 }
 

@@ -30,6 +30,7 @@ pub fn ConfirmDelete(tenant: Tenant, will_go: WillGo, delete: ServerAction<Tenan
         (will_go.keys, format!("{}, at once", some(will_go.keys, "API key", "API keys"))),
         (will_go.members, format!("the access of {}, at once", some(will_go.members, "member", "members"))),
         (1, "chats and usage figures".to_owned()),
+        (1, "its namespace, where the portal works on a cluster".to_owned()),
     ];
     let goes = goes.into_iter().filter(|(count, _)| *count > 0).map(|(_, line)| view! { <li>{line}</li> }).collect_view();
     view! {
@@ -37,7 +38,7 @@ pub fn ConfirmDelete(tenant: Tenant, will_go: WillGo, delete: ServerAction<Tenan
             <Icon name="failed"/>
             <div>
                 <h2 id="delete-title" class="as-h3">{format!("Delete {}? This cannot be undone.", tenant.title)}</h2>
-                <p>"What will be removed, with all that is on the cluster for it:"</p>
+                <p>"What will be removed:"</p>
                 <ul class="goes">{goes}</ul>
                 <p>"The audit log is kept."</p>
                 <ProblemSummary error/>
