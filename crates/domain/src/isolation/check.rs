@@ -169,7 +169,7 @@ impl Check {
     }
 
     /// The pod tells what came of a try. What it told first, holds; nothing is added to what was planned.
-    pub fn hears(&mut self, probe: Probe, outcome: Outcome) {
+    pub fn record(&mut self, probe: Probe, outcome: Outcome) {
         let line = self.lines.iter_mut().find(|l| l.target.probe == probe && l.target.way.is_ok());
         if let Some(line) = line.filter(|l| l.outcome.is_none() && !matches!(self.state, CheckState::Ending | CheckState::Ended)) {
             line.outcome = Some(outcome);

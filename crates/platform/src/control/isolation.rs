@@ -71,11 +71,11 @@ async fn bring_forward(leader: &Leader, check: &mut Check, task: &str) -> Result
         }
         Some(TaskState::Running { .. }) => {
             check.runs(at);
-            hear(platform.engine(), check, task).await?;
+            read_output(platform.engine(), check, task).await?;
         }
         Some(TaskState::Ended(end)) => {
             check.runs(at);
-            hear(platform.engine(), check, task).await?;
+            read_output(platform.engine(), check, task).await?;
             check.pod_ended(end, at);
         }
     }
@@ -102,7 +102,7 @@ async fn start(leader: &Leader, check: &Check) -> Result<Option<Waits>, Halt> {
 }
 
 /// All that its pod has said so far: a few lines, read anew each time.
-async fn hear(engine: &Engine, check: &mut Check, task: &str) -> Result<(), Halt> {
+async fn read_output(engine: &Engine, check: &mut Check, task: &str) -> Result<(), Halt> {
     let said = match engine.output(task, &Cursor::start(), OUTPUT).await {
         Ok(said) => said.bytes,
         Err(e @ EngineError::Away { .. }) => return Err::<(), _>(e).doing("reading what a check of isolation says").map_err(Halt::from),
@@ -117,7 +117,7 @@ async fn hear(engine: &Engine, check: &mut Check, task: &str) -> Result<(), Halt
                 Outcome::Failed { why } => Outcome::Failed { why: output::clean(&why) },
                 other => other,
             };
-            check.hears(probe, outcome);
+            check.record(probe, outcome);
         }
     }
     Ok(())
