@@ -3,17 +3,21 @@ import { expect, open, test } from './visitor.js';
 
 const id = Date.now().toString(36);
 
-test('a new run begins with the dataset that was looked at last, and its names follow the dataset until somebody edits them', async ({ visit, demo }) => {
-  const page = await visit('engineer');
-  const headers = { origin: demo.address, accept: 'application/json' };
-  // First in the alphabet, last uploaded: neither is what was looked at last.
-  const name = `aaa-${id}`;
+/** Uploads a small dataset; the address of its page. */
+async function upload(page, demo, name) {
   const rows = Array.from({ length: 12 }, (_, i) => JSON.stringify({ messages: [{ role: 'user', content: `Question ${i}?` }, { role: 'assistant', content: `Answer ${i}.` }] })).join('\n');
   const sent = await page.request.post(`/t/${demo.tenant}/datasets-upload`, {
-    headers,
+    headers: { origin: demo.address, accept: 'application/json' },
     multipart: { name, held_out_percent: '10', tokenizer: '', file: { name: 'rows.jsonl', mimeType: 'application/jsonl', buffer: Buffer.from(rows) } },
   });
-  await open(page, (await sent.json()).href);
+  return (await sent.json()).href;
+}
+
+test('a new run begins with the dataset that was looked at last, and its names follow the dataset until somebody edits them', async ({ visit, demo }) => {
+  const page = await visit('engineer');
+  // First in the alphabet, last uploaded: neither is what was looked at last.
+  const name = `aaa-${id}`;
+  await open(page, await upload(page, demo, name));
   await expect(page.locator('header.head .chip')).toHaveText('Ready', { timeout: 120_000 });
 
   await open(page, `/t/${demo.tenant}/datasets/${demo.dataset}`);
@@ -31,9 +35,22 @@ test('a new run begins with the dataset that was looked at last, and its names f
   page.watch.quiet();
 });
 
+test('a page that only reads itself again is not what was looked at last', async ({ visit, demo }) => {
+  const [left, page] = [await visit('engineer'), await visit('engineer')];
+  await open(left, await upload(left, demo, `left-${id}`));
+  await expect(left.locator('header.head .chip')).toHaveText('Ready', { timeout: 120_000 });
+  await open(page, `/t/${demo.tenant}/datasets/${demo.dataset}`);
+  const again = left.waitForResponse((answer) => answer.url().includes('/rpc/datasets/get'));
+  await upload(page, demo, `event-${id}`);
+  await (await again).finished();
+  await open(page, `/t/${demo.tenant}/runs-new`);
+  await expect(page.getByLabel('Dataset', { exact: true })).toHaveValue(new RegExp(`^${demo.dataset}@`));
+  page.watch.quiet();
+});
+
 test('a learning rate and a warm-up that cannot be meant are asked about and hold nothing up', async ({ visit, demo }) => {
   const page = await visit('engineer');
-  await open(page, `/t/${demo.tenant}/runs-new`);
+  await open(page, `/t/${demo.tenant}/runs-new?dataset=${demo.dataset}`);
   const start = page.getByRole('button', { name: 'Start run' });
   await page.getByLabel('Learning rate').fill('0.5');
   await expect(page.locator('#learning_rate-says')).toContainText('usually destroys the model');
@@ -50,7 +67,7 @@ test('a learning rate and a warm-up that cannot be meant are asked about and hol
 
 test('the fields stand in the order of the trainer’s file', async ({ visit, demo }) => {
   const page = await visit('engineer');
-  await open(page, `/t/${demo.tenant}/runs-new`);
+  await open(page, `/t/${demo.tenant}/runs-new?dataset=${demo.dataset}`);
   await page.getByText('Advanced settings').click();
   const shown = await page.locator('#run-form label code.key').allInnerTexts();
   const file = await page.getByRole('region', { name: 'The run as YAML' }).innerText();
