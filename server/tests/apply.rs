@@ -150,6 +150,40 @@ async fn what_is_applied_twice_changes_nothing_and_what_is_exported_can_be_appli
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn limits_of_the_machines_are_applied_exported_and_refused_field_by_field() {
+    let job = Job::new().await;
+    let machines = "    gpus: 4\n    mig:\n      1g.10gb: 2\n    memoryBytes: 512000000000\n";
+    job.write("a.yaml", &format!("{TENANT}{machines}"));
+    let made = job.apply("admin", &[]).await;
+    assert_eq!((made.status.code(), stdout(&made).as_str()), (Some(0), "tenant/acme: created\n"), "{}", stderr(&made));
+    let again = job.apply("admin", &["--diff"]).await;
+    assert_eq!((again.status.code(), stdout(&again).as_str()), (Some(0), "tenant/acme: unchanged\n"), "{}", stderr(&again));
+
+    let exported = stdout(&job.run("admin", &["export", "--tenant", "acme"]).await);
+    for line in
+        ["    gpus: 4\n", "    mig:\n      1g.10gb: 2\n", "    cpu: null\n", "    memoryBytes: 512000000000\n", "    diskBytes: null\n"]
+    {
+        assert!(exported.contains(line), "{line}: {exported}");
+    }
+    job.write("a.yaml", &exported);
+    let back = job.apply("admin", &[]).await;
+    assert_eq!((back.status.code(), stdout(&back).as_str()), (Some(0), "tenant/acme: unchanged\n"), "{}", stderr(&back));
+
+    job.write("a.yaml", &TENANT.replace("endpoints: 5", "gpus: null\n    mig: {1g.10gb: null, 3g.40gb: 1}"));
+    let told = "  - spec.quota.gpus: 4\n  + spec.quota.gpus: not set\n  - spec.quota.mig.1g.10gb: 2\n  + spec.quota.mig.1g.10gb: not set\n  \
+        - spec.quota.mig.3g.40gb: not set\n  + spec.quota.mig.3g.40gb: 1\n";
+    let diff = job.apply("admin", &["--diff"]).await;
+    assert_eq!((diff.status.code(), stdout(&diff)), (Some(3), format!("tenant/acme: differs\n{told}")));
+    let changed = job.apply("admin", &[]).await;
+    assert_eq!((changed.status.code(), stdout(&changed)), (Some(0), format!("tenant/acme: changed\n{told}")), "{}", stderr(&changed));
+
+    job.write("a.yaml", &TENANT.replace("endpoints: 5", "cpu: 100001\n    mig: {gpu: 1}"));
+    let refused = job.apply("admin", &[]).await;
+    let said = stderr(&refused);
+    assert!(refused.status.code() == Some(1) && said.contains("spec.quota.cpu") && said.contains("spec.quota.mig"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_refused_is_told_with_its_file_and_the_rest_is_applied() {
     let job = Job::new().await;
     job.world().await;

@@ -6,6 +6,7 @@
 
 mod difference;
 mod endpoint;
+mod quota;
 mod resources;
 mod run;
 mod schema;
@@ -13,10 +14,11 @@ mod tenant;
 
 pub use difference::Difference;
 pub use endpoint::{EndpointSpec, EndpointStatus, ExternalModelSpec, ExternalSpec, ServingSpec, VersionSpec};
+pub use quota::QuotaSpec;
 pub use resources::ResourcesSpec;
 pub use run::{RunSpec, RunStatus};
 pub use schema::schema;
-pub use tenant::{CallsSpec, GroupSpec, HoldingStatus, QuotaSpec, TenantSpec, TenantStatus};
+pub use tenant::{CallsSpec, GroupSpec, HoldingStatus, TenantSpec, TenantStatus};
 
 use crate::{name::Name, page::Page, problem::FieldProblem};
 use schemars::JsonSchema;
@@ -142,6 +144,13 @@ impl Said {
 /// Problems of a form's fields by their place in a document: `storage_bytes` of the quota is `spec.quota.storageBytes`.
 pub fn placed(under: &str, problems: Vec<FieldProblem>) -> Vec<FieldProblem> {
     problems.into_iter().map(|p| FieldProblem { field: format!("{under}.{}", camel(&p.field)), ..p }).collect()
+}
+
+/// A problem of a field that the form takes in GB, and a document in bytes; others as they are.
+fn in_bytes(problem: FieldProblem) -> FieldProblem {
+    let Some(field) = problem.field.strip_suffix("_gb") else { return problem };
+    let suggestion = problem.suggestion.and_then(|gb| gb.parse::<f64>().ok()).map(|gb| format!("{:.0}", gb * 1e9));
+    FieldProblem { field: format!("{field}_bytes"), suggestion, sentence: problem.sentence }
 }
 
 fn camel(field: &str) -> String {

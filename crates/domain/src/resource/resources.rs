@@ -1,6 +1,6 @@
 //! What a document asks the machines for.
 
-use super::{placed, tenant::said};
+use super::{in_bytes, placed, tenant::said};
 use crate::{problem::FieldProblem, resource_request::ResourceRequest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -56,15 +56,8 @@ impl ResourcesSpec {
 
     /// A problem of one of the form's fields, by its place in the document; none for another field.
     pub(super) fn placed(problem: &FieldProblem) -> Option<FieldProblem> {
-        match problem.field.as_str() {
-            // The form takes GB.
-            "memory_gb" => {
-                let bytes = problem.suggestion.as_ref().and_then(|gb| gb.parse::<f64>().ok()).map(|gb| format!("{:.0}", gb * 1e9));
-                Some(FieldProblem { field: "spec.resources.memoryBytes".into(), suggestion: bytes, sentence: problem.sentence.clone() })
-            }
-            field if ResourceRequest::FIELDS.contains(&field) => placed("spec.resources", vec![problem.clone()]).pop(),
-            _ => None,
-        }
+        let ours = ResourceRequest::FIELDS.contains(&problem.field.as_str());
+        ours.then(|| placed("spec.resources", vec![in_bytes(problem.clone())]).pop()).flatten()
     }
 }
 

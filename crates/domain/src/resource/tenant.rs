@@ -1,6 +1,6 @@
 //! A tenant as a document.
 
-use super::{Difference, Kind, Spec, placed};
+use super::{Difference, Kind, QuotaSpec, Spec, placed};
 use crate::{
     call_rules::CallRules,
     people::Role,
@@ -30,20 +30,6 @@ pub struct TenantSpec {
     /// Groups of the identity provider that give a role in it, beside those of the platform's pattern: all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub groups: Option<Vec<GroupSpec>>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct QuotaSpec {
-    /// Runs that train at the same time; further ones wait in the queue. 0 to 1000.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub concurrent_runs: Option<u32>,
-    /// Bytes in the artefact store.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub storage_bytes: Option<u64>,
-    /// Endpoints that are wanted at the same time. 0 to 1000.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub endpoints: Option<u32>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -83,20 +69,6 @@ pub struct GroupSpec {
     /// As the provider's tokens name it: `company/research/nlp`.
     pub group: String,
     pub role: Role,
-}
-
-impl QuotaSpec {
-    fn of(quota: &Quota) -> Self {
-        Self { concurrent_runs: Some(quota.concurrent_runs), storage_bytes: Some(quota.storage_bytes), endpoints: Some(quota.endpoints) }
-    }
-
-    /// The quota of before with what is said here.
-    pub fn over(&self, mut quota: Quota) -> Quota {
-        quota.concurrent_runs = self.concurrent_runs.unwrap_or(quota.concurrent_runs);
-        quota.storage_bytes = self.storage_bytes.unwrap_or(quota.storage_bytes);
-        quota.endpoints = self.endpoints.unwrap_or(quota.endpoints);
-        quota
-    }
 }
 
 impl CallsSpec {
@@ -175,7 +147,7 @@ impl TenantSpec {
 
     /// What cannot be, before anything is changed.
     pub fn check(&self) -> Vec<FieldProblem> {
-        let mut wrong = placed("spec.quota", self.quota_over(Quota::default()).check());
+        let mut wrong = QuotaSpec::placed(self.quota_over(Quota::default()).check());
         wrong.extend(placed("spec.calls", self.calls_over(CallRules::default()).check()));
         wrong.extend(placed("spec", tenant_groups::check(&self.groups_over(Vec::new()))));
         let title = self.title.as_deref().map(str::trim);

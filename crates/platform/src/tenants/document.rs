@@ -12,7 +12,7 @@ use domain::{
     page::{Cursor, Page},
     policy::Action,
     problem::{Problem, ProblemKind},
-    resource::{Document, Spec, TenantSpec, TenantStatus},
+    resource::{Document, QuotaSpec, Spec, TenantSpec, TenantStatus},
     tenant::{Quota, Tenant, TenantOverview, TenantState},
     tenant_groups::GroupRole,
 };
@@ -90,6 +90,11 @@ impl Tenants<'_> {
         let now = self.found(overview).await?;
         if spec.differences(&now.spec()).is_empty() {
             return Ok(Put { outcome, document: now.document() });
+        }
+        // With what it has already, it may be too much all the same.
+        let wrong = QuotaSpec::placed(spec.quota_over(now.overview.tenant.quota.clone()).check());
+        if !wrong.is_empty() {
+            return Err(Problem::invalid(wrong));
         }
         if outcome == Outcome::Unchanged {
             outcome = Outcome::Changed;

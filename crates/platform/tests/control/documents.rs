@@ -2,6 +2,7 @@
 
 use crate::house::{House, until};
 use domain::{
+    compute::Compute,
     model::WeightsKind,
     name::Name,
     page::Cursor,
@@ -19,6 +20,7 @@ use platform::{
 
 crate::on_each_database!(
     a_tenant_becomes_what_its_document_says_and_the_same_again_writes_nothing,
+    limits_of_the_machines_follow_the_document_and_stay_where_it_says_nothing_of_them,
     a_run_is_launched_once_and_another_spec_of_its_name_is_refused,
     an_endpoint_becomes_what_its_document_says_and_the_same_again_writes_nothing,
     adapters_and_full_weights_follow_the_document,
@@ -103,6 +105,56 @@ async fn a_tenant_becomes_what_its_document_says_and_the_same_again_writes_nothi
     let listed = tenants.documents(&Cursor::default()).await.unwrap().rows;
     let names: Vec<_> = listed.iter().map(|d| d.metadata.name.as_str()).collect();
     assert_eq!(names, ["acme", "another", "lumenta", "velkor"]);
+}
+
+async fn limits_of_the_machines_follow_the_document_and_stay_where_it_says_nothing_of_them(house: House) {
+    let scope = PlatformScope::command_line();
+    let tenants = house.platform.tenants(&scope);
+    let of = |quota: &str| TenantSpec { quota: Some(serde_json::from_str(quota).unwrap()), ..TenantSpec::default() };
+    let acme = name("acme");
+    let limits = r#"{"gpus":4,"mig":{"1g.10gb":2},"cpu":96,"memoryBytes":512000000000,"diskBytes":0}"#;
+    let made = tenants.put(&acme, of(limits)).await.unwrap();
+    assert_eq!(made.outcome, Outcome::Created);
+    let set = async || tenants.get("acme").await.unwrap().tenant.quota.compute;
+    let at_first =
+        Compute { gpus: Some(4), mig: [("1g.10gb".into(), 2)].into(), cpu: Some(96), memory: Some(512_000_000_000), disk: Some(0) };
+    assert_eq!(set().await, at_first);
+
+    let before = traces(&house).await;
+    for same in [of(limits), made.document.spec, of("{}"), of(r#"{"mig":{},"gpus":4}"#), of(r#"{"mig":{"3g.40gb":null}}"#)] {
+        assert_eq!(outcome(tenants.put(&acme, same).await), Outcome::Unchanged);
+    }
+    assert_eq!(traces(&house).await, before);
+    // A document of before there were such limits.
+    assert_eq!(outcome(tenants.put(&acme, of(r#"{"endpoints":7}"#)).await), Outcome::Changed);
+    assert_eq!(set().await, at_first);
+
+    let before = traces(&house).await.0;
+    let other = of(r#"{"gpus":null,"mig":{"3g.40gb":1},"memoryBytes":64000000000}"#);
+    assert_eq!(outcome(tenants.put(&acme, other.clone()).await), Outcome::Changed);
+    assert_eq!(outcome(tenants.put(&acme, other).await), Outcome::Unchanged);
+    assert_eq!(traces(&house).await.0 - before, 1, "one record");
+    let mig = [("1g.10gb".to_owned(), 2), ("3g.40gb".to_owned(), 1)].into();
+    assert_eq!(set().await, Compute { gpus: None, mig, memory: Some(64_000_000_000), ..at_first });
+
+    // Each by its place; and what is too much only together with what is there already.
+    let mut title = of(r#"{"gpus":100001,"memoryBytes":18446744073709551615,"mig":{"gpu":1}}"#);
+    title.title = Some("New".into());
+    let many: Vec<String> = (10..29).map(|n| format!("\"1g.{n}gb.x\":1")).collect();
+    let before = traces(&house).await;
+    for (wrong, fields) in [
+        (title, vec!["spec.quota.gpus", "spec.quota.memoryBytes", "spec.quota.mig"]),
+        (of(&format!("{{\"mig\":{{{}}}}}", many.join(","))), vec!["spec.quota.mig"]),
+    ] {
+        let Err(problem) = tenants.put(&acme, wrong).await else { panic!("this cannot be: {fields:?}") };
+        assert_eq!((problem.kind, problem.fields.iter().map(|f| f.field.as_str()).collect::<Vec<_>>()), (ProblemKind::Invalid, fields));
+    }
+    assert_eq!(traces(&house).await, before);
+
+    let none = of(r#"{"gpus":null,"mig":null,"cpu":null,"memoryBytes":null,"diskBytes":null}"#);
+    assert_eq!(outcome(tenants.put(&acme, none.clone()).await), Outcome::Changed);
+    assert_eq!(outcome(tenants.put(&acme, none).await), Outcome::Unchanged);
+    assert!(set().await.is_unlimited());
 }
 
 fn run_spec() -> RunSpec {
