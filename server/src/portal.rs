@@ -37,8 +37,8 @@ use std::{
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// How long answers under way may still take after the portal was told to stop.
-const DRAIN: Duration = Duration::from_secs(20);
+/// How long work other than answers may take to its end after the portal was told to stop.
+const LAST_WORK: Duration = Duration::from_secs(20);
 /// How long the last calls may take on their way into the database.
 const LAST_CALLS: Duration = Duration::from_secs(5);
 
@@ -85,7 +85,10 @@ pub async fn start_by(now: fn() -> Timestamp, mut args: ServeArgs, locations: Lo
     };
     // The playground reaches the gateway of its own process without a certificate that would have to name the loopback address.
     let inside = match tls.is_some() && args.gateway_url.is_none() && args.has(RoleName::Gateway) && args.has(RoleName::Web) {
-        true => Some(Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), "--gateway-url", limits.clone(), None, Proxies::default()).await?),
+        true => {
+            let limits = Limits { shutdown_delay: Duration::ZERO, ..limits.clone() };
+            Some(Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), "--gateway-url", limits, None, Proxies::default()).await?)
+        }
         false => None,
     };
     if let Some(inside) = &inside {
@@ -147,6 +150,8 @@ pub async fn start_by(now: fn() -> Timestamp, mut args: ServeArgs, locations: Lo
     let tried = attempts::AttemptLimits::new(platform.clone(), most);
     // The gateway sees changes, and its calls are written, until the last answer is out.
     let calls_end = CancellationToken::new();
+    // The web asks by it until its own last answer is out.
+    let inner_stop = CancellationToken::new();
     let last_tasks = tasks.others();
     let mut measured = None;
     if config.roles.gateway {
@@ -180,7 +185,7 @@ pub async fn start_by(now: fn() -> Timestamp, mut args: ServeArgs, locations: Lo
         if let Some(inside) = inside {
             tasks.spawn(
                 "inner listener",
-                inside.serve(http::seen(gateway.clone(), Watch { proxies: Proxies::default(), ..watch.clone() }), stop.clone(), DRAIN),
+                inside.serve(http::seen(gateway.clone(), Watch { proxies: Proxies::default(), ..watch.clone() }), inner_stop.clone()),
             );
         }
         router = router.merge(gateway);
@@ -213,18 +218,19 @@ pub async fn start_by(now: fn() -> Timestamp, mut args: ServeArgs, locations: Lo
             measures.register(&mut registry);
             written.register(&mut registry);
         }
-        tasks.spawn("metrics listener", listener.serve(metrics::routes(registry), stop.clone(), DRAIN));
+        tasks.spawn("metrics listener", listener.serve(metrics::routes(registry), stop.clone()));
     }
     log_the_start(&config, metrics_address, began);
 
     let done = tokio::spawn({
         let (stop, tasks, refusals) = (stop.clone(), tasks.clone(), platform.clone());
         let listening = tasks.others();
-        listening.spawn("listener", listener.serve(http::seen(router, watch), stop.clone(), DRAIN));
+        listening.spawn("listener", listener.serve(http::seen(router, watch), stop.clone()));
         async move {
             stop.cancelled().await;
             listening.ended().await;
-            if tokio::time::timeout(DRAIN, tasks.ended()).await.is_err() {
+            inner_stop.cancel();
+            if tokio::time::timeout(LAST_WORK, tasks.ended()).await.is_err() {
                 tracing::warn!("some work did not end in time; the next start goes on with it");
             }
             calls_end.cancel();

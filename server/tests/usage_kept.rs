@@ -148,8 +148,8 @@ async fn a_database_that_falls_silent_and_never_hangs_up_is_given_up_and_asked_a
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_that_is_cut_off_by_the_end_of_the_portal_is_counted() {
-    let mut house = House::start(None).await;
+async fn a_stream_that_takes_longer_than_the_end_of_the_portal_is_broken_off_for_all_to_see_and_counted() {
+    let mut house = House::with(None, |setup| setup.with("--drain-timeout", "1")).await;
     let body = json!({"model": BASE, "stream": true, "messages": [{"role": "user", "content": "slowly"}]});
     let mut streams = Vec::new();
     let mut open = BTreeSet::new();
@@ -162,6 +162,15 @@ async fn a_stream_that_is_cut_off_by_the_end_of_the_portal_is_counted() {
         streams.push(answer);
     }
     assert!(house.portal.take().unwrap().stop().await);
+    for mut answer in streams {
+        let end = loop {
+            match answer.chunk().await {
+                Ok(Some(_)) => {}
+                end => break end,
+            }
+        };
+        assert!(end.is_err(), "a client takes it for whole");
+    }
     house.portal = Some(house.setup.start().await);
     house.counts_each_once(&open).await;
 }

@@ -78,6 +78,11 @@
 - name: ATELIER_ROLE
   value: {{ .role }}
 {{- end }}
+# Until proxies have heard that this pod goes; then answers, 20 s for other work and 15 s for the last calls.
+- name: ATELIER_SHUTDOWN_DELAY
+  value: "5"
+- name: ATELIER_DRAIN_TIMEOUT
+  value: {{ max 5 (sub (int $v.terminationGracePeriodSeconds) 40) | quote }}
 - name: ATELIER_PRODUCTION
   value: {{ $v.production | quote }}
 - name: ATELIER_PUBLIC_URL

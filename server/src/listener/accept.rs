@@ -11,16 +11,12 @@ use tokio_util::task::TaskTracker;
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 impl Listener {
-    /// Until told to stop. No error ends it, and none makes it spin.
+    /// For ever. No error ends it, and none makes it spin.
     pub(super) async fn accept(&self, shared: &Shared, connections: &TaskTracker) {
         let turned_away = TurnedAway::default();
         let mut said: Option<Instant> = None;
         loop {
-            let accepted = tokio::select! {
-                () = shared.stop.cancelled() => return,
-                accepted = self.tcp.accept() => accepted,
-            };
-            let (socket, peer) = match accepted {
+            let (socket, peer) = match self.tcp.accept().await {
                 Ok(taken) => taken,
                 Err(e) => {
                     let Some(pause) = pause_after(&e) else { continue };
@@ -28,10 +24,8 @@ impl Listener {
                         said = Some(Instant::now());
                         tracing::error!(error = %e, open = self.slots.open(), "connections cannot be taken now; trying again");
                     }
-                    tokio::select! {
-                        () = shared.stop.cancelled() => return,
-                        () = tokio::time::sleep(pause) => continue,
-                    }
+                    tokio::time::sleep(pause).await;
+                    continue;
                 }
             };
             match self.slots.take(peer.ip(), self.proxies.trust(peer.ip())) {

@@ -74,7 +74,7 @@ async fn talk(socket: impl AsyncRead + AsyncWrite + Send + Unpin, peer: SocketAd
     let ended = poll_fn(|cx| {
         if !stopped && stopping.as_mut().poll(cx).is_ready() {
             stopped = true;
-            connection.as_mut().graceful_shutdown();
+            phase.portal_stops();
         }
         loop {
             if let Poll::Ready(outcome) = connection.as_mut().poll(cx) {
@@ -131,6 +131,9 @@ impl hyper::service::Service<Request<Incoming>> for Answering {
         let seconds = self.limits.body.as_secs_f32();
         Box::pin(async move {
             let mut response = answering.await?;
+            if phase.is_last_answer() {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             if phase.is_body_silent() {
                 // A handler that told the client in its own words is left alone; one that took it for its own fault is not.
                 if !response.status().is_client_error() {

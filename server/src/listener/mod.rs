@@ -23,11 +23,7 @@ pub use tls::Tls;
 use crate::layers::proxies::Proxies;
 use anyhow::Context;
 use axum::Router;
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -47,7 +43,7 @@ struct Shared {
     router: Router,
     limits: Limits,
     tls: Option<Arc<Tls>>,
-    /// No new request, please.
+    /// The portal was told to stop: what is still asked is answered, and told that the connection closes.
     stop: CancellationToken,
     /// End now.
     cut: CancellationToken,
@@ -73,12 +69,18 @@ impl Listener {
         self.slots.clone()
     }
 
-    /// Answers until told to stop, then lets what is under way come to its end for at most `drain`; what takes longer is cut off.
-    pub async fn serve(self, router: Router, stop: CancellationToken, drain: Duration) {
+    /// Answers until told to stop, and for the delay that a balancer needs to send nothing more. Then lets what is under way come to its
+    /// end; what takes longer than it may is cut off.
+    pub async fn serve(self, router: Router, stop: CancellationToken) {
+        let Limits { drain, shutdown_delay, .. } = self.limits;
         let connections = TaskTracker::new();
         let cut = CancellationToken::new();
         let shared = Shared { router, limits: self.limits.clone(), tls: self.tls.clone(), stop: stop.clone(), cut: cut.clone() };
-        self.accept(&shared, &connections).await;
+        let last = async {
+            stop.cancelled().await;
+            tokio::time::sleep(shutdown_delay).await;
+        };
+        tokio::select! { () = self.accept(&shared, &connections) => {}, () = last => {} }
         // From here on nobody gets in; the address is free for a successor.
         drop(self);
         connections.close();

@@ -41,11 +41,16 @@ struct State {
     since: Instant,
     /// Since when bytes of an answer wait for a reader.
     unread_since: Option<Instant>,
+    /// When the portal was told to stop.
+    stopping_since: Option<Instant>,
 }
 
 impl Phase {
     pub fn new(now: Instant) -> Self {
-        Self { state: Mutex::new(State { doing: Doing::Head, since: now, unread_since: None }), body_silent: AtomicBool::new(false) }
+        Self {
+            state: Mutex::new(State { doing: Doing::Head, since: now, unread_since: None, stopping_since: None }),
+            body_silent: AtomicBool::new(false),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -78,6 +83,16 @@ impl Phase {
         self.set(Doing::Closing, Instant::now());
     }
 
+    /// Whoever has this connection may not know yet, and ask once more on it: it is not closed under a request that is on its way.
+    pub fn portal_stops(&self) {
+        self.state().stopping_since.get_or_insert_with(Instant::now);
+    }
+
+    /// Whether an answer that begins now says that the connection closes with it.
+    pub fn is_last_answer(&self) -> bool {
+        self.state().stopping_since.is_some()
+    }
+
     pub fn write_waits(&self) {
         self.state().unread_since.get_or_insert_with(Instant::now);
     }
@@ -103,7 +118,11 @@ impl Phase {
             Doing::Idle => Some((state.since + limits.keep_alive, Over::Idle)),
             Doing::Closing => Some((state.since + CLOSING, Over::Broken("it did not close"))),
         };
+        // A client that was told by no answer yet gets the time of a balancer to hear of it. Half a head is not broken by it.
+        let silent = matches!(state.doing, Doing::Head | Doing::Idle);
+        let stops = state.stopping_since.filter(|_| silent);
+        let stops = stops.map(|told| (told.max(state.since) + limits.shutdown_delay, Over::Idle));
         let unread = state.unread_since.map(|since| (since + limits.write, Over::Broken("the client does not read its answer")));
-        [doing, unread].into_iter().flatten().min_by_key(|(at, _)| *at)
+        [doing, stops, unread].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 }

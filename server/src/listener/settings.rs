@@ -18,6 +18,13 @@ pub struct ListenerArgs {
     /// Seconds that a client may leave an answer unread.
     #[arg(long, env = "ATELIER_WRITE_TIMEOUT", default_value = "60", value_parser = seconds)]
     pub write_timeout: Duration,
+    /// Seconds for which requests are still taken after the portal was told to stop: `/readyz` says so at once, and each answer that its
+    /// connection closes. As long as a balancer in front needs to notice.
+    #[arg(long, env = "ATELIER_SHUTDOWN_DELAY", default_value = "0", value_parser = seconds_or_none)]
+    pub shutdown_delay: Duration,
+    /// Seconds that answers under way may still take after that. What takes longer is cut off.
+    #[arg(long, env = "ATELIER_DRAIN_TIMEOUT", default_value = "20", value_parser = seconds)]
+    pub drain_timeout: Duration,
     /// Connections at a time, in all. Lowered at the start when the system allows too few open files for it.
     #[arg(long, env = "ATELIER_MAX_CONNECTIONS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: u32,
@@ -46,6 +53,8 @@ pub struct Limits {
     pub body: Duration,
     pub keep_alive: Duration,
     pub write: Duration,
+    pub shutdown_delay: Duration,
+    pub drain: Duration,
     pub connections: usize,
     pub connections_per_address: usize,
 }
@@ -66,6 +75,8 @@ impl ListenerArgs {
             body: self.body_timeout,
             keep_alive: self.keep_alive_timeout,
             write: self.write_timeout,
+            shutdown_delay: self.shutdown_delay,
+            drain: self.drain_timeout,
             connections: asked.min(fit),
             connections_per_address: self.max_connections_per_address as usize,
         }
@@ -79,6 +90,11 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
         Ok(time) if !time.is_zero() && time <= Duration::from_secs(86_400) => Ok(time),
         _ => Err("it must be more than 0 and at most 86400 seconds".into()),
     }
+}
+
+/// The same, or `0`.
+fn seconds_or_none(text: &str) -> Result<Duration, String> {
+    if text.trim() == "0" { Ok(Duration::ZERO) } else { seconds(text) }
 }
 
 /// `10.0.0.0/8`, `::1/128`, or one address.
@@ -100,6 +116,8 @@ mod tests {
         for wrong in ["0", "-1", "soon", "NaN", "1e9"] {
             assert!(seconds(wrong).is_err(), "{wrong}");
         }
+        assert_eq!((seconds_or_none("0"), seconds_or_none("1.5")), (Ok(Duration::ZERO), Ok(Duration::from_millis(1500))));
+        assert!(seconds_or_none("-1").is_err());
         assert_eq!(network("10.1.2.3").unwrap().to_string(), "10.1.2.3/32");
         assert!(network(" fd00::/8").is_ok() && network("proxy.example").is_err());
     }

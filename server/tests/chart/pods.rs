@@ -70,9 +70,14 @@ fn every_role_may_lose_one_pod_at_a_time_and_drains_before_it_goes() {
         assert_eq!(deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"], 0);
         let pod = &deployment["spec"]["template"]["spec"];
         let container = &pod["containers"][0];
-        // Waiting, then 20 s for answers, 20 s for work and 5 s for the last calls (portal.rs).
-        let waits = container["lifecycle"]["preStop"]["sleep"]["seconds"].as_u64().unwrap();
-        assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() >= waits + 45);
+        // Waiting, then answers, 20 s for work and 15 s for the last calls (portal.rs).
+        let seconds = |name: &str| {
+            let env = container["env"].as_array().unwrap().iter().find(|env| env["name"] == name).unwrap();
+            env["value"].as_str().unwrap().parse::<u64>().unwrap()
+        };
+        let (waits, drains) = (seconds("ATELIER_SHUTDOWN_DELAY"), seconds("ATELIER_DRAIN_TIMEOUT"));
+        assert_eq!((waits, drains), (5, 20));
+        assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() >= waits + drains + 35);
         assert_eq!(container["readinessProbe"]["httpGet"]["path"], "/readyz");
         assert_eq!(container["livenessProbe"]["httpGet"]["path"], "/healthz");
     }
