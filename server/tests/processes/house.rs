@@ -14,6 +14,7 @@ pub struct House {
     pub portal: Option<Portal>,
     database_url: String,
     pub key: String,
+    pub programs: Programs,
     _tasks: TaskFolders,
     pub data: tempfile::TempDir,
 }
@@ -65,7 +66,7 @@ impl House {
         .await;
         let form = [("tenant", TENANT), ("form[label]", "counted"), ("form[may]", "all"), ("form[expires_in_days]", "1")];
         let key = jonas.did(&at, "keys/create", &form).await.body["secret"].as_str().unwrap().to_owned();
-        let house = Self { setup, portal: Some(portal), database_url, key, _tasks: tasks, data };
+        let house = Self { setup, portal: Some(portal), database_url, key, programs, _tasks: tasks, data };
         within(PATIENCE, "the gateway knows key and model", async || house.call(false).await).await;
         house
     }

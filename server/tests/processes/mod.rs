@@ -1,6 +1,7 @@
 //! The real program as processes: started, killed, started again on the same data.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub mod balancer;
 pub mod cluster;
 pub mod house;
 pub mod launch;

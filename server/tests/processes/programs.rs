@@ -56,6 +56,13 @@ impl Programs {
         self.folder.join("python")
     }
 
+    /// Calls that began with `counted`: when the model server had each of them, in seconds, and what it said behind that word.
+    pub fn served(&self) -> Vec<(f64, String)> {
+        let noted = fs::read_to_string(self.folder.join("served")).unwrap_or_default();
+        let line = |line: &str| line.split_once(' ').map(|(at, said)| (at.parse().unwrap(), said.to_owned()));
+        noted.lines().filter_map(line).collect()
+    }
+
     /// How often `train`, `evaluate` or `serve` was started.
     pub fn starts(&self, what: &str) -> usize {
         let noted = fs::read_to_string(self.folder.join("starts")).unwrap_or_default();

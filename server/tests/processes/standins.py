@@ -142,6 +142,11 @@ class ModelServer(http.server.BaseHTTPRequestHandler):
         # As long as a short answer of a real one takes.
         pause = 0.05 if said == "in a moment" else 0
         text += " word" * 7 if pause else ""
+        if said.startswith("counted "):
+            with open(os.path.join(HERE, "served"), "a", encoding="utf-8") as f:
+                f.write(f"{time.time()} {said[8:]}\n")
+            # A stream that is open while replicas come and go.
+            pause, text = (0.1, text + " word" * 20) if asked.get("stream") else (0, text)
         usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
         if not asked.get("stream"):
             time.sleep(10 * pause)
