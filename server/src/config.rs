@@ -102,6 +102,10 @@ pub struct ServeArgs {
     /// Hours that one training or evaluation may take; default: as long as it likes.
     #[arg(long, env = "ATELIER_RUN_HOURS", value_parser = clap::value_parser!(u32).range(1..=8760))]
     pub run_hours: Option<u32>,
+    /// How the names of images begin that may train in place of LLaMA-Factory on a cluster (`registry.example.org/team`), separated by commas.
+    /// What runs in them has the tenant's key of the artefact store, so allow only what you would run for a tenant yourself. Default: none.
+    #[arg(long, env = "ATELIER_CUSTOM_IMAGES", value_delimiter = ',')]
+    pub custom_images: Vec<String>,
     /// Addresses of this machine and its neighbours (loopback, link-local, metadata) that somebody else's model server may have all the
     /// same, and places that may be called by plain http: networks, addresses or names, separated by commas.
     #[arg(long, env = "ATELIER_OUTSIDE_ALLOWED", value_delimiter = ',')]
@@ -323,6 +327,7 @@ impl ServeArgs {
                 memory: self.task_memory,
                 gpus: self.task_gpus,
                 run: self.run_hours.map(|h| Duration::from_secs(u64::from(h) * 3600)),
+                custom_images: self.custom_images.iter().map(|p| p.trim().to_owned()).filter(|p| !p.is_empty()).collect(),
             },
             usage_spool_bytes: self.usage_spool_bytes,
             production: self.production,

@@ -191,6 +191,7 @@ impl RunForm {
             result: WeightsKind::from_word(&self.result).unwrap_or_default(),
             nodes,
             resources,
+            custom: None,
             cloned_from,
             submission: self.submission.clone(),
         })

@@ -3,6 +3,7 @@
 //! [`RunRecord`] is plain data, as it is stored and sent. A [`Run`] is a record that was checked once; from then on only its methods
 //! (in `transitions`) change it, and whoever holds one reads the record through it.
 
+mod custom;
 pub(crate) mod evaluation;
 mod listed;
 pub mod plan;
@@ -12,6 +13,7 @@ pub(crate) mod step_kind;
 mod transitions;
 
 pub use crate::reason::{failure::Failure, run::Reason, task::PendingCause};
+pub use custom::CustomTraining;
 pub use evaluation::{EvaluatedRow, Scores, Verdict};
 pub use listed::{RunCounts, RunOnData};
 pub use resources::Resources;
@@ -221,6 +223,14 @@ impl Run {
         process.map(|s| s.resources.request()).unwrap_or_default()
     }
 
+    /// What trains in place of LLaMA-Factory; `None` = that one does.
+    pub fn custom(&self) -> Option<&CustomTraining> {
+        self.steps.iter().find_map(|s| match &s.work {
+            Work::Process { work: ProcessWork::Custom(custom), .. } => Some(custom),
+            _ => None,
+        })
+    }
+
     /// The weights that a step leaves: what a merge leaves is whole, what a training leaves is what it trained.
     pub fn weights_of(&self, step: &StepId) -> WeightsKind {
         match (self.step(step).map(|s| &s.work), self.settings.finetuning_type()) {
@@ -266,6 +276,9 @@ pub struct NewRun {
     /// What each of its processes may use, on each node.
     #[serde(default)]
     pub resources: ResourceRequest,
+    /// What trains in place of LLaMA-Factory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom: Option<CustomTraining>,
     pub cloned_from: Option<RunId>,
     /// A one-time number of the form: the same form sent twice launches once.
     pub submission: String,

@@ -7,8 +7,9 @@ use crate::{
     isolation::{Probe, Way},
     model::WeightsKind,
     name::Name,
+    run::CustomTraining,
     serving::ParserChoice,
-    settings::RunSettings,
+    settings::{FinetuningType, RunSettings},
 };
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,7 @@ pub struct TaskSpec {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Work {
     Train(Train),
+    Custom(Custom),
     Merge(Merge),
     Evaluate(Evaluate),
     Serve(Serve),
@@ -58,6 +60,29 @@ pub struct Train {
 
 const fn is_one_process(gpus: &u32) -> bool {
     *gpus < 2
+}
+
+/// A training by an image of somebody's own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Custom {
+    pub tenant: Name,
+    pub run: RunId,
+    /// Its folder, as in `artefacts::run_task`.
+    pub folder: String,
+    pub base_model: BaseModelId,
+    /// Its files with their digests, where they are fetched over the network; empty where the store is a folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub base_files: Vec<StoredFile>,
+    pub dataset_version: DatasetVersionId,
+    /// Which judging of it counts: see `artefacts::dataset_judgement`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judgement: Option<String>,
+    /// 0 = no held-out rows.
+    pub held_out_rows: u64,
+    pub train_rows: u64,
+    pub training: CustomTraining,
+    /// What it leaves.
+    pub leaves: FinetuningType,
 }
 
 /// An adapter into the weights of its base model.

@@ -84,9 +84,11 @@ fn base_model(b: &BaseModel) -> String {
 }
 
 fn method(run: &Run) -> String {
-    let mut out = match run.settings.finetuning_type() {
-        FinetuningType::Lora => "Supervised fine-tuning with LoRA".to_owned(),
-        FinetuningType::Full => "Supervised fine-tuning of all weights".to_owned(),
+    let mut out = match (run.custom(), run.settings.finetuning_type()) {
+        // What it did there, nobody here knows.
+        (Some(custom), method) => custom.said(method),
+        (None, FinetuningType::Lora) => "Supervised fine-tuning with LoRA".to_owned(),
+        (None, FinetuningType::Full) => "Supervised fine-tuning of all weights".to_owned(),
     };
     // The choice of the method itself is what the sentence begins with.
     for said in settings_said(run, |e| e.group == METHOD && e.kind != Kind::Choice) {

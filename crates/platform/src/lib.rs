@@ -107,6 +107,8 @@ pub struct TaskLimits {
     pub gpus: u32,
     /// How long one training or evaluation may take.
     pub run: Option<Duration>,
+    /// How names of images begin that may train in place of LLaMA-Factory; none = no image may.
+    pub custom_images: Vec<String>,
 }
 
 /// The usual length of a session, hours.

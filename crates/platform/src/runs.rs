@@ -173,6 +173,7 @@ impl Runs<'_> {
             result: WeightsKind::default(),
             nodes: 1,
             resources: Default::default(),
+            custom: None,
             cloned_from: None,
             submission: self.fresh_submission(),
         })
@@ -181,6 +182,11 @@ impl Runs<'_> {
     /// A form to start from that is a copy of an earlier run under the next free name; and that run.
     pub async fn draft(&self, from: RunId) -> Result<(NewRun, Run), Problem> {
         let run = self.get(from).await?;
+        if run.custom().is_some() {
+            let sentence = format!("The run “{}” trains by an image of its own, which the form does not hold.", run.name);
+            return Err(Problem::conflict(sentence)
+                .next("Export its document, give it another name, and apply that: `atelier export`, `atelier apply`."));
+        }
         let new = NewRun {
             name: self.free_name(run.name.as_str()).await?,
             base_model: run.base_model_name.to_string(),
@@ -190,6 +196,7 @@ impl Runs<'_> {
             result: run.result(),
             nodes: run.nodes(),
             resources: run.resources(),
+            custom: None,
             settings: run.settings.clone(),
             cloned_from: Some(from),
             submission: self.fresh_submission(),
@@ -240,6 +247,7 @@ impl Runs<'_> {
             held_out_rows: found.held_out_rows,
             nodes: new.nodes,
             resources: &new.resources,
+            custom: new.custom.as_ref(),
         };
         let steps = plan::plan(&wanted);
         let mut tx = Change::begin(platform, &permit).await?;
@@ -265,8 +273,12 @@ impl Runs<'_> {
             return earlier().await?.ok_or_else(|| Problem::invalid(vec![name_taken(&found.name, free)]));
         }
         let mut entry = tx.entry("run", id, &found.name);
-        entry.detail =
-            Detail::RunLaunched { base_model: found.base.name, dataset: found.version.dataset_name, version: found.version.number };
+        entry.detail = Detail::RunLaunched {
+            base_model: found.base.name,
+            dataset: found.version.dataset_name,
+            version: found.version.number,
+            image: new.custom.map(|custom| custom.image),
+        };
         tx.commit(entry).await.doing("launching the run")?;
         self.get(id).await
     }
@@ -376,6 +388,7 @@ impl Runs<'_> {
             ));
         }
         wrong.extend(self.wrong_nodes(new.nodes));
+        wrong.extend(self.wrong_custom(new));
         wrong.extend(self.platform().wrong_resources(self.scope, &new.resources, Times::Nodes(new.nodes)).await);
         wrong.extend(catalogue().check(&new.settings, base.as_ref().map_or(0, |b| b.context)));
         if let Some(id) = new.cloned_from
@@ -402,6 +415,12 @@ impl Runs<'_> {
             return None;
         };
         Some(FieldProblem { suggestion: Some("1".into()), ..FieldProblem::new("nodes", sentence) })
+    }
+
+    fn wrong_custom(&self, new: &NewRun) -> Vec<FieldProblem> {
+        let Some(custom) = &new.custom else { return Vec::new() };
+        let refused = custom.refused_here(self.spread(), &self.platform().task_limits().custom_images);
+        refused.into_iter().chain(custom.check(&new.settings, new.nodes)).collect()
     }
 
     async fn dataset_version(&self, new: &NewRun, wrong: &mut Vec<FieldProblem>) -> Result<Option<DatasetVersion>, Problem> {

@@ -6,6 +6,7 @@
 
 mod catalogue;
 mod checkpoints;
+mod custom;
 mod evaluate;
 mod failure;
 mod http;
@@ -15,6 +16,7 @@ pub mod llamafactory;
 mod machine;
 mod merge;
 mod program;
+mod progress;
 mod ready;
 mod reporter;
 mod serve;
@@ -82,6 +84,7 @@ pub fn run(spec_path: &Path, work: Option<&Path>) -> i32 {
         };
         let (tenant, run, name, done) = match &spec.work {
             Work::Train(work) => (&work.tenant, work.run, &work.folder, train::train(&task, work).await),
+            Work::Custom(work) => (&work.tenant, work.run, &work.folder, custom::custom(&task, work).await),
             Work::Merge(work) => (&work.tenant, work.run, &work.folder, merge::merge(&task, work).await),
             Work::Evaluate(work) => (&work.tenant, work.run, &work.folder, evaluate::evaluate(&task, work).await),
             Work::Serve(_) => return bad_spec("This spec is for “task serve”."),

@@ -11,6 +11,8 @@ use leptos::prelude::*;
 #[component]
 pub fn Config(page: RunPage, parts: Parts) -> impl IntoView {
     let r = page.run;
+    let image =
+        r.custom().map(|custom| (custom.image.clone(), custom.command.iter().chain(&custom.args).cloned().collect::<Vec<_>>().join(" ")));
     let (name, differing) = (r.name.to_string(), page.settings.iter().filter(|s| s.differs).count());
     let here = links::run(&r.tenant, &r.id);
     view! {
@@ -44,6 +46,10 @@ pub fn Config(page: RunPage, parts: Parts) -> impl IntoView {
                     <dl class="kv ruled">
                         <dt>"ID"</dt><dd><Copy value=r.id.to_string() what="the run's id" class="slim"/></dd>
                         <dt>"Dataset"</dt><dd><a href=links::dataset_version(&r.tenant, &r.dataset_name, r.dataset_number)>{format!("{} v{}", r.dataset_name, r.dataset_number)}</a></dd>
+                        {image.map(|(image, command)| view! {
+                            <dt>"Image"</dt><dd class="mono">{image}</dd>
+                            <dt>"Command"</dt><dd class="mono">{command}</dd>
+                        })}
                         <dt>"Created"</dt><dd><When at=r.created_at/>", "{r.owner_name.clone()}</dd>
                         <dt>"Started"</dt><dd>{r.started_at.map(|at| view! { <When at/> })}</dd>
                         <dt>"Ended"</dt><dd>{r.ended_at.map(|at| view! { <When at/> })}</dd>

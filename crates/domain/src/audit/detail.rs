@@ -170,6 +170,9 @@ pub enum Detail {
         base_model: Name,
         dataset: Name,
         version: u32,
+        /// That trains in place of LLaMA-Factory.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        image: Option<String>,
     },
     /// A failed or stopped step; `attempt` is which try follows, from 2 for one that had begun.
     StepTriedAgain {
@@ -374,7 +377,10 @@ impl Detail {
             Self::DatasetErased { file, bytes, digest: d } => {
                 format!("erased “{file}”, {}, digest {}", in_bytes(*bytes), digest(d))
             }
-            Self::RunLaunched { base_model, dataset, version } => format!("{base_model} on {dataset} v{version}"),
+            Self::RunLaunched { base_model, dataset, version, image } => {
+                let by = image.as_ref().map(|image| format!(", by the image {image}")).unwrap_or_default();
+                format!("{base_model} on {dataset} v{version}{by}")
+            }
             Self::StepTriedAgain { step, attempt } => format!("step {step}, try {attempt}"),
             Self::RunFailed { step, cause } => format!("step {step}: {}", cause.said().sentence),
             Self::ModelPublished { run, digest } => format!("from run {run}, digest {digest}"),

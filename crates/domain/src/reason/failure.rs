@@ -107,6 +107,11 @@ pub enum Cause {
     NotStarted {
         error: String,
     },
+    /// What an image of somebody's own should start.
+    ProgramNotStarted {
+        program: Box<str>,
+        error: Box<str>,
+    },
     /// Ended by a signal. `by_kernel`: nobody of ours saw it come; 9 is the kernel or a person.
     Killed {
         signal: i32,
@@ -266,6 +271,10 @@ impl Cause {
             Self::NotStarted { error } => with(
                 format!("The process could not be started: {error}."),
                 "Whoever runs this portal must look at the machine; then try this step again.",
+            ),
+            Self::ProgramNotStarted { program, error } => with(
+                format!("“{program}” could not be started in the image: {error}."),
+                "Launch another run whose custom.command names a program that is in its image.",
             ),
             Self::Killed { signal: 9, by_kernel: true } => plain(
                 "The process was killed by the kernel, usually because the machine ran out of memory.",

@@ -73,6 +73,11 @@ pub enum Reason {
         steps: u64,
         gpu: bool,
     },
+    /// An image of somebody's own trains.
+    ImageTrains {
+        image: String,
+        gpu: bool,
+    },
     FetchesAdapter,
     Merges,
     /// A training that goes on from the checkpoint of an earlier try.
@@ -188,6 +193,7 @@ impl Reason {
                 format!("base model {}, {}{held_out}", size::bytes(*bytes), counted(*train_rows, "training row", "training rows"))
             }
             Self::Trains { steps, gpu } => format!("{} on {}", counted(*steps, "step", "steps"), if *gpu { "the GPU" } else { "the CPU" }),
+            Self::ImageTrains { image, gpu } => format!("{image} on {}", if *gpu { "the GPU" } else { "the CPU" }),
             Self::FetchesAdapter => "fetching base model and adapter".into(),
             Self::Merges => "merging the adapter into the weights of the base model".into(),
             Self::Resumed { step, total } => format!("goes on from step {step} of {total}"),

@@ -6,7 +6,7 @@ use crate::{
     name::Name,
     problem::FieldProblem,
     resource_request::ResourceRequest,
-    run::{MOST_NODES, NewRun, Resources, Run, RunState, StepId, StepKind, StepState},
+    run::{CustomTraining, MOST_NODES, NewRun, Resources, Run, RunState, StepId, StepKind, StepState},
     settings::{FinetuningType, RunSettings, catalogue},
     time::Timestamp,
 };
@@ -36,6 +36,10 @@ pub struct RunSpec {
     /// What its processes may use, on each node.
     #[serde(default, skip_serializing_if = "ResourcesSpec::is_empty")]
     pub resources: ResourcesSpec,
+    /// What trains in place of LLaMA-Factory, where work runs on a cluster and whoever runs the portal allows its image. Of the settings
+    /// it has `finetuning_type` only, which says what it leaves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom: Option<CustomTraining>,
     /// LLaMA-Factory's settings by its own names; what is not set has the trainer's default.
     #[serde(default)]
     pub settings: RunSettings,
@@ -59,6 +63,7 @@ impl RunSpec {
             result: run.result(),
             nodes: run.nodes(),
             resources: ResourcesSpec::of(&run.resources()),
+            custom: run.custom().cloned(),
             settings: run.settings.clone(),
         }
     }
@@ -75,6 +80,7 @@ impl RunSpec {
             result: self.result,
             nodes: self.nodes,
             resources: self.resources.over(ResourceRequest::default()),
+            custom: self.custom,
             cloned_from: None,
             submission: format!("document {name}"),
         }
@@ -85,6 +91,7 @@ impl RunSpec {
         let place = |problem: FieldProblem| {
             let at = match problem.field.as_str() {
                 "name" | "submission" => "metadata.name".to_owned(),
+                field if field.starts_with("custom.") => return placed("spec", vec![problem]),
                 "base_model" | "dataset" | "result" | "nodes" => return placed("spec", vec![problem]),
                 "dataset_number" => "spec.datasetVersion".to_owned(),
                 "model_name" => "spec.model".to_owned(),
@@ -185,6 +192,7 @@ mod tests {
             model: "facts".parse().unwrap(),
             nodes: 1,
             resources: ResourcesSpec::default(),
+            custom: None,
             result: WeightsKind::Adapter,
             settings: preset("lora").unwrap(),
         }
@@ -248,6 +256,7 @@ mod tests {
             ("model_name", "spec.model"),
             ("gpus", "spec.resources.gpus"),
             ("memory_gb", "spec.resources.memoryBytes"),
+            ("custom.image", "spec.custom.image"),
             ("lora_rank", "spec.settings.lora_rank"),
         ] {
             assert_eq!(at(field), place);

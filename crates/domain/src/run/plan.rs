@@ -1,6 +1,6 @@
 //! The plan of a run: made once, when it is launched, from what was asked for. The same request makes the same plan.
 
-use super::{PortalWork, ProcessWork, Reason, Resources, Step, StepId, StepKind, StepState, Work};
+use super::{CustomTraining, PortalWork, ProcessWork, Reason, Resources, Step, StepId, StepKind, StepState, Work};
 use crate::{
     model::WeightsKind,
     resource_request::ResourceRequest,
@@ -21,6 +21,8 @@ pub struct Wanted<'a> {
     /// What each process may use. How much memory a training takes is not known before it runs; where nobody says it: what there is, up to
     /// what the portal's configuration allows one process.
     pub resources: &'a ResourceRequest,
+    /// What trains in place of LLaMA-Factory.
+    pub custom: Option<&'a CustomTraining>,
 }
 
 /// `prepare` and `train` are one process, since both work on the same folder; an adapter may be merged; then base and result are
@@ -28,7 +30,7 @@ pub struct Wanted<'a> {
 pub fn plan(wanted: &Wanted<'_>) -> Vec<Step> {
     let merges = wanted.result == WeightsKind::Merged && wanted.settings.finetuning_type() == FinetuningType::Lora;
     let weights = if merges { "merge" } else { "train" };
-    let train = || process("train", ProcessWork::Train);
+    let train = || process("train", wanted.custom.map_or(ProcessWork::Train, |custom| ProcessWork::Custom(custom.clone())));
     let merge = process("merge", ProcessWork::Merge { adapter: id("train") });
     let evaluate = process("evaluate", ProcessWork::Evaluate { weights: id(weights) });
     let publish = Work::Portal { work: PortalWork::Publish { weights: id(weights), evaluation: Some(id("evaluate")) } };
@@ -108,7 +110,8 @@ mod tests {
     fn each_plan_is_the_committed_one() {
         let settings = RunSettings::default();
         let resources = ResourceRequest::default();
-        let wanted = Wanted { settings: &settings, result: WeightsKind::Adapter, held_out_rows: 50, nodes: 1, resources: &resources };
+        let wanted =
+            Wanted { settings: &settings, result: WeightsKind::Adapter, held_out_rows: 50, nodes: 1, resources: &resources, custom: None };
         matches("plan.json", include_str!("../../tests/golden/plan.json"), &wanted);
         let nothing_held_out = Wanted { held_out_rows: 0, ..wanted };
         matches("plan_without_held_out_rows.json", include_str!("../../tests/golden/plan_without_held_out_rows.json"), &nothing_held_out);
@@ -123,13 +126,28 @@ mod tests {
         };
         let asking = Wanted { resources: &asked, ..wanted };
         matches("plan_with_resources.json", include_str!("../../tests/golden/plan_with_resources.json"), &asking);
+        let own = CustomTraining {
+            image: "registry.example.org/team/trainer:1".into(),
+            command: vec!["python".into(), "train.py".into()],
+            args: vec!["--epochs=2".into()],
+            env: [("LOG".to_owned(), "info".to_owned())].into(),
+        };
+        let custom = Wanted { custom: Some(&own), ..wanted };
+        matches("plan_custom.json", include_str!("../../tests/golden/plan_custom.json"), &custom);
     }
 
     #[test]
     fn only_the_training_is_spread_over_nodes() {
         let settings = RunSettings::default();
         let resources = ResourceRequest::default();
-        let steps = plan(&Wanted { settings: &settings, result: WeightsKind::Merged, held_out_rows: 50, nodes: 2, resources: &resources });
+        let steps = plan(&Wanted {
+            settings: &settings,
+            result: WeightsKind::Merged,
+            held_out_rows: 50,
+            nodes: 2,
+            resources: &resources,
+            custom: None,
+        });
         let nodes: Vec<_> = steps.iter().map(|s| (s.id.as_str(), s.resources.nodes)).collect();
         assert_eq!(nodes, [("prepare", 2), ("train", 2), ("merge", 0), ("evaluate", 0), ("publish", 0)]);
     }
@@ -138,7 +156,7 @@ mod tests {
     fn whole_weights_need_no_merging() {
         let settings = RunSettings::default().with("finetuning_type", FinetuningType::Full.word());
         let resources = ResourceRequest::default();
-        let wanted = |result| Wanted { settings: &settings, result, held_out_rows: 50, nodes: 1, resources: &resources };
+        let wanted = |result| Wanted { settings: &settings, result, held_out_rows: 50, nodes: 1, resources: &resources, custom: None };
         assert_eq!(plan(&wanted(WeightsKind::Merged)), plan(&wanted(WeightsKind::Adapter)));
     }
 }

@@ -1,6 +1,6 @@
 //! One step of a run's plan: what it is, what it needs, who does it, and where it is.
 
-use super::{resources::Resources, step_kind::StepKind};
+use super::{custom::CustomTraining, resources::Resources, step_kind::StepKind};
 use crate::{reason::run::Reason, time::Timestamp};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -103,6 +103,8 @@ pub enum Work {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ProcessWork {
     Train,
+    /// The same by an image of somebody's own.
+    Custom(CustomTraining),
     /// The adapter that a step has left, into the weights of the base model.
     Merge {
         adapter: StepId,

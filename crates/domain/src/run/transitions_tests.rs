@@ -42,7 +42,14 @@ fn run_of(steps: Vec<Step>) -> Run {
 
 fn queued(held_out_rows: u64) -> Run {
     let (settings, resources) = (RunSettings::default(), ResourceRequest::default());
-    run_of(plan::plan(&Wanted { settings: &settings, result: WeightsKind::Adapter, held_out_rows, nodes: 1, resources: &resources }))
+    run_of(plan::plan(&Wanted {
+        settings: &settings,
+        result: WeightsKind::Adapter,
+        held_out_rows,
+        nodes: 1,
+        resources: &resources,
+        custom: None,
+    }))
 }
 
 fn id(text: &str) -> StepId {

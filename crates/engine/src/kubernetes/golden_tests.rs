@@ -101,6 +101,8 @@ fn objects_are_built_as_they_are_written_down() {
     };
     golden("job_placed", &job::job(&full(), &placed, &products, None));
     let slice = Task { resources: Resources { gpus: 1, mig_profile: Some("1g.10gb".into()), ..Resources::default() }, ..small() };
+    let own = Task { runtime: Runtime::Image("registry.example.org/team/trainer:1".into()), ..full() };
+    golden("job_of_an_image", &job::job(&own, &options, &products, None));
     golden("job_of_a_slice", &job::job(&slice, &options, &[], None));
     golden("job_over_nodes", &job::job(&spread(), &options, &products, None));
     golden("service_of_nodes", &nodes::service(&spread(), &options));

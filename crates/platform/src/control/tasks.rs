@@ -9,9 +9,9 @@ use domain::{
     ids::{EndpointId, IsolationCheckId, RunId},
     isolation,
     name::Name,
-    run::{Run, Step, StepId},
+    run::{CustomTraining, Run, Step, StepId},
     serving::ParserChoice,
-    task_spec::{CheckIsolation, Evaluate, Merge, Serve, TaskSpec, Train, Weights, Work},
+    task_spec::{CheckIsolation, Custom, Evaluate, Merge, Serve, TaskSpec, Train, Weights, Work},
 };
 use engine::{Resources, Runtime, SecretRef, Task, TaskKind};
 use std::time::Duration;
@@ -129,6 +129,25 @@ impl TaskBuilder<'_> {
             earlier: (1..step.attempt).rev().map(|attempt| Step { attempt, ..step.clone() }.folder()).collect(),
         });
         self.batch(run, step, work)
+    }
+
+    /// The same by an image of somebody's own: our program brings it what it works on, and stores what it leaves.
+    pub(crate) fn custom(&self, run: &Run, step: &Step, base: &BaseModel, version: &DatasetVersion, training: &CustomTraining) -> Task {
+        let (train_rows, held_out_rows) = version.report.as_ref().map_or((0, 0), |r| (r.train_rows, r.held_out_rows));
+        let work = Work::Custom(Custom {
+            tenant: run.tenant.clone(),
+            run: run.id,
+            folder: step.folder(),
+            base_model: base.id,
+            base_files: self.files(&base.files),
+            dataset_version: version.id,
+            judgement: version.judgement.clone(),
+            held_out_rows,
+            train_rows,
+            training: training.clone(),
+            leaves: run.settings.finetuning_type(),
+        });
+        Task { runtime: Runtime::Image(training.image.clone()), ..self.batch(run, step, work) }
     }
 
     /// The adapter that the step `adapter` has left, into the weights of its base.

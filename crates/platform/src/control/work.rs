@@ -25,6 +25,7 @@ pub(super) async fn task(leader: &Leader, run: &Run, step: &Step) -> Result<Task
     let tasks = TaskBuilder { location: leader.platform.location(), limits: leader.platform.task_limits() };
     Ok(match work {
         ProcessWork::Train => tasks.train(run, step, &base, &version),
+        ProcessWork::Custom(training) => tasks.custom(run, step, &base, &version, training),
         ProcessWork::Merge { adapter } => tasks.merge(run, step, &base, adapter, left(adapter)),
         ProcessWork::Evaluate { weights } => tasks.evaluate(run, step, &base, &version, (weights, left(weights))),
     })
@@ -36,7 +37,7 @@ pub(super) fn done(run: &Run, step: &Step, outcome: &Outcome, at: Timestamp) -> 
     let took = step.started_at.map(|began| at.since(began));
     match (&step.work, run.progress) {
         (Work::Process { work: ProcessWork::Evaluate { .. }, .. }, _) => Reason::Evaluated { scores: outcome.scores },
-        (Work::Process { work: ProcessWork::Train, .. }, Some(progress)) if progress.total_steps > 0 => {
+        (Work::Process { work: ProcessWork::Train | ProcessWork::Custom(_), .. }, Some(progress)) if progress.total_steps > 0 => {
             Reason::Trained { steps: progress.total_steps, files, resumed_at: progress.resumed_at, took }
         }
         _ => Reason::Done { files, took },

@@ -10,7 +10,7 @@ use domain::{
     problem::{Problem, ProblemKind},
     resource::{CallsSpec, EndpointSpec, GroupSpec, QuotaSpec, ResourcesSpec, RunSpec, ServingSpec, Spec, TenantSpec, VersionSpec},
     run::RunState,
-    settings::preset,
+    settings::{RunSettings, preset},
     tenant::TenantState,
 };
 use platform::{
@@ -166,6 +166,7 @@ fn run_spec() -> RunSpec {
         dataset_version: None,
         model: name("assistant"),
         result: WeightsKind::Adapter,
+        custom: None,
         settings: preset("lora").unwrap().with("cutoff_len", 128),
     }
 }
@@ -212,6 +213,15 @@ async fn a_run_is_launched_once_and_another_spec_of_its_name_is_refused(house: H
     };
     let fields: Vec<_> = problem.fields.iter().map(|f| f.field.as_str()).collect();
     assert_eq!((problem.kind, fields), (ProblemKind::Invalid, vec!["spec.resources.gpus", "spec.resources.memoryBytes"]));
+
+    // One machine runs no images, whoever allows them.
+    let custom = |text: &str| RunSpec { custom: serde_json::from_str(text).unwrap(), settings: RunSettings::default(), ..run_spec() };
+    let Err(problem) = runs.put(&name("facts-7"), custom(r#"{"image":"registry.example.org/team/trainer:1","command":[]}"#)).await else {
+        panic!("it is one machine")
+    };
+    let fields: Vec<_> = problem.fields.iter().map(|f| f.field.as_str()).collect();
+    assert_eq!((problem.kind, fields), (ProblemKind::Invalid, vec!["spec.custom.image", "spec.custom.command"]));
+    assert!(problem.fields[0].sentence.contains("cluster"), "{problem:?}");
 
     let wrong =
         RunSpec { dataset_version: Some(9), base_model: name("none"), settings: run_spec().settings.with("lora_rank", 0), ..run_spec() };

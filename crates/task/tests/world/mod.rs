@@ -6,8 +6,9 @@ use domain::{
     ids::{BaseModelId, DatasetVersionId, EndpointId, ModelVersionId, RunId},
     model::WeightsKind,
     report::{Line, Phase, TaskMessage, Verdict},
+    run::CustomTraining,
     settings::{FinetuningType, RunSettings},
-    task_spec::{Evaluate, Merge, Serve, TaskSpec, Train, Weights, Work},
+    task_spec::{Custom, Evaluate, Merge, Serve, TaskSpec, Train, Weights, Work},
 };
 use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
@@ -184,6 +185,23 @@ impl World {
             gpus: 0,
             earlier: earlier.iter().map(|e| (*e).to_owned()).collect(),
         })
+    }
+    /// A training by a program of somebody's own.
+    pub fn custom(&self, training: CustomTraining, leaves: FinetuningType) -> Process {
+        let work = Custom {
+            tenant: tenant(),
+            run: RUN,
+            folder: "train".into(),
+            base_model: BASE,
+            base_files: self.base_files(),
+            dataset_version: DATA,
+            judgement: None,
+            held_out_rows: self.held_out_rows,
+            train_rows: self.train_rows,
+            training,
+            leaves,
+        };
+        self.start("train", Work::Custom(work), None)
     }
     pub fn evaluate_merged(&self) -> Process {
         self.evaluate_weights("merge", WeightsKind::Merged)

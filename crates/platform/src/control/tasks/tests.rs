@@ -28,7 +28,8 @@ fn run(finetuning_type: FinetuningType) -> Run {
 fn record(finetuning_type: FinetuningType) -> RunRecord {
     let settings = preset("lora").unwrap().with("finetuning_type", finetuning_type.word());
     let resources = Default::default();
-    let wanted = plan::Wanted { settings: &settings, result: WeightsKind::Merged, held_out_rows: 50, nodes: 1, resources: &resources };
+    let wanted =
+        plan::Wanted { settings: &settings, result: WeightsKind::Merged, held_out_rows: 50, nodes: 1, resources: &resources, custom: None };
     let steps = plan::plan(&wanted);
     RunRecord {
         id: RunId::from_uuid(uuid(1)),
@@ -163,7 +164,7 @@ fn matches(file: &str, committed: &str, task: &Task) {
 
 fn golden(check: impl Fn(&TaskBuilder<'_>)) {
     let location = ArtefactStore::Local { root: "/srv/atelier/store".into() };
-    let limits = TaskLimits { memory: Some(16 << 30), gpus: 0, run: Some(Duration::from_secs(6 * 3600)) };
+    let limits = TaskLimits { memory: Some(16 << 30), gpus: 0, run: Some(Duration::from_secs(6 * 3600)), ..TaskLimits::default() };
     check(&TaskBuilder { location: &location, limits: &limits });
 }
 
@@ -172,6 +173,33 @@ fn training_is_the_committed_task() {
     let run = run(FinetuningType::Lora);
     let task = |p: &TaskBuilder<'_>| p.train(&run, step(&run, "prepare"), &base(), &version());
     golden(|p| matches("train.json", include_str!("../../../tests/golden/train.json"), &task(p)));
+}
+
+#[test]
+fn a_training_by_an_image_of_ones_own_is_the_committed_task() {
+    let mut record = record(FinetuningType::Lora);
+    let (settings, resources) = (record.settings.clone(), ResourceRequest::default());
+    let custom = CustomTraining {
+        image: "registry.example.org/team/trainer:1".into(),
+        command: vec!["python".into(), "train.py".into()],
+        args: vec!["--epochs=2".into()],
+        env: [("LOG".to_owned(), "info".to_owned())].into(),
+    };
+    let wanted = plan::Wanted {
+        settings: &settings,
+        result: WeightsKind::Merged,
+        held_out_rows: 50,
+        nodes: 1,
+        resources: &resources,
+        custom: Some(&custom),
+    };
+    record.steps = plan::plan(&wanted);
+    let run = Run::try_from(record).unwrap();
+    assert_eq!(run.custom(), Some(&custom));
+    golden(|p| {
+        let task = p.custom(&run, step(&run, "prepare"), &base(), &version(), run.custom().unwrap());
+        matches("custom.json", include_str!("../../../tests/golden/custom.json"), &task);
+    });
 }
 
 #[test]
@@ -232,7 +260,7 @@ fn a_process_gets_what_the_most_demanding_of_its_steps_asks_for_and_no_more_memo
         }
         let run = Run::try_from(record).unwrap();
         let location = ArtefactStore::Local { root: "/srv".into() };
-        let limits = TaskLimits { memory: allowed, gpus: 1, run: None };
+        let limits = TaskLimits { memory: allowed, gpus: 1, ..TaskLimits::default() };
         TaskBuilder { location: &location, limits: &limits }.train(&run, step(&run, "prepare"), &base(), &version()).resources
     };
     let both = asking([1 << 30, 8 << 30], Some(16 << 30));
@@ -252,7 +280,14 @@ fn a_process_gets_what_the_most_demanding_of_its_steps_asks_for_and_no_more_memo
 fn asking(resources: &ResourceRequest) -> [Task; 2] {
     let mut record = record(FinetuningType::Lora);
     let settings = record.settings.clone();
-    record.steps = plan::plan(&plan::Wanted { settings: &settings, result: WeightsKind::Adapter, held_out_rows: 50, nodes: 1, resources });
+    record.steps = plan::plan(&plan::Wanted {
+        settings: &settings,
+        result: WeightsKind::Adapter,
+        held_out_rows: 50,
+        nodes: 1,
+        resources,
+        custom: None,
+    });
     let run = Run::try_from(record).unwrap();
     let limits = TaskLimits { gpus: 1, memory: Some(32 << 30), ..TaskLimits::default() };
     let tasks = TaskBuilder { location: &ArtefactStore::Local { root: "/srv".into() }, limits: &limits };

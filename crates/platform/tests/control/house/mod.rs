@@ -285,6 +285,7 @@ pub fn plan(name: &str, seed: u32) -> NewRun {
         result: Default::default(),
         nodes: 1,
         resources: Default::default(),
+        custom: None,
         cloned_from: None,
         submission: format!("form-{name}"),
     }
