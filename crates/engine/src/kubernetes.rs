@@ -182,7 +182,7 @@ impl KubernetesEngine {
         for found in jobs.chain(servers).filter(|f| f.name().starts_with(prefix)) {
             self.remember(found.name(), &namespace);
             let pods = of_task.remove(found.name()).unwrap_or_default();
-            out.push(found.observation(&pods, &Circumstances::default()));
+            out.push(found.observation(&pods, &Circumstances::of_now()));
         }
         Ok(out)
     }
@@ -341,7 +341,7 @@ impl KubernetesEngine {
 
     /// Most tasks tell by themselves how they are; only of one that waits or vanished more is asked.
     async fn observation(&self, found: &Found, pods: &[Pod]) -> Result<Observation, Error> {
-        let mut seen = found.observation(pods, &Circumstances::default());
+        let mut seen = found.observation(pods, &Circumstances::of_now());
         let tells = match &seen.state {
             TaskState::Running { .. } | TaskState::Pending(PendingCause::Secret { .. }) => true,
             TaskState::Ended(_) => found.pod(pods).is_some() || found.is_stopped(),
@@ -367,7 +367,7 @@ impl KubernetesEngine {
         let mut events = events.items;
         events.sort_by_key(|e| e.last_timestamp.as_ref().map(|t| t.0).or(e.event_time.as_ref().map(|t| t.0)));
         let nodes = self.nodes().await?;
-        Ok(Circumstances { events, nodes })
+        Ok(Circumstances { events, nodes, ..Circumstances::of_now() })
     }
 
     /// Empty where we may not look at nodes: then the words of the scheduler have to do.

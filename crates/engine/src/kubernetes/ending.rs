@@ -22,7 +22,7 @@ impl KubernetesEngine {
         names::check(name)?;
         let Some(found) = self.find(name).await? else { return Ok(()) };
         let pods = self.pods(found.namespace(), name).await?;
-        if found.observation(&pods, &observe::Circumstances::default()).state.end().is_some() {
+        if found.observation(&pods, &observe::Circumstances::of_now()).state.end().is_some() {
             return Ok(());
         }
         self.may_write().await?;

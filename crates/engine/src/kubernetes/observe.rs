@@ -118,7 +118,7 @@ impl Found {
             return TaskState::Pending(PendingCause::Suspended);
         }
         if let Some(pod) = pod {
-            if let Some(end) = ended::of_pod(pod, self.is_stopped()) {
+            if let Some(end) = ended::of_pod(pod, self.is_stopped(), circumstances.now) {
                 return TaskState::Ended(end);
             }
             if let Some(running) = running(pod) {
@@ -143,7 +143,8 @@ impl Found {
             return TaskState::Ended(end.clone());
         }
         // One that is going away still runs, and holds what it holds.
-        if let Some(running) = staying.iter().chain(pods).find_map(|p| running(p)) {
+        let there = pods.iter().filter(|p| !ended::is_given_up(p, circumstances.now));
+        if let Some(running) = staying.iter().chain(there).find_map(|p| running(p)) {
             return running;
         }
         if self.is_stopped() {
@@ -191,5 +192,7 @@ fn millis(time: &Time) -> i64 {
     time.0.as_millisecond()
 }
 
+#[cfg(test)]
+mod lost_tests;
 #[cfg(test)]
 mod tests;

@@ -63,11 +63,22 @@ pub struct Others {
 impl Others {
     /// Returns what kubectl printed; it must have succeeded.
     pub fn kubectl(&self, args: &[&str]) -> String {
-        let namespace = format!("{}acme", self.prefix);
-        let output =
-            Command::new(&self.kubectl).arg("--kubeconfig").arg(&self.kubeconfig).args(["-n", &namespace]).args(args).output().unwrap();
+        let output = self.command(args).output().unwrap();
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.kubectl);
+        command.arg("--kubeconfig").arg(&self.kubeconfig).args(["-n", &format!("{}acme", self.prefix)]).args(args);
+        command
+    }
+
+    pub fn create(&self, object: &Value) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("object.json");
+        std::fs::write(&file, object.to_string()).unwrap();
+        self.kubectl(&["create", "-f", &file.display().to_string()]);
     }
 
     /// The names of all pods of a task.
@@ -79,6 +90,13 @@ impl Others {
     /// A portal that was just started, and knows nothing.
     pub async fn another_engine(&self) -> Engine {
         Engine::Kubernetes(KubernetesEngine::new(self.options.clone()).await.unwrap())
+    }
+
+    /// The same, where whoever runs the cluster has decided otherwise.
+    pub async fn engine_placed(&self, decide: impl FnOnce(&mut Placement)) -> Engine {
+        let mut options = self.options.clone();
+        decide(&mut options.placement);
+        Engine::Kubernetes(KubernetesEngine::new(options).await.unwrap())
     }
 
     /// One whose way to the API server is this.

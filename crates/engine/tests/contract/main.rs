@@ -6,6 +6,7 @@ mod cut;
 mod ends;
 mod faults;
 mod local;
+mod lost_node;
 mod nodes;
 mod output;
 mod places;

@@ -1,21 +1,36 @@
 //! How a task ended.
 
-use super::main_status;
+use super::{main_status, millis, replicas::is_over};
 use crate::End;
 use k8s_openapi::api::{
-    batch::v1::Job,
+    batch::v1::{Job, JobCondition},
     core::v1::{ContainerStateTerminated, Event, Pod},
 };
 
 /// What the kubelet reports of a container that it did not see end.
 const UNSEEN: &str = "ContainerStatusUnknown";
+/// Why a Job failed, a pod of which was taken away by the cluster.
+const BY_POLICY: &str = "PodFailurePolicy";
 
-/// `stopped`: we asked it to end, by the same means that the cluster uses at a deadline.
-pub fn of_pod(pod: &Pod, stopped: bool) -> Option<End> {
+/// Milliseconds after its grace time that a pod which is going away may still be there: a node that answers kills at the end of that time,
+/// and tells of it within seconds.
+const SILENCE: i64 = 60_000;
+
+/// Its time to go is long past, and no node says that it went: the node is silent, or there is none. What still runs there, nobody sees. The
+/// API server keeps such a pod, as running, until the node comes back or is removed, which may be never.
+pub fn is_given_up(pod: &Pod, now: Option<i64>) -> bool {
+    let Some(over) = pod.metadata.deletion_timestamp.as_ref() else { return false };
+    now.is_some_and(|now| now - millis(over) > SILENCE) && !is_over(pod) && terminated(pod).is_none()
+}
+
+/// `stopped`: we asked it to end, by the same means that the cluster uses at a deadline. `now`: see [`super::Circumstances`].
+pub fn of_pod(pod: &Pod, stopped: bool, now: Option<i64>) -> Option<End> {
     let status = pod.status.as_ref()?;
     let terminated = terminated(pod);
-    let over = matches!(status.phase.as_deref(), Some("Failed" | "Succeeded"));
-    if !over && terminated.is_none() {
+    if is_given_up(pod, now) {
+        return Some(if stopped { End::Signalled { signal: 15 } } else { taken_away(pod).unwrap_or(End::NodeLost) });
+    }
+    if !is_over(pod) && terminated.is_none() {
         return None;
     }
     if let Some(end) = taken_away(pod) {
@@ -45,7 +60,7 @@ pub fn of_container(pod: &Pod) -> Option<End> {
 /// A Job whose pod is gone, or that never had one.
 pub fn without_pod(job: &Job, stopped: bool, has_pod: bool, events: &[Event]) -> Option<End> {
     let conditions = job.status.as_ref().and_then(|s| s.conditions.as_ref());
-    let failed = conditions.into_iter().flatten().find(|c| c.status == "True" && matches!(c.type_.as_str(), "Failed" | "FailureTarget"));
+    let failed = conditions.into_iter().flatten().find(|c| is_failed(c));
     let suspended = job.spec.as_ref().and_then(|s| s.suspend) == Some(true);
     if stopped && (failed.is_some() || (suspended && !has_pod)) {
         return Some(End::Signalled { signal: 15 });
@@ -56,9 +71,19 @@ pub fn without_pod(job: &Job, stopped: bool, has_pod: bool, events: &[Event]) ->
     }
     match failed?.reason.as_deref() {
         Some("DeadlineExceeded") => Some(End::Deadline),
-        Some("PodFailurePolicy") => Some(why_gone(events)),
+        Some(BY_POLICY) => Some(why_gone(events)),
         _ => Some(End::Removed),
     }
+}
+
+/// A Job that failed because the cluster took one of its pods away.
+pub fn by_policy(job: &Job, events: &[Event]) -> Option<End> {
+    let mut conditions = job.status.as_ref()?.conditions.iter().flatten();
+    conditions.find(|c| is_failed(c) && c.reason.as_deref() == Some(BY_POLICY)).map(|_| why_gone(events))
+}
+
+fn is_failed(condition: &JobCondition) -> bool {
+    condition.status == "True" && matches!(condition.type_.as_str(), "Failed" | "FailureTarget")
 }
 
 /// A pod that was taken away is told by events for an hour. One of which nothing is known went with its node.
@@ -84,10 +109,15 @@ fn taken_away(pod: &Pod) -> Option<End> {
     }
 }
 
-/// Somebody deleted the pod while it worked. The time of a deletion is when the grace time is over.
+/// The second in which somebody deleted the pod. The time of a deletion is when the grace time is over.
+pub fn asked_to_go(pod: &Pod) -> Option<i64> {
+    let over = pod.metadata.deletion_timestamp.as_ref()?;
+    Some(over.0.as_second() - pod.metadata.deletion_grace_period_seconds.unwrap_or(0))
+}
+
+/// Somebody deleted the pod while it worked.
 fn ended_by_deletion(pod: &Pod, terminated: &ContainerStateTerminated) -> bool {
-    let Some(over) = pod.metadata.deletion_timestamp.as_ref() else { return false };
-    let asked = over.0.as_second() - pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
+    let Some(asked) = asked_to_go(pod) else { return false };
     terminated.finished_at.as_ref().is_none_or(|t| t.0.as_second() >= asked)
 }
 

@@ -21,7 +21,8 @@ pub fn state(found: &Found, job: &Job, pods: Vec<&Pod>, circumstances: &Circumst
         return TaskState::Pending(PendingCause::Suspended);
     }
     let pods = latest(pods);
-    let ends: Vec<(&Pod, End)> = pods.values().filter_map(|p| Some((*p, ended::of_pod(p, found.is_stopped())?))).collect();
+    let ends: Vec<(&Pod, End)> =
+        pods.values().filter_map(|p| Some((*p, ended::of_pod(p, found.is_stopped(), circumstances.now)?))).collect();
     let at_work: Vec<TaskState> =
         pods.values().filter(|p| !ends.iter().any(|(e, _)| e.metadata.name == p.metadata.name)).filter_map(|p| running(p)).collect();
     let well = ends.iter().filter(|(_, end)| *end == End::Exited { status: 0 }).count();
@@ -31,7 +32,10 @@ pub fn state(found: &Found, job: &Job, pods: Vec<&Pod>, circumstances: &Circumst
         return together(at_work);
     }
     if failed {
-        return TaskState::Ended(first_cause(ends));
+        let end = first_cause(ends);
+        // The one that the cluster took away may be gone already, and those that are left say only that they missed it.
+        let taken = (!end.explains_a_stop() && !found.is_stopped()).then(|| ended::by_policy(job, &circumstances.events)).flatten();
+        return TaskState::Ended(taken.unwrap_or(end));
     }
     if well >= of as usize {
         return TaskState::Ended(End::Exited { status: 0 });
@@ -62,16 +66,21 @@ fn together(states: Vec<TaskState>) -> TaskState {
     TaskState::Running { since: latest, node: nodes.join(", ") }
 }
 
-/// The end that explains those of the others: the cluster took one away, or memory ran out; else whichever came first.
+/// The end that explains those of the others: the cluster or somebody took one away, or memory ran out; else whichever came first.
 fn first_cause(mut ends: Vec<(&Pod, End)>) -> End {
-    let over = |pod: &Pod| super::main_status(pod)?.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref().map(|t| t.0);
-    let rank = |end: &End| match end {
+    let over = |pod: &Pod| super::main_status(pod)?.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref().map(|t| t.0.as_second());
+    let by_itself = |end: &End| matches!(end, End::Exited { status: 1.. } | End::Signalled { .. });
+    let first = ends.iter().filter(|(_, end)| by_itself(end)).filter_map(|(pod, _)| over(pod)).min();
+    // The Job deletes the others when one has failed, and takes a second to do so.
+    let because_of_it = |pod: &Pod| first.is_some_and(|first| ended::asked_to_go(pod).is_some_and(|asked| asked > first));
+    let rank = |pod: &Pod, end: &End| match end {
         End::OutOfMemory | End::Evicted { .. } | End::NodeLost | End::Deadline => 0,
-        End::Exited { status: 0 } => 3,
+        End::Removed if !because_of_it(pod) => 1,
+        End::Exited { status: 0 } => 4,
         // Ended because another one was.
-        End::Removed | End::Signalled { signal: 15 } => 2,
-        End::Exited { .. } | End::Signalled { .. } => 1,
+        End::Removed | End::Signalled { signal: 15 } => 3,
+        End::Exited { .. } | End::Signalled { .. } => 2,
     };
-    ends.sort_by_key(|(pod, end)| (rank(end), over(pod)));
+    ends.sort_by_key(|(pod, end)| (rank(pod, end), over(pod)));
     ends.into_iter().next().map_or(End::Removed, |(_, end)| end)
 }

@@ -6,18 +6,30 @@ use super::{
     requests::{amount_of, requests},
 };
 use crate::{Amount, PendingCause};
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    core::v1::{ContainerStateWaiting, ContainerStatus, Event, Node, Pod},
+use k8s_openapi::{
+    api::{
+        apps::v1::Deployment,
+        core::v1::{ContainerStateWaiting, ContainerStatus, Event, Node, Pod},
+    },
+    jiff::Timestamp,
 };
 
 /// What is around a task that waits.
 #[derive(Clone, Debug, Default)]
 pub struct Circumstances {
+    /// Milliseconds since 1970; `None` = no time has passed.
+    pub now: Option<i64>,
     /// Of its pod, or of its Job where it has none; oldest first.
     pub events: Vec<Event>,
     /// All of the cluster; empty where we may not see them.
     pub nodes: Vec<Node>,
+}
+
+impl Circumstances {
+    /// Of a task of which no more than its objects was looked at.
+    pub fn of_now() -> Self {
+        Self { now: Some(Timestamp::now().as_millisecond()), ..Self::default() }
+    }
 }
 
 pub fn cause(pod: Option<&Pod>, circumstances: &Circumstances) -> PendingCause {

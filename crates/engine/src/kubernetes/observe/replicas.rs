@@ -57,7 +57,7 @@ fn replica(name: String) -> Replica {
 /// None: it is as good as gone.
 fn state(pod: &Pod, circumstances: &pending::Circumstances) -> Option<(ReplicaState, Option<Timestamp>)> {
     let at = |time: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Time| Timestamp(millis(time));
-    let running = super::running(pod).is_some();
+    let running = super::running(pod).is_some() && !ended::is_given_up(pod, circumstances.now);
     if let Some(over) = &pod.metadata.deletion_timestamp {
         let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
         return running.then(|| (ReplicaState::Draining, Some(at(over).plus(-grace * SECOND))));
@@ -80,7 +80,7 @@ fn state(pod: &Pod, circumstances: &pending::Circumstances) -> Option<(ReplicaSt
 /// How it ended, if it has, and has not answered since the cluster started it anew in its place.
 pub fn failed(pod: &Pod) -> Option<End> {
     if is_over(pod) {
-        return ended::of_pod(pod, false);
+        return ended::of_pod(pod, false, None);
     }
     if is_ready(pod) || has_answered(pod) {
         return None;

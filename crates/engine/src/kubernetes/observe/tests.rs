@@ -6,11 +6,11 @@ use k8s_openapi::api::core::v1::{Event, Node};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-fn typed<K: DeserializeOwned>(object: Value) -> K {
+pub(super) fn typed<K: DeserializeOwned>(object: Value) -> K {
     serde_json::from_value(object).unwrap()
 }
 
-fn job(annotations: Value, spec: Value, conditions: Value) -> Found {
+pub(super) fn job(annotations: Value, spec: Value, conditions: Value) -> Found {
     let mut annotations = annotations;
     annotations[HASH] = json!("abc");
     Found::Job(Box::new(typed(json!({
@@ -19,15 +19,15 @@ fn job(annotations: Value, spec: Value, conditions: Value) -> Found {
     }))))
 }
 
-fn a_job() -> Found {
+pub(super) fn a_job() -> Found {
     job(json!({}), json!({ "template": {} }), json!([]))
 }
 
-fn a_stopped_job() -> Found {
+pub(super) fn a_stopped_job() -> Found {
     job(json!({ STOPPED: "true" }), json!({ "template": {} }), json!([]))
 }
 
-fn pod(status: Value) -> Pod {
+pub(super) fn pod(status: Value) -> Pod {
     typed(json!({
         "metadata": { "name": "job-1-x", "creationTimestamp": "2026-11-22T07:30:00Z", "ownerReferences": [owner("u1")] },
         "spec": { "nodeName": "node-1", "containers": [{ "name": "main", "resources": { "requests": { "memory": "64Gi", "nvidia.com/gpu": "2" } } }] },
@@ -39,7 +39,7 @@ fn owner(uid: &str) -> Value {
     json!({ "apiVersion": "batch/v1", "kind": "Job", "name": "job-1", "uid": uid })
 }
 
-fn main_container(state: Value) -> Value {
+pub(super) fn main_container(state: Value) -> Value {
     json!([{ "name": "main", "image": "trainer:1", "imageID": "", "ready": false, "restartCount": 0, "state": state }])
 }
 
@@ -47,7 +47,7 @@ fn terminated(code: i32, reason: &str) -> Value {
     main_container(json!({ "terminated": { "exitCode": code, "reason": reason, "finishedAt": "2026-11-22T07:31:00Z" } }))
 }
 
-fn state(found: &Found, pod: Option<Pod>, circumstances: &Circumstances) -> TaskState {
+pub(super) fn state(found: &Found, pod: Option<Pod>, circumstances: &Circumstances) -> TaskState {
     found.observation(&pod.into_iter().collect::<Vec<_>>(), circumstances).state
 }
 
@@ -127,7 +127,7 @@ fn a_job_remembers_how_it_ended_when_its_pod_is_gone() {
     assert_eq!(state(&failed(json!({}), "PodFailurePolicy"), None, &nothing), TaskState::Ended(End::NodeLost));
     let events: Vec<Event> =
         typed(json!([{ "metadata": {}, "involvedObject": {}, "reason": "Preempted", "message": "by a pod of higher priority" }]));
-    let told = Circumstances { events, nodes: Vec::new() };
+    let told = Circumstances { events, ..Circumstances::default() };
     assert_eq!(
         state(&failed(json!({}), "PodFailurePolicy"), None, &told),
         TaskState::Ended(End::Evicted { why: "by a pod of higher priority".into() })
@@ -155,7 +155,7 @@ fn a_running_pod_says_where_and_since_when_and_one_of_an_earlier_job_does_not_co
 fn event(reason: &str, message: &str) -> Circumstances {
     Circumstances {
         events: typed(json!([{ "metadata": {}, "involvedObject": {}, "reason": reason, "message": message }])),
-        nodes: Vec::new(),
+        ..Circumstances::default()
     }
 }
 
@@ -222,7 +222,7 @@ fn node(product: &str, memory: &str, gpus: &str) -> Node {
 fn whether_a_machine_is_too_small_or_only_busy_is_seen_from_the_nodes() {
     let message =
         "0/2 nodes are available: 2 Insufficient nvidia.com/gpu. preemption: 0/2 nodes are available: 2 No preemption victims found.";
-    let on = |nodes: Vec<Node>| waits(Some(unscheduled(message)), &Circumstances { events: Vec::new(), nodes });
+    let on = |nodes: Vec<Node>| waits(Some(unscheduled(message)), &Circumstances { nodes, ..Circumstances::default() });
     let gpus = |count| Amount::Gpus { count, product: Some("NVIDIA-H200".into()) };
     assert_eq!(on(vec![node("NVIDIA-L4", "512Gi", "8")]), PendingCause::NoNodeFits { needs: gpus(2), has: gpus(0) });
     assert_eq!(on(vec![node("NVIDIA-H200", "512Gi", "1")]), PendingCause::NoNodeFits { needs: gpus(2), has: gpus(1) });
@@ -232,7 +232,8 @@ fn whether_a_machine_is_too_small_or_only_busy_is_seen_from_the_nodes() {
     assert_eq!(on(Vec::new()), PendingCause::Busy { needs: gpus(2) }, "nodes that we may not see are not too small");
     let tainted = "0/1 nodes are available: 1 node(s) had untolerated taint {dedicated: infra}. preemption: no";
     let nodes = vec![node("NVIDIA-H200", "512Gi", "8")];
-    let PendingCause::Unschedulable { why } = waits(Some(unscheduled(tainted)), &Circumstances { events: Vec::new(), nodes }) else {
+    let PendingCause::Unschedulable { why } = waits(Some(unscheduled(tainted)), &Circumstances { nodes, ..Circumstances::default() })
+    else {
         panic!()
     };
     assert_eq!(why, "0/1 nodes are available: 1 node(s) had untolerated taint {dedicated: infra}");
@@ -371,7 +372,7 @@ fn a_server_without_a_pod_says_why() {
 }
 
 /// Of two, with its number.
-fn pod_of_two(index: u32, status: Value) -> Pod {
+pub(super) fn pod_of_two(index: u32, status: Value) -> Pod {
     let mut pod = pod(status);
     pod.metadata.name = Some(format!("job-1-{index}-x"));
     pod.metadata.labels = Some([(crate::kubernetes::names::INDEX.to_owned(), index.to_string())].into());
@@ -379,16 +380,16 @@ fn pod_of_two(index: u32, status: Value) -> Pod {
     pod
 }
 
-fn over_two_nodes(pods: Vec<Pod>) -> TaskState {
+pub(super) fn over_two_nodes(pods: Vec<Pod>) -> TaskState {
     let spec = json!({ "template": {}, "completionMode": "Indexed", "completions": 2, "parallelism": 2 });
     job(json!({}), spec, json!([])).observation(&pods, &Circumstances::default()).state
 }
 
-fn started(at: &str) -> Value {
+pub(super) fn started(at: &str) -> Value {
     json!({ "phase": "Running", "containerStatuses": main_container(json!({ "running": { "startedAt": at } })) })
 }
 
-fn over(code: i32, reason: &str) -> Value {
+pub(super) fn over(code: i32, reason: &str) -> Value {
     json!({ "phase": if code == 0 { "Succeeded" } else { "Failed" }, "containerStatuses": terminated(code, reason) })
 }
 
