@@ -3,7 +3,12 @@
 
 use crate::{
     isolation::{self, Probe},
-    reason::{endpoint::AdapterReason, failure::Failure, run::Reason},
+    reason::{
+        endpoint::AdapterReason,
+        failure::{Cause, Failure},
+        run::Reason,
+        task::End,
+    },
     run::{LogLevel, MetricPoint, Scores, StepKind},
     time::Timestamp,
 };
@@ -121,6 +126,27 @@ pub enum Verdict {
     Failed(Failure),
     /// Stopped because it was told to.
     Stopped,
+}
+
+impl Verdict {
+    /// Whether it knows by itself why the task ended. One that was told to stop does not know by whom, and one that lost its connection to
+    /// another process does not know what became of that one.
+    pub fn is_last_word(&self) -> bool {
+        match self {
+            Self::Succeeded(_) => true,
+            Self::Failed(failure) => failure.cause != Cause::ConnectionLost,
+            Self::Stopped => false,
+        }
+    }
+
+    /// Whether this end of the task says more than the verdict.
+    pub fn is_explained_by(&self, end: &End) -> bool {
+        match self {
+            _ if self.is_last_word() => false,
+            Self::Failed(_) => end.explains_a_stop() || matches!(end, End::Signalled { signal } if *signal != 15),
+            _ => end.explains_a_stop(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -23,6 +23,8 @@ const fn quoting(signs: &'static [&'static str], quote: (&'static str, &'static 
 /// In this order for one line; the newest line that any of them knows decides.
 const ROWS: &[Row] = &[
     row(&["CUDA out of memory"], |_| Cause::OutOfGpuMemory),
+    row(&["gloo", " by peer "], |_| Cause::ConnectionLost),
+    row(&["ncclRemoteError"], |_| Cause::ConnectionLost),
     row(&["DefaultCPUAllocator", "allocate memory"], |_| Cause::OutOfMemory { killed: false }),
     row(&["MemoryError"], |_| Cause::OutOfMemory { killed: false }),
     row(&["No space left on device"], |_| Cause::DiskFull),
@@ -187,6 +189,17 @@ mod tests {
         ),
         ("MemoryError", "out_of_memory", "The machine ran out of memory."),
         ("OSError: [Errno 28] No space left on device", "disk_full", "The disk is full."),
+        (
+            "[rank0]: RuntimeError: [/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:20611",
+            "connection_lost",
+            "The processes of this training lost their connection to each other: one of them ended, or its machine was not reached any more.",
+        ),
+        // As PyTorch words it; not seen here, where there are no two GPUs.
+        (
+            "ncclRemoteError: A call failed possibly due to a network error or a remote process exiting prematurely.",
+            "connection_lost",
+            "The processes of this training lost their connection to each other: one of them ended, or its machine was not reached any more.",
+        ),
     ];
 
     #[test]

@@ -128,8 +128,10 @@ pub enum Cause {
     Evicted {
         why: String,
     },
-    /// The machine restarted.
+    /// The machine restarted, or is gone for good.
     Lost,
+    /// Of a training of several processes: one of them ended or was not reached any more, and the others cannot go on without it.
+    ConnectionLost,
     /// Somebody killed the processes.
     Removed,
     /// Told to stop by somebody else than the portal.
@@ -294,7 +296,13 @@ impl Cause {
             ),
             Self::Evicted { why } => with(format!("The process was evicted from the machine ({why})."), "Try this step again."),
             Self::Removed => plain("The processes of the run were killed from outside the portal.", "Try this step again."),
-            Self::Lost => plain("The machine restarted while the run was working, and its process is gone.", "Try this step again."),
+            Self::Lost => {
+                plain("The machine restarted or was lost while the run was working, and its process is gone.", "Try this step again.")
+            }
+            Self::ConnectionLost => plain(
+                "The processes of this training lost their connection to each other: one of them ended, or its machine was not reached any more.",
+                "Try this step again: a training goes on from its last checkpoint. If it ends like this again, show the evidence to whoever runs this portal.",
+            ),
             Self::StoppedFromOutside => {
                 plain("The process was told to stop from outside the portal.", "If the machine was being shut down, try this step again.")
             }

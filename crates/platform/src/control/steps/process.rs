@@ -183,8 +183,8 @@ pub(super) async fn read(leader: &Leader, run: &Run, unit: &StepId, folder: &str
             tx.append_log(tenant, id, &lines).await.doing("writing the log")?;
         }
         tx.put_metrics(tenant, id, &points).await.doing("writing the curves")?;
-        // One that was stopped does not know by whom: how it ended, decides.
-        if let Some(verdict) = verdict.filter(|v| *v != Verdict::Stopped && same_try(&before, run, unit)) {
+        // One that does not know why it ended is not asked: how it ended, decides.
+        if let Some(verdict) = verdict.filter(|v| v.is_last_word() && same_try(&before, run, unit)) {
             decide(tx, now, unit, verdict).await?;
             return Ok(true);
         }
@@ -237,8 +237,8 @@ async fn conclude(leader: &Leader, run: &Run, step: &Step, end: &End) -> Result<
     if now.state != RunState::Running || !same_try(&now, run, step.unit()) {
         return Ok(());
     }
-    // Evicted, or killed by somebody: it was told to stop all the same, and says no more than that.
-    let verdict = verdict.filter(|v| *v != Verdict::Stopped || !end.explains_a_stop());
+    // Evicted, or killed by somebody: it was told to stop all the same, or lost its connection to one that was, and says no more than that.
+    let verdict = verdict.filter(|v| !v.is_explained_by(end));
     match verdict {
         Some(verdict) => decide(tx, now, step.unit(), verdict).await,
         None if step.is_overdue(tx.at()) => fail_as(tx, now, step.unit(), too_long(step)).await,
