@@ -2,7 +2,10 @@
 //! (the fence), which every commit checks and which the engine knows too.
 
 use super::{Leader, term::Term};
-use crate::{Platform, store::leases::Fence};
+use crate::{
+    Platform,
+    store::leases::{Fence, Held},
+};
 use domain::time::SECOND;
 use std::time::{Duration, Instant};
 
@@ -11,12 +14,15 @@ const LEASE: &str = "controller";
 /// Milliseconds that a lease holds without being renewed.
 const LEASE_LASTS: i64 = 5 * SECOND;
 const RENEW_EVERY: Duration = Duration::from_millis(1500);
+/// After so long without being renewed a lease counts as left, whatever its end: see [`Platform::end_if_left`].
+const LEFT: Duration = Duration::from_secs(10);
 
 impl Platform {
     /// Leads whenever the lease is to be had, until it is dropped. `fence` is the term that it holds now.
     pub(super) async fn lead(&self, holder: &str, fence: &mut Option<Fence>) {
         let mut term: Option<Term> = None;
         let mut renew_at = Instant::now();
+        let mut of_another = None;
         // Its age counts from here on, also when it can never be asked for.
         self.inner.freshness.lease_seen(self.now());
         loop {
@@ -38,6 +44,9 @@ impl Platform {
                         // Dropping the term ends everything that it had under way.
                         term = None;
                         *fence = None;
+                        if let Err(e) = self.end_if_left(&mut of_another).await {
+                            tracing::warn!(error = %e, "the lease cannot be read now");
+                        }
                     }
                     // Perhaps the lease is still ours; every commit asks.
                     Err(e) => tracing::warn!(error = %e, "the lease cannot be renewed now"),
@@ -54,6 +63,22 @@ impl Platform {
                 () = tokio::time::sleep_until(renew_at.into()) => {}
             }
         }
+    }
+
+    /// Whoever led with a clock that was ahead and is gone, would hold the lease until then: an hour, or years. So whoever waits goes by how
+    /// long it has seen the lease as it stands, by a clock that nobody sets.
+    async fn end_if_left(&self, seen: &mut Option<(Held, Instant)>) -> Result<(), sqlx::Error> {
+        let Some(held) = self.store().held_lease(LEASE).await? else { return Ok(()) };
+        match seen {
+            Some((before, since)) if *before == held => {
+                if since.elapsed() >= LEFT {
+                    tracing::warn!("nobody renews the lease, and its end is far away: a clock was set back; ending it");
+                    self.store().end_lease(LEASE, held, self.now()).await?;
+                }
+            }
+            _ => *seen = Some((held, Instant::now())),
+        }
+        Ok(())
     }
 
     /// Ends the terms before this one in the engine; without that nothing is begun. `None` = tried again at the next renewal.

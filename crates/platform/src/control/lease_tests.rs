@@ -45,6 +45,32 @@ async fn a_lease_is_renewed_by_its_holder_and_taken_only_after_its_end() {
     assert_eq!(take("a", 10_002).await, Some(3), "a lease that was given back need not be waited for");
 }
 
+/// Its clock was an hour ahead, and it is gone: by the clock of the others its lease ends in an hour.
+#[tokio::test]
+async fn a_lease_that_a_clock_of_the_future_took_is_free_once_nobody_renews_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let platform = platform(folder.path()).await;
+    let ahead = platform.now().plus(3600 * SECOND);
+    let take = |at: Timestamp| platform.store().take_lease(LEASE, "a", at, at.plus(LEASE_LASTS));
+    let first = take(ahead).await.unwrap().unwrap();
+    let mut seen = None;
+    platform.end_if_left(&mut seen).await.unwrap();
+    let long_ago = |seen: Option<(Held, Instant)>| seen.map(|(held, since)| (held, since.checked_sub(LEFT).unwrap()));
+
+    // As long as it renews, it leads, whatever its clock says.
+    seen = long_ago(seen);
+    take(ahead.plus(SECOND)).await.unwrap().unwrap();
+    platform.end_if_left(&mut seen).await.unwrap();
+    assert!(Leader::new(&platform, first).begin().await.is_ok());
+    let now = platform.now();
+    assert_eq!(platform.store().take_lease(LEASE, "b", now, now.plus(LEASE_LASTS)).await.unwrap(), None);
+
+    let mut fence = None;
+    let waited = LEFT + 4 * RENEW_EVERY;
+    drop(tokio::time::timeout(waited, platform.lead("b", &mut fence)).await);
+    assert_eq!(fence.map(|f| (f.holder, f.number)), Some(("b".into(), 2)), "nobody leads {waited:?} after the last renewal");
+}
+
 #[tokio::test]
 async fn a_leader_whose_lease_is_lost_gets_no_transaction() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 //! Who leads. One row a lease; its fence grows with each new holder, and a commit that checks it cannot come from an earlier one.
 
-use super::{Open, Result, Store, Tx, in_tx};
+use super::{Open, Result, Store, Tx, in_tx, on_both};
 use domain::time::Timestamp;
 
 /// Proof that one led at some time; worth only what [`Tx::holds`] says now.
@@ -9,6 +9,13 @@ pub(crate) struct Fence {
     pub lease: &'static str,
     pub holder: String,
     pub number: i64,
+}
+
+/// A lease as it stands; renewed, it is another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    number: i64,
+    expires_at: i64,
 }
 
 impl Store {
@@ -23,6 +30,20 @@ impl Store {
             in_tx!(tx, db => sqlx::query_as(take).bind(lease).bind(holder).bind(until.0).bind(now.0).fetch_optional(db).await)?;
         tx.commit().await?;
         Ok(row.map(|(number,)| Fence { lease, holder: holder.to_owned(), number }))
+    }
+
+    pub(crate) async fn held_lease(&self, lease: &'static str) -> Result<Option<Held>> {
+        let sql = "SELECT fence, expires_at FROM leases WHERE name = $1";
+        let row: Option<(i64, i64)> = on_both!(self, db => sqlx::query_as(sql).bind(lease).fetch_optional(db).await)?;
+        Ok(row.map(|(number, expires_at)| Held { number, expires_at }))
+    }
+
+    /// Ends a lease that stands as it was seen, whatever its end.
+    pub(crate) async fn end_lease(&self, lease: &'static str, seen: Held, now: Timestamp) -> Result<()> {
+        let mut tx = self.in_line(now).await?;
+        let sql = "UPDATE leases SET expires_at = 0 WHERE name = $1 AND fence = $2 AND expires_at = $3";
+        in_tx!(tx, db => sqlx::query(sql).bind(lease).bind(seen.number).bind(seen.expires_at).execute(db).await.map(|_| ()))?;
+        tx.commit().await
     }
 
     /// Makes the fence of its holder at least `number`.
