@@ -4,6 +4,7 @@
 pub mod balancer;
 pub mod cluster;
 pub mod house;
+pub mod house_on_a_cluster;
 pub mod launch;
 pub mod person;
 pub mod postgres;
