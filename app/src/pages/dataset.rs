@@ -5,7 +5,8 @@ use crate::{
     links,
     pages::{base_models::short_digest, datasets::warnings},
     ui::{
-        Chip, Crumb, Icon, Load, Place, Reason, Stay, TenantPage, bytes, count, last_dataset, number::some, on_change, use_param, use_query, use_tenant,
+        Chip, Crumb, Icon, Load, Place, Reason, Stay, TenantPage, bytes, count, last_dataset, number::some, on_change, use_param,
+        use_query, use_tenant,
     },
 };
 use domain::{

@@ -55,10 +55,9 @@ async fn a_lease_that_a_clock_of_the_future_took_is_free_once_nobody_renews_it()
     let first = take(ahead).await.unwrap().unwrap();
     let mut seen = None;
     platform.end_if_left(&mut seen).await.unwrap();
-    let long_ago = |seen: Option<(Held, Instant)>| seen.map(|(held, since)| (held, since.checked_sub(LEFT).unwrap()));
 
     // As long as it renews, it leads, whatever its clock says.
-    seen = long_ago(seen);
+    seen = seen.map(|(held, since)| (held, since.checked_sub(LEFT).unwrap()));
     take(ahead.plus(SECOND)).await.unwrap().unwrap();
     platform.end_if_left(&mut seen).await.unwrap();
     assert!(Leader::new(&platform, first).begin().await.is_ok());
