@@ -87,7 +87,7 @@ async fn follow(task: &Context, work: &Custom, folder: &Path) -> Result<(), Halt
         Failure::of(Cause::ProgramNotStarted { program: name.into(), error: e.to_string().into() })
     })?;
     let (mut console, mut course) = (lf::Console::default(), Course::default());
-    let mut tell = |status: &Status| course.hear(status, now()).into_iter().for_each(|said| task.reporter.say(said));
+    let mut tell = |status: &Status| course.take(status, now()).into_iter().for_each(|said| task.reporter.say(said));
     let ended = loop {
         tokio::select! {
             next = program.next() => match next.map_err(TaskError::io("waiting for the program"))? {

@@ -1,4 +1,4 @@
-//! Hears the progress that transformers posts by itself, and so does any image with a recent one. Its `KubeflowCallback` (5.6.0) posts to the
+//! Takes the progress that transformers posts by itself, and so does any image with a recent one. Its `KubeflowCallback` (5.6.0) posts to the
 //! address in `KUBEFLOW_TRAINER_SERVER_URL`, with the token that lies in the file named by `KUBEFLOW_TRAINER_SERVER_TOKEN`: when a training
 //! begins, after a step at most every five seconds, and when it ends. The address is one of this machine that nobody outside of it reaches.
 
@@ -62,8 +62,9 @@ impl Receiver {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(TaskError::io(doing))?;
         let url = format!("http://{}{PATH}", listener.local_addr().map_err(TaskError::io(doing))?);
         let (tell, posts) = mpsc::channel(WAITING);
-        let door = Door { expected: blake3::hash(format!("Bearer {token}").as_bytes()), tell, minute: Mutex::new((Instant::now(), 0)) };
-        let listening = tokio::spawn(listen(listener, Arc::new(door)));
+        let handler =
+            Handler { expected: blake3::hash(format!("Bearer {token}").as_bytes()), tell, minute: Mutex::new((Instant::now(), 0)) };
+        let listening = tokio::spawn(listen(listener, Arc::new(handler)));
         Ok(Self { url, token_file, posts, listening })
     }
 
@@ -108,8 +109,8 @@ fn token() -> io::Result<String> {
     Ok(blake3::Hash::from_bytes(bytes).to_hex().to_string())
 }
 
-/// Who gets in, and with what.
-struct Door {
+/// Judges each post.
+struct Handler {
     /// The hash of the header that is wanted: hashes are compared in the same time, wherever they differ.
     expected: blake3::Hash,
     tell: mpsc::Sender<Status>,
@@ -124,7 +125,7 @@ struct Post {
     trainer_status: Status,
 }
 
-async fn listen(listener: TcpListener, door: Arc<Door>) {
+async fn listen(listener: TcpListener, handler: Arc<Handler>) {
     let mut connections = JoinSet::new();
     loop {
         while connections.len() >= CONNECTIONS {
@@ -134,10 +135,10 @@ async fn listen(listener: TcpListener, door: Arc<Door>) {
             tokio::time::sleep(AGAIN).await;
             continue;
         };
-        let door = door.clone();
+        let handler = handler.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let door = door.clone();
-            async move { Ok::<_, Infallible>(said(door.answer(request).await)) }
+            let handler = handler.clone();
+            async move { Ok::<_, Infallible>(said(handler.answer(request).await)) }
         });
         let serve = http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(connection), service);
         connections.spawn(async move { drop(tokio::time::timeout(PATIENCE, serve).await) });
@@ -151,7 +152,7 @@ fn said(status: StatusCode) -> Response<Full<Bytes>> {
     response
 }
 
-impl Door {
+impl Handler {
     async fn answer(&self, request: Request<Incoming>) -> StatusCode {
         let sent = request.headers().get(AUTHORIZATION).map_or(&[][..], |value| value.as_bytes());
         if blake3::hash(sent) != self.expected {
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_who_has_the_token_is_heard_and_nobody_else_learns_anything() {
+    async fn only_who_has_the_token_may_post_and_nobody_else_learns_anything() {
         let (mut receiver, _folder, token) = open().await;
         let bearer = format!("Bearer {token}");
         for wrong in [

@@ -41,7 +41,7 @@ impl Status {
     }
 }
 
-/// What was heard so far. A post repeats the figures that were logged last until others are, so only others are points of the curves.
+/// What was posted so far. A post repeats the figures that were logged last until others are, so only others are points of the curves.
 #[derive(Debug, Default)]
 pub struct Course {
     total: Option<u64>,
@@ -53,7 +53,7 @@ pub struct Course {
 
 impl Course {
     /// What is new in it; nothing that a page could not draw or a database not hold.
-    pub fn hear(&mut self, status: &Status, at: Timestamp) -> Vec<TaskMessage> {
+    pub fn take(&mut self, status: &Status, at: Timestamp) -> Vec<TaskMessage> {
         let percent = status.progress_percentage.filter(|p| p.is_finite()).map(|p| p.clamp(0.0, 100.0));
         self.total = status.whole("total_steps", MOST_STEPS).filter(|n| *n > 0).or(self.total);
         // A program that posts nothing but a percentage has a hundred steps.
@@ -87,14 +87,14 @@ impl Course {
 mod tests {
     use super::*;
 
-    fn heard(course: &mut Course, percent: &str, metrics: &[(&str, &str)]) -> Vec<(u64, u64, Option<MetricPoint>)> {
+    fn taken(course: &mut Course, percent: &str, metrics: &[(&str, &str)]) -> Vec<(u64, u64, Option<MetricPoint>)> {
         let metrics: Vec<_> = metrics.iter().map(|(name, value)| serde_json::json!({ "name": name, "value": value })).collect();
         let text = format!(
             r#"{{"lastUpdatedTime":"2026-11-22T18:00:00+00:00","progressPercentage":{percent},"metrics":{}}}"#,
             serde_json::to_string(&metrics).unwrap()
         );
         let status: Status = serde_json::from_str(&text).unwrap();
-        let said = course.hear(&status, Timestamp(7)).into_iter();
+        let said = course.take(&status, Timestamp(7)).into_iter();
         said.map(|message| match message {
             TaskMessage::Progress { step, total_steps, metric } => (step, total_steps, metric),
             other => panic!("{other:?}"),
@@ -105,8 +105,8 @@ mod tests {
     #[test]
     fn a_training_as_transformers_posts_it() {
         let mut course = Course::default();
-        assert_eq!(heard(&mut course, "0", &[("total_steps", "8")]), [(0, 8, None)]);
-        assert_eq!(heard(&mut course, "12", &[("current_step", "1"), ("total_steps", "8"), ("current_epoch", "0.25")]), [(1, 8, None)]);
+        assert_eq!(taken(&mut course, "0", &[("total_steps", "8")]), [(0, 8, None)]);
+        assert_eq!(taken(&mut course, "12", &[("current_step", "1"), ("total_steps", "8"), ("current_epoch", "0.25")]), [(1, 8, None)]);
         let logged = [
             ("loss", "2.5"),
             ("grad_norm", "1.2"),
@@ -124,10 +124,10 @@ mod tests {
             at: Timestamp(7),
             ..MetricPoint::default()
         };
-        assert_eq!(heard(&mut course, "50", &logged), [(4, 8, Some(first))]);
+        assert_eq!(taken(&mut course, "50", &logged), [(4, 8, Some(first))]);
         let later = [("loss", "2.5"), ("learning_rate", "0.0003"), ("epoch", "0.75"), ("current_step", "5"), ("total_steps", "8")];
-        assert_eq!(heard(&mut course, "62", &later), [(5, 8, None)], "the same figures again are no point");
-        assert_eq!(heard(&mut course, "62", &later), [], "and nothing new is nothing");
+        assert_eq!(taken(&mut course, "62", &later), [(5, 8, None)], "the same figures again are no point");
+        assert_eq!(taken(&mut course, "62", &later), [], "and nothing new is nothing");
         let both = [
             ("loss", "2.0"),
             ("learning_rate", "0.0002"),
@@ -136,14 +136,14 @@ mod tests {
             ("current_step", "7"),
             ("total_steps", "8"),
         ];
-        let said = heard(&mut course, "87", &both);
+        let said = taken(&mut course, "87", &both);
         assert_eq!(
             said.iter().map(|s| s.2.map(|m| (m.step, m.loss, m.eval_loss))).collect::<Vec<_>>(),
             [Some((7, Some(2.0), None)), Some((7, None, Some(2.25)))]
         );
         // At the end it names no step, and its summary.
         let end = [("loss", "2.0"), ("learning_rate", "0.0002"), ("eval_loss", "2.25"), ("train_loss", "2.2"), ("train_runtime", "9.5")];
-        assert_eq!(heard(&mut course, "100", &end), [(8, 8, None)]);
+        assert_eq!(taken(&mut course, "100", &end), [(8, 8, None)]);
     }
 
     #[test]
@@ -158,7 +158,7 @@ mod tests {
                 ("current_step", "3"),
                 ("total_steps", "8"),
             ];
-            assert_eq!(heard(&mut course, "37", &metrics), [(3, 8, None)], "{value:?}");
+            assert_eq!(taken(&mut course, "37", &metrics), [(3, 8, None)], "{value:?}");
         }
         let mut course = Course::default();
         let metrics = [
@@ -170,12 +170,12 @@ mod tests {
             ("total_steps", "8"),
         ];
         let point = MetricPoint { step: 3, loss: Some(-0.5), at: Timestamp(7), ..MetricPoint::default() };
-        assert_eq!(heard(&mut course, "37", &metrics), [(3, 8, Some(point))], "a loss may be negative, nothing else");
+        assert_eq!(taken(&mut course, "37", &metrics), [(3, 8, Some(point))], "a loss may be negative, nothing else");
     }
 
     #[test]
     fn steps_that_cannot_be_are_never_said() {
-        let one = |percent: &str, metrics: &[(&str, &str)]| heard(&mut Course::default(), percent, metrics).first().map(|s| (s.0, s.1));
+        let one = |percent: &str, metrics: &[(&str, &str)]| taken(&mut Course::default(), percent, metrics).first().map(|s| (s.0, s.1));
         assert_eq!(one("1e300", &[("total_steps", "8")]), Some((8, 8)));
         assert_eq!(one("-5", &[("total_steps", "8")]), Some((0, 8)));
         assert_eq!(one("40", &[("total_steps", "0")]), Some((40, 100)), "nothing but a percentage");
