@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod chunks;
+pub mod cookies;
 pub mod links;
 pub mod pages;
 pub mod shell;

@@ -176,11 +176,11 @@ mod on_server {
 
     /// Has the browser remember a dataset's version with a page that is drawn here; see `ui::last_dataset`.
     pub fn remember_dataset(version: &domain::dataset::DatasetVersion) {
-        use crate::ui::{cookie, last_dataset};
+        use crate::cookies;
         if !use_context::<Parts>().is_some_and(|parts| wants_html(&parts)) {
             return;
         }
-        let cookie = cookie::line(last_dataset::COOKIE, &last_dataset::value(version), last_dataset::SECONDS);
+        let cookie = cookies::line(cookies::LAST_DATASET, &cookies::last_dataset(version), cookies::LAST_DATASET_LASTS);
         if let (Some(options), Ok(value)) = (use_context::<ResponseOptions>(), cookie.parse()) {
             options.append_header(header::SET_COOKIE, value);
         }
@@ -190,7 +190,7 @@ mod on_server {
     pub fn last_dataset(tenant: &str) -> Option<String> {
         let parts = use_context::<Parts>()?;
         let cookies = parts.headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(';'));
-        let kept = cookies.filter_map(|c| c.trim().strip_prefix(crate::ui::last_dataset::COOKIE)?.strip_prefix('=')).next()?;
+        let kept = cookies.filter_map(|c| c.trim().strip_prefix(crate::cookies::LAST_DATASET)?.strip_prefix('=')).next()?;
         kept.strip_prefix(tenant)?.strip_prefix('/').map(str::to_owned)
     }
 

@@ -2,7 +2,6 @@
 
 pub mod address;
 pub mod chart;
-pub mod cookie;
 pub mod copy;
 pub mod draft;
 pub mod finding;

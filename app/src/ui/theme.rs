@@ -23,6 +23,6 @@ fn toggle() {
         if let Ok(Some(storage)) = window().local_storage() {
             let _ = storage.set_item("theme", theme);
         }
-        super::cookie::set("theme", theme, 31_536_000);
+        crate::cookies::set("theme", theme, 31_536_000);
     }
 }

@@ -30,8 +30,6 @@ const LONGEST_IMAGE: usize = 512;
 const MOST_BYTES: usize = 64 * 1024;
 /// Variables that say where the program finds and leaves what, or to whom it posts its progress.
 const OURS: [&str; 2] = ["ATELIER_", "KUBEFLOW_TRAINER_"];
-/// The one setting of the trainer that an image of one's own has too: it says what the training leaves.
-const METHOD: &str = "finetuning_type";
 
 impl CustomTraining {
     /// Why it cannot run here. `images`: where work runs in images; `prefixes`: how the names of those begin that may run.
@@ -85,7 +83,7 @@ impl CustomTraining {
                 format!("Command, arguments and environment have at most {MOST_BYTES} bytes together. Put the rest into the image.");
             refuse("args", sentence);
         }
-        let theirs = settings.keys().filter(|key| *key != METHOD);
+        let theirs = settings.keys_beside_the_method();
         wrong.extend(theirs.map(|key| {
             let sentence =
                 "This is a setting of LLaMA-Factory, which an image of your own does not read. Say it in custom.args or custom.env.";
@@ -165,7 +163,7 @@ mod tests {
     #[test]
     fn what_cannot_be_is_told_field_by_field() {
         let none = RunSettings::default();
-        assert_eq!(fields(&custom("r.example:5000/team/a@sha256:0f"), &none.clone().with(METHOD, "full"), 1), [""; 0]);
+        assert_eq!(fields(&custom("r.example:5000/team/a@sha256:0f"), &none.clone().with("finetuning_type", "full"), 1), [""; 0]);
         for image in ["", "-a", "a b", "a\0b", "a\nb", "r/../b", "r//b", "a;b", &"a".repeat(513)] {
             assert_eq!(fields(&custom(image), &none, 1), ["custom.image"], "{image:?}");
         }

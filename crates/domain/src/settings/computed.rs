@@ -39,6 +39,11 @@ impl RunSettings {
         self.get(FINETUNING_TYPE).and_then(SettingValue::as_text).and_then(FinetuningType::from_word).unwrap_or(FinetuningType::Lora)
     }
 
+    /// All that is set but which files the training leaves: of the rest only LLaMA-Factory knows, and not an image of somebody's own.
+    pub fn keys_beside_the_method(&self) -> impl Iterator<Item = &str> {
+        self.keys().filter(|key| *key != FINETUNING_TYPE)
+    }
+
     pub fn lora_rank(&self) -> u32 {
         self.whole(LORA_RANK).unwrap_or(8)
     }

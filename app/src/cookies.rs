@@ -1,4 +1,15 @@
-//! Cookies that a page sets itself: what this browser should bring along when it asks for the next page.
+//! Cookies that pages set too: what this browser should bring along when it asks for the next page. They decide nothing.
+
+use domain::dataset::DatasetVersion;
+
+/// The dataset that this browser looked at last, for the forms that begin with one: `acme/facts@3`.
+pub const LAST_DATASET: &str = "dataset";
+/// Seconds that it is remembered: a month.
+pub const LAST_DATASET_LASTS: u32 = 2_592_000;
+
+pub fn last_dataset(version: &DatasetVersion) -> String {
+    format!("{}/{}@{}", version.tenant, version.dataset_name, version.number)
+}
 
 /// Sets a cookie of the whole portal for `seconds`. `value` must need no encoding. A browser that refuses cookies loses nothing but the
 /// memory.
