@@ -7,10 +7,11 @@ use serde_json::Value;
 use std::{collections::BTreeSet, fs};
 
 /// Who may name a key, and why. A folder stands for all files in it.
-const ALLOWED: [(&str, &str); 7] = [
+const ALLOWED: [(&str, &str); 8] = [
     ("crates/domain/src/settings/computed.rs", "the keys that steps compute with, each with its reason"),
     ("crates/task/src/llamafactory/", "what the platform writes: paths, devices, how often is reported"),
     ("crates/task/src/evaluate.rs", "`max_new_tokens` of transformers, which generates"),
+    ("crates/task/src/progress/course.rs", "`learning_rate` among the figures that transformers posts"),
     ("crates/gateway/src/asked.rs", "`add_special_tokens` of OpenAI's and vLLM's requests"),
     ("crates/domain/src/serving/parsers.rs", "`enable_thinking` of chat templates"),
     ("app/src/api/runs.rs", "base model and data are chosen beside the settings"),

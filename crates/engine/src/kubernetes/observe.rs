@@ -135,8 +135,7 @@ impl Found {
     }
 
     fn server_state(&self, server: &Deployment, pods: &[&Pod], circumstances: &Circumstances) -> TaskState {
-        let staying: Vec<&Pod> =
-            pods.iter().filter(|p| p.metadata.deletion_timestamp.is_none() && !replicas::is_over(p)).copied().collect();
+        let staying: Vec<&Pod> = pods.iter().filter(|p| p.metadata.deletion_timestamp.is_none() && !ended::is_over(p)).copied().collect();
         // The cluster starts them again, each by itself: as long as one answers or is on its way, there is a server.
         let ends: Vec<End> = staying.iter().filter_map(|p| replicas::failed(p)).collect();
         if let Some(end) = ends.first().filter(|_| ends.len() == staying.len() && !self.is_stopped()) {

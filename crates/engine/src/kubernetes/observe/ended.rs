@@ -1,6 +1,6 @@
 //! How a task ended.
 
-use super::{main_status, millis, replicas::is_over};
+use super::{main_status, millis};
 use crate::End;
 use k8s_openapi::api::{
     batch::v1::{Job, JobCondition},
@@ -15,6 +15,11 @@ const BY_POLICY: &str = "PodFailurePolicy";
 /// Milliseconds after its grace time that a pod which is going away may still be there: a node that answers kills at the end of that time,
 /// and tells of it within seconds.
 const SILENCE: i64 = 60_000;
+
+/// Its node is done with it: no container of it is started again.
+pub fn is_over(pod: &Pod) -> bool {
+    pod.status.as_ref().is_some_and(|s| matches!(s.phase.as_deref(), Some("Failed" | "Succeeded")))
+}
 
 /// Its time to go is long past, and no node says that it went: the node is silent, or there is none. What still runs there, nobody sees. The
 /// API server keeps such a pod, as running, until the node comes back or is removed, which may be never.

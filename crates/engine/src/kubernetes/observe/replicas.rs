@@ -15,9 +15,9 @@ pub fn of_server(server: &Deployment, pods: &[&Pod], hash: &str, circumstances: 
     // A pod that its node has given up is kept by the cluster for long; it says something only while another is missing.
     let ready = out.iter().filter(|r| r.is_ready()).count();
     if i32::try_from(ready).is_ok_and(|ready| ready >= wanted) {
-        out.retain(|r| pods.iter().all(|p| p.metadata.name.as_deref() != Some(&r.name) || !is_over(p)));
+        out.retain(|r| pods.iter().all(|p| p.metadata.name.as_deref() != Some(&r.name) || !ended::is_over(p)));
     }
-    let staying = pods.iter().filter(|p| p.metadata.deletion_timestamp.is_none() && !is_over(p)).count();
+    let staying = pods.iter().filter(|p| p.metadata.deletion_timestamp.is_none() && !ended::is_over(p)).count();
     if i32::try_from(staying).is_ok_and(|staying| staying < wanted)
         && let Some(cause) = pending::of_deployment(server)
     {
@@ -79,18 +79,13 @@ fn state(pod: &Pod, circumstances: &pending::Circumstances) -> Option<(ReplicaSt
 
 /// How it ended, if it has, and has not answered since the cluster started it anew in its place.
 pub fn failed(pod: &Pod) -> Option<End> {
-    if is_over(pod) {
+    if ended::is_over(pod) {
         return ended::of_pod(pod, false, None);
     }
     if is_ready(pod) || has_answered(pod) {
         return None;
     }
     ended::of_container(pod)
-}
-
-/// Its node is done with it: no container of it is started again.
-pub fn is_over(pod: &Pod) -> bool {
-    pod.status.as_ref().is_some_and(|s| matches!(s.phase.as_deref(), Some("Failed" | "Succeeded")))
 }
 
 fn ready_condition(pod: &Pod) -> Option<&PodCondition> {
