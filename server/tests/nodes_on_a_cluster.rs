@@ -1,5 +1,5 @@
 //! A training over two nodes, as a person launches it at the portal: two real pods with the real trainer, which meet by LLaMA-Factory's own
-//! variables and share the rows (gloo, on CPU). `ATELIER_CLUSTER` names the cluster.
+//! variables and share the rows (gloo, on CPU); and what becomes of it when one of the two is killed. `ATELIER_CLUSTER` names the cluster.
 
 mod processes;
 
@@ -10,8 +10,15 @@ use processes::{
     within,
 };
 use serde_json::Value;
-use std::{collections::BTreeSet, time::Instant};
+use std::{
+    collections::BTreeSet,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
+/// From the death of one pod until the run says why: the other's connection breaks at once, its trainer ends, and its task tells. A pod that
+/// hung would be here until the deadline of days.
+const NO_HANG: Duration = Duration::from_secs(120);
 /// Rows in a step of one process, of epochs that [`processes::launch::Launch`] asks for.
 const BATCH: u64 = 16;
 const EPOCHS: u64 = 4;
@@ -39,9 +46,9 @@ fn at_work(pods: &[Pod]) -> Vec<&str> {
     pods.iter().filter(|pod| pod.phase == "Running").map(|pod| pod.index.as_str()).collect()
 }
 
-/// The name of the training's task.
-fn task(id: &str) -> String {
-    format!("{}-train", id.replace('_', "-"))
+fn task(id: &str, attempt: u32) -> String {
+    let again = if attempt > 1 { format!("-{attempt}") } else { String::new() };
+    format!("{}-train{again}", id.replace('_', "-"))
 }
 
 async fn log(house: &House<'_>, id: &str) -> Vec<String> {
@@ -67,17 +74,29 @@ async fn is_told_once(house: &House<'_>, id: &str, run: &Value) {
     assert_eq!(stored.iter().collect::<BTreeSet<_>>().len(), stored.len(), "a checkpoint was stored by both: {stored:?}");
 }
 
+/// Two trainers at a time are enough for a small machine.
+static ONE_BY_ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_training_over_two_nodes_is_two_pods_one_curve_and_one_adapter() {
     let Some(cluster) = Cluster::find("a training over two nodes") else { return };
     let Some(postgres) = Postgres::start() else { return };
+    let _alone = ONE_BY_ONE.lock().await;
     two_pods_train_one_adapter(&House::start(&cluster, postgres).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_two_pods_that_is_killed_ends_both_and_another_try_goes_on() {
+    let Some(cluster) = Cluster::find("a training over two nodes, one of which dies") else { return };
+    let Some(postgres) = Postgres::start() else { return };
+    let _alone = ONE_BY_ONE.lock().await;
+    one_that_is_killed_ends_both_and_another_try_goes_on(&House::start(&cluster, postgres).await).await;
 }
 
 async fn two_pods_train_one_adapter(house: &House<'_>) {
     let begun = Instant::now();
     let id = house.launch_with("over-two", &BATCH.to_string(), &[("form[nodes]", "2")]).await;
-    let task = task(&id);
+    let task = task(&id, 1);
     within(PATIENCE, "two pods of the training run at once", async || {
         let run = house.run(&id).await?;
         assert!(!is_over(&run), "it is {} before two pods ran at once: {}", run["state"], run["failure"]);
@@ -99,5 +118,45 @@ async fn two_pods_train_one_adapter(house: &House<'_>) {
     let seen = house.pods.seen();
     assert_eq!(seen[&task].len(), 2, "the pods of the training: {seen:?}");
     assert!(seen.iter().all(|(of, uids)| *of == task || uids.len() == 1), "only the training is spread: {seen:?}");
+    println!("succeeded after {} s", begun.elapsed().as_secs());
+}
+
+async fn one_that_is_killed_ends_both_and_another_try_goes_on(house: &House<'_>) {
+    let begun = Instant::now();
+    // More steps: time between the first checkpoint and the end.
+    let id = house.launch_with("one-is-killed", "8", &[("form[nodes]", "2")]).await;
+    let first = task(&id, 1);
+    let checkpoint = within(PATIENCE, "a checkpoint of the training is stored", async || {
+        let run = house.run(&id).await?;
+        assert!(!is_over(&run), "it is {} before a checkpoint was stored: {}", run["state"], run["failure"]);
+        run["progress"]["checkpoint"].as_u64()
+    })
+    .await;
+    let both = pods(house, &first);
+    assert_eq!(at_work(&both), ["0", "1"]);
+    let other = &both.iter().find(|pod| pod.index == "1").unwrap().name;
+    let killed = Instant::now();
+    let delete = ["-n", &house.namespace, "delete", "pod", other, "--grace-period=1", "--wait=false"];
+    assert!(house.cluster.kubectl(&delete).stdout(Stdio::null()).status().unwrap().success());
+
+    let run = within(NO_HANG, "the run says that one of its pods was killed", async || house.run(&id).await.filter(is_over)).await;
+    println!("told {} s after one pod was killed: {}", killed.elapsed().as_secs(), run["failure"]);
+    assert_eq!(run["state"], "failed");
+    assert_eq!(run["failure"]["cause"]["code"], "removed", "{}\n{:#?}", run["failure"], log(house, &id).await);
+    within(NO_HANG, "no pod of the failed try is at work", async || at_work(&pods(house, &first)).is_empty().then_some(())).await;
+    assert_eq!(versions(house).await.unwrap_or(0), 0, "nothing was published of it");
+
+    house.engineer.did(&house.setup.address, "runs/try-again", &[("tenant", TENANT), ("id", &id), ("step", "train")]).await;
+    let run = within(PATIENCE, "the other try is over", async || {
+        house.run(&id).await.filter(|run| is_over(run) && run["steps"][1]["attempt"] == 2)
+    })
+    .await;
+    assert_eq!(run["state"], "succeeded", "{}\n{:#?}", run["failure"], log(house, &id).await);
+    let resumed = run["progress"]["resumed_at"].as_u64();
+    assert!(resumed.is_some_and(|step| step >= checkpoint), "it went on from {resumed:?}, and {checkpoint} was stored");
+    is_told_once(house, &id, &run).await;
+    assert_eq!(versions(house).await, Some(1), "published once");
+    let seen = house.pods.seen();
+    assert_eq!((seen[&first].len(), seen[&task(&id, 2)].len()), (2, 2), "{seen:?}");
     println!("succeeded after {} s", begun.elapsed().as_secs());
 }
