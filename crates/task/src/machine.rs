@@ -55,6 +55,8 @@ impl Nodes {
         ];
         if !gpu {
             out.push(("NPROC_PER_NODE", "1".to_owned()));
+            // accelerate calls the CPU of several processes `cpu:0`, and torch loads no checkpoint there: it knows `cpu` alone.
+            out.push(("ACCELERATE_TORCH_DEVICE", "cpu".to_owned()));
             if Path::new("/sys/class/net").join(INTERFACE).exists() {
                 out.push(("GLOO_SOCKET_IFNAME", INTERFACE.to_owned()));
             }
@@ -163,6 +165,11 @@ mod tests {
         let names = ["FORCE_TORCHRUN", "NNODES", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "NPROC_PER_NODE"];
         let expected = [Some("1"), Some("2"), Some("1"), Some("run-1-train-0.run-1-train"), Some("29500"), None];
         assert_eq!(names.map(named), expected);
-        assert!(second.environment(false).contains(&("NPROC_PER_NODE".into(), "1".into())), "a CPU is one process");
+        for told in [("NPROC_PER_NODE", "1"), ("ACCELERATE_TORCH_DEVICE", "cpu")] {
+            assert!(
+                second.environment(false).contains(&(told.0.into(), told.1.into())),
+                "a CPU is one process, and has no number: {told:?}"
+            );
+        }
     }
 }
