@@ -20,14 +20,18 @@ const fn quoting(signs: &'static [&'static str], quote: (&'static str, &'static 
     Row { signs, quote: Some(quote), cause }
 }
 
-/// In this order for one line; the newest line that any of them knows decides.
-const ROWS: &[Row] = &[
+/// What the machine lacks, whatever program says it. In this order for one line; the newest line that any row knows decides.
+const OF_ANY_PROGRAM: &[Row] = &[
     row(&["CUDA out of memory"], |_| Cause::OutOfGpuMemory),
     row(&["gloo", " by peer "], |_| Cause::ConnectionLost),
     row(&["ncclRemoteError"], |_| Cause::ConnectionLost),
     row(&["DefaultCPUAllocator", "allocate memory"], |_| Cause::OutOfMemory { killed: false }),
     row(&["MemoryError"], |_| Cause::OutOfMemory { killed: false }),
     row(&["No space left on device"], |_| Cause::DiskFull),
+];
+
+/// What LLaMA-Factory means by its own words. In another program a `KeyError` is no column of a dataset.
+const OF_LLAMAFACTORY: &[Row] = &[
     row(&["Your setup doesn't support bf16"], |_| Cause::NoBf16),
     quoting(&["Template ", " does not exist."], ("Template ", " does not exist"), |template| Cause::UnknownTemplate { template }),
     row(&["Failed to load tokenizer."], |_| Cause::BaseModelUnreadable),
@@ -59,8 +63,18 @@ const ROWS: &[Row] = &[
 
 /// Why a trainer that ended like this did not succeed. `errors`: what it printed on stderr, oldest line first.
 pub fn classify(ended: Ended, errors: &[String]) -> Failure {
+    classify_by(&[OF_ANY_PROGRAM, OF_LLAMAFACTORY], ended, errors)
+}
+
+/// The same of a program that nobody here knows.
+pub fn classify_foreign(ended: Ended, errors: &[String]) -> Failure {
+    classify_by(&[OF_ANY_PROGRAM], ended, errors)
+}
+
+fn classify_by(known: &[&'static [Row]], ended: Ended, errors: &[String]) -> Failure {
+    let rows = || known.iter().copied().flatten();
     let found =
-        errors.iter().enumerate().rev().find_map(|(at, line)| Some((at, ROWS.iter().find(|r| r.signs.iter().all(|s| line.contains(s)))?)));
+        errors.iter().enumerate().rev().find_map(|(at, line)| Some((at, rows().find(|r| r.signs.iter().all(|s| line.contains(s)))?)));
     let (cause, at) = match (found, ended) {
         // A known cause that was printed before the kill is the better answer.
         (Some((at, row)), _) => {
@@ -71,7 +85,7 @@ pub fn classify(ended: Ended, errors: &[String]) -> Failure {
                 .iter()
                 .enumerate()
                 .rev()
-                .find_map(|(at, line)| Some((at, ROWS.iter().filter(same).find(|r| r.signs.iter().all(|s| line.contains(s)))?)));
+                .find_map(|(at, line)| Some((at, rows().filter(same).find(|r| r.signs.iter().all(|s| line.contains(s)))?)));
             let (at, row) = better.unwrap_or((at, row));
             ((row.cause)(quoted(row, &errors[at])), at)
         }
@@ -218,10 +232,16 @@ mod tests {
 
     #[test]
     fn every_row_is_reached_by_a_line() {
-        for row in ROWS {
+        for row in OF_ANY_PROGRAM.iter().chain(OF_LLAMAFACTORY) {
             let code = (row.cause)(String::new()).code();
             assert!(SEEN.iter().any(|(_, cause, _)| *cause == code), "no line leads to {code}");
         }
+    }
+
+    #[test]
+    fn of_a_foreign_program_only_what_the_machine_lacks_is_known() {
+        assert_eq!(classify_foreign(Ended::Exit(1), &lines("KeyError: 'getpwuid(): uid not found: 1000'")).cause, Cause::Unknown);
+        assert_eq!(classify_foreign(Ended::Exit(1), &lines("OSError: [Errno 28] No space left on device")).cause, Cause::DiskFull);
     }
 
     #[test]

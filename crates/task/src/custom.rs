@@ -69,6 +69,10 @@ fn command(work: &Custom, folder: &Path, progress: &Receiver) -> Command {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ATELIER_")) {
         command.env_remove(name);
     }
+    if std::env::var_os("USER").is_none() {
+        // PyTorch asks for the user's name, and in an image of somebody's own the number of the pod's user has none.
+        command.env("USER", "atelier");
+    }
     command.envs(&work.training.env);
     command.env("ATELIER_BASE_MODEL", folder.join(lf::BASE)).env("ATELIER_OUTPUT", folder.join(lf::OUT));
     command.env("ATELIER_TRAIN_FILE", folder.join(lf::DATA).join(lf::TRAIN_FILE));
@@ -107,7 +111,7 @@ async fn follow(task: &Context, work: &Custom, folder: &Path) -> Result<(), Halt
         }
     };
     progress.rest().iter().for_each(tell);
-    if ended == Ended::Exit(0) { Ok(()) } else { Err(catalogue::classify(ended, &console.errors()).into()) }
+    if ended == Ended::Exit(0) { Ok(()) } else { Err(catalogue::classify_foreign(ended, &console.errors()).into()) }
 }
 
 /// What the next step takes: weights of the kind that the run promised, and what says how to read them.

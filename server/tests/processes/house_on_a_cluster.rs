@@ -90,6 +90,11 @@ pub fn kubeconfig(cluster: &Cluster, folder: &Path, port: u16) -> String {
 impl<'c> House<'c> {
     /// With a base model and a dataset.
     pub async fn start(cluster: &'c Cluster, postgres: Postgres) -> Self {
+        Self::start_with_store(cluster, postgres, cluster.text("/s3/endpoint")).await
+    }
+
+    /// The same with an S3 store that is reached at this address, from here and from pods.
+    pub async fn start_with_store(cluster: &'c Cluster, postgres: Postgres, s3_endpoint: &str) -> Self {
         prepare();
         let data = tempfile::tempdir().unwrap();
         let prefix = format!("f{}-{}-", std::process::id(), HOUSES.fetch_add(1, Ordering::Relaxed));
@@ -103,8 +108,9 @@ impl<'c> House<'c> {
             .with("--task-image", cluster.text("/images/task"))
             .with("--trainer-image", cluster.text("/images/trainer"))
             .with("--vllm-image", cluster.text("/images/vllm"))
+            .with("--custom-images", cluster.text("/images/trainer"))
             .with("--store", "s3")
-            .with("--s3-endpoint", cluster.text("/s3/endpoint"))
+            .with("--s3-endpoint", s3_endpoint)
             .with("--s3-region", cluster.text("/s3/region"))
             .with("--s3-bucket-prefix", &prefix)
             .with("--s3-key", cluster.text("/s3/portal_key_file"))

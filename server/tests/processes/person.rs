@@ -185,6 +185,16 @@ impl Person {
     }
 }
 
+/// An access token as the development provider of the portal at this address gives it to a program of this person.
+pub async fn access_token(address: &str, login: &str) -> String {
+    let asked = [("grant_type", "password"), ("client_id", "atelier"), ("username", login), ("password", "atelier")];
+    let asked = asked.map(|(field, value)| (field.to_owned(), value.to_owned()));
+    let request = reqwest::Client::new().post(format!("{address}/dev-idp/token")).body(encoded(&asked));
+    let answer = request.header("content-type", "application/x-www-form-urlencoded").send().await.unwrap();
+    let given: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    given["access_token"].as_str().unwrap_or_else(|| panic!("no token for {login}: {given}")).to_owned()
+}
+
 fn gone(e: reqwest::Error) -> No {
     No::Gone(format!("{e:?}"))
 }
