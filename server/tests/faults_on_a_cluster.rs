@@ -1,5 +1,6 @@
 //! What goes wrong around a run on a real cluster, as the portal sees it and tells it: its own death at each step, an API server that falls
-//! silent, a database that is started again, a quota below what is used, a namespace that somebody deletes. The trainer is the real one.
+//! silent, a database that is started again, a quota below what is used, a namespace that somebody deletes, a store that breaks off an upload.
+//! The trainer is the real one.
 //! What the engine makes of single faults is in its contract. `ATELIER_CLUSTER` names the cluster.
 
 mod processes;
@@ -8,12 +9,17 @@ use processes::{
     cluster::Cluster,
     house_on_a_cluster::{House, PATIENCE, TENANT, at_work, is_over},
     postgres::Postgres,
+    wire::Wire,
     within,
 };
 use std::{process::Stdio, time::Duration};
 
 /// How long the API server says nothing: longer than any request to it may take.
 const SILENCE: Duration = Duration::from_secs(30);
+/// How long the store refuses everybody, after it broke off an upload.
+const REFUSAL: Duration = Duration::from_secs(20);
+/// In the middle of a file of a checkpoint, and more than any other request of a run has.
+const HALF_A_CHECKPOINT: usize = 200_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runs_on_a_cluster_come_through_what_fails_around_them_and_nothing_is_started_twice() {
@@ -22,6 +28,37 @@ async fn runs_on_a_cluster_come_through_what_fails_around_them_and_nothing_is_st
     let mut house = House::start(&cluster, postgres).await;
     killed_silent_and_restarted(&mut house).await;
     quota_lowered_and_namespace_deleted(&house).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_breaks_off_an_upload_and_then_refuses_costs_a_run_time_and_nothing_else() {
+    let Some(cluster) = Cluster::find("a store that breaks off an upload") else { return };
+    let Some(postgres) = Postgres::start() else { return };
+    let store = cluster.text("/s3/endpoint").trim_start_matches("http://").to_owned();
+    let wire = Wire::between(store.split(':').next().unwrap(), store.clone()).await;
+    let endpoint = format!("http://{}:{}", store.split(':').next().unwrap(), wire.port);
+    let house = House::start_with_store(&cluster, postgres, &endpoint).await;
+    upload_is_broken_off(&house, &wire).await;
+}
+
+async fn upload_is_broken_off(house: &House<'_>, wire: &Wire) {
+    // Many short steps: a checkpoint is stored before the result.
+    let id = house.launch_with("with-a-broken-store", "8", &[]).await;
+    house.until_at(&id, "train", 1).await;
+    wire.cut_after(HALF_A_CHECKPOINT);
+    within(PATIENCE, "an upload is cut off", async || tokio::time::timeout(Duration::from_millis(200), wire.was_cut()).await.ok()).await;
+    tokio::time::sleep(REFUSAL).await;
+    let run = house.run(&id).await.unwrap();
+    assert!(!is_over(&run), "a store that is away for a moment ends nothing: {} {}", run["state"], run["failure"]);
+    wire.speak();
+    let run = house.until_over(&id).await;
+    assert_eq!(run["state"], "succeeded", "{}", run["failure"]);
+    assert!(run["progress"]["checkpoint"].is_u64(), "the checkpoint was stored after all: {}", run["progress"]);
+    house.log_is_whole(&id).await;
+    let pods = house.pods.seen();
+    assert!(pods.values().all(|uids| uids.len() == 1), "a step had more than one pod: {pods:?}");
+    let model = house.asked("models/get", &[("tenant", TENANT), ("name", "assistant"), ("number", "0")]).await.unwrap();
+    assert_eq!(model["versions_total"].as_u64(), Some(1), "published once");
 }
 
 async fn killed_silent_and_restarted(house: &mut House<'_>) {
