@@ -4,6 +4,7 @@ use crate::house::{House, controller, plan, until};
 use domain::reason::endpoint::EndpointReason;
 use domain::{
     endpoint::{AdapterState, Endpoint, EndpointState},
+    event::Topic,
     filter::AuditFilter,
     problem::ProblemKind,
     run::RunState,
@@ -84,7 +85,13 @@ async fn an_adapter_is_deployed_without_a_restart_and_taken_off_again(house: Hou
     assert_eq!(endpoints.deploy(deploy(2)).await.unwrap().revision, both.revision, "asking twice changed something");
     assert_eq!(house.starts(&made.id.to_string()).len(), 1, "an adapter needed a restart");
 
-    endpoints.detach(name, both.attachments[1].version).await.unwrap();
+    let gone = both.attachments[1].version;
+    let before = house.platform.events_after(&scope, 0, 1000).await.unwrap().last().unwrap().seq;
+    endpoints.detach(name, gone).await.unwrap();
+    let events = house.platform.events_after(&scope, before, 1000).await.unwrap();
+    for (topic, object) in [(Topic::ModelVersion, gone.to_string()), (Topic::Endpoint, made.id.to_string())] {
+        assert!(events.iter().any(|e| e.topic == topic && e.object == object), "open pages do not hear of {topic:?}: {events:?}");
+    }
     endpoint_until(&house, &scope, name, |e| serves(e, 1)).await;
     assert_eq!(route("assistant").await.unwrap().model_version, Some(first));
     assert_eq!(endpoints.detach(name, both.attachments[1].version).await.unwrap_err().kind, ProblemKind::NotFound);
