@@ -263,7 +263,8 @@ mod tests {
     #[test]
     fn a_certificate_is_warned_of_two_weeks_before_its_end() {
         let external = External { certificate_until: Some(Timestamp(20 * DAY)), ..External::default() };
-        assert_eq!(external.certificate_ends_soon(Timestamp(5 * DAY)), None);
+        assert_eq!(external.certificate_ends_soon(Timestamp(6 * DAY)), None);
+        assert_eq!(external.certificate_ends_soon(Timestamp(6 * DAY + 1)), Some(Timestamp(20 * DAY)));
         assert_eq!(external.certificate_ends_soon(Timestamp(7 * DAY)), Some(Timestamp(20 * DAY)));
         assert_eq!(external.certificate_ends_soon(Timestamp(30 * DAY)), Some(Timestamp(20 * DAY)), "and after it");
         assert_eq!(External::default().certificate_ends_soon(Timestamp(7 * DAY)), None);
@@ -277,6 +278,9 @@ mod tests {
         assert_eq!(external.models.iter().map(|m| m.there.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         external.offer("a", Some("house-a".parse().unwrap())).unwrap();
         assert!(external.offer("b", Some("house-a".parse().unwrap())).is_err(), "one name never means two models");
+        external.offer("a", Some("house-a".parse().unwrap())).expect("it has this name already");
+        external.offer("b", Some("house-b".parse().unwrap())).expect("a name that nobody has");
+        external.offer("b", None).unwrap();
         assert!(external.offer("c", None).is_err());
         external.listed(listed(&["b"]), Timestamp(2));
         external.listed(listed(&["b"]), Timestamp(3));
