@@ -57,6 +57,14 @@
   value: {{ include "atelier.image" (dict "root" . "what" "vllm") }}
 - name: ATELIER_IMAGE_PULL_POLICY
   value: {{ .Values.images.pullPolicy | kebabcase }}
+{{- with .Values.tenants.weightsCache.size }}
+- name: ATELIER_WEIGHTS_CACHE_SIZE
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.tenants.weightsCache.storageClassName }}
+- name: ATELIER_WEIGHTS_CACHE_CLASS
+  value: {{ . | quote }}
+{{- end }}
 {{- with .Values.store.networks }}
 - name: ATELIER_STORE_NETWORKS
   value: {{ join "," . | quote }}

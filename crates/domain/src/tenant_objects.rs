@@ -90,9 +90,10 @@ impl TenantObject {
         })
     }
 
-    /// Whether it keeps something from happening: without it nothing of the tenant may start. The others only let people look.
+    /// Whether it keeps something from happening: without it nothing of the tenant may start. The others only let people look, or are waited for
+    /// by those who need them.
     pub fn guards(&self) -> bool {
-        !matches!(self.kind.as_str(), "Role" | "RoleBinding")
+        !matches!(self.kind.as_str(), "Role" | "RoleBinding" | "PersistentVolumeClaim")
     }
 }
 

@@ -37,6 +37,7 @@ mod tenant;
 mod term;
 mod wanted;
 mod watch;
+mod weights_cache;
 
 pub use objects::Objects;
 pub use options::{Account, Images, Options, PullPolicy};
@@ -45,6 +46,7 @@ pub use rights::{
     Diagnosis, IN_PLATFORM, IN_TENANTS, IN_THE_CLUSTER, IN_THE_CLUSTER_OF_OTHERS, READ_IN_TENANTS, READ_IN_THE_CLUSTER, Right,
 };
 pub use watch::Watch;
+pub use weights_cache::WeightsCache;
 
 use crate::{Cursor, Error, Holds, Observation, Output, PendingCause, Place, TaskState};
 use domain::{causes, name::Name};

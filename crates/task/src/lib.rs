@@ -4,6 +4,7 @@
 //! It reads one spec file, says what it does as JSON lines on standard output (`domain::report`), and leaves its results, its log and
 //! at last its verdict in the artefact store. It knows nothing of the portal: when the portal is gone, it goes on.
 
+mod cache;
 mod catalogue;
 mod checkpoints;
 mod custom;

@@ -4,7 +4,7 @@
 //! it so, however the file and the server have changed meanwhile.
 
 use crate::{
-    Context,
+    Context, cache,
     failure::{Halt, TaskError},
     http::Http,
     program::{Ended, Next, Program},
@@ -70,6 +70,7 @@ pub async fn serve(task: &Context, work: &Serve, at: SocketAddr, manner: Manner)
     };
     tokio::select! {
         code = serve_until_the_end(task, work, at, manner, &readiness) => code,
+        () = cache::keep(&work.files) => crate::FAILED,
         () = tell => crate::FAILED,
     }
 }
@@ -124,6 +125,7 @@ async fn fetch(task: &Context, work: &Serve) -> Result<PathBuf, Halt> {
             Weights::Base { base_model } => (artefacts::base_model(base_model), "The base model"),
             Weights::Merged { version } => (artefacts::model_version(&work.tenant, version), "The model version"),
         };
+        cache::bring(&task.artefacts, &task.reporter, &from, &weights, &work.files).await?;
         Ok(task.artefacts.fetch_folder(&from, &weights, what, &work.files).await?)
     };
     let fetched = task.unless_stopped(fetch).await?;

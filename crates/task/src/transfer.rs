@@ -58,7 +58,7 @@ impl Artefacts {
     }
 
     /// The same, with its digest.
-    async fn bring(&self, from: &str, to: &Path) -> Result<(u64, blake3::Hash), TaskError> {
+    pub async fn bring(&self, from: &str, to: &Path) -> Result<(u64, blake3::Hash), TaskError> {
         let doing = || format!("fetching {from}");
         let at = ObjectPath::from(from);
         let store = self.storage.of(at.as_ref()).map_err(TaskError::store(doing()))?;
@@ -114,7 +114,8 @@ impl Artefacts {
     }
 
     /// A folder of the store as a folder here. `what` names it in the error when there is nothing. `files`: what must be in it and with
-    /// which digests, as far as that is known; a link to a file of this machine is not read for it.
+    /// which digests, as far as that is known; a link to a file of this machine is not read for it. What is a link there already leads to the
+    /// tenant's volume ([`crate::cache`]), and stays.
     pub async fn fetch_folder(&self, prefix: &str, to: &Path, what: &str, files: &[StoredFile]) -> Result<Fetched, TaskError> {
         let doing = || format!("fetching {prefix}");
         let base = ObjectPath::from(prefix);
@@ -134,10 +135,12 @@ impl Artefacts {
                 tokio::fs::create_dir_all(parent).await.map_err(TaskError::io(doing()))?;
             }
             let awaited = awaited.remove(name);
+            let is_linked = tokio::fs::symlink_metadata(&target).await.is_ok_and(|found| found.is_symlink());
             match self.storage.root().filter(|_| relative.extension().is_some_and(|e| e == "safetensors")) {
                 // Weights are gigabytes, never change in the store, and are only read: a link instead of a copy.
                 // A symbolic one, because the store may lie on another disk, and because deleting the task's folder then
                 // cannot reach the weights.
+                _ if is_linked => {}
                 Some(root) => {
                     tokio::fs::symlink(root.join(location), &target).await.map_err(TaskError::io(doing()))?;
                 }

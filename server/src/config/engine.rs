@@ -4,7 +4,7 @@ use super::{Locations, Refused};
 use clap::{Args, ValueEnum};
 use engine::{
     Engine,
-    kubernetes::{Account, Images, KubernetesEngine, Options, Placement, PullPolicy, Toleration},
+    kubernetes::{Account, Images, KubernetesEngine, Options, Placement, PullPolicy, Toleration, WeightsCache},
     local::LocalEngine,
 };
 use std::path::PathBuf;
@@ -76,6 +76,13 @@ pub struct EngineArgs {
     /// Taints of nodes that pods may go to all the same, as kubectl writes them (`nvidia.com/gpu=present:NoSchedule`), separated by commas.
     #[arg(long, env = "ATELIER_TOLERATIONS", value_delimiter = ',', global = true)]
     pub tolerations: Vec<Toleration>,
+    /// Size of a volume for each tenant, on which its model servers keep weights between their starts, as Kubernetes writes amounts (`500Gi`);
+    /// default: no volume, and each start fetches them from the object store.
+    #[arg(long, env = "ATELIER_WEIGHTS_CACHE_SIZE", global = true)]
+    pub weights_cache_size: Option<String>,
+    /// Storage class of these volumes; it must allow writing from several nodes at once (ReadWriteMany). Default: the cluster's own.
+    #[arg(long, env = "ATELIER_WEIGHTS_CACHE_CLASS", global = true)]
+    pub weights_cache_class: Option<String>,
     /// Priority class of all pods.
     #[arg(long, env = "ATELIER_PRIORITY_CLASS", global = true)]
     pub priority_class: Option<String>,
@@ -136,7 +143,21 @@ impl EngineArgs {
                 priority_class: given(&self.priority_class),
                 gpu_runtime_class: given(&self.gpu_runtime_class),
             },
+            weights_cache: self.weights_cache()?,
         })
+    }
+}
+
+impl EngineArgs {
+    fn weights_cache(&self) -> Result<Option<WeightsCache>, Refused> {
+        match (given(&self.weights_cache_size), given(&self.weights_cache_class)) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(Refused("ATELIER_WEIGHTS_CACHE_CLASS needs ATELIER_WEIGHTS_CACHE_SIZE beside it (`500Gi`).".into())),
+            (Some(size), class) => {
+                let no_size = || Refused(format!("ATELIER_WEIGHTS_CACHE_SIZE “{size}” is no size: write an amount such as 500Gi."));
+                WeightsCache::new(&size, class).map(Some).ok_or_else(no_size)
+            }
+        }
     }
 }
 
@@ -219,6 +240,12 @@ mod tests {
         for (flag, other) in [("--service-account", "ATELIER_RUNTIME_ROLE"), ("--reader-role", "ATELIER_READER_ACCOUNT")] {
             let half = options(&[&images[..], &[flag, "atelier-controller"]].concat()).unwrap_err();
             assert!(half.0.contains(other), "{half}");
+        }
+        assert_eq!(told.weights_cache, None);
+        let cached = options(&[&images[..], &["--weights-cache-size", "500Gi", "--weights-cache-class", "nfs"]].concat()).unwrap();
+        assert_eq!(cached.weights_cache, WeightsCache::new("500Gi", Some("nfs".into())));
+        for bad in [&["--weights-cache-size", "much"][..], &["--weights-cache-class", "nfs"]] {
+            assert!(options(&[&images[..], bad].concat()).unwrap_err().0.contains("ATELIER_WEIGHTS_CACHE_SIZE"));
         }
         for prefix in ["", "Atelier-", "1-", "a_b", &"a".repeat(21)] {
             assert!(options(&[&images[..], &["--namespace-prefix", prefix]].concat()).is_err(), "{prefix}");

@@ -11,7 +11,7 @@ use domain::{
 };
 use engine::{
     Cursor, Engine, Place, Resources, Runtime, Task, TaskKind,
-    kubernetes::{Account, Images, KubernetesEngine, Options, Placement, PullPolicy},
+    kubernetes::{Account, Images, KubernetesEngine, Options, Placement, PullPolicy, WeightsCache},
 };
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -78,6 +78,8 @@ async fn world(cluster: &Cluster) -> Option<(World, Kept<'_>)> {
         group_prefix: Some("oidc:/".into()),
         store_networks: Vec::new(),
         placement: Placement::default(),
+        // Nobody makes its volume here: what is asked of the cluster is the same.
+        weights_cache: WeightsCache::new("1Gi", None),
     };
     let _ = rustls::crypto::ring::default_provider().install_default();
     let of_web = Options { kubeconfig: Some(kubeconfigs[1].clone().into()), ..options.clone() };

@@ -59,6 +59,7 @@ impl World {
             // Documentation's: no policy lets pods reach anything that is tried.
             store_networks: vec!["192.0.2.0/24".into()],
             placement: Placement::default(),
+            weights_cache: None,
         };
         let read = |path: &str| std::fs::read_to_string(cluster.text(path)).unwrap();
         let garage = GarageAdmin::new(cluster.text("/s3/admin_endpoint"), read("/s3/admin_token_file").trim(), None).unwrap();

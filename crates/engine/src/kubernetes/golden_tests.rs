@@ -1,6 +1,6 @@
 //! The objects as they are sent, whole, in files that are read as a diff: `golden/`. `UPDATE_GOLDEN=1` writes them anew.
 
-use super::{Account, Images, Options, Placement, PullPolicy, account, config_map, job, nodes, secret, server, tenant};
+use super::{Account, Images, Options, Placement, PullPolicy, WeightsCache, account, config_map, job, nodes, secret, server, tenant};
 use crate::{Place, Resources, Runtime, SecretRef, Task, TaskKind};
 use domain::{compute::Compute, people::Role};
 use serde_json::Value;
@@ -19,6 +19,7 @@ pub fn options() -> Options {
         group_prefix: None,
         store_networks: Vec::new(),
         placement: Placement::default(),
+        weights_cache: None,
     }
 }
 
@@ -108,6 +109,9 @@ fn objects_are_built_as_they_are_written_down() {
     golden("service_of_nodes", &nodes::service(&spread(), &options));
     golden("policy_of_nodes", &nodes::policy(&spread(), &options));
     golden("deployment", &server::deployment(&serving(), &options, &products, None));
+    let cached = Options { weights_cache: WeightsCache::new("500Gi", Some("shared".into())), ..options.clone() };
+    golden("deployment_with_weights_cache", &server::deployment(&serving(), &cached, &products, None));
+    assert_eq!(job::job(&full(), &cached, &products, None), job::job(&full(), &options, &products, None), "a training mounts none");
     golden("disruption_budget", &server::disruption_budget(&serving(), &options));
     golden("service", &server::service(&serving(), &options));
     golden("config_map", &config_map::config_map(&small(), &options));
@@ -130,7 +134,7 @@ fn objects_are_built_as_they_are_written_down() {
         group("company/nlp", Role::Viewer),
     ];
     let networks = vec!["10.1.2.0/24".to_owned()];
-    let options = Options { group_prefix: Some("oidc:/".into()), store_networks: networks, ..options };
+    let options = Options { group_prefix: Some("oidc:/".into()), store_networks: networks, ..cached };
     golden("tenant_full", &tenant_objects(&Place { compute, groups, ..place }, &options));
 }
 

@@ -1,6 +1,6 @@
 //! Which cluster, and what it runs.
 
-use super::Placement;
+use super::{Placement, WeightsCache};
 use crate::Runtime;
 use domain::name::Name;
 use std::path::PathBuf;
@@ -31,6 +31,8 @@ pub struct Options {
     /// Networks (`10.1.2.0/24`) in which the object store is, for the policies that say what pods may reach; none = not told.
     pub store_networks: Vec<String>,
     pub placement: Placement,
+    /// Where model servers keep weights between their starts; `None` = nowhere.
+    pub weights_cache: Option<WeightsCache>,
 }
 
 /// Who a process of the portal is in its cluster.
@@ -117,6 +119,7 @@ mod tests {
             group_prefix: None,
             store_networks: Vec::new(),
             placement: Placement::default(),
+            weights_cache: None,
         };
         assert_eq!(options.namespace(&"acme".parse().unwrap()), "atelier-acme");
         let long = |end: &str| options.namespace(&format!("{}{end}", "a".repeat(60)).parse().unwrap());

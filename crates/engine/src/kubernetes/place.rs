@@ -1,6 +1,8 @@
 //! Makes the objects around a tenant's tasks, finds what others have changed of them, and puts it right.
 
-use super::{KubernetesEngine, Options, account, applied, by_us, drift, failed, gone, label, names, said, tenant, wanted::Wanted};
+use super::{
+    KubernetesEngine, Options, account, applied, by_us, drift, failed, gone, label, names, said, tenant, wanted::Wanted, weights_cache,
+};
 use crate::{Error, Place};
 use domain::{
     name::Name,
@@ -14,7 +16,7 @@ use kube::{
 use serde_json::Value;
 use std::{sync::PoisonError, time::Duration};
 
-/// How long rights that were just given may take until every API server knows them.
+/// How long rights and limits that were just written may take until every API server knows them.
 const RIGHTS_COUNT: Duration = Duration::from_secs(15);
 const TRY_AGAIN: Duration = Duration::from_millis(250);
 
@@ -30,7 +32,9 @@ impl KubernetesEngine {
             if let Some(step) = seen.next_step(&place.tenant) {
                 seen.refused = Some(step);
             }
-            if account::is_ours(&seen) && seen.found.differs() && seen.refused.is_none() {
+            // A quota that was just written refuses what it allows until its controller has counted.
+            let takes_a_moment = account::is_ours(&seen) || seen.kind == "ResourceQuota";
+            if takes_a_moment && seen.found.differs() && seen.refused.is_none() {
                 patience = RIGHTS_COUNT;
             }
             let namespace = seen.kind == "Namespace";
@@ -132,11 +136,13 @@ impl KubernetesEngine {
         let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
         let api = self.dynamic(object);
         let seen = patiently(patience, || api.get_opt(&name)).await;
-        let mut difference = None;
+        let (mut difference, mut content) = (None, wanted.content.clone());
         let (found, refused) = match seen {
             Ok(None) => (Found::Missing, None),
             Ok(Some(there)) => {
-                let there = serde_json::to_value(&there).unwrap_or_default();
+                let mut there = serde_json::to_value(&there).unwrap_or_default();
+                content += &weights_cache::state(&there);
+                weights_cache::compared(object, &mut there);
                 difference = drift::difference(object, &there);
                 match &difference {
                     Some(d) => (Found::Changed { fields: d.fields.clone(), by: drift::others(&there) }, None),
@@ -145,7 +151,7 @@ impl KubernetesEngine {
             }
             Err(e) => (Found::Unknown, Some(refusal(failed(format!("looking at the {kind} {name}"))(e))?)),
         };
-        let (content, by_others, yaml) = (wanted.content.clone(), wanted.by_others, in_yaml(object)?);
+        let (by_others, yaml) = (wanted.by_others, in_yaml(object)?);
         Ok((TenantObject { kind, name, content, found, refused, by_others, yaml }, difference))
     }
 

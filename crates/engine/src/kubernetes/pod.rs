@@ -2,7 +2,7 @@
 //! but its own volumes, no capability, no token of the cluster.
 
 use super::{
-    Options, names,
+    Options, WeightsCache, names,
     names::{MAIN, PORT, PROGRAM},
     nodes, secret,
 };
@@ -44,6 +44,9 @@ pub fn template(task: &Task, options: &Options, products: &[String]) -> Value {
         spec["activeDeadlineSeconds"] = json!(deadline.as_secs_f64().ceil().max(1.0) as u64);
     }
     options.placement.put_into(&mut spec, task, products);
+    if server && options.weights_cache.is_some() {
+        WeightsCache::put_into(&mut spec);
+    }
     if task.nodes() > 1 {
         spec["subdomain"] = json!(task.name);
     }

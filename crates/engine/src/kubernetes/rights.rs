@@ -22,7 +22,7 @@ pub const IN_THE_CLUSTER_OF_OTHERS: [Right; 2] = [(&["list"], "", "nodes"), (&["
 
 /// In the namespace of each tenant: all that the calls of this folder need there, and what is given to those of its people who may look:
 /// nobody can give what he has not.
-pub const IN_TENANTS: [Right; 15] = [
+pub const IN_TENANTS: [Right; 16] = [
     (&["get", "list", "watch", "create", "patch", "delete"], "batch", "jobs"),
     (&["get", "list", "watch", "create", "update", "patch", "delete"], "apps", "deployments"),
     (&["create", "patch", "delete"], "policy", "poddisruptionbudgets"),
@@ -35,17 +35,19 @@ pub const IN_TENANTS: [Right; 15] = [
     (&["get", "create", "patch"], "", "serviceaccounts"),
     (&["get", "list", "watch", "create", "patch"], "", "resourcequotas"),
     (&["get", "create", "patch"], "", "limitranges"),
+    (&["get", "create", "patch"], "", "persistentvolumeclaims"),
     (&["get", "create", "patch", "delete"], "networking.k8s.io", "networkpolicies"),
     (&["get", "create", "patch"], "rbac.authorization.k8s.io", "roles"),
     (&["get", "create", "patch"], "rbac.authorization.k8s.io", "rolebindings"),
 ];
 
 /// What a process needs that only shows what is there, in the namespace of each tenant: a part of the above, so that it can be given...
-pub const READ_IN_TENANTS: [Right; 7] = [
+pub const READ_IN_TENANTS: [Right; 8] = [
     (&["list"], "", "pods"),
     (&["get"], "", "serviceaccounts"),
     (&["get"], "", "resourcequotas"),
     (&["get"], "", "limitranges"),
+    (&["get"], "", "persistentvolumeclaims"),
     (&["get"], "networking.k8s.io", "networkpolicies"),
     (&["get"], "rbac.authorization.k8s.io", "roles"),
     (&["get"], "rbac.authorization.k8s.io", "rolebindings"),

@@ -5,6 +5,7 @@ use super::{
     names::{self, FIELD_MANAGER, MANAGED_BY, PORT, RBAC, TENANT},
     pod::GPU,
     wanted::Wanted,
+    weights_cache::{CLAIM, WeightsCache},
 };
 use crate::Place;
 use domain::{compute::Compute, people::Role};
@@ -38,7 +39,9 @@ pub fn objects(place: &Place, options: &Options) -> Vec<Wanted> {
     // The account that a pod gets which names none.
     let no_token = "no token in any pod".to_owned();
     within("v1", "ServiceAccount", "default", no_token, json!({ "automountServiceAccountToken": false }));
-    within("v1", "ResourceQuota", names::QUOTA, quota_in_words(&place.compute), json!({ "spec": { "hard": hard(&place.compute) } }));
+    let cache = options.weights_cache.as_ref();
+    let limits = json!({ "spec": { "hard": hard(&place.compute, cache) } });
+    within("v1", "ResourceQuota", names::QUOTA, quota_in_words(&place.compute, cache), limits);
     // So that the scheduler, and the quota, count something where nobody said what a task needs.
     within(
         "v1",
@@ -49,6 +52,10 @@ pub fn objects(place: &Place, options: &Options) -> Vec<Wanted> {
     );
     for (name, content, spec) in policies(options) {
         within("networking.k8s.io/v1", "NetworkPolicy", name, content, json!({ "spec": spec }));
+    }
+    if let Some(cache) = cache {
+        let content = format!("{} for the weights of model servers", cache.size);
+        within("v1", "PersistentVolumeClaim", CLAIM, content, json!({ "spec": cache.spec() }));
     }
     if let Some(prefix) = &options.group_prefix {
         for role in [Role::Viewer, Role::Engineer] {
@@ -66,7 +73,7 @@ pub fn objects(place: &Place, options: &Options) -> Vec<Wanted> {
 }
 
 /// Doors to the outside, and disks, are nothing that a task asks for; the rest is the admin's setting.
-fn hard(compute: &Compute) -> Map<String, Value> {
+fn hard(compute: &Compute, cache: Option<&WeightsCache>) -> Map<String, Value> {
     let never = ["persistentvolumeclaims", "services.loadbalancers", "services.nodeports"];
     let mut hard: Map<String, Value> = never.into_iter().map(|name| (name.to_owned(), json!("0"))).collect();
     let mut set = |name: String, amount: Option<String>| {
@@ -74,6 +81,10 @@ fn hard(compute: &Compute) -> Map<String, Value> {
             hard.insert(name, json!(amount));
         }
     };
+    if let Some(cache) = cache {
+        set("persistentvolumeclaims".into(), Some("1".into()));
+        set("requests.storage".into(), Some(cache.size.clone()));
+    }
     set(format!("requests.{GPU}"), compute.gpus.map(|n| n.to_string()));
     for (profile, count) in &compute.mig {
         set(format!("requests.nvidia.com/mig-{profile}"), Some(count.to_string()));
@@ -84,12 +95,15 @@ fn hard(compute: &Compute) -> Map<String, Value> {
     hard
 }
 
-fn quota_in_words(compute: &Compute) -> String {
+fn quota_in_words(compute: &Compute, cache: Option<&WeightsCache>) -> String {
     let limits = match compute.said() {
         said if said.is_empty() => "no limit of GPUs, CPU and memory".into(),
         said => said.join(", "),
     };
-    format!("{limits}; no volumes, load balancers or node ports")
+    match cache {
+        Some(cache) => format!("{limits}; one volume of {}, no load balancers or node ports", cache.size),
+        None => format!("{limits}; no volumes, load balancers or node ports"),
+    }
 }
 
 fn policies(options: &Options) -> Vec<(&'static str, String, Value)> {

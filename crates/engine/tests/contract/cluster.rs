@@ -161,6 +161,7 @@ fn options(cluster: &Cluster, program: String) -> (String, Options) {
         group_prefix: Some("oidc:/".into()),
         store_networks: Vec::new(),
         placement: Placement::default(),
+        weights_cache: None,
     };
     // As the program does at its start.
     let _ = rustls::crypto::ring::default_provider().install_default();

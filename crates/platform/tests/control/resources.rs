@@ -93,6 +93,7 @@ impl Cluster {
             group_prefix: None,
             store_networks: Vec::new(),
             placement: Placement::default(),
+            weights_cache: None,
         }
     }
 
