@@ -15,6 +15,7 @@ mod layers;
 mod leftovers;
 mod machine;
 mod names;
+mod network;
 mod node;
 mod place;
 mod postgres;
@@ -139,21 +140,25 @@ pub fn up(options: &Options) -> Result<PathBuf> {
     let dir = options.folder()?;
     machine::prepare()?;
     let binaries = Binaries::ensure()?;
-    let pieces = images::pieces()?;
+    let pieces = images::pieces(&binaries)?;
     let _one_at_a_time = folder::lock(&dir)?;
     let place = Place::claim(&dir)?;
     let mut processes = Processes::of(&dir)?;
     // What takes longest to be ready begins first.
     let keycloak = timed("Keycloak begins", || keycloak::start(&binaries, &place, &mut processes))?;
-    timed("bridge", || node::bridge(&place))?;
+    timed("network", || network::lay(&place))?;
     timed("API server, controller manager, scheduler", || control_plane::start(&binaries, &place, &mut processes))?;
-    timed("CoreDNS", || names::start(&binaries, &place, &mut processes))?;
+    timed("a host outside", || network::outside(&binaries, &place, &mut processes))?;
     timed("containerd", || node::containerd(&place, &mut processes))?;
     timed("images", || images::import(&place, &pieces))?;
+    names::describe(&place)?;
+    timed("enforcer of network policies", || network::enforce(&binaries, &place, &mut processes))?;
     timed("kubelet", || node::kubelet(&binaries, &place, &mut processes))?;
     let database = timed("PostgreSQL", || postgres::start(&place, &mut processes))?;
     let store = timed("Garage", || garage::start(&binaries, &place, &mut processes))?;
     timed("node ready", || node::wait_until_ready(&binaries, &place, &processes))?;
+    timed("CoreDNS", || names::wait_until_ready(&place, &processes))?;
+    timed("network policies", || network::wait_until_enforced(&place, &processes))?;
     timed("Keycloak ready", || keycloak::wait_until_ready(&keycloak, &place, &processes))?;
     folder::describe(&place, &binaries, &processes, &serde_json::json!({"keycloak": keycloak, "postgres": database, "s3": store}))
 }

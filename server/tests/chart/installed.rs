@@ -66,9 +66,15 @@ fn settings(cluster: &Cluster, prefix: &str, api: (&str, &str)) -> Value {
             "endpoint": cluster.text("/s3/endpoint"),
             "region": cluster.text("/s3/region"),
             "bucketPrefix": prefix,
+            "networks": [cluster.text("/s3/network")],
             "garage": { "adminUrl": cluster.text("/s3/admin_endpoint"), "existingSecret": "atelier-garage" },
         },
         "tenants": { "namespacePrefix": prefix },
+        // The database, the API server and the store's admin interface, and the store: the portal's pods go nowhere else.
+        "networkPolicy": { "egress": [{ "to": [
+            { "ipBlock": { "cidr": format!("{}/32", cluster.text("/node_address")) } },
+            { "ipBlock": { "cidr": cluster.text("/s3/network") } },
+        ] }] },
         "route": { "httpRoute": { "enabled": false }, "trustedProxies": ["10.244.0.0/15"] },
         // Where there is no kube-proxy, the address that pods are told of the API server leads nowhere.
         "extraEnv": [{ "name": "KUBERNETES_SERVICE_HOST", "value": api.0 }, { "name": "KUBERNETES_SERVICE_PORT", "value": api.1 }],

@@ -1,10 +1,11 @@
-//! Whether tenants are kept apart, checked on a real cluster: two tenants with buckets in a real S3, the portal's database in a real
-//! PostgreSQL, a pod that runs the program that was built last.
+//! Whether tenants are kept apart, checked on a real cluster that enforces network policies: two tenants with buckets in a real S3, the
+//! portal's database in a real PostgreSQL, a host outside, a pod that runs the program that was built last.
 
 #[path = "../processes/cluster.rs"]
 #[expect(dead_code, reason = "others use more of it")]
 mod cluster;
 mod program;
+mod reach;
 
 use cluster::{Cluster, Kept};
 use domain::{
@@ -26,7 +27,6 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use storage::GarageAdmin;
-use tokio::net::TcpListener;
 
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -56,8 +56,8 @@ impl World {
             images: Images { task: program.to_owned(), trainer: trainer.to_owned(), vllm: system },
             image_pull_policy: PullPolicy::IfNotPresent,
             group_prefix: None,
-            // Documentation's: no policy lets pods reach anything that is tried.
-            store_networks: vec!["192.0.2.0/24".into()],
+            // The store's alone: all else that is tried is somewhere else.
+            store_networks: vec![cluster.text("/s3/network").into()],
             placement: Placement::default(),
             weights_cache: None,
         };
@@ -132,16 +132,15 @@ async fn a_check_of_isolation_tells_what_a_pod_of_the_tenant_reaches() {
     let url = format!("{}/{name}", admin.rsplit_once('/').unwrap().0);
     program::sql(&admin, &format!("CREATE DATABASE {name}")).await;
     let image = program::image(&cluster);
-    // On the bridge that pods reach, with a port of its own.
-    let bridge = cluster.text("/node_address");
-    let outside = TcpListener::bind((bridge, 0)).await.unwrap();
-    let outside = (outside.local_addr().unwrap().to_string(), outside);
-    let world = World::open(&cluster, &url, outside.0.clone(), &image, cluster.text("/images/task")).await;
+    // A host outside of the cluster, which listens, and to which a way leads from every pod that no policy holds.
+    let outside = cluster.text("/outside").to_owned();
+    let world = World::open(&cluster, &url, outside.clone(), &image, cluster.text("/images/task")).await;
     let namespaces = ["platform", "acme", "globex"].map(|n| format!("{}{n}", world.prefix)).into();
     let kept = Kept { cluster: &cluster, namespaces, objects: Vec::new() };
     let tests = async {
         checked(&cluster, &world).await;
-        let broken = World::open(&cluster, &url, outside.0.clone(), &image, "atelier.local/nowhere:test").await;
+        policies_are_in_the_way(&cluster, &world).await;
+        let broken = World::open(&cluster, &url, outside.clone(), &image, "atelier.local/nowhere:test").await;
         unfriendly(&cluster, &broken).await;
     };
     let done = std::panic::AssertUnwindSafe(tests).catch_unwind().await;
@@ -170,8 +169,11 @@ async fn checked(cluster: &Cluster, world: &World) {
     world.tenant("globex").await;
     let has_key = async {
         let end = Instant::now() + PATIENCE;
-        while !program::has_row(&world.database, "SELECT 1 FROM tenant_store_keys WHERE tenant = 'globex'").await {
-            assert!(Instant::now() < end, "globex has no bucket");
+        let held = ["-n", &format!("{}globex", world.prefix), "get", "networkpolicies", "default-deny", "store", "gateway"];
+        while !program::has_row(&world.database, "SELECT 1 FROM tenant_store_keys WHERE tenant = 'globex'").await
+            || !cluster.kubectl(&held).output().unwrap().status.success()
+        {
+            assert!(Instant::now() < end, "globex has no bucket, or no policies");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     };
@@ -192,21 +194,15 @@ async fn checked(cluster: &Cluster, world: &World) {
     assert!(labels.contains(r#""atelier.dev/tenant":"acme""#) && labels.contains(&job), "{labels}");
     let done = killed_while(&world.platform, world.until(&check, ended)).await;
     assert_eq!(done.ending(), Some(&Ending::Whole), "{done:?}");
+    assert_eq!(done.finding(), Some(Finding::Apart), "{}", domain::isolation::advice(done.lines()).concat());
     for must_pass in [Probe::Dns, Probe::OwnBucket] {
         assert_eq!(of(&done, must_pass).judgement(), Judgement::AsExpected, "{done:?}");
     }
     assert_eq!(of(&done, Probe::OtherBucket).outcome, Some(Outcome::Refused), "{done:?}");
-    assert_eq!(of(&done, Probe::Metadata).judgement(), Judgement::AsExpected, "{done:?}");
-    assert_eq!(of(&done, Probe::OtherEndpoint).target.way, Err(LeftOut::NoOtherEndpoint));
-    // Whether policies are enforced is the cluster's; that it is told truthfully, ours.
-    let open = [Probe::ApiServer, Probe::Database, Probe::Outside].map(|probe| of(&done, probe).outcome == Some(Outcome::Reached));
-    let said = domain::isolation::advice(done.lines()).concat();
-    if open.contains(&true) {
-        assert_eq!(done.finding(), Some(Finding::NotApart));
-        assert!(said.contains("does not enforce network policies") && said.contains("Kubernetes API server"), "{said}");
-    } else {
-        assert_eq!((done.finding(), said.as_str()), (Some(Finding::Apart), ""));
+    for held in [Probe::ApiServer, Probe::Database, Probe::Metadata, Probe::Outside] {
+        assert_eq!(of(&done, held).judgement(), Judgement::AsExpected, "{done:?}");
     }
+    assert_eq!(of(&done, Probe::OtherEndpoint).target.way, Err(LeftOut::NoOtherEndpoint));
     // A pod that was taken away takes a moment to end.
     let end = Instant::now() + PATIENCE;
     loop {
@@ -223,6 +219,31 @@ async fn checked(cluster: &Cluster, world: &World) {
     let details: Vec<Detail> = records.unwrap().rows.into_iter().map(|r| r.entry.detail).collect();
     assert!(details.iter().any(|d| matches!(d, Detail::IsolationChecked { .. })), "{details:?}");
     assert!(details.contains(&Detail::IsolationCheckAsked), "{details:?}");
+}
+
+/// The same without the portal's program, and what it leaves out: the model server of another tenant, and who does reach it. The portal's
+/// namespace is there: its controllers made it.
+async fn policies_are_in_the_way(cluster: &Cluster, world: &World) {
+    let folder = tempfile::tempdir().unwrap();
+    let [platform, acme, globex] = ["platform", "acme", "globex"].map(|name| format!("{}{name}", world.prefix));
+    let server = reach::stand_in(cluster, &globex, folder.path()).await;
+    let at = |url: &str| url.split("//").nth(1).unwrap().rsplit('@').next().unwrap().split('/').next().unwrap().to_owned();
+    let (store, outside) = (at(cluster.text("/s3/endpoint")), cluster.text("/outside").to_owned());
+    let (api, database) = (at(cluster.text("/api_server")), at(cluster.text("/postgres/url")));
+    let (endpoint, beside) = (format!("{server}:{}", reach::PORT), format!("{server}:{}", reach::OTHER_PORT));
+    let metadata = domain::isolation::METADATA.to_owned();
+    let all = [&store, &outside, &api, &database, &endpoint, &beside, &metadata].map(String::clone);
+    let reached = async |namespace: &str| -> Vec<String> {
+        let came = reach::from(cluster, namespace, folder.path(), &all).await;
+        assert_eq!(came.len(), all.len(), "{came:?}");
+        all.iter().filter(|target| came[*target]).cloned().collect()
+    };
+    assert_eq!(reached(&acme).await, [store.clone()], "a tenant's pod reaches its store and nothing else");
+    assert_eq!(
+        reached(&platform).await,
+        [store, outside, api, database, endpoint, metadata],
+        "a pod that no policy holds reaches all that listens, of a tenant's pods the port of model servers"
+    );
 }
 
 /// An image that is nowhere, a namespace that somebody deletes, a tenant that is suspended.

@@ -24,6 +24,7 @@ const MAVEN_DEPENDENCY: &str = "3.8.1";
 pub struct Binaries {
     pub etcd: PathBuf,
     pub coredns: PathBuf,
+    pub kube_router: PathBuf,
     pub kubernetes: PathBuf,
     pub garage: PathBuf,
     pub keycloak: PathBuf,
@@ -37,6 +38,7 @@ impl Binaries {
             kubernetes: KUBERNETES.ensure()?,
             // After Kubernetes, of which it uses parts that are built by then.
             coredns: COREDNS.ensure()?,
+            kube_router: KUBE_ROUTER.ensure()?,
             garage: garage()?,
             keycloak: keycloak()?,
         })
@@ -79,6 +81,7 @@ struct GoPrograms {
 
 const ETCD: GoPrograms = GoPrograms { module: "etcd", source: "tools.go", packages: &["go.etcd.io/etcd/server/v3"], says: None };
 const COREDNS: GoPrograms = GoPrograms { module: "coredns", source: "main.go", packages: &["."], says: None };
+const KUBE_ROUTER: GoPrograms = GoPrograms { module: "kube-router", source: "main.go", packages: &["."], says: None };
 const HELM: GoPrograms = GoPrograms { module: "helm", source: "tools.go", packages: &["helm.sh/helm/v4/cmd/helm"], says: None };
 const KUBERNETES: GoPrograms = GoPrograms {
     module: "kubernetes",

@@ -59,7 +59,7 @@ impl Keys {
         let keys = Self {
             private: path("accounts.key"),
             public: path("accounts.pub"),
-            certificate: format!("{certificates}/apiserver.crt"),
+            certificate: place.api_certificate().display().to_string(),
             certificates,
             tokens: path("tokens.csv"),
         };

@@ -1,6 +1,6 @@
 //! The cluster's folder: whose it is while it is started or ended, and the file that tells others how to reach everything.
 
-use super::{binaries::Binaries, images, place, place::Place, processes::Processes, secret};
+use super::{binaries::Binaries, images, network, place, place::Place, processes::Processes, secret};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::{
@@ -31,8 +31,9 @@ pub fn describe(place: &Place, binaries: &Binaries, processes: &Processes, parts
         "containerd": place.containerd_socket(),
         "kubectl": binaries.kubernetes.join("kubectl"),
         "api_server": place.url("https", place::API),
-        "node": super::node::NAME,
+        "node": place::NODE,
         "node_address": place.address(),
+        "outside": format!("{}:80", network::OUTSIDE),
         "pod_network": place.pods(),
         "images": images::names(),
         "containerd": place.containerd_socket(),

@@ -1,4 +1,4 @@
-//! Garage, an S3 store, on the node's address. The portal gets a key that may make buckets; a tenant's own are its business.
+//! Garage, an S3 store, on an address of its own. The portal gets a key that may make buckets; a tenant's own are its business.
 
 use super::{binaries::Binaries, place, place::Place, processes::Processes, secret};
 use anyhow::{Context, Result, ensure};
@@ -19,6 +19,7 @@ pub fn start(binaries: &Binaries, place: &Place, processes: &mut Processes) -> R
     let rpc = secret::drawn(&folder.join("rpc.secret"), 32)?;
     let admin = secret::drawn(&token, 24)?;
     let at = |port: u16| format!("{}:{port}", place.address());
+    let s3_at = format!("{}:{}", place.store(), place::S3);
     let file = folder.join("garage.toml");
     secret::write(
         &file,
@@ -41,7 +42,6 @@ admin_token = "{admin}"
             meta = folder.join("meta").display().to_string(),
             data = folder.join("data").display().to_string(),
             rpc_at = at(place::S3_RPC),
-            s3_at = at(place::S3),
             admin_at = at(place::S3_ADMIN),
         ),
     )?;
@@ -55,7 +55,8 @@ admin_token = "{admin}"
         secret::write(&keys, &store.portal_key()?.to_string())?;
     }
     Ok(json!({
-        "endpoint": place.url("http", place::S3),
+        "endpoint": format!("http://{s3_at}"),
+        "network": format!("{}/32", place.store()),
         "region": REGION,
         "path_style": true,
         "bucket_prefix": "atelier-",

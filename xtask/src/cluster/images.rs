@@ -2,7 +2,7 @@
 //! same for people who have a registry.
 
 use super::{
-    binaries,
+    binaries::{self, Binaries},
     ctr::ctr,
     layers::{self, Content, Layer},
     place::Place,
@@ -22,6 +22,8 @@ use std::{
 };
 
 pub const PAUSE: &str = "atelier.local/pause:test";
+/// CoreDNS, in a pod as everywhere.
+pub const NAMES: &str = "atelier.local/names:test";
 const TASK: &str = "atelier.local/task:test";
 const TRAINER: &str = "atelier.local/trainer:test";
 const VLLM: &str = "atelier.local/vllm:test";
@@ -48,7 +50,7 @@ pub struct Pieces {
 }
 
 /// Everything that images are made of, built and installed where it is missing.
-pub fn pieces() -> Result<Pieces> {
+pub fn pieces(binaries: &Binaries) -> Result<Pieces> {
     let python = |at: &str, variable: &str| {
         json!({"Env": [
             format!("PATH={at}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
@@ -57,6 +59,7 @@ pub fn pieces() -> Result<Pieces> {
     };
     let images = vec![
         Image { name: PAUSE, layer: None, config: json!({"Entrypoint": ["/usr/bin/sleep", "infinity"]}) },
+        Image { name: NAMES, layer: Some(name_server(binaries)?), config: json!({}) },
         Image { name: TASK, layer: Some(program()?), config: json!({"Entrypoint": ["/usr/local/bin/atelier"]}) },
         Image {
             name: TRAINER,
@@ -81,6 +84,11 @@ fn base() -> Result<Layer> {
             .stdout(Stdio::null()))
     })?;
     Ok(Layer { name, content: Content::Root(folder) })
+}
+
+fn name_server(binaries: &Binaries) -> Result<Layer> {
+    let name = binaries.coredns.file_name().and_then(|name| name.to_str()).context("CoreDNS lies in a folder with a name")?.to_owned();
+    Ok(Layer { name, content: Content::Program { from: binaries.coredns.join("coredns"), to: "/usr/local/bin/coredns" } })
 }
 
 fn environment(environment: &Environment, to: &'static str) -> Result<Layer> {

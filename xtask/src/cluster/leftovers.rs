@@ -37,11 +37,11 @@ pub fn end(dir: &Path, processes: &mut Processes) -> Result<()> {
         processes.end(&name, PATIENCE_WITH_SERVERS)?;
     }
     let Some(place) = place else { return Ok(()) };
-    unmount(&[dir.to_owned(), place.run()])?;
     devices(&place)?;
+    // With its name a network goes, and all rules and sets that were made in it.
+    unmount(&[dir.to_owned(), place.run()])?;
     control_groups(&place)?;
     traces(&place)?;
-    node::forward(&place)?;
     fs::remove_dir_all(place.run()).with_context(|| format!("{} cannot be removed", place.run().display()))
 }
 
@@ -110,8 +110,11 @@ fn tidy(command: &mut Command) -> Result<()> {
 }
 
 fn devices(place: &Place) -> Result<()> {
-    for name in [place.pod_bridge(), place.node_bridge()] {
-        if Path::new("/sys/class/net").join(&name).exists() {
+    let is_ours = |name: &str| name.strip_prefix(&place.device()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    for entry in fs::read_dir("/sys/class/net")?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // One end of a cable goes with the other.
+        if is_ours(&name) && entry.path().exists() {
             tidy(Command::new("ip").args(["link", "delete", &name]))?;
         }
     }
@@ -145,7 +148,7 @@ fn remove_groups(folder: &Path) -> std::io::Result<()> {
 
 /// Files outside of the cluster's folders: their places are fixed in the kubelet and in the network library.
 fn traces(place: &Place) -> Result<()> {
-    let ours = format!("{}-", place.node_bridge());
+    let ours = format!("{}-", place.device());
     for entry in fs::read_dir(NETWORK_ANSWERS).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(&ours) {
             fs::remove_file(entry.path())?;

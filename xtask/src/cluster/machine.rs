@@ -6,11 +6,12 @@ use std::path::Path;
 
 const MAVEN: &str = "maven";
 /// A Debian package and a file or program that it brings.
-const PACKAGES: [(&str, &str); 9] = [
+const PACKAGES: [(&str, &str); 10] = [
     ("containerd", "containerd"),
     ("runc", "runc"),
-    ("containernetworking-plugins", "/usr/lib/cni/bridge"),
+    ("containernetworking-plugins", "/usr/lib/cni/ptp"),
     ("iptables", "iptables"),
+    ("ipset", "ipset"),
     ("iproute2", "ip"),
     ("debootstrap", "debootstrap"),
     ("openssl", "openssl"),

@@ -4,51 +4,18 @@ use super::{
     binaries::Binaries,
     control_plane::{asked, kubectl},
     ctr::ctr,
-    images, names, place,
+    images, names, network, place,
     place::Place,
     processes::Processes,
 };
-use crate::run::run;
 use anyhow::{Context, Result};
 use serde_json::json;
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{fs, path::Path, process::Stdio, time::Duration};
 
-pub const NAME: &str = "node-1";
 const READY: Duration = Duration::from_secs(120);
-/// Where Debian puts the plug-ins for networks.
-const NETWORK_PLUGINS: &str = "/usr/lib/cni";
-
-/// Whether the machine hands packets on from one network to the next, which pods need.
-const FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
-
-/// Gives back what the machine was set to before, unless another cluster is still there.
-pub fn forward(place: &Place) -> Result<()> {
-    let others = place::all_runs().filter(|run| *run != place.run()).any(|run| run.exists());
-    match fs::read_to_string(place.run().join("ip_forward")) {
-        Ok(before) if !others => fs::write(FORWARD, before).with_context(|| format!("{FORWARD} cannot be written")),
-        _ => Ok(()),
-    }
-}
-
-/// The device with the node's own address, on which everything listens that pods may want.
-pub fn bridge(place: &Place) -> Result<()> {
-    let name = place.node_bridge();
-    if Path::new("/sys/class/net").join(&name).exists() {
-        return Ok(());
-    }
-    fs::write(place.run().join("ip_forward"), fs::read_to_string(FORWARD)?)?;
-    run(Command::new("ip").args(["link", "add", &name, "type", "bridge"]))?;
-    run(Command::new("ip").args(["addr", "add", &format!("{}/24", place.address()), "dev", &name]))?;
-    run(Command::new("ip").args(["link", "set", &name, "up"]))
-}
 
 pub fn containerd(place: &Place, processes: &mut Processes) -> Result<()> {
-    network(place)?;
+    let plugins = network::describe(place)?;
     let folder = place.folder("containerd")?;
     let run_folder = place.run();
     let quoted = |path: &Path| format!("{:?}", path.display().to_string());
@@ -71,7 +38,7 @@ state = {state}
   netns_mounts_under_state_dir = true
   disable_tcp_service = true
 [plugins."io.containerd.grpc.v1.cri".cni]
-  bin_dir = "{NETWORK_PLUGINS}"
+  bin_dir = {plugins}
   conf_dir = {networks}
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
   runtime_type = "io.containerd.runc.v2"
@@ -81,38 +48,16 @@ state = {state}
             socket = quoted(&place.containerd_socket()),
             opt = quoted(&folder.join("opt")),
             pause = images::PAUSE,
+            plugins = quoted(&plugins),
             networks = quoted(&place.dir.join("network")),
         ),
     )?;
     let log = place.log("containerd");
-    processes.start("containerd", &log, Command::new("containerd").arg("--config").arg(&file))?;
+    processes.start("containerd", &log, network::on_the_node(place, "containerd").arg("--config").arg(&file))?;
     processes.wait("containerd", &log, READY, || {
         let mut version = ctr(place);
         version.arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
     })
-}
-
-/// The network of pods: a bridge that this machine is part of, and nothing else. Nothing is translated, so that there are no rules of
-/// the firewall to tidy.
-fn network(place: &Place) -> Result<()> {
-    let text = json!({
-        "cniVersion": "0.4.0",
-        "name": place.node_bridge(),
-        "plugins": [
-            {
-                "type": "bridge", "bridge": place.pod_bridge(), "isGateway": true, "hairpinMode": true,
-                "ipam": {
-                    "type": "host-local",
-                    "dataDir": place.run().join("addresses"),
-                    "ranges": [[{"subnet": place.pods()}]],
-                    "routes": [{"dst": "0.0.0.0/0"}],
-                },
-            },
-            {"type": "loopback"},
-        ],
-    });
-    fs::write(place.folder("network")?.join("10-pods.conflist"), serde_json::to_vec_pretty(&text)?)?;
-    Ok(())
 }
 
 pub fn kubelet(binaries: &Binaries, place: &Place, processes: &mut Processes) -> Result<()> {
@@ -122,9 +67,9 @@ pub fn kubelet(binaries: &Binaries, place: &Place, processes: &mut Processes) ->
     let configuration = json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
-        "address": place.address(),
+        "address": place.node(),
         "port": place::KUBELET,
-        "healthzBindAddress": place.address(),
+        "healthzBindAddress": place.node(),
         "healthzPort": place::KUBELET_HEALTH,
         "authentication": {"anonymous": {"enabled": true}, "webhook": {"enabled": false}},
         "authorization": {"mode": "AlwaysAllow"},
@@ -135,8 +80,9 @@ pub fn kubelet(binaries: &Binaries, place: &Place, processes: &mut Processes) ->
         "failSwapOn": false,
         "localStorageCapacityIsolation": false,
         "makeIPTablesUtilChains": false,
+        "staticPodPath": place.folder(names::PODS)?,
         "podLogsDir": place.dir.join("logs/pods"),
-        "clusterDNS": [place.address()],
+        "clusterDNS": [place.names()],
         "clusterDomain": names::DOMAIN,
         "resolvConf": folder.join("resolv.conf"),
         // The machine's disk is not the cluster's: it shall neither throw out pods nor images because of what others store.
@@ -146,14 +92,14 @@ pub fn kubelet(binaries: &Binaries, place: &Place, processes: &mut Processes) ->
     });
     let file = folder.join("config.json");
     fs::write(&file, serde_json::to_vec_pretty(&configuration)?)?;
-    let mut command = Command::new(binaries.kubernetes.join("kubelet"));
+    let mut command = network::on_the_node(place, binaries.kubernetes.join("kubelet"));
     command.args([
         &format!("--config={}", file.display()),
         &format!("--kubeconfig={}", place.kubeconfig().display()),
         &format!("--root-dir={}", folder.display()),
         &format!("--cert-dir={}", folder.join("pki").display()),
-        &format!("--hostname-override={NAME}"),
-        &format!("--node-ip={}", place.address()),
+        &format!("--hostname-override={}", place::NODE),
+        &format!("--node-ip={}", place.node()),
     ]);
     processes.start("kubelet", &place.log("kubelet"), &mut command)
 }
@@ -161,7 +107,7 @@ pub fn kubelet(binaries: &Binaries, place: &Place, processes: &mut Processes) ->
 pub fn wait_until_ready(binaries: &Binaries, place: &Place, processes: &Processes) -> Result<()> {
     processes.wait("kubelet", &place.log("kubelet"), READY, || {
         let mut question = kubectl(binaries, place);
-        question.args(["get", "node", NAME, "-o", r#"jsonpath={.status.conditions[?(@.type=="Ready")].status}"#]);
+        question.args(["get", "node", place::NODE, "-o", r#"jsonpath={.status.conditions[?(@.type=="Ready")].status}"#]);
         asked(&mut question).is_ok_and(|said| said == "True")
     })
 }

@@ -10,6 +10,8 @@ use std::{
 /// Clusters at a time on one machine.
 const MOST: u8 = 8;
 
+/// The name of the one node.
+pub const NODE: &str = "node-1";
 pub const API: u16 = 6443;
 pub const ETCD: u16 = 2379;
 pub const ETCD_PEERS: u16 = 2380;
@@ -25,11 +27,6 @@ pub const S3_ADMIN: u16 = 3903;
 pub struct Place {
     pub dir: PathBuf,
     number: u8,
-}
-
-/// Of every cluster that there may be.
-pub fn all_runs() -> impl Iterator<Item = PathBuf> {
-    (0..MOST).map(run)
 }
 
 fn run(number: u8) -> PathBuf {
@@ -79,14 +76,9 @@ impl Place {
         self.run().join("containerd.sock")
     }
 
-    /// The device that carries the node's own address.
-    pub fn node_bridge(&self) -> String {
+    /// This machine's end of the cable to the node.
+    pub fn device(&self) -> String {
         format!("atelier{}", self.number)
-    }
-
-    /// The device that pods are connected to.
-    pub fn pod_bridge(&self) -> String {
-        format!("atelier{}-pods", self.number)
     }
 
     /// Where pods and this machine reach what runs here, and nobody else does.
@@ -94,8 +86,28 @@ impl Place {
         format!("10.245.{}.1", self.number)
     }
 
+    /// The object store's: policies that let pods reach it shall let them reach nothing else.
+    pub fn store(&self) -> String {
+        format!("10.245.{}.2", self.number)
+    }
+
+    /// The node's.
+    pub fn node(&self) -> String {
+        format!("10.245.{}.3", self.number)
+    }
+
     pub fn pods(&self) -> String {
         format!("10.244.{}.0/24", self.number)
+    }
+
+    /// Of the pod that knows names: the first of the network, and nobody else's.
+    pub fn names(&self) -> String {
+        format!("10.244.{}.2", self.number)
+    }
+
+    /// From here on addresses are handed out.
+    pub fn first_pod(&self) -> String {
+        format!("10.244.{}.3", self.number)
     }
 
     pub fn services(&self) -> String {
@@ -121,6 +133,11 @@ impl Place {
         let folder = self.dir.join(name);
         fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
         Ok(folder)
+    }
+
+    /// What clients know the API server by, which makes it at its first start.
+    pub fn api_certificate(&self) -> PathBuf {
+        self.dir.join("keys/api-server/apiserver.crt")
     }
 
     pub fn kubeconfig(&self) -> PathBuf {

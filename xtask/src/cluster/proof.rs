@@ -41,7 +41,7 @@ pub fn prove(binaries: &Binaries, place: &Place) -> Result<()> {
         let refused = apply(&as_root).unwrap_or_else(|e| e.to_string());
         ensure!(refused.contains("violates PodSecurity"), "a pod as root was not refused: {refused}");
         println!("  a pod as root is refused");
-        let (address, store) = (place.address(), place::S3.to_string());
+        let (address, store) = (place.store(), place::S3.to_string());
         let pods: [(&str, &str, &[&str]); 4] = [
             ("task", "task", &["/usr/local/bin/atelier", "--version"]),
             ("names", "task", &["python3", "-c", REACHES, &address, &store]),

@@ -35,6 +35,7 @@ struct Keycloak {
 #[derive(Deserialize)]
 struct S3 {
     endpoint: String,
+    network: String,
     region: String,
     bucket_prefix: String,
     path_style: bool,
@@ -67,6 +68,7 @@ impl Description {
             .env("ATELIER_DATABASE_URL", &self.postgres.url)
             .env("ATELIER_STORE", "s3")
             .env("ATELIER_S3_ENDPOINT", &self.s3.endpoint)
+            .env("ATELIER_STORE_NETWORKS", &self.s3.network)
             .env("ATELIER_S3_REGION", &self.s3.region)
             .env("ATELIER_S3_BUCKET_PREFIX", &self.s3.bucket_prefix)
             .env("ATELIER_S3_PATH_STYLE", self.s3.path_style.to_string())
