@@ -26,7 +26,7 @@ mod secret;
 use crate::{envs, interrupt};
 use anyhow::{Context, Result, bail};
 use binaries::Binaries;
-pub use binaries::{built_garage, built_helm, garage as ensure_garage, helm as ensure_helm};
+pub use binaries::{built_garage, built_helm, garage as ensure_garage, helm as ensure_helm, kueue as ensure_kueue};
 use place::Place;
 use processes::Processes;
 use std::{fs, path::PathBuf, time::Instant};

@@ -50,6 +50,7 @@ mod tests {
             machines: Machines { sizes, ..Machines::default() },
             quota: Compute { gpus: Some(2), ..Compute::default() },
             most_memory: Some(16 * size::GB),
+            queue: None,
         };
         let expected =
             "0 = only the CPU, empty = 1, as this portal is set up; the tenant has 2\u{a0}GPUs. No node of this cluster has a GPU now";

@@ -43,6 +43,7 @@ pub mod page;
 pub mod people;
 pub mod policy;
 pub mod problem;
+pub mod queue;
 pub mod reason;
 pub mod replica;
 pub mod report;

@@ -5,6 +5,7 @@ use crate::{
     compute::Compute,
     counted::{counted, listed},
     problem::FieldProblem,
+    queue::QueueLimits,
     resource_request::{ResourceRequest, is_of_product, one_slice, short},
     size,
 };
@@ -38,6 +39,8 @@ pub struct Supply {
     /// Bytes that this portal allows one process.
     pub most_memory: Option<u64>,
     pub quota: Compute,
+    /// The queue of the cluster in which the tenant's runs wait; `None` = there is none.
+    pub queue: Option<QueueLimits>,
 }
 
 /// How many times a request is needed at once.
@@ -128,6 +131,11 @@ impl Supply {
             wrong.push(FieldProblem::new("memory_gb", sentence).suggesting(gigabytes(most)));
         }
         wrong.extend(self.over_quota(request, times));
+        for problem in self.over_queue(request, times) {
+            if wrong.iter().all(|w| w.field != problem.field) {
+                wrong.push(problem);
+            }
+        }
         if wrong.is_empty() {
             wrong.extend(self.on_no_machine(request));
         }
@@ -139,37 +147,56 @@ impl Supply {
     }
 
     fn over_quota(&self, request: &ResourceRequest, times: Times) -> Vec<FieldProblem> {
-        let (gpus, quota, n) = (self.gpus(request), &self.quota, u64::from(times.count()));
+        let quota = &self.quota;
+        let gpus = self.profile(request).map_or(quota.gpus, |profile| quota.mig.get(profile).copied());
+        self.over(request, times, [gpus.map(u64::from), quota.cpu.map(u64::from), quota.memory], |asked, most| {
+            format!("It asks for {asked}, and the tenant’s quota is {most}. Ask for less, or ask the platform admin for a larger quota.")
+        })
+    }
+
+    /// Model servers wait in no queue.
+    fn over_queue(&self, request: &ResourceRequest, times: Times) -> Vec<FieldProblem> {
+        let (Some(queue), Times::Nodes(_)) = (&self.queue, times) else { return Vec::new() };
+        let gpus = self.profile(request).map_or(queue.gpus, |profile| queue.mig.get(profile).copied());
+        self.over(request, times, [gpus.map(u64::from), queue.cpu.map(u64::from), queue.memory], |asked, most| {
+            format!(
+                "It asks for {asked}, and the cluster’s queue “{}” never gives more than {most}. Ask for less, or ask the platform admin for a \
+                 larger quota of that queue.",
+                short(&queue.name)
+            )
+        })
+    }
+
+    /// What is beyond the limits of GPUs, cores and memory; `said`: the sentence, from what is asked for and the most.
+    fn over(
+        &self,
+        request: &ResourceRequest,
+        times: Times,
+        limits: [Option<u64>; 3],
+        sentence: impl Fn(&str, &str) -> String,
+    ) -> Vec<FieldProblem> {
+        let n = u64::from(times.count());
         let profile = self.profile(request);
-        let gpu_limit = match profile {
-            Some(profile) => quota.mig.get(profile).copied(),
-            None => quota.gpus,
-        };
         let gpus_said = move |n: u64| match profile {
             Some(profile) => format!("{n} × MIG {profile}"),
             None => counted(n, "GPU", "GPUs"),
         };
         let cores = |n: u64| counted(n, "CPU core", "CPU cores");
         let bytes = |n: u64| format!("{} of memory", size::bytes(n));
-        /// The field, what each asks for, the quota, such an amount in words, and as the field takes it.
-        type Limit<'a> = (&'static str, u64, Option<u64>, &'a dyn Fn(u64) -> String, fn(u64) -> String);
+        /// The field, what each asks for, such an amount in words, and as the field takes it.
+        type Asked<'a> = (&'static str, u64, &'a dyn Fn(u64) -> String, fn(u64) -> String);
         let plain: fn(u64) -> String = |n| n.to_string();
-        let limits: [Limit<'_>; 3] = [
-            ("gpus", gpus.into(), gpu_limit.map(u64::from), &gpus_said, plain),
-            ("cpu", request.cpu.unwrap_or(0).into(), quota.cpu.map(u64::from), &cores, plain),
-            ("memory_gb", request.memory.unwrap_or(0), quota.memory, &bytes, gigabytes),
+        let asked: [Asked<'_>; 3] = [
+            ("gpus", self.gpus(request).into(), &gpus_said, plain),
+            ("cpu", request.cpu.unwrap_or(0).into(), &cores, plain),
+            ("memory_gb", request.memory.unwrap_or(0), &bytes, gigabytes),
         ];
         let mut wrong = Vec::new();
-        for (field, each, most, said, typed) in limits {
+        for ((field, each, said, typed), most) in asked.into_iter().zip(limits) {
             let all = each.saturating_mul(n);
             let Some(most) = most.filter(|most| all > *most) else { continue };
             let each_said = if field == "gpus" { plain(each) } else { said(each) };
-            let sentence = format!(
-                "It asks for {}{}, and the tenant’s quota is {}. Ask for less, or ask the platform admin for a larger quota.",
-                said(all),
-                times.said(&each_said),
-                said(most)
-            );
+            let sentence = sentence(&format!("{}{}", said(all), times.said(&each_said)), &said(most));
             let problem = FieldProblem::new(field, sentence);
             let fits = most / n.max(1);
             let can_be = match field {
@@ -270,122 +297,4 @@ pub fn gigabytes(bytes: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeMap;
-
-    fn sized(product: Option<&str>, gpus: u32, cores: u64, gb: u64) -> MachineSize {
-        let has = Amounts { gpus, mig: BTreeMap::new(), cpu_milli: cores * 1000, memory: gb * size::GB };
-        MachineSize { product: product.map(str::to_owned), has }
-    }
-
-    /// A cluster of H200 by fours, of L4, of slices, and of CPUs; a tenant without limits.
-    fn supply() -> Supply {
-        let mut slices = sized(Some("NVIDIA-A100"), 0, 16, 64);
-        slices.has.mig.insert("1g.10gb".into(), 7);
-        let sizes = vec![sized(Some("NVIDIA-H200"), 4, 96, 1000), sized(Some("NVIDIA-L4"), 1, 8, 32), slices, sized(None, 0, 64, 512)];
-        Supply { machines: Machines { sizes, ..Machines::default() }, ..Supply::default() }
-    }
-
-    fn asks(gpus: u32) -> ResourceRequest {
-        ResourceRequest { gpus: Some(gpus), ..ResourceRequest::default() }
-    }
-
-    fn one(supply: &Supply, request: &ResourceRequest, times: Times) -> (String, String, Option<String>) {
-        let mut wrong = supply.check(request, times);
-        assert_eq!(wrong.len(), 1, "{wrong:?}");
-        let FieldProblem { field, sentence, suggestion } = wrong.remove(0);
-        (field, sentence, suggestion)
-    }
-
-    #[test]
-    fn more_than_the_quota_is_told_with_what_would_fit() {
-        let two = Supply { quota: Compute { gpus: Some(2), ..Compute::default() }, ..supply() };
-        let (field, sentence, fits) = one(&two, &asks(4), Times::Nodes(1));
-        assert_eq!(
-            (field.as_str(), sentence.as_str(), fits.as_deref()),
-            (
-                "gpus",
-                "It asks for 4 GPUs, and the tenant’s quota is 2 GPUs. Ask for less, or ask the platform admin for a larger quota.",
-                Some("2")
-            )
-        );
-        let (_, sentence, fits) = one(&two, &asks(2), Times::Nodes(2));
-        assert!(sentence.starts_with("It asks for 4 GPUs (2 on each of 2 nodes), and"), "{sentence}");
-        assert_eq!(fits.as_deref(), Some("1"));
-        let (_, sentence, _) = one(&two, &asks(1), Times::Replicas(3));
-        assert!(sentence.starts_with("It asks for 3 GPUs (1 for each of 3 replicas), and"), "{sentence}");
-        assert_eq!(two.check(&asks(2), Times::Replicas(1)), []);
-        // A portal that gives one by itself, and a tenant with none: 0 is what can be.
-        let none = Supply { default_gpus: 1, quota: Compute { gpus: Some(0), ..Compute::default() }, ..supply() };
-        assert_eq!(one(&none, &ResourceRequest::default(), Times::Nodes(1)).2.as_deref(), Some("0"));
-        assert_eq!(none.check(&asks(0), Times::Nodes(1)), []);
-        let quota =
-            Compute { cpu: Some(2), memory: Some(8 * size::GB), mig: BTreeMap::from([("1g.10gb".into(), 0)]), ..Compute::default() };
-        let small = Supply { quota, ..supply() };
-        let asked = ResourceRequest {
-            gpus: Some(1),
-            mig_profile: Some("1g.10gb".into()),
-            cpu: Some(4),
-            memory: Some(16 * size::GB),
-            ..ResourceRequest::default()
-        };
-        let said: Vec<_> = small.check(&asked, Times::Nodes(1)).into_iter().map(|p| (p.field, p.suggestion.unwrap_or_default())).collect();
-        let expected = [("gpus", ""), ("cpu", "2"), ("memory_gb", "8")].map(|(f, s)| (f.to_owned(), s.to_owned()));
-        assert_eq!(said, expected);
-    }
-
-    #[test]
-    fn what_no_node_has_is_told_with_what_the_largest_has() {
-        let supply = supply();
-        let of = |gpus, product: &str| ResourceRequest { gpu_product: Some(product.into()), ..asks(gpus) };
-        for fits in [asks(4), asks(0), of(4, "H200"), of(1, "nvidia l4"), ResourceRequest::default()] {
-            assert_eq!(supply.check(&fits, Times::Nodes(2)), [], "{fits:?}");
-        }
-        let said = |request: &ResourceRequest| one(&supply, request, Times::Nodes(1));
-        let (field, sentence, fits) = said(&of(4, "L4"));
-        assert_eq!((field.as_str(), fits.as_deref()), ("gpus", Some("1")));
-        assert_eq!(sentence, "No node has 4 GPUs of L4; the largest has 1. Ask for fewer on each, or for several nodes.");
-        assert_eq!(said(&asks(8)).1, "No node has 8 GPUs; the largest has 4. Ask for fewer on each, or for several nodes.");
-        let (field, sentence, fits) = said(&of(1, "B300"));
-        assert_eq!((field.as_str(), fits.as_deref()), ("gpu_product", Some("NVIDIA-A100")));
-        assert_eq!(sentence, "No node has a GPU of the product “B300”. Products of this cluster: NVIDIA-A100, NVIDIA-H200, NVIDIA-L4.");
-        let slice = |profile: &str| ResourceRequest { mig_profile: Some(profile.into()), ..asks(1) };
-        assert_eq!(supply.check(&slice("1g.10gb"), Times::Nodes(1)), []);
-        assert_eq!(said(&slice("3g.40gb")).2.as_deref(), Some("1g.10gb"));
-        // Of nodes that have the GPUs.
-        let (field, sentence, fits) = said(&ResourceRequest { cpu: Some(16), ..of(1, "L4") });
-        assert_eq!((field.as_str(), fits.as_deref()), ("cpu", Some("8")));
-        assert_eq!(sentence, "No node with 1 such GPU has 16 CPU cores for runs and endpoints; the largest has 8. Ask for less.");
-        let (field, _, fits) = said(&ResourceRequest { cpu: Some(90), memory: Some(2000 * size::GB), ..ResourceRequest::default() });
-        assert_eq!((field.as_str(), fits.as_deref()), ("memory_gb", Some("1000")));
-    }
-
-    #[test]
-    fn nothing_is_held_against_a_request_where_nobody_can_tell_what_there_is() {
-        let blind = Supply { machines: Machines::default(), ..supply() };
-        assert_eq!(blind.check(&asks(64), Times::Nodes(1)), []);
-        let by_itself = Supply { default_gpus: 8, ..supply() };
-        assert_eq!(by_itself.check(&ResourceRequest::default(), Times::Nodes(1)), [], "nobody asked for these");
-        let limited = Supply { most_memory: Some(16 * size::GB), ..supply() };
-        let asked = ResourceRequest { memory: Some(17 * size::GB), ..ResourceRequest::default() };
-        assert_eq!(one(&limited, &asked, Times::Nodes(1)).2.as_deref(), Some("16"));
-        let product = ResourceRequest { gpu_product: Some("L4".into()), ..ResourceRequest::default() };
-        assert_eq!(one(&supply(), &product, Times::Nodes(1)).0, "gpus");
-        assert_eq!(Supply { default_gpus: 1, ..supply() }.check(&product, Times::Nodes(1)), []);
-    }
-
-    #[test]
-    fn where_a_gpu_is_a_slice_the_slices_count() {
-        let mut sliced = supply();
-        sliced.machines.mig_profile = Some("1g.10gb".into());
-        sliced.quota = Compute { gpus: Some(0), mig: BTreeMap::from([("1g.10gb".into(), 2)]), ..Compute::default() };
-        assert_eq!(sliced.check(&asks(1), Times::Replicas(2)), []);
-        assert!(one(&sliced, &asks(1), Times::Replicas(3)).1.starts_with("It asks for 3 × MIG 1g.10gb (1 for each of 3 replicas)"));
-    }
-
-    #[test]
-    fn a_size_is_typed_as_it_is_shown() {
-        assert_eq!([16 * size::GB, 64 << 30, 500_000_000].map(gigabytes), ["16", "68.719476736", "0.5"]);
-    }
-}
+mod tests;

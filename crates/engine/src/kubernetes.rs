@@ -18,6 +18,7 @@ mod ending;
 #[cfg(test)]
 mod golden_tests;
 mod job;
+mod kueue;
 mod log;
 mod names;
 mod namespaces;
@@ -95,6 +96,7 @@ pub struct KubernetesEngine {
     places: Arc<Mutex<HashMap<String, String>>>,
     /// What each tenant was last given: a namespace that somebody deletes comes back with its limits.
     tenants: Arc<Mutex<HashMap<Name, Place>>>,
+    kueue: Arc<kueue::Seen>,
 }
 
 impl fmt::Debug for KubernetesEngine {
@@ -133,8 +135,8 @@ impl KubernetesEngine {
         let (client, watching) = (client(SILENCE)?, client(watch::SILENCE)?);
         let url = &config.cluster_url;
         let api_server = format!("{}:{}", url.host().unwrap_or_default(), url.port_u16().unwrap_or(443));
-        let (places, tenants) = Default::default();
-        Ok(Self { client, watching, options: Arc::new(options), api_server, term: None, places, tenants })
+        let (places, tenants, kueue) = Default::default();
+        Ok(Self { client, watching, options: Arc::new(options), api_server, term: None, places, tenants, kueue })
     }
 
     pub fn in_term(&self, term: i64) -> Self {
@@ -363,6 +365,9 @@ impl KubernetesEngine {
     }
 
     async fn circumstances(&self, found: &Found, pod: Option<&Pod>) -> Result<Circumstances, Error> {
+        if found.is_in_queue() {
+            return Ok(Circumstances { queued: self.cause_in_queue(found).await?, ..Circumstances::of_now() });
+        }
         let object = pod.and_then(|p| p.metadata.name.as_deref()).unwrap_or(found.name());
         let of_it = ListParams::default().fields(&format!("involvedObject.name={object}"));
         let events = self.api::<Event>(found.namespace()).list(&of_it).await.map_err(failed(format!("reading the events of {object}")))?;

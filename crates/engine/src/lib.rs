@@ -14,7 +14,7 @@ pub use observation::{Amount, Cursor, End, Holds, Observation, Output, PendingCa
 pub use task::{Resources, Runtime, SecretRef, Task, TaskKind};
 pub use tenant::Place;
 
-use domain::{cluster::Cluster, name::Name, serving::ServingSettings, supply::Machines, tenant_objects::TenantObject};
+use domain::{cluster::Cluster, name::Name, queue::QueueLimits, serving::ServingSettings, supply::Machines, tenant_objects::TenantObject};
 use std::{net::IpAddr, time::Duration};
 pub(crate) use task::is_task_name;
 
@@ -214,6 +214,13 @@ impl Engine {
         match self {
             Self::Local(_) => Ok(None),
             Self::Kubernetes(e) => e.machines().await.map(Some),
+        }
+    }
+    /// The most that a batch task of the tenant can ever get of the queue in which it waits; `None` = it waits in none.
+    pub async fn queue_limits(&self, tenant: &Name) -> Result<Option<QueueLimits>, Error> {
+        match self {
+            Self::Local(_) => Ok(None),
+            Self::Kubernetes(e) => e.queue_limits(tenant).await,
         }
     }
     /// Whether a task may be spread over several nodes.

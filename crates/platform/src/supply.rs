@@ -3,6 +3,7 @@
 use crate::{Platform, access::Scope};
 use domain::{
     problem::FieldProblem,
+    queue::QueueLimits,
     resource_request::ResourceRequest,
     supply::{Machines, Supply, Times},
 };
@@ -25,6 +26,7 @@ impl Platform {
             default_gpus: limits.gpus,
             most_memory: limits.memory,
             quota: scope.tenant().quota.compute.clone(),
+            queue: self.queue(scope).await,
         })
     }
 
@@ -51,6 +53,22 @@ impl Platform {
             Err(_) => {
                 tracing::warn!("the cluster did not say in {} s which machines it has", PATIENCE.as_secs());
                 Machines::default()
+            }
+        }
+    }
+
+    /// `None` also where the cluster did not answer in time: then nothing is held against a request, and the queue itself tells.
+    async fn queue(&self, scope: &Scope) -> Option<QueueLimits> {
+        let tenant = &scope.tenant().name;
+        match tokio::time::timeout(PATIENCE, self.engine().queue_limits(tenant)).await {
+            Ok(Ok(limits)) => limits,
+            Ok(Err(e)) => {
+                tracing::warn!(error = %e, %tenant, "the queue of the tenant could not be looked at");
+                None
+            }
+            Err(_) => {
+                tracing::warn!(%tenant, "the cluster did not say in {} s which queue the tenant has", PATIENCE.as_secs());
+                None
             }
         }
     }

@@ -68,7 +68,12 @@ fn the_pages_of_the_cluster_are_shown_by_rights_that_change_nothing() {
 fn where_somebody_else_makes_the_namespaces_the_portal_changes_nothing_of_the_cluster() {
     let Some(objects) = way("minimal") else { return };
     let of_the_cluster = granted(role(&objects, "ClusterRole", "-provisioner"));
-    assert_eq!(of_the_cluster, ["get namespaces", "list namespaces", "list nodes", "watch namespaces"].map(str::to_owned).into());
+    assert_eq!(
+        of_the_cluster,
+        ["get clusterqueues.kueue.x-k8s.io", "get namespaces", "list namespaces", "list nodes", "watch namespaces"]
+            .map(str::to_owned)
+            .into()
+    );
     // A tenant's limits are set in the portal all the same.
     assert_eq!(granted(role(&objects, "ClusterRole", "-runtime")), needed(&IN_TENANTS));
 }
@@ -89,7 +94,10 @@ fn no_right_is_a_wildcard_or_lets_the_portal_be_somebody_else() {
             let bound = objects.iter().find(|o| kind(o) == "ClusterRole" && name(o) == bound).unwrap();
             for right in granted(bound) {
                 let resource = right.split_once(' ').unwrap().1;
-                assert!(["nodes", "namespaces"].contains(&resource) || resource.contains("rbac"), "{way_name}: {right} in all namespaces");
+                assert!(
+                    ["nodes", "namespaces", "clusterqueues.kueue.x-k8s.io"].contains(&resource) || resource.contains("rbac"),
+                    "{way_name}: {right} in all namespaces"
+                );
             }
             let bind = bound["rules"].as_array().unwrap().iter().find(|r| r["verbs"][0] == "bind");
             assert!(bind.is_none_or(|r| r["resourceNames"].as_array().is_some_and(|names| names.len() == 1)), "{way_name}");

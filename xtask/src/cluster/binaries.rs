@@ -83,6 +83,7 @@ const ETCD: GoPrograms = GoPrograms { module: "etcd", source: "tools.go", packag
 const COREDNS: GoPrograms = GoPrograms { module: "coredns", source: "main.go", packages: &["."], says: None };
 const KUBE_ROUTER: GoPrograms = GoPrograms { module: "kube-router", source: "main.go", packages: &["."], says: None };
 const HELM: GoPrograms = GoPrograms { module: "helm", source: "tools.go", packages: &["helm.sh/helm/v4/cmd/helm"], says: None };
+const KUEUE: GoPrograms = GoPrograms { module: "kueue", source: "tools.go", packages: &["sigs.k8s.io/kueue/cmd/kueue"], says: None };
 const KUBERNETES: GoPrograms = GoPrograms {
     module: "kubernetes",
     source: "tools.go",
@@ -108,6 +109,26 @@ pub fn helm() -> Result<Option<PathBuf>> {
 pub fn built_helm() -> Option<PathBuf> {
     let program = tools().ok()?.join(keyed(HELM.module, &HELM.pins().ok()?)).join("helm");
     program.exists().then_some(program)
+}
+
+/// The folder with Kueue, for which the engine waits in queues, and with the objects that it is installed by.
+pub fn kueue() -> Result<PathBuf> {
+    let folder = KUEUE.ensure()?;
+    let objects = folder.join("kueue.yaml");
+    if !objects.exists() {
+        let list = ["list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kueue"];
+        let module = said(Command::new("go").current_dir(KUEUE.source()).args(list))?;
+        let kustomize = ["kustomize", &format!("{}/config/default", module.trim())];
+        fs::write(&objects, said(Command::new(KUBERNETES.ensure()?.join("kubectl")).args(kustomize))?)?;
+    }
+    Ok(folder)
+}
+
+/// What a program prints.
+fn said(command: &mut Command) -> Result<String> {
+    let out = command.output().with_context(|| format!("{command:?} could not be started"))?;
+    anyhow::ensure!(out.status.success(), "{command:?}: {}", String::from_utf8_lossy(&out.stderr).trim());
+    Ok(String::from_utf8(out.stdout)?)
 }
 
 impl GoPrograms {

@@ -71,7 +71,7 @@ fn proven(all: &mut Tally) -> Result<cluster::Running> {
 fn tests(all: &mut Tally, running: &cluster::Running, command: &mut Command) -> Result<()> {
     let skipped = tempdir()?.join("skipped-on-a-cluster");
     drop(fs::remove_file(&skipped));
-    command.envs(running.environment()?).env(SKIPPED, &skipped);
+    command.envs(running.environment()?).env("ATELIER_KUEUE", cluster::ensure_kueue()?).env(SKIPPED, &skipped);
     counted("Rust, on the cluster", command, all, harness)
 }
 

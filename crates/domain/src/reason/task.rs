@@ -33,8 +33,19 @@ pub enum PendingCause {
     Secret { secret: String },
     /// A rule of the cluster refuses it.
     Admission { why: String },
-    /// It waits in a queue of the cluster; 1 = the next.
-    Queue { position: u32 },
+    /// It waits in a queue of the cluster, whose quota is in use.
+    Queue {
+        /// 1 = the next; 0 = the cluster does not tell it.
+        position: u32,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        queue: String,
+        /// How much more of each resource it needs than is free; empty where the cluster does not tell it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        short: Vec<Amount>,
+        /// It was at work, and the cluster took its place away for something else.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        interrupted: bool,
+    },
     /// Somebody in the cluster holds it back.
     Suspended,
     /// Of its pods, which start together, only so many have a place; the others wait for this.
@@ -129,7 +140,9 @@ impl PendingCause {
             Self::Volume { volume, .. } => format!("Volume: {volume} is not there"),
             Self::Secret { secret } => format!("Secret: “{secret}” is not there"),
             Self::Admission { .. } => "Admission: the cluster refused the pod".into(),
-            Self::Queue { position } => format!("Queue: place {position}"),
+            Self::Queue { interrupted: true, .. } => "Interrupted: waits in the queue again".into(),
+            Self::Queue { position: 0, .. } => "Queue: its quota is in use".into(),
+            Self::Queue { position, .. } => format!("Queue: place {position}"),
             Self::Suspended => "Suspended by somebody in the cluster".into(),
             Self::Partly { running, of, cause } => format!("{} ({running} of {of} pods run)", cause.title()),
         }
@@ -184,7 +197,7 @@ impl PendingCause {
                 format!("Waits for the secret “{secret}”, which is not there. Whoever runs this portal has to add it.")
             }
             Self::Admission { why } => format!("Not let in by the cluster: {why}. Whoever runs this portal has to look at it."),
-            Self::Queue { position } => format!("Waits in the cluster's queue, place {position}."),
+            Self::Queue { position, queue, short, interrupted } => in_queue(*position, queue, short, *interrupted),
             Self::Suspended => {
                 "Waits, because somebody in the cluster has suspended its Job. It starts when that is resumed; whoever runs this portal has to look at it.".into()
             }
@@ -210,6 +223,15 @@ fn quota(what: &str, short: &[Shortage], holders: &[String]) -> String {
     };
     let by = if holders.is_empty() { String::new() } else { format!(" ({})", named(holders)) };
     format!("{waits}{by}. It starts when something of that ends, or the platform admin allows more.")
+}
+
+fn in_queue(position: u32, queue: &str, short: &[Amount], interrupted: bool) -> String {
+    let waits = if interrupted { "Was interrupted to make room for something else. It waits again" } else { "Waits" };
+    let name = if queue.is_empty() { String::new() } else { format!(" “{queue}”") };
+    let place = if position == 0 { String::new() } else { format!(", place {position}") };
+    let needs = short.iter().map(Amount::to_string).collect::<Vec<_>>().join(" and ");
+    let needs = if needs.is_empty() { String::new() } else { format!(": it needs {needs} more than the queue’s quota has free") };
+    format!("{waits} in the cluster’s queue{name}{place}{needs}. It starts when what is before it has ended.")
 }
 
 /// The first few of them.
@@ -294,6 +316,32 @@ mod tests {
         assert!(old.said().contains("quota of memory is in use"));
         assert_eq!((old.title().as_str(), old.needs_somebody()), ("Quota: memory in use", false));
         assert_eq!(cause(short(1, 2), &[]).title(), "Quota: 2 GPUs of 2 GPUs in use");
+    }
+
+    #[test]
+    fn a_queue_says_the_place_what_is_short_and_that_it_was_interrupted() {
+        let cause = |position, short: &[Amount], interrupted| PendingCause::Queue {
+            position,
+            queue: "research".into(),
+            short: short.to_vec(),
+            interrupted,
+        };
+        let gpu = Amount::Gpus { count: 1, product: None };
+        assert_eq!(
+            cause(2, &[gpu, Amount::Cpu { milli: 1000 }], false).said(),
+            "Waits in the cluster’s queue “research”, place 2: it needs 1 GPU and 1 CPU core more than the queue’s quota has free. \
+             It starts when what is before it has ended."
+        );
+        assert_eq!(
+            cause(0, &[], true).said(),
+            "Was interrupted to make room for something else. It waits again in the cluster’s queue “research”. \
+             It starts when what is before it has ended."
+        );
+        assert_eq!((cause(2, &[], false).title().as_str(), cause(0, &[], false).needs_somebody()), ("Queue: place 2", false));
+        // As it was written before there were queues, and for the version of then.
+        let old: PendingCause = serde_json::from_str(r#"{"code":"queue","position":3}"#).unwrap();
+        let cause = PendingCause::Queue { position: 3, queue: String::new(), short: Vec::new(), interrupted: false };
+        assert_eq!((serde_json::to_string(&old).unwrap().as_str(), old), (r#"{"code":"queue","position":3}"#, cause));
     }
 
     #[test]

@@ -45,7 +45,8 @@ impl KubernetesEngine {
                     self.put::<Service>(&task.tenant, &task.name, &service, &doing).await?;
                     self.put::<NetworkPolicy>(&task.tenant, &task.name, &policy, &doing).await?;
                 }
-                let object = job::job(task, &self.options, &products, waits_for.as_deref());
+                let queue = self.queue_of(&namespace).await?;
+                let object = job::job(task, &self.options, &products, waits_for.as_deref(), queue.as_deref());
                 create::<Job>(&self.api(&namespace), object, &doing).await?
             }
             TaskKind::Server => {
@@ -81,13 +82,22 @@ impl KubernetesEngine {
         if found.waits_for_secret().is_none() || found.is_stopped() {
             return Ok(());
         }
-        let waits_for = self.missing(found.namespace(), &task.secrets).await?;
-        let (name, annotations) = (&task.name, json!({ "annotations": { (names::WAITS_FOR_SECRET): waits_for } }));
-        let doing = failed(format!("starting {name}"));
+        let namespace = found.namespace();
+        let waits_for = self.missing(namespace, &task.secrets).await?;
+        let name = &task.name;
+        let doing = format!("starting {name}");
         match found {
             Found::Job(_) => {
-                let patch = Patch::Merge(json!({ "metadata": annotations, "spec": { "suspend": waits_for.is_some() } }));
-                self.api::<Job>(found.namespace()).patch(name, &by_us(), &patch).await.map(drop).map_err(doing)
+                let mut patch = json!({ "metadata": { "annotations": { (names::WAITS_FOR_SECRET): waits_for } } });
+                // Of one that is in a queue already, only Kueue says when it begins.
+                if found.queue().is_none() {
+                    let queue = if waits_for.is_none() { self.queue_of(namespace).await? } else { None };
+                    patch["spec"] = json!({ "suspend": waits_for.is_some() || queue.is_some() });
+                    if let Some(queue) = queue {
+                        patch["metadata"]["labels"] = json!({ (names::QUEUE): queue });
+                    }
+                }
+                self.api::<Job>(namespace).patch(name, &by_us(), &Patch::Merge(patch)).await.map(drop).map_err(failed(doing))
             }
             // One that was stopped; the others were changed above.
             Found::Server(_) => Ok(()),

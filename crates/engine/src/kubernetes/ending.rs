@@ -43,8 +43,12 @@ impl KubernetesEngine {
         let patch = if all_run {
             json!({ "metadata": mark })
         } else {
-            // What has not started never will.
-            json!({ "metadata": mark, "spec": { "suspend": true } })
+            // What has not started never will. Kueue lets one begin whose turn it is: without a pod.
+            let mut spec = json!({ "suspend": true });
+            if found.queue().is_some() {
+                spec["parallelism"] = json!(0);
+            }
+            json!({ "metadata": mark, "spec": spec })
         };
         self.api::<Job>(namespace).patch(name, &by_us(), &Patch::Merge(patch)).await.map_err(doing())?;
         for pod in running.into_iter().filter(|_| all_run) {

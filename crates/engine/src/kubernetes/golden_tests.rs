@@ -87,9 +87,9 @@ fn golden(name: &str, object: &Value) {
 #[test]
 fn objects_are_built_as_they_are_written_down() {
     let (options, products) = (options(), ["NVIDIA-H200".to_owned()]);
-    golden("job", &job::job(&small(), &options, &[], None));
-    golden("job_full", &job::job(&full(), &options, &products, None));
-    golden("job_waits_for_secret", &job::job(&full(), &options, &products, Some("hub")));
+    golden("job", &job::job(&small(), &options, &[], None, None));
+    golden("job_full", &job::job(&full(), &options, &products, None, None));
+    golden("job_waits_for_secret", &job::job(&full(), &options, &products, Some("hub"), None));
     let placed = Options {
         placement: Placement {
             gpu_resource: "nvidia.com/mig-1g.10gb".into(),
@@ -100,12 +100,13 @@ fn objects_are_built_as_they_are_written_down() {
         },
         ..options.clone()
     };
-    golden("job_placed", &job::job(&full(), &placed, &products, None));
+    golden("job_placed", &job::job(&full(), &placed, &products, None, None));
     let slice = Task { resources: Resources { gpus: 1, mig_profile: Some("1g.10gb".into()), ..Resources::default() }, ..small() };
     let own = Task { runtime: Runtime::Image("registry.example.org/team/trainer:1".into()), ..full() };
-    golden("job_of_an_image", &job::job(&own, &options, &products, None));
-    golden("job_of_a_slice", &job::job(&slice, &options, &[], None));
-    golden("job_over_nodes", &job::job(&spread(), &options, &products, None));
+    golden("job_of_an_image", &job::job(&own, &options, &products, None, None));
+    golden("job_of_a_slice", &job::job(&slice, &options, &[], None, None));
+    golden("job_in_a_queue", &job::job(&full(), &options, &products, None, Some("research")));
+    golden("job_over_nodes", &job::job(&spread(), &options, &products, None, None));
     golden("service_of_nodes", &nodes::service(&spread(), &options));
     golden("policy_of_nodes", &nodes::policy(&spread(), &options));
     golden("deployment", &server::deployment(&serving(), &options, &products, None));
@@ -136,6 +137,13 @@ fn objects_are_built_as_they_are_written_down() {
     let networks = vec!["10.1.2.0/24".to_owned()];
     let options = Options { group_prefix: Some("oidc:/".into()), store_networks: networks, ..cached };
     golden("tenant_full", &tenant_objects(&Place { compute, groups, ..place }, &options));
+}
+
+/// Kueue would let it begin without its secret.
+#[test]
+fn a_job_that_waits_for_a_secret_is_in_no_queue_yet() {
+    let job = |queue| job::job(&full(), &options(), &[], Some("hub"), queue);
+    assert_eq!(job(Some("research")), job(None));
 }
 
 fn tenant_objects(place: &Place, options: &Options) -> Value {

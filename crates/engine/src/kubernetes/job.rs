@@ -2,14 +2,16 @@
 
 use super::{
     Options,
-    names::{self, HASH, WAITS_FOR_SECRET},
+    names::{self, HASH, QUEUE, WAITS_FOR_SECRET},
     pod,
 };
 use crate::Task;
 use serde_json::{Value, json};
 
-/// `waits_for`: a secret that is not there yet; the Job is then made without a pod.
-pub fn job(task: &Task, options: &Options, products: &[String], waits_for: Option<&str>) -> Value {
+/// `waits_for`: a secret that is not there yet; the Job is then made without a pod. `queue`: the one of Kueue in which it waits, from when
+/// it waits for nothing else: Kueue then lets it begin, and may take its place away again.
+pub fn job(task: &Task, options: &Options, products: &[String], waits_for: Option<&str>, queue: Option<&str>) -> Value {
+    let queue = queue.filter(|_| waits_for.is_none());
     let mut object = json!({
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -24,10 +26,13 @@ pub fn job(task: &Task, options: &Options, products: &[String], waits_for: Optio
             "podReplacementPolicy": "Failed",
             // So that the Job itself remembers that its pod was taken away, when the pod is gone.
             "podFailurePolicy": { "rules": [{ "action": "FailJob", "onPodConditions": [{ "type": "DisruptionTarget", "status": "True" }] }] },
-            "suspend": waits_for.is_some(),
+            "suspend": waits_for.is_some() || queue.is_some(),
             "template": pod::template(task, options, products),
         },
     });
+    if let Some(queue) = queue {
+        object["metadata"]["labels"][QUEUE] = json!(queue);
+    }
     if task.nodes() > 1 {
         let spec = &mut object["spec"];
         // With `backoffLimit: 0`, one that fails is the end of all.

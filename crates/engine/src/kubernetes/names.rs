@@ -21,6 +21,10 @@ pub const FILES: &str = "atelier.dev/files";
 /// The number of a pod of an indexed Job, from 0, as Kubernetes labels it.
 pub const INDEX: &str = "batch.kubernetes.io/job-completion-index";
 
+/// On a Job: the queue of Kueue in which it waits. On a Workload of Kueue: the Job that it stands for.
+pub const QUEUE: &str = "kueue.x-k8s.io/queue-name";
+pub const JOB_UID: &str = "kueue.x-k8s.io/job-uid";
+
 /// The container that does the work; the others only prepare.
 pub const MAIN: &str = "main";
 /// The init container that brings the program.

@@ -3,15 +3,17 @@
 mod ended;
 mod nodes;
 mod pending;
+mod queue;
 mod quota;
 mod replicas;
 mod requests;
 
 pub use pending::{Circumstances, product};
+pub use queue::{cause as cause_in_queue, limits as limits_of_queue, position as position_in_queue};
 pub use quota::{holders_in, is_short};
 pub use requests::{amount_of, requests};
 
-use super::names::{HASH, MAIN, STOPPED, WAITS_FOR_SECRET};
+use super::names::{HASH, MAIN, QUEUE, STOPPED, WAITS_FOR_SECRET};
 use crate::{End, Observation, PendingCause, Replica, TaskState};
 use k8s_openapi::{
     api::{
@@ -51,6 +53,15 @@ impl Found {
     }
     pub fn waits_for_secret(&self) -> Option<&str> {
         annotation(self.meta(), WAITS_FOR_SECRET)
+    }
+
+    /// The queue of Kueue in which it was put. Kueue holds it back and lets it begin, and may do both again.
+    pub fn queue(&self) -> Option<&str> {
+        self.meta().labels.as_ref()?.get(QUEUE).map(String::as_str)
+    }
+    /// Whether it waits there.
+    pub fn is_in_queue(&self) -> bool {
+        matches!(self, Self::Job(job) if self.queue().is_some() && self.is_held_back(job))
     }
 
     /// Those of `pods` that belong to this very object: one of an earlier object of the same name may still be ending.
@@ -105,6 +116,15 @@ impl Found {
         Observation { name: self.name().to_owned(), hash: self.hash().to_owned(), state, replicas, wanted }
     }
 
+    /// What one waits for that is held back.
+    fn held_by(&self, circumstances: &Circumstances) -> PendingCause {
+        match (self.queue(), &circumstances.queued) {
+            (None, _) => PendingCause::Suspended,
+            (Some(_), Some(cause)) => cause.clone(),
+            (Some(queue), None) => PendingCause::Queue { position: 0, queue: queue.to_owned(), short: Vec::new(), interrupted: false },
+        }
+    }
+
     /// Somebody else has suspended the Job: its pods go away, and come again when it is resumed. One that has finished stays so.
     fn is_held_back(&self, job: &Job) -> bool {
         let finished = job.status.iter().flat_map(|s| s.conditions.iter().flatten());
@@ -115,7 +135,7 @@ impl Found {
 
     fn job_state(&self, job: &Job, pod: Option<&Pod>, circumstances: &Circumstances) -> TaskState {
         if self.is_held_back(job) && pod.is_none_or(|p| p.metadata.deletion_timestamp.is_some() && !is_running(p)) {
-            return TaskState::Pending(PendingCause::Suspended);
+            return TaskState::Pending(self.held_by(circumstances));
         }
         if let Some(pod) = pod {
             if let Some(end) = ended::of_pod(pod, self.is_stopped(), circumstances.now) {

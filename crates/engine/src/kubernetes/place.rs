@@ -195,7 +195,7 @@ fn refusal(e: Error) -> Result<String, Error> {
     }
 }
 
-fn resource(api_version: &str, kind: &str) -> ApiResource {
+pub(super) fn resource(api_version: &str, kind: &str) -> ApiResource {
     let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
     let plural = match kind {
         "NetworkPolicy" => "networkpolicies".to_owned(),

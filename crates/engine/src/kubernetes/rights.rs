@@ -10,19 +10,20 @@ use serde_json::json;
 pub type Right = (&'static [&'static str], &'static str, &'static str);
 
 /// What concerns no namespace, or is done before there are rights in one.
-pub const IN_THE_CLUSTER: [Right; 3] = [
+pub const IN_THE_CLUSTER: [Right; 4] = [
     (&["list"], "", "nodes"),
+    CLUSTER_QUEUES,
     (&["get", "list", "watch", "create", "patch", "delete"], "", "namespaces"),
     // The first of them in a namespace is the one that gives all of the following.
     (&["get", "create", "patch"], "rbac.authorization.k8s.io", "rolebindings"),
 ];
 
 /// The same where somebody else makes the namespaces.
-pub const IN_THE_CLUSTER_OF_OTHERS: [Right; 2] = [(&["list"], "", "nodes"), (&["get", "list", "watch"], "", "namespaces")];
+pub const IN_THE_CLUSTER_OF_OTHERS: [Right; 3] = [(&["list"], "", "nodes"), CLUSTER_QUEUES, (&["get", "list", "watch"], "", "namespaces")];
 
 /// In the namespace of each tenant: all that the calls of this folder need there, and what is given to those of its people who may look:
 /// nobody can give what he has not.
-pub const IN_TENANTS: [Right; 16] = [
+pub const IN_TENANTS: [Right; 18] = [
     (&["get", "list", "watch", "create", "patch", "delete"], "batch", "jobs"),
     (&["get", "list", "watch", "create", "update", "patch", "delete"], "apps", "deployments"),
     (&["create", "patch", "delete"], "policy", "poddisruptionbudgets"),
@@ -39,7 +40,16 @@ pub const IN_TENANTS: [Right; 16] = [
     (&["get", "create", "patch", "delete"], "networking.k8s.io", "networkpolicies"),
     (&["get", "create", "patch"], "rbac.authorization.k8s.io", "roles"),
     (&["get", "create", "patch"], "rbac.authorization.k8s.io", "rolebindings"),
+    // Where the cluster has Kueue: in which queue a tenant's Jobs wait, why, and in which place.
+    LOCAL_QUEUES,
+    (&["list"], "kueue.x-k8s.io", "workloads"),
+    (&["get"], "visibility.kueue.x-k8s.io", "localqueues/pendingworkloads"),
 ];
+
+/// The queues of a namespace...
+const LOCAL_QUEUES: Right = (&["list"], "kueue.x-k8s.io", "localqueues");
+/// ... and what they give at most, which is said in no namespace.
+const CLUSTER_QUEUES: Right = (&["get"], "kueue.x-k8s.io", "clusterqueues");
 
 /// What a process needs that only shows what is there, in the namespace of each tenant: a part of the above, so that it can be given...
 pub const READ_IN_TENANTS: [Right; 8] = [
@@ -51,10 +61,11 @@ pub const READ_IN_TENANTS: [Right; 8] = [
     (&["get"], "networking.k8s.io", "networkpolicies"),
     (&["get"], "rbac.authorization.k8s.io", "roles"),
     (&["get"], "rbac.authorization.k8s.io", "rolebindings"),
+    LOCAL_QUEUES,
 ];
 
 /// ... and in the cluster.
-pub const READ_IN_THE_CLUSTER: [Right; 2] = [(&["list"], "", "nodes"), (&["get", "list"], "", "namespaces")];
+pub const READ_IN_THE_CLUSTER: [Right; 3] = [(&["list"], "", "nodes"), (&["get", "list"], "", "namespaces"), CLUSTER_QUEUES];
 
 /// In the portal's own namespace: the term of leadership.
 pub const IN_PLATFORM: [Right; 1] = [(&["get", "create", "update"], "", "configmaps")];

@@ -40,6 +40,11 @@ impl Cluster {
         self.description[key].as_str().unwrap_or_else(|| panic!("the cluster's description has no {key}"))
     }
 
+    /// Host and port.
+    pub fn api_server(&self) -> (&str, &str) {
+        self.text("api_server").trim_start_matches("https://").rsplit_once(':').expect("a port")
+    }
+
     pub fn kubectl(&self) -> Command {
         let mut command = Command::new(self.text("kubectl"));
         command.args(["--kubeconfig", self.text("kubeconfig")]);
@@ -56,7 +61,7 @@ pub async fn world() -> Option<World> {
 pub struct Others {
     kubectl: String,
     kubeconfig: PathBuf,
-    prefix: String,
+    namespace: String,
     options: Options,
 }
 
@@ -70,7 +75,7 @@ impl Others {
 
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.kubectl);
-        command.arg("--kubeconfig").arg(&self.kubeconfig).args(["-n", &format!("{}acme", self.prefix)]).args(args);
+        command.arg("--kubeconfig").arg(&self.kubeconfig).args(["-n", &self.namespace]).args(args);
         command
     }
 
@@ -104,6 +109,10 @@ impl Others {
         Engine::Kubernetes(KubernetesEngine::new(Options { kubeconfig: Some(kubeconfig), ..self.options.clone() }).await.unwrap())
     }
 
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
     }
@@ -117,7 +126,7 @@ pub async fn world_and_others() -> Option<(World, Others)> {
     let others = Others {
         kubectl: cluster.text("kubectl").to_owned(),
         kubeconfig: cluster.text("kubeconfig").into(),
-        prefix: prefix.clone(),
+        namespace: format!("{prefix}acme"),
         options,
     };
     let (kubectl, config) = (cluster.text("kubectl").to_owned(), cluster.text("kubeconfig").to_owned());
@@ -209,26 +218,31 @@ fn import_program(cluster: &Cluster) -> String {
         .status()
         .unwrap();
     assert!(compiled.success());
+    import(cluster, "atelier.local/contract", folder.path())
+}
+
+/// What is in `root` of this folder as an image of this name, with a tag that says what it was made of.
+pub fn import(cluster: &Cluster, name: &str, folder: &Path) -> String {
     let run = |command: &mut Command| assert!(command.stdout(Stdio::null()).status().unwrap().success(), "{command:?}");
-    let layer = folder.path().join("layer.tar");
+    let layer = folder.join("layer.tar");
     run(Command::new("tar")
         .args(["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "-C"])
-        .arg(folder.path().join("root"))
+        .arg(folder.join("root"))
         .arg("-cf")
         .arg(&layer)
         .arg("."));
     let digest = Command::new("sha256sum").arg(&layer).output().unwrap();
     let digest = String::from_utf8(digest.stdout).unwrap()[..64].to_owned();
-    let image = format!("atelier.local/contract:{}", &digest[..12]);
+    let image = format!("{name}:{}", &digest[..12]);
     let config = serde_json::json!({
         "architecture": "amd64", "os": "linux", "config": {},
         "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{digest}")] },
     });
-    std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
     let manifest = serde_json::json!([{ "Config": "config.json", "RepoTags": [image], "Layers": ["layer.tar"] }]);
-    std::fs::write(folder.path().join("manifest.json"), manifest.to_string()).unwrap();
-    let archive = folder.path().join("image.tar");
-    run(Command::new("tar").arg("-C").arg(folder.path()).arg("-cf").arg(&archive).args(["manifest.json", "config.json", "layer.tar"]));
+    std::fs::write(folder.join("manifest.json"), manifest.to_string()).unwrap();
+    let archive = folder.join("image.tar");
+    run(Command::new("tar").arg("-C").arg(folder).arg("-cf").arg(&archive).args(["manifest.json", "config.json", "layer.tar"]));
     run(Command::new("ctr").args(["--address", cluster.text("containerd"), "--namespace", "k8s.io", "images", "import"]).arg(&archive));
     image
 }

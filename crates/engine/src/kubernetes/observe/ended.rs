@@ -66,7 +66,8 @@ pub fn of_container(pod: &Pod) -> Option<End> {
 pub fn without_pod(job: &Job, stopped: bool, has_pod: bool, events: &[Event]) -> Option<End> {
     let conditions = job.status.as_ref().and_then(|s| s.conditions.as_ref());
     let failed = conditions.into_iter().flatten().find(|c| is_failed(c));
-    let suspended = job.spec.as_ref().and_then(|s| s.suspend) == Some(true);
+    // See `stop`: either of them keeps it from ever having a pod.
+    let suspended = job.spec.as_ref().is_some_and(|s| s.suspend == Some(true) || s.parallelism == Some(0));
     if stopped && (failed.is_some() || (suspended && !has_pod)) {
         return Some(End::Signalled { signal: 15 });
     }

@@ -18,7 +18,7 @@ pub fn latest(pods: Vec<&Pod>) -> BTreeMap<u32, &Pod> {
 pub fn state(found: &Found, job: &Job, pods: Vec<&Pod>, circumstances: &Circumstances) -> TaskState {
     let (of, any) = (found.nodes(), !pods.is_empty());
     if found.is_held_back(job) && pods.iter().all(|p| p.metadata.deletion_timestamp.is_some() && running(p).is_none()) {
-        return TaskState::Pending(PendingCause::Suspended);
+        return TaskState::Pending(found.held_by(circumstances));
     }
     let pods = latest(pods);
     let ends: Vec<(&Pod, End)> =

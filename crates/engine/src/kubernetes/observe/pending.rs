@@ -23,6 +23,8 @@ pub struct Circumstances {
     pub events: Vec<Event>,
     /// All of the cluster; empty where we may not see them.
     pub nodes: Vec<Node>,
+    /// What the queue says in which it waits.
+    pub queued: Option<PendingCause>,
 }
 
 impl Circumstances {
@@ -156,7 +158,7 @@ pub fn product(node: &Node) -> Option<&str> {
 }
 
 /// In the middle of our own sentence: no period at the end, not without end, on one line.
-fn sentence(text: &str) -> String {
+pub(super) fn sentence(text: &str) -> String {
     let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
     line.trim_end_matches('.').chars().take(400).collect()
 }

@@ -54,7 +54,8 @@ fn word(name: &str) -> String {
     }
 }
 
-fn amount(name: &str, text: &str) -> Option<Amount> {
+/// Of this resource of a quota.
+pub(super) fn amount(name: &str, text: &str) -> Option<Amount> {
     let whole = || quantity::whole(text);
     let gpus = |product| Some(Amount::Gpus { count: u32::try_from(whole()?).ok()?, product });
     match bare(name) {

@@ -55,6 +55,10 @@ pub(super) async fn work(leader: &Leader, run: &Run, step: &Step) -> Result<(), 
         (None, None) => start(leader, run, step).await,
         // It was started, and whoever did was killed before saying so.
         (None, Some(_)) => begin_reading(leader, run, step).await,
+        // Its place was taken away, and it has one again: what it may take counts anew, as what it has done may be lost.
+        (Some(_), Some(seen)) if seen.state.is_running() && matches!(step.reason, Reason::WaitsForMachine { .. }) => {
+            runs_again(leader, run, step).await
+        }
         (Some(_), Some(seen)) => {
             // What ended before this look has said everything that it will.
             let decided = read(leader, run, step.unit(), &folder).await?;
@@ -139,6 +143,14 @@ async fn begin_reading(leader: &Leader, run: &Run, step: &Step) -> Result<(), Ha
     tx.save_run(&run).await.doing("writing a run")?;
     commit(tx).await?;
     Ok(())
+}
+
+async fn runs_again(leader: &Leader, run: &Run, step: &Step) -> Result<(), Halt> {
+    let mut tx = leader.begin().await?;
+    let Some(mut run) = tx.run(&run.tenant, run.id).await.doing("reading a run")? else { return Ok(()) };
+    run.runs(step.unit(), tx.at());
+    tx.save_run(&run).await.doing("writing a run")?;
+    commit(tx).await
 }
 
 /// Reads on in a process's output. What was read and how far commit together, so no line is lost or doubled, whoever is killed when.
