@@ -42,7 +42,7 @@ impl Kueue {
         let (folder, cluster) = found()?;
         let image = import(&cluster, &folder.join("kueue"));
         let all = objects(&folder).into_iter().filter(is_wanted);
-        let objects = all.map(|object| adapted(object, &cluster, &image, others.namespace())).chain([everybody_may_ask()]).collect();
+        let objects = all.map(|object| adapted(object, &cluster, &image, others.namespace())).chain(everybody_may_ask()).collect();
         let kueue = Self { cluster, objects, queue: format!("{}-research", others.namespace()) };
         // What points to its pod comes when there is one.
         let later = |o: &Value| o["kind"] == "APIService" || o["kind"] == "Service";
@@ -235,11 +235,14 @@ fn adapted(mut object: Value, cluster: &Cluster, image: &str, namespace: &str) -
 
 /// The API server of the tests has no certificate by which Kueue would believe who calls through it. What the caller may, the API server has
 /// judged before.
-fn everybody_may_ask() -> Value {
-    json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": { "name": "kueue-everybody-may-ask" },
-        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "kueue-pending-workloads-lq-viewer-role" },
-        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:unauthenticated" }],
+fn everybody_may_ask() -> [Value; 2] {
+    let rbac = "rbac.authorization.k8s.io";
+    [("ask", "kueue-pending-workloads-lq-viewer-role"), ("look", "system:discovery")].map(|(what, role)| {
+        json!({
+            "apiVersion": format!("{rbac}/v1"), "kind": "ClusterRoleBinding", "metadata": { "name": format!("kueue-everybody-may-{what}") },
+            "roleRef": { "apiGroup": rbac, "kind": "ClusterRole", "name": role },
+            "subjects": [{ "apiGroup": rbac, "kind": "Group", "name": "system:unauthenticated" }],
+        })
     })
 }
 
