@@ -58,7 +58,7 @@ impl Kueue {
         Some(kueue)
     }
 
-    /// Only its kinds, and nobody who reads them.
+    /// Only its kinds, and nobody who reads them. The first that is made of one waits until the API server knows it.
     pub fn kinds(others: &Others) -> Option<Self> {
         let (folder, cluster) = found()?;
         let mut objects: Vec<Value> = objects(&folder).into_iter().filter(|o| o["kind"] == "CustomResourceDefinition").collect();
@@ -71,9 +71,6 @@ impl Kueue {
         }
         let kueue = Self { cluster, objects, queue: format!("{}-research", others.namespace()) };
         kueue.apply(&kueue.objects);
-        let established =
-            ["wait", "--for=condition=Established", "--timeout=60s", "crd/localqueues.kueue.x-k8s.io", "crd/workloads.kueue.x-k8s.io"];
-        kueue.kubectl(&established);
         Some(kueue)
     }
 
