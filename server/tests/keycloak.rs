@@ -20,6 +20,7 @@ mod realm_file;
 mod sign_in;
 mod tls;
 #[path = "processes/wire.rs"]
+#[allow(dead_code, reason = "others cut it, too")]
 mod wire;
 
 use admin::Realm;

@@ -2,7 +2,6 @@
 //! portal's database in a real PostgreSQL, a host outside, a pod that runs the program that was built last.
 
 #[path = "../processes/cluster.rs"]
-#[expect(dead_code, reason = "others use more of it")]
 mod cluster;
 mod program;
 mod reach;

@@ -112,7 +112,11 @@ fn objects_are_built_as_they_are_written_down() {
     golden("deployment", &server::deployment(&serving(), &options, &products, None));
     let cached = Options { weights_cache: WeightsCache::new("500Gi", Some("shared".into())), ..options.clone() };
     golden("deployment_with_weights_cache", &server::deployment(&serving(), &cached, &products, None));
-    assert_eq!(job::job(&full(), &cached, &products, None), job::job(&full(), &options, &products, None), "a training mounts none");
+    assert_eq!(
+        job::job(&full(), &cached, &products, None, None),
+        job::job(&full(), &options, &products, None, None),
+        "a training mounts none"
+    );
     golden("disruption_budget", &server::disruption_budget(&serving(), &options));
     golden("service", &server::service(&serving(), &options));
     golden("config_map", &config_map::config_map(&small(), &options));

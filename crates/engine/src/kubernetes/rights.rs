@@ -23,7 +23,7 @@ pub const IN_THE_CLUSTER_OF_OTHERS: [Right; 3] = [(&["list"], "", "nodes"), CLUS
 
 /// In the namespace of each tenant: all that the calls of this folder need there, and what is given to those of its people who may look:
 /// nobody can give what he has not.
-pub const IN_TENANTS: [Right; 18] = [
+pub const IN_TENANTS: [Right; 19] = [
     (&["get", "list", "watch", "create", "patch", "delete"], "batch", "jobs"),
     (&["get", "list", "watch", "create", "update", "patch", "delete"], "apps", "deployments"),
     (&["create", "patch", "delete"], "policy", "poddisruptionbudgets"),
@@ -52,7 +52,7 @@ const LOCAL_QUEUES: Right = (&["list"], "kueue.x-k8s.io", "localqueues");
 const CLUSTER_QUEUES: Right = (&["get"], "kueue.x-k8s.io", "clusterqueues");
 
 /// What a process needs that only shows what is there, in the namespace of each tenant: a part of the above, so that it can be given...
-pub const READ_IN_TENANTS: [Right; 8] = [
+pub const READ_IN_TENANTS: [Right; 9] = [
     (&["list"], "", "pods"),
     (&["get"], "", "serviceaccounts"),
     (&["get"], "", "resourcequotas"),
