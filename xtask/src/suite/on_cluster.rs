@@ -72,6 +72,10 @@ fn tests(all: &mut Tally, running: &cluster::Running, command: &mut Command) -> 
     let skipped = tempdir()?.join("skipped-on-a-cluster");
     drop(fs::remove_file(&skipped));
     command.envs(running.environment()?).env("ATELIER_KUEUE", cluster::ensure_kueue()?).env(SKIPPED, &skipped);
+    // Some of these programs have tests beside that want a store of their own.
+    if let Some(garage) = cluster::built_garage() {
+        command.env("ATELIER_GARAGE", garage);
+    }
     counted("Rust, on the cluster", command, all, harness)
 }
 

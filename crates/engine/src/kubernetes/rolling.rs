@@ -6,20 +6,40 @@ use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap, policy::v1::Po
 use kube::api::{DeleteParams, Patch, PostParams};
 use serde_json::json;
 
+/// So often a Deployment is read again that was changed between reading and writing: its status alone changes with every pod.
+const READ_AGAIN: usize = 4;
+
 impl KubernetesEngine {
     /// Makes the Deployment what the task asks for. Nothing happens where it is so.
     pub(super) async fn change_server(&self, task: &Task, found: &Found, now: &Deployment) -> Result<(), Error> {
+        if self.changed_as_read(task, found, now).await? {
+            return Ok(());
+        }
+        for _ in 0..READ_AGAIN {
+            let found = self.find_in(found.namespace(), &task.name).await?;
+            let Some(found) = found.filter(|found| !found.is_stopped()) else { return Ok(()) };
+            let Found::Server(now) = &found else { return Ok(()) };
+            if self.changed_as_read(task, &found, now).await? {
+                return Ok(());
+            }
+        }
+        // Whoever asked looks again anyway.
+        Ok(())
+    }
+
+    /// `false` = somebody changed it after it was read.
+    async fn changed_as_read(&self, task: &Task, found: &Found, now: &Deployment) -> Result<bool, Error> {
         let same = found.hash() == task.hash();
         let replicas = now.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);
         let waited = found.waits_for_secret().is_some();
         if same && !waited && u32::try_from(replicas) == Ok(task.replicas) {
-            return Ok(());
+            return Ok(true);
         }
         let namespace = found.namespace();
         let waits_for = self.missing(namespace, &task.secrets).await?;
         if waits_for.is_some() && !waited {
             // What runs goes on; it is changed when the new one could start.
-            return Ok(());
+            return Ok(true);
         }
         let doing = format!("changing {}", task.name);
         if !same {
@@ -36,8 +56,8 @@ impl KubernetesEngine {
         let params = PostParams { field_manager: Some(names::FIELD_MANAGER.into()), ..PostParams::default() };
         let object: Deployment = typed(object, &doing)?;
         match self.api::<Deployment>(namespace).replace(&task.name, &params, &object).await {
-            Err(kube::Error::Api(status)) if status.is_conflict() => Ok(()),
-            done => done.map(drop).map_err(failed(doing)),
+            Err(kube::Error::Api(status)) if status.is_conflict() => Ok(false),
+            done => done.map(|_| true).map_err(failed(doing)),
         }
     }
 
