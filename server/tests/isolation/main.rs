@@ -1,5 +1,5 @@
 //! Whether tenants are kept apart, checked on a real cluster that enforces network policies: two tenants with buckets in a real S3, the
-//! portal's database in a real PostgreSQL, a host outside, a pod that runs the program that was built last.
+//! portal's database in a real PostgreSQL, a host outside, a pod that runs the program that was built last. `ATELIER_CLUSTER` names the cluster.
 
 #[path = "../processes/cluster.rs"]
 mod cluster;
