@@ -176,8 +176,14 @@ impl<'c> World<'c> {
             log.lines().find(|line| line.contains("Weights on the tenant's volume")).map(str::to_owned)
         })
         .await;
-        self.engine.remove(name).await.unwrap();
+        self.end(name).await;
         said
+    }
+
+    /// Until nothing of it can touch the volume any more: its container is started again and again, since no model server is in the image.
+    async fn end(&self, name: &str) {
+        self.engine.remove(name).await.unwrap();
+        until("its pod is gone", async || self.pod(name).is_none().then_some(())).await;
     }
 
     fn pod(&self, name: &str) -> Option<String> {
@@ -297,7 +303,7 @@ async fn a_killed_fetch_leaves_nothing_that_is_served(world: &World<'_>) {
     })
     .await;
     assert_eq!(parts(), Vec::<u64>::new(), "what was left of the first is gone");
-    world.engine.remove(&name).await.unwrap();
+    world.end(&name).await;
 }
 
 /// Its program, from the node: nothing of it has a chance to clean up.
