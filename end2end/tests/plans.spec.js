@@ -13,6 +13,8 @@ const chip = (page) => page.locator('header.head .chip');
 async function stop(page) {
   await page.goto(`${page.url().split('?')[0]}?ask=stop`);
   await page.getByRole('button', { name: 'Stop the run' }).click();
+  // Only then may the page be closed: Chromium sometimes never ends closing one that is under way to another.
+  await expect(page).not.toHaveURL(/ask=stop/, { timeout: 60_000 });
 }
 
 /** Looks again until it is so: a page without scripts does not change by itself. */
