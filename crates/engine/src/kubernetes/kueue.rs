@@ -117,14 +117,14 @@ impl KubernetesEngine {
     /// See [`crate::Engine::queue_limits`].
     pub async fn queue_limits(&self, tenant: &Name) -> Result<Option<QueueLimits>, Error> {
         let namespace = self.options.namespace(tenant);
-        let mut known = self.kueue.limits.lock().await;
-        if let Some((at, limits)) = known.get(&namespace)
+        if let Some((at, limits)) = self.kueue.limits.lock().await.get(&namespace)
             && at.elapsed() < LIMITS
         {
             return Ok(limits.clone());
         }
+        // Not under the lock: while the API server is silent for one tenant, others read what is known.
         let limits = self.limits_in(&namespace).await?;
-        known.insert(namespace, (Instant::now(), limits.clone()));
+        self.kueue.limits.lock().await.insert(namespace, (Instant::now(), limits.clone()));
         Ok(limits)
     }
 
